@@ -1,0 +1,63 @@
+# The same words for people and for CI. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_ARGS ?=
+TEST_ARGS ?=
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
+
+.PHONY: help demo test check bench format lock web clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+# One environment, filled from the lock file that the target needs; the stamp says which was installed last.
+.venv/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hexhail needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+.venv/runtime.stamp: .venv/bin/uv requirements/runtime.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/runtime.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/bin/uv requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@ .venv/runtime.stamp
+
+web: ## Build the live map (Node); without Node, say so and go on
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory web/dist/index.html; \
+	else echo "No Node on this machine: the city runs without its map. Install Node 20+ and run make again to see it."; fi
+
+web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html web/vite.config.* -type f 2>/dev/null)
+	cd web && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@touch $@
+
+demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drivers and the map (DEMO_ARGS="--seconds 120 --speed 10")
+	$(BIN)/hexhail demo $(DEMO_ARGS)
+
+test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: .venv/dev.stamp ## Formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp ## Format the code and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev.stamp ## Run the benchmark suite (python -m benchmarks --help)
+	$(BIN)/python -m benchmarks all
+
+lock: .venv/bin/uv ## Resolve the dependencies again into requirements/*.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' --extra dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+
+clean: ## Remove what the targets made
+	rm -rf .venv .cache web/dist web/node_modules .mypy_cache .ruff_cache .pytest_cache

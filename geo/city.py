@@ -1,0 +1,96 @@
+"""A city as shipped or built: the region it serves and the roads under it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geo import cells
+from geo.roads import RoadGraph
+
+CITY_FILE = "city.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the world with one tariff, currency, time zone and matching owner."""
+
+    region_id: str
+    name: str
+    timezone: str
+    currency: str
+    #: H3 resolution of the cells that hold drivers.
+    search_resolution: int
+    #: H3 resolution of the cells that carry a surge multiplier.
+    surge_resolution: int
+    #: A point farther than this from every road is outside the region.
+    off_road_m_max: float
+    attribution: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("search_resolution", self.search_resolution), ("surge_resolution", self.surge_resolution)):
+            if not 0 <= value <= 15:
+                raise ValueError(f"{name} must be an H3 resolution, 0 to 15, not {value}")
+        if not self.off_road_m_max > 0:
+            raise ValueError(f"off_road_m_max must be positive metres, not {self.off_road_m_max}")
+
+
+@dataclass(frozen=True)
+class City:
+    """One region with its road graph and the raw sections of its `city.toml`."""
+
+    region: Region
+    graph: RoadGraph
+    sections: Mapping[str, Any]
+
+    @cached_property
+    def search_cells(self) -> NDArray[np.uint64]:
+        """Every cell a driver of this region can be in: the cells of the nodes and one ring round them, sorted, (c,)."""
+        return self._cells_round_nodes(self.region.search_resolution)
+
+    @cached_property
+    def surge_cells(self) -> NDArray[np.uint64]:
+        """Every cell that carries a price, sorted, (c,)."""
+        return self._cells_round_nodes(self.region.surge_resolution)
+
+    @cached_property
+    def bounds_deg(self) -> dict[str, float]:
+        """The smallest box round all nodes: south, west, north, east."""
+        lat, lng = self.graph.lat_deg, self.graph.lng_deg
+        return {
+            "south": float(lat.min()),
+            "west": float(lng.min()),
+            "north": float(lat.max()),
+            "east": float(lng.max()),
+        }
+
+    def _cells_round_nodes(self, resolution: int) -> NDArray[np.uint64]:
+        own = np.unique(cells.latlng_to_cells(self.graph.lat_deg, self.graph.lng_deg, resolution))
+        return np.unique(np.concatenate([cells.disk(int(cell), 1) for cell in own]))
+
+
+def load_city(folder: Path) -> City:
+    """Read a city folder (`city.toml`, `roads.npz`).
+
+    Raises FileNotFoundError or ValueError that names the file and what is missing in it.
+    """
+    path = folder / CITY_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: is {folder} a city folder? See `hexhail city --help`.")
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+        region = Region(**sections["region"])
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+    except KeyError as error:
+        raise ValueError(f"{path} has no [region] section") from error
+    except TypeError as error:
+        raise ValueError(f"{path}, section [region]: {error}") from error
+    return City(region, RoadGraph.load(folder), sections)
