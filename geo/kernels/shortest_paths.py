@@ -1,0 +1,219 @@
+"""Dijkstra's algorithm on a compressed sparse row graph, with a binary heap that tolerates outdated entries.
+
+Source: Dijkstra 1959, doi:10.1007/BF01386390. A graph comes as a tuple of ``offset (n+1,)``,
+``neighbour (m,)``, ``time_s (m,)``: from node u to neighbour[j] it takes time_s[j], for offset[u] <= j < offset[u+1].
+Given the graph reversed, a search from a pickup finds the times *to* it.
+"""
+
+import numpy as np
+
+from geo.arrays import BoolArray, FloatArray, IntArray, NodeArray
+from geo.jit import kernel
+
+
+@kernel
+def _push_inplace(key: FloatArray, item: NodeArray, size: int, new_key: float, new_item: int) -> int:
+    place = size
+    while place > 0:
+        parent = (place - 1) >> 1
+        if key[parent] <= new_key:
+            break
+        key[place], item[place] = key[parent], item[parent]
+        place = parent
+    key[place], item[place] = new_key, new_item
+    return size + 1
+
+
+@kernel
+def _pop_inplace(key: FloatArray, item: NodeArray, size: int) -> int:
+    """Remove the root; the caller has read it."""
+    size -= 1
+    last_key, last_item = key[size], item[size]
+    place = 0
+    child = 1
+    while child < size:
+        if child + 1 < size and key[child + 1] < key[child]:
+            child += 1
+        if key[child] >= last_key:
+            break
+        key[place], item[place] = key[child], item[child]
+        place = child
+        child = 2 * place + 1
+    key[place], item[place] = last_key, last_item
+    return size
+
+
+@kernel
+def _insert_tied_inplace(index: IntArray, time_s: FloatArray, found: int, driver: int, at_s: float) -> int:
+    """Add a driver who is not nearer than those found; of equal times the smaller driver stands first."""
+    k = index.shape[0]
+    place = found
+    while place > 0 and time_s[place - 1] == at_s and index[place - 1] > driver:
+        place -= 1
+    if place >= k:
+        return found
+    for later in range(min(found, k - 1), place, -1):
+        index[later], time_s[later] = index[later - 1], time_s[later - 1]
+    index[place], time_s[place] = driver, at_s
+    return found + 1 if found < k else found
+
+
+@kernel
+def _nearest_to_one_inplace(
+    index: IntArray,
+    found_s: FloatArray,
+    graph: tuple[IntArray, NodeArray, FloatArray],
+    drivers: tuple[IntArray, IntArray],
+    work: tuple[FloatArray, NodeArray, FloatArray, NodeArray],
+    pickup_node: int,
+    limit_s: float,
+) -> None:
+    """Fill one row; ``work`` is (best_s all inf, touched, heap keys, heap items), left as it was found."""
+    offset, neighbour, time_s = graph
+    driver_offset, driver = drivers
+    best_s, touched, heap_s, heap_node = work
+    found, touched_count, reach_s = 0, 1, limit_s
+    touched[0] = pickup_node
+    best_s[pickup_node] = 0.0
+    size = _push_inplace(heap_s, heap_node, 0, 0.0, pickup_node)
+    while size > 0 and heap_s[0] <= reach_s:
+        at_s, node = heap_s[0], heap_node[0]
+        size = _pop_inplace(heap_s, heap_node, size)
+        if at_s > best_s[node]:
+            continue
+        for place in range(driver_offset[node], driver_offset[node + 1]):
+            found = _insert_tied_inplace(index, found_s, found, driver[place], at_s)
+        if found == index.shape[0]:
+            reach_s = found_s[found - 1]
+        for edge in range(offset[node], offset[node + 1]):
+            next_s, next_node = at_s + time_s[edge], neighbour[edge]
+            if next_s <= reach_s and next_s < best_s[next_node]:
+                if best_s[next_node] == np.inf:
+                    touched[touched_count] = next_node
+                    touched_count += 1
+                best_s[next_node] = next_s
+                size = _push_inplace(heap_s, heap_node, size, next_s, next_node)
+    for place in range(touched_count):
+        best_s[touched[place]] = np.inf
+
+
+@kernel
+def nearest_drivers(
+    graph: tuple[IntArray, NodeArray, FloatArray],
+    drivers: tuple[IntArray, IntArray],
+    pickup_node: IntArray,
+    k: int,
+    limit_s: float,
+) -> tuple[IntArray, FloatArray]:
+    """Return (index (m, k), travel_time_s (m, k)), -1 and inf where there are fewer than k within the limit.
+
+    ``graph`` is the reversed one: (offset, neighbour, time_s). ``drivers`` is (offset (n + 1,), driver): those from
+    offset[u] to offset[u + 1] stand at node u, ascending.
+    """
+    nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], pickup_node.shape[0]
+    index = np.full((pickups, k), -1, np.int64)
+    found_s = np.full((pickups, k), np.inf)
+    work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
+    for pickup in range(pickups):
+        _nearest_to_one_inplace(index[pickup], found_s[pickup], graph, drivers, work, pickup_node[pickup], limit_s)
+    return index, found_s
+
+
+@kernel
+def _times_from_one_inplace(
+    best_s: FloatArray,
+    graph: tuple[IntArray, NodeArray, FloatArray],
+    heap: tuple[FloatArray, NodeArray],
+    is_wanted: BoolArray,
+    wanted: int,
+    origin: int,
+) -> None:
+    """Settle nodes from ``origin`` until all the ``wanted`` ones are settled; their flags are cleared."""
+    offset, neighbour, time_s = graph
+    heap_s, heap_node = heap
+    best_s[:] = np.inf
+    best_s[origin] = 0.0
+    size = _push_inplace(heap_s, heap_node, 0, 0.0, origin)
+    while size > 0 and wanted > 0:
+        at_s, node = heap_s[0], heap_node[0]
+        size = _pop_inplace(heap_s, heap_node, size)
+        if at_s > best_s[node]:
+            continue
+        if is_wanted[node]:
+            is_wanted[node] = False
+            wanted -= 1
+        for edge in range(offset[node], offset[node + 1]):
+            next_s, next_node = at_s + time_s[edge], neighbour[edge]
+            if next_s < best_s[next_node]:
+                best_s[next_node] = next_s
+                size = _push_inplace(heap_s, heap_node, size, next_s, next_node)
+
+
+@kernel
+def grouped_times(
+    graph: tuple[IntArray, NodeArray, FloatArray], group_node: IntArray, group_offset: IntArray, target: IntArray
+) -> FloatArray:
+    """Return the seconds (n,) from group_node[g] to target[p] for group_offset[g] <= p < group_offset[g + 1].
+
+    One search for each group, which ends when the last target of the group is settled; inf where there is no way.
+    """
+    nodes, edges = graph[0].shape[0] - 1, graph[1].shape[0]
+    answer_s = np.empty(target.shape[0])
+    best_s, is_wanted = np.empty(nodes), np.zeros(nodes, np.bool_)
+    heap = (np.empty(edges + 1), np.empty(edges + 1, np.int32))
+    for group in range(group_node.shape[0]):
+        wanted = 0
+        is_wanted[:] = False
+        for pair in range(group_offset[group], group_offset[group + 1]):
+            if not is_wanted[target[pair]]:
+                is_wanted[target[pair]] = True
+                wanted += 1
+        _times_from_one_inplace(best_s, graph, heap, is_wanted, wanted, group_node[group])
+        for pair in range(group_offset[group], group_offset[group + 1]):
+            answer_s[pair] = best_s[target[pair]]
+    return answer_s
+
+
+@kernel
+def _walk_back(came_from: IntArray, came_by: IntArray, origin: int, destination: int) -> tuple[IntArray, IntArray]:
+    steps, node = 0, destination
+    while node != origin:
+        node, steps = came_from[node], steps + 1
+    path, place = np.empty(steps + 1, np.int64), np.empty(steps, np.int64)
+    node = destination
+    for step in range(steps):
+        path[step], place[step] = node, came_by[node]
+        node = came_from[node]
+    path[steps] = origin
+    return path, place
+
+
+@kernel
+def path_backwards(
+    graph: tuple[IntArray, NodeArray, FloatArray], origin: int, destination: int
+) -> tuple[IntArray, IntArray]:
+    """Return (node (p,), place (p - 1,)) of a quickest path read from its end; both empty where there is no way.
+
+    ``place`` are positions in the graph's neighbours: place[i] leads from node[i + 1] to node[i].
+    """
+    offset, neighbour, time_s = graph
+    nodes, edges = offset.shape[0] - 1, neighbour.shape[0]
+    best_s = np.full(nodes, np.inf)
+    came_from, came_by = np.full(nodes, -1, np.int64), np.full(nodes, -1, np.int64)
+    heap_s, heap_node = np.empty(edges + 1), np.empty(edges + 1, np.int32)
+    best_s[origin] = 0.0
+    size = _push_inplace(heap_s, heap_node, 0, 0.0, origin)
+    while size > 0 and heap_node[0] != destination:
+        at_s, node = heap_s[0], heap_node[0]
+        size = _pop_inplace(heap_s, heap_node, size)
+        if at_s > best_s[node]:
+            continue
+        for edge in range(offset[node], offset[node + 1]):
+            next_s, next_node = at_s + time_s[edge], neighbour[edge]
+            if next_s < best_s[next_node]:
+                best_s[next_node] = next_s
+                came_from[next_node], came_by[next_node] = node, edge
+                size = _push_inplace(heap_s, heap_node, size, next_s, next_node)
+    if best_s[destination] == np.inf:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return _walk_back(came_from, came_by, origin, destination)

@@ -1,0 +1,199 @@
+"""The road graph: a frozen struct of arrays, kept in both directions, saved as one compact file.
+
+Nodes and edges are dense numbers from 0. An edge is one direction of a road; its number never changes, so live
+traffic is a new array of travel times in the order of the edges.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from geo.arrays import FloatArray, IntArray, NodeArray, coordinates, float_vector, positions
+from geo.distances import chord_to_m, unit_vectors
+from geo.kernels.point_tree import build_tree, nearest_points
+
+GRAPH_FILE = "roads.npz"
+# Raised when the meaning of a stored array changes; an older file is then refused rather than misread.
+FORMAT_VERSION = 1
+STORED = ("lat_deg", "lng_deg", "source", "target", "length_m", "travel_time_s")
+
+
+@dataclass(frozen=True)
+class Adjacency:
+    """One direction of the graph in compressed sparse rows.
+
+    Attributes:
+        offset: (n + 1,) where the row of each node begins.
+        neighbour: (m,) the node at the other end.
+        edge: (m,) the number of the edge.
+    """
+
+    offset: IntArray
+    neighbour: NodeArray
+    edge: IntArray
+
+    @classmethod
+    def of(cls, nodes: int, row: NodeArray, neighbour: NodeArray) -> "Adjacency":
+        """Sort the edges into rows; within a row they keep the order of their numbers."""
+        edge = np.argsort(row, kind="stable")
+        offset = np.zeros(nodes + 1, np.int64)
+        np.cumsum(np.bincount(row, minlength=nodes), out=offset[1:])
+        return cls(offset, np.ascontiguousarray(neighbour[edge]), edge)
+
+
+@dataclass(frozen=True)
+class PointIndex:
+    """Nearest-point search over places, exact anywhere on the globe.
+
+    Attributes:
+        xyz: (n, 3) the points as unit vectors, in the order of the tree.
+        order: (n,) which point stands at each place of the tree.
+        axis: (n,) the split axis of each place.
+    """
+
+    xyz: FloatArray
+    order: IntArray
+    axis: IntArray
+
+    @classmethod
+    def of(cls, lat_deg: FloatArray, lng_deg: FloatArray) -> "PointIndex":
+        """Build the tree in O(n log n)."""
+        xyz = unit_vectors(lat_deg, lng_deg)
+        order, axis = build_tree(xyz)
+        return cls(np.ascontiguousarray(xyz[order]), order, axis)
+
+    def nearest(self, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
+        """Return (index (m,), distance_m (m,)); of equally near points the smallest index."""
+        index, chord = nearest_points(self.xyz, self.order, self.axis, unit_vectors(lat_deg, lng_deg))
+        return index, chord_to_m(chord)
+
+
+@dataclass(frozen=True)
+class RoadGraph:
+    """A directed road graph; make one with ``from_arrays``, ``load`` or a city build.
+
+    Attributes:
+        lat_deg, lng_deg: (n,) places of the nodes.
+        source, target: (m,) int32 the nodes each edge leads from and to.
+        length_m: (m,) metres.
+        travel_time_s: (m,) seconds, as of the traffic now; inf is a closed road.
+        leaving, arriving: the edges by source and by target.
+        leaving_s, arriving_s: (m,) the travel times in the order of those rows.
+        node_index: finds the node nearest to a place.
+    """
+
+    lat_deg: FloatArray
+    lng_deg: FloatArray
+    source: NodeArray
+    target: NodeArray
+    length_m: FloatArray
+    travel_time_s: FloatArray
+    leaving: Adjacency
+    arriving: Adjacency
+    leaving_s: FloatArray
+    arriving_s: FloatArray
+    node_index: PointIndex
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are."""
+        return int(self.lat_deg.shape[0])
+
+    @property
+    def edge_count(self) -> int:
+        """How many directed edges there are."""
+        return int(self.source.shape[0])
+
+    @classmethod
+    def from_arrays(
+        cls,
+        lat_deg: npt.ArrayLike,
+        lng_deg: npt.ArrayLike,
+        source: npt.ArrayLike,
+        target: npt.ArrayLike,
+        length_m: npt.ArrayLike,
+        travel_time_s: npt.ArrayLike,
+    ) -> "RoadGraph":
+        """Build a graph from nodes (n,) and directed edges (m,) given by node numbers.
+
+        Raises ValueError for no node, places off the globe, edges to nodes that do not exist, lengths of edge
+        columns that differ, a length that is negative or not finite, or a travel time that is negative or NaN.
+        """
+        lat, lng = coordinates(lat_deg, lng_deg)
+        if lat.shape[0] == 0:
+            raise ValueError("a road graph needs at least one node")
+        sources = positions("source", source, lat.shape[0]).astype(np.int32)
+        targets = positions("target", target, lat.shape[0]).astype(np.int32)
+        lengths = _edge_column("length_m", length_m, sources.shape[0])
+        times = _edge_column("travel_time_s", travel_time_s, sources.shape[0])
+        if targets.shape != sources.shape:
+            raise ValueError(f"target has {targets.shape[0]} edges, source has {sources.shape[0]}")
+        if not np.isfinite(lengths).all():
+            raise ValueError("length_m must be finite")
+        leaving = Adjacency.of(lat.shape[0], sources, targets)
+        arriving = Adjacency.of(lat.shape[0], targets, sources)
+        return cls(
+            lat, lng, sources, targets, lengths, times, leaving, arriving,
+            times[leaving.edge], times[arriving.edge], PointIndex.of(lat, lng),
+        )  # fmt: skip
+
+    def with_travel_times(self, travel_time_s: npt.ArrayLike) -> "RoadGraph":
+        """Return the same roads under other traffic: travel times (m,) in the order of the edges.
+
+        Costs two gathers; nothing is rebuilt. Raises ValueError for a wrong length, a negative value or NaN.
+        """
+        times = _edge_column("travel_time_s", travel_time_s, self.edge_count)
+        return replace(
+            self, travel_time_s=times, leaving_s=times[self.leaving.edge], arriving_s=times[self.arriving.edge]
+        )
+
+    def snap(self, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
+        """Return (node (m,), distance_m (m,)): the nearest node of each place and the great-circle metres to it.
+
+        Of equally near nodes the smallest. Raises ValueError for coordinates that are not places.
+        """
+        return self.node_index.nearest(lat_deg, lng_deg)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the graph to ``folder`` (made if need be); the file appears whole or not at all."""
+        path = Path(folder) / GRAPH_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, version=FORMAT_VERSION, **{name: getattr(self, name) for name in STORED})
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "RoadGraph":
+        """Read the graph that ``save`` wrote.
+
+        Raises FileNotFoundError if there is none, ValueError if the file is broken or of another format version.
+        """
+        path = Path(folder) / GRAPH_FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"no road graph at {path}; build one with `hexhail city build`")
+        try:
+            # Opened here, for numpy leaves a broken file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                version, columns = int(stored["version"]), [stored[name] for name in STORED]
+        except (BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
+            raise ValueError(f"{path} is not a road graph ({error}); build it again") from error
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}; build it again"
+            )
+        return cls.from_arrays(*columns)
+
+
+def _edge_column(name: str, values: npt.ArrayLike, edges: int) -> FloatArray:
+    column = float_vector(name, values)
+    if column.shape[0] != edges:
+        raise ValueError(f"{name} has {column.shape[0]} values for {edges} edges")
+    wrong = ~(column >= 0.0)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(f"{name}[{at}] is {column[at]}; it must not be negative or NaN")
+    return column

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from h3.api import basic_int as h3
+
+from geo import cells
+
+MANHATTAN = (40.7580, -73.9855)
+
+
+def test_cells_are_those_of_h3():
+    rng = np.random.default_rng(0)
+    lat, lng = rng.uniform(-90, 90, 500), rng.uniform(-180, 180, 500)
+    for resolution in (0, 5, 9, 15):
+        expected = [h3.latlng_to_cell(a, b, resolution) for a, b in zip(lat, lng, strict=True)]
+        found = cells.latlng_to_cells(lat, lng, resolution)
+        assert found.dtype == np.uint64
+        assert found.tolist() == expected
+
+
+def test_a_ring_is_what_the_disk_gained_even_round_a_pentagon():
+    for cell in (int(cells.latlng_to_cells(*MANHATTAN, 9)[0]), int(cells.pentagons(9)[0])):
+        for k in range(5):
+            expected = {other for other in h3.grid_disk(cell, k) if h3.grid_distance(cell, other) == k}
+            assert set(cells.ring(cell, k).tolist()) == expected
+
+
+def test_names_go_there_and_back():
+    cell = cells.latlng_to_cells(*MANHATTAN, 8)
+    (name,) = cells.cells_to_strings(cell)
+    assert name == h3.int_to_str(int(cell[0]))
+    assert cells.string_to_cell(name) == int(cell[0])
+    assert cells.resolution_of(int(cell[0])) == 8
+
+
+def test_the_centre_of_a_cell_is_in_it_and_its_boundary_round_it():
+    cell = cells.latlng_to_cells(*MANHATTAN, 8)
+    lat, lng = cells.cell_to_latlng(cell)
+    assert cells.latlng_to_cells(lat, lng, 8).tolist() == cell.tolist()
+    corners = cells.cell_boundary(int(cell[0]))
+    assert corners.shape == (6, 2)
+    assert corners[:, 0].min() < lat[0] < corners[:, 0].max()
+
+
+def test_parents_are_those_of_h3():
+    cell = cells.latlng_to_cells([10.0, -30.0], [20.0, 170.0], 9)
+    assert cells.parents(cell, 5).tolist() == [h3.cell_to_parent(int(one), 5) for one in cell]
+
+
+@pytest.mark.parametrize("wrong", [0, 1, -5, 2**64, "", "zz", "8928308280fffff0"])
+def test_what_is_not_a_cell_is_known(wrong):
+    assert not cells.is_valid_cell(wrong)
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(ValueError, match="resolution"):
+        cells.latlng_to_cells(0.0, 0.0, 16)
+    with pytest.raises(ValueError, match="not an H3 cell"):
+        cells.disk(12, 1)
+    with pytest.raises(ValueError, match="steps"):
+        cells.disk(int(cells.pentagons(3)[0]), -1)
+    with pytest.raises(ValueError, match="not the name"):
+        cells.string_to_cell("nowhere")
+    with pytest.raises(ValueError, match="coarser"):
+        cells.parents(cells.pentagons(3), 4)

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from h3.api import basic_int as h3
+
+from geo.distances import chord_to_m, great_circle_m, m_to_chord, unit_vectors
+
+
+def test_agrees_with_h3_on_random_pairs():
+    rng = np.random.default_rng(0)
+    lat, lng = rng.uniform(-90, 90, (2, 300)), rng.uniform(-180, 180, (2, 300))
+    mine = great_circle_m(lat[0], lng[0], lat[1], lng[1])
+    for at in range(300):
+        theirs = h3.great_circle_distance((lat[0, at], lng[0, at]), (lat[1, at], lng[1, at]), unit="m")
+        assert mine[at] == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_chord_through_the_globe_gives_the_same_metres():
+    rng = np.random.default_rng(1)
+    lat, lng = rng.uniform(-90, 90, (2, 300)), rng.uniform(-180, 180, (2, 300))
+    chord = np.linalg.norm(unit_vectors(lat[0], lng[0]) - unit_vectors(lat[1], lng[1]), axis=1)
+    assert np.allclose(chord_to_m(chord), great_circle_m(lat[0], lng[0], lat[1], lng[1]))
+    assert m_to_chord(float(chord_to_m(0.3))) == pytest.approx(0.3)
+    assert chord_to_m(np.inf) == np.inf
+
+
+def test_one_point_is_repeated_against_many():
+    assert great_circle_m(0.0, 0.0, [0.0, 1.0], [0.0, 0.0]).tolist() == pytest.approx([0.0, 111195.05], abs=0.1)
+
+
+@pytest.mark.parametrize(("lat", "lng"), [(91.0, 0.0), (np.nan, 0.0), (0.0, np.inf)])
+def test_what_is_not_a_place_is_refused(lat, lng):
+    with pytest.raises(ValueError, match="order is"):
+        great_circle_m(lat, lng, 0.0, 0.0)
