@@ -1,0 +1,193 @@
+"""A driver: answers offers, drives by the roads, picks up, drops off, cruises, takes breaks, fails sometimes.
+
+The caller brings the time and carries out what the driver does.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+import numpy as np
+
+from simulator.actions import (
+    AcceptOffer,
+    CancelRide,
+    DeclineOffer,
+    DriverAction,
+    GoOffline,
+    GoOnline,
+    ReportArrived,
+    ReportDroppedOff,
+    ReportPickedUp,
+    StaySilent,
+)
+from simulator.model import DriverParams, Errand, Offer, Position, RideStage
+from simulator.streets import Streets
+
+# How long after an offer's expiry a silent driver minds it no more, should nobody say that it has expired.
+SILENCE_GRACE_S = 5.0
+
+
+class DriverState(StrEnum):
+    """What a driver is doing."""
+
+    OFFLINE = "OFFLINE"
+    IDLE = "IDLE"
+    OFFERED = "OFFERED"
+    TO_PICKUP = "TO_PICKUP"
+    AT_PICKUP = "AT_PICKUP"
+    ON_TRIP = "ON_TRIP"
+
+
+class Driver:
+    """One driver with a car.
+
+    Tell it what happens (`offered`, `assigned`, `offer_gone`, `released`) and call `wake` at `wake_s`; it gives back
+    actions. What no longer fits the state is ignored: the truth is the service's, and it may tell it twice.
+    """
+
+    def __init__(
+        self, params: DriverParams, streets: Streets, generator: np.random.Generator, node: int, now_s: float
+    ) -> None:
+        self._params = params
+        self._streets = streets
+        self._generator = generator
+        self._motion = streets.stand(node, now_s)
+        self._offer: Offer | None = None
+        self._will_accept: bool | None = None
+        self._will_cancel = False
+        self._dark_until_s = -math.inf
+        self.errand: Errand | None = None
+        self.state = DriverState.OFFLINE
+        #: When `wake` is due, city seconds; infinity if nothing is planned.
+        self.wake_s = now_s
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the driver means to take offers."""
+        return self.state is not DriverState.OFFLINE
+
+    def is_heard(self, now_s: float) -> bool:
+        """Whether the phone sends pings: the driver is online and has not lost the connection for a while."""
+        return self.is_online and now_s >= self._dark_until_s
+
+    def position(self, now_s: float) -> Position:
+        """Where the driver is."""
+        return self._motion.at(now_s)
+
+    def offered(self, offer: Offer, now_s: float) -> list[DriverAction]:
+        """See an offer and think about it; the answer is due at `wake_s`. A driver out of reach misses it."""
+        if self.state is not DriverState.IDLE or now_s >= offer.expires_s:
+            return []
+        if not self.is_heard(now_s):
+            return [StaySilent(offer.offer_id)]
+        self.state, self._offer = DriverState.OFFERED, offer
+        self._will_accept = self._draw_answer(offer.pickup_eta_s)
+        self.wake_s = now_s + self._generator.exponential(self._params.thinking_s_mean)
+        return []
+
+    def offer_gone(self, offer_id: str, now_s: float) -> None:
+        """The offer is answered without success, has expired or was withdrawn."""
+        if self.state is DriverState.OFFERED and self._offer is not None and self._offer.offer_id == offer_id:
+            self._become_idle(now_s)
+
+    def assigned(self, errand: Errand, now_s: float) -> None:
+        """Carry out a ride from the stage it is at; a driver who has one already keeps to that."""
+        if self.errand is not None:
+            return
+        self.errand, self._offer = errand, None
+        if errand.stage is RideStage.ASSIGNED:
+            self._approach(errand, now_s)
+        elif errand.stage is RideStage.ARRIVED:
+            self.state, self.wake_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
+        else:
+            self._carry(errand, now_s)
+
+    def released(self, ride_id: str, now_s: float) -> None:
+        """The ride is no longer this driver's."""
+        if self.errand is not None and self.errand.ride_id == ride_id:
+            self._become_idle(now_s)
+
+    def wake(self, now_s: float) -> list[DriverAction]:
+        """Do what is due by now; nothing if it is too early."""
+        if now_s < self.wake_s:
+            return []
+        if self.errand is not None:
+            return self._go_on(self.errand, now_s)
+        if self.state is DriverState.OFFLINE:
+            self._become_idle(now_s)
+            return [GoOnline()]
+        if self.state is DriverState.OFFERED and self._offer is not None:
+            return self._answer(self._offer, now_s)
+        return self._idle_on(now_s)
+
+    def _draw_answer(self, pickup_eta_s: float) -> bool | None:
+        """Return True to accept, False to decline, None to stay silent."""
+        far = min(pickup_eta_s / self._params.far_pickup_eta_s, 1.0)
+        near_share, far_share = self._params.acceptance_share, self._params.far_acceptance_share
+        drawn = self._generator.random()
+        if drawn < self._params.silence_share:
+            return None
+        return bool(drawn < self._params.silence_share + near_share + far * (far_share - near_share))
+
+    def _answer(self, offer: Offer, now_s: float) -> list[DriverAction]:
+        if self._will_accept:
+            # The word is given: nothing else is done until `assigned` or `offer_gone`.
+            self.wake_s = math.inf
+            return [AcceptOffer(offer.offer_id, offer.ride_id)]
+        if self._will_accept is False:
+            self._become_idle(now_s)
+            return [DeclineOffer(offer.offer_id)]
+        self._offer, self.wake_s = None, max(now_s, offer.expires_s) + SILENCE_GRACE_S
+        self.state = DriverState.IDLE
+        return [StaySilent(offer.offer_id)]
+
+    def _approach(self, errand: Errand, now_s: float) -> None:
+        pickup_node = self._streets.nearest_node(errand.pickup)
+        self._motion = self._streets.drive(self._motion, pickup_node, now_s, self._params.pace)
+        self.state, self.wake_s = DriverState.TO_PICKUP, self._motion.arrival_s
+        self._will_cancel = bool(self._generator.random() < self._params.cancel_share)
+        if self._will_cancel:
+            self.wake_s = now_s + self._generator.random() * (self._motion.arrival_s - now_s)
+
+    def _carry(self, errand: Errand, now_s: float) -> None:
+        dropoff_node = self._streets.nearest_node(errand.dropoff)
+        self._motion = self._streets.drive(self._motion, dropoff_node, now_s, self._params.pace)
+        self.state, self.wake_s = DriverState.ON_TRIP, self._motion.arrival_s + self._params.alighting_s
+
+    def _go_on(self, errand: Errand, now_s: float) -> list[DriverAction]:
+        if self.state is DriverState.TO_PICKUP and self._will_cancel:
+            self._become_idle(now_s)
+            return [CancelRide(errand.ride_id, "driver cannot come")]
+        if self.state is DriverState.TO_PICKUP:
+            self.state, self.wake_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
+            return [ReportArrived(errand.ride_id)]
+        if self.state is DriverState.AT_PICKUP:
+            self._carry(errand, now_s)
+            return [ReportPickedUp(errand.ride_id)]
+        self._become_idle(now_s)
+        return [ReportDroppedOff(errand.ride_id)]
+
+    def _become_idle(self, now_s: float) -> None:
+        self.state, self.errand, self._offer = DriverState.IDLE, None, None
+        self.wake_s = now_s + self._generator.exponential(self._params.stay_s_mean)
+
+    def _idle_on(self, now_s: float) -> list[DriverAction]:
+        drawn, params = self._generator.random(), self._params
+        self.wake_s = now_s + self._generator.exponential(params.stay_s_mean)
+        if drawn < params.break_share:
+            self.state = DriverState.OFFLINE
+            self.wake_s = now_s + self._generator.exponential(params.break_s_mean)
+            return [GoOffline()]
+        if drawn < params.break_share + params.dark_share:
+            self._dark_until_s = now_s + self._generator.exponential(params.dark_s_mean)
+        elif drawn < params.break_share + params.dark_share + params.cruise_share:
+            self._cruise(now_s)
+        return []
+
+    def _cruise(self, now_s: float) -> None:
+        here, _ = self._motion.next_corner(now_s)
+        target = self._streets.node_near(here, self._params.cruise_m_max, self._generator)
+        self._motion = self._streets.drive(self._motion, target, now_s, self._params.pace)
+        self.wake_s += self._motion.arrival_s - now_s
