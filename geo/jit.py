@@ -3,12 +3,19 @@
 The only file that imports numba. No ``fastmath``: it deletes infinities, and infinity means "unreachable" to us.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import TypeVar
 
-from numba import njit
+from llvmlite import binding  # type: ignore[import-untyped]
+from numba import config, njit, types
 
 F = TypeVar("F", bound=Callable[..., object])
+
+# How the arguments of a C function are written: p an address, i a C int, u an unsigned 64-bit number.
+_NUMBA_TYPES = {"p": types.uintp, "i": types.int32, "u": types.uint64}
+_C_TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int32, "u": ctypes.c_uint64}
+_addresses: dict[str, int] = {}
 
 
 def kernel(function: F) -> F:
@@ -19,3 +26,24 @@ def kernel(function: F) -> F:
     """
     compiled: F = njit(cache=True, nogil=True)(function)
     return compiled
+
+
+def declare_c_function(name: str, arguments: str) -> Callable[..., int]:
+    """Declare a C function for use in kernels; it returns an unsigned 32-bit error code.
+
+    ``arguments`` holds one letter each: p, i or u. A declaration by name, unlike a pointer, lets the callers be
+    cached; its address has to be given by ``provide_c_function`` before the first call.
+    """
+    if config.DISABLE_JIT:
+        prototype = ctypes.CFUNCTYPE(ctypes.c_uint32, *(_C_TYPES[letter] for letter in arguments))
+        return lambda *values: int(prototype(_addresses[name])(*values))
+    external: Callable[..., int] = types.ExternalFunction(
+        f"hexhail_{name}", types.uint32(*(_NUMBA_TYPES[letter] for letter in arguments))
+    )
+    return external
+
+
+def provide_c_function(name: str, address: int) -> None:
+    """Tell the compiler where a declared function is."""
+    _addresses[name] = address
+    binding.add_symbol(f"hexhail_{name}", address)

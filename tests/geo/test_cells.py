@@ -62,3 +62,47 @@ def test_nonsense_is_refused():
         cells.string_to_cell("nowhere")
     with pytest.raises(ValueError, match="coarser"):
         cells.parents(cells.pentagons(3), 4)
+
+
+def test_the_compiled_calls_and_the_python_api_agree_everywhere():
+    rng = np.random.default_rng(4)
+    lat, lng = rng.uniform(-90, 90, 400), rng.uniform(-180, 180, 400)
+    for resolution in (0, 1, 4, 8, 15):
+        some = cells._cells_by_api(lat, lng, resolution)
+        assert np.array_equal(cells._cells_compiled(lat, lng, resolution), some)
+        assert np.allclose(cells._centres_compiled(some), cells._centres_by_api(some), rtol=0, atol=1e-9)
+        assert np.array_equal(cells._parents_compiled(some, 0), cells._parents_by_api(some, 0))
+        few = np.concatenate([some[:10], cells.pentagons(resolution)])
+        mine, mine_steps = cells._disks_compiled(few, 3)
+        theirs, their_steps = cells._disks_by_api(few, 3)
+        assert np.array_equal(mine_steps, their_steps)
+        assert np.array_equal(np.sort(mine, axis=1), np.sort(theirs, axis=1))
+
+
+def test_the_doctor_is_told_which_calls_are_in_use():
+    assert cells.path_in_use().reason
+
+
+def test_another_answer_of_the_c_functions_puts_the_python_api_in_their_place(monkeypatch):
+    monkeypatch.setattr(cells, "_parents_compiled", lambda some, resolution: some)
+    decided = cells.path_in_use.__wrapped__()
+    assert not decided.is_compiled
+    assert "cellToParent" in decided.reason
+
+
+def test_a_build_without_the_c_functions_uses_the_python_api(monkeypatch):
+    monkeypatch.setattr(cells.h3_calls, "C_FUNCTIONS", ("notThere",))
+    decided = cells.path_in_use.__wrapped__()
+    assert not decided.is_compiled
+    assert "does not export" in decided.reason
+
+
+def test_cells_are_numbered_in_ascending_order():
+    some = cells.latlng_to_cells([10.0, -30.0, 10.0], [20.0, 170.0, 20.0], 9)
+    numbers = cells.CellNumbers.of(some)
+    assert np.array_equal(numbers.cell, np.unique(some))
+    assert numbers.find(np.append(some, cells.pentagons(9)[0])).tolist() == [
+        *np.searchsorted(numbers.cell, some).tolist(),
+        -1,
+    ]
+    assert cells.CellNumbers.of([]).find(some[None]).tolist() == [[-1, -1, -1]]

@@ -1,0 +1,171 @@
+"""The k nearest points (drivers) by great-circle distance: exact, with a certificate for every answer.
+
+Points live in H3 cells. Rings of cells round the query are looked at, nearest first, until no unseen point can be
+nearer than the k-th found. The bound that says so is proven: docs/decisions/020-exact-nearest-search.md.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from geo.arrays import BoolArray, CellArray, FloatArray, IntArray, coordinates, positive_count
+from geo.cells import CellNumbers, cell_to_latlng, disks_of_valid, latlng_to_cells, pentagons
+from geo.distances import chord_to_m, unit_vectors
+from geo.kernels.ring_search import search_all, search_rings
+
+# Queries handled at once: their disks fit into a few megabytes.
+QUERIES_AT_ONCE = 8_192
+# A disk of more cells than this many times the occupied ones costs more than looking at every point.
+DISK_CELLS_PER_OCCUPIED = 2.0
+# Rings of the widest disk: 7,651 cells a query. Beyond, the resolution is too fine for these points.
+RINGS_MAX = 50
+
+
+@dataclass(frozen=True)
+class Found:
+    """Answers of a search.
+
+    Attributes:
+        index: (m, k) positions of the points, nearest first, -1 where there are fewer than k.
+        distance_m: (m, k) great-circle metres, inf where there are fewer.
+        is_certified: (m,) whether no other point can be nearer; false only where the budget of rings ended a search.
+    """
+
+    index: IntArray
+    distance_m: FloatArray
+    is_certified: BoolArray
+
+
+@dataclass(frozen=True)
+class PointsByCell:
+    """Points sorted into H3 cells, ready to be searched from any number of places.
+
+    Attributes:
+        resolution: of the cells.
+        cells: the occupied cells, numbered.
+        offset: (c + 1,) where the points of each cell begin.
+        point: (n,) the points in the order of their cells, ascending in each.
+        xyz: (n, 3) their unit vectors, in that order.
+    """
+
+    resolution: int
+    cells: CellNumbers
+    offset: IntArray
+    point: IntArray
+    xyz: FloatArray
+
+    @classmethod
+    def of(cls, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike, resolution: int) -> "PointsByCell":
+        """Sort points (n,) into cells; n may be 0. Raises ValueError for what is not a place or a resolution."""
+        cell_of_point = latlng_to_cells(lat_deg, lng_deg, resolution)
+        point = np.argsort(cell_of_point, kind="stable")
+        in_order = cell_of_point[point]
+        is_first = np.ones(point.shape[0], np.bool_)
+        is_first[1:] = in_order[1:] != in_order[:-1]
+        first = np.flatnonzero(is_first)
+        offset = np.append(first, point.shape[0])
+        xyz = unit_vectors(lat_deg, lng_deg)[point]
+        return cls(resolution, CellNumbers.of_distinct(in_order[first]), offset, point, xyz)
+
+    def nearest(self, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike, k: int, rings_max: int = RINGS_MAX) -> Found:
+        """Find the k points nearest to each place (m,), of equally near ones the smaller position first.
+
+        With ``rings_max`` rings looked at and no certificate, the answer is the best of those rings and says so.
+        At the default budget the search looks at every point instead, so that it is always certified.
+        Raises ValueError for coordinates that are not places, k below 1 or a budget outside 0 to RINGS_MAX.
+        """
+        lat, lng = coordinates(lat_deg, lng_deg)
+        positive_count("k", k)
+        if not 0 <= rings_max <= RINGS_MAX:
+            raise ValueError(f"rings_max must be 0 to {RINGS_MAX}, not {rings_max}")
+        cell, xyz = latlng_to_cells(lat, lng, self.resolution), unit_vectors(lat, lng)
+        index = np.full((lat.shape[0], k), -1, np.int64)
+        chord = np.full((lat.shape[0], k), np.inf)
+        is_certified = np.zeros(lat.shape[0], np.bool_)
+        wanted = min(k, max(self.point.shape[0], 1))
+        by_cell = np.argsort(cell, kind="stable")
+        for begin in range(0, by_cell.shape[0], QUERIES_AT_ONCE):
+            part = by_cell[begin : begin + QUERIES_AT_ONCE]
+            found = self._nearest_part(cell[part], xyz[part], wanted, rings_max)
+            index[part, :wanted], chord[part, :wanted], is_certified[part] = found
+        return Found(index, chord_to_m(chord), is_certified)
+
+    def _nearest_part(
+        self, cell: CellArray, xyz: FloatArray, k: int, rings_max: int
+    ) -> tuple[IntArray, FloatArray, BoolArray]:
+        """Search with few rings first, and again with more for the queries that got no certificate."""
+        index = np.full((cell.shape[0], k), -1, np.int64)
+        chord = np.full((cell.shape[0], k), np.inf)
+        is_certified = np.zeros(cell.shape[0], np.bool_)
+        open_queries, rings = np.arange(cell.shape[0]), self._first_rings(k)
+        while open_queries.size and rings <= rings_max and self._is_disk_worth_it(rings):
+            found = self._search(cell[open_queries], xyz[open_queries], k, rings)
+            index[open_queries], chord[open_queries], is_certified[open_queries] = found
+            open_queries = open_queries[~found[2]]
+            rings = 2 * rings + 1
+        if open_queries.size and rings_max == RINGS_MAX:
+            found_all = search_all((self.xyz, self.point, self.offset), xyz[open_queries], k)
+            index[open_queries], chord[open_queries], is_certified[open_queries] = *found_all, True
+        elif open_queries.size:
+            found = self._search(cell[open_queries], xyz[open_queries], k, rings_max)
+            index[open_queries], chord[open_queries], is_certified[open_queries] = found
+        return index, chord, is_certified
+
+    def _search(self, cell: CellArray, xyz: FloatArray, k: int, rings: int) -> tuple[IntArray, FloatArray, BoolArray]:
+        distinct, row = np.unique(cell, return_inverse=True)
+        disk_cell, disk_step = disks_of_valid(distinct, rings)
+        number = self.cells.find(disk_cell)
+        points = (self.xyz, self.point, self.offset)
+        return search_rings(points, number, disk_step, (xyz, row), face_centres(), self.resolution, k)
+
+    def _first_rings(self, k: int) -> int:
+        """Guess the rings that certify k neighbours if the points were spread evenly over the occupied cells."""
+        points_per_cell = max(self.point.shape[0], 1) / max(self.cells.cell.shape[0], 1)
+        # k points fill a circle of this radius, in spacings of the lattice (a cell is sqrt(3)/2 spacings squared);
+        # the bound grows by sqrt(3)/2 of a spacing a ring from -2/sqrt(3), less what the projection takes: 0.8.
+        radius = np.sqrt(k / points_per_cell * np.sqrt(0.75) / np.pi)
+        return max(1, int(np.ceil((radius / 0.8 + 2.0 / np.sqrt(3.0)) / np.sqrt(0.75) - 1.0)))
+
+    def _is_disk_worth_it(self, rings: int) -> bool:
+        cells_in_disk = 3 * rings * (rings + 1) + 1
+        return bool(cells_in_disk <= max(7.0, DISK_CELLS_PER_OCCUPIED * self.cells.cell.shape[0]))
+
+
+def nearest(
+    lat_deg: npt.ArrayLike,
+    lng_deg: npt.ArrayLike,
+    query_lat_deg: npt.ArrayLike,
+    query_lng_deg: npt.ArrayLike,
+    k: int,
+    resolution: int,
+) -> tuple[IntArray, FloatArray]:
+    """Return (index (m, k), distance_m (m, k)): the k of n points nearest to each query, nearest first, exactly.
+
+    -1 and inf where there are fewer than k points. Of equally near points the smaller position comes first.
+    To search the same points again, keep a ``PointsByCell``. ``resolution`` (0 to 15) changes the speed, never the
+    answer; a few points a cell are best. Raises ValueError for coordinates that are not places, k below 1 or a
+    resolution that does not exist.
+    """
+    found = PointsByCell.of(lat_deg, lng_deg, resolution).nearest(query_lat_deg, query_lng_deg, k)
+    return found.index, found.distance_m
+
+
+@cache
+def face_centres() -> FloatArray:
+    """Return the unit vectors (20, 3) of the centres of the faces of H3's icosahedron.
+
+    Its corners are the centres of the twelve pentagons; three corners that are neighbours make a face.
+    """
+    corner = unit_vectors(*cell_to_latlng(pentagons(0)))
+    # Neighbouring corners are arctan 2 = 63.4 degrees apart, all others 116.6 or 180.
+    is_neighbour = corner @ corner.T > 0.4
+    faces = [
+        corner[list(three)].sum(axis=0)
+        for three in combinations(range(12), 3)
+        if all(is_neighbour[a, b] for a, b in combinations(three, 2))
+    ]
+    centre = np.array(faces)
+    return np.ascontiguousarray(centre / np.linalg.norm(centre, axis=1, keepdims=True))
