@@ -1,0 +1,1 @@
+"""The edges: riders, drivers and operators over REST and WebSocket."""

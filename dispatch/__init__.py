@@ -1,0 +1,1 @@
+"""Who drives whom: requests, candidates, matching, offers and the life of a ride."""

@@ -1,0 +1,45 @@
+"""Where the drivers are, read from the cells in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from redis.asyncio import Redis
+
+from dispatch.ports import Positions
+from geo.positions import UNKNOWN_HEADING, unpack
+
+
+class RedisSupply:
+    """`Supply` of one region: all its cells in one pipeline, one decoding."""
+
+    def __init__(self, redis: Redis, region: str, cells: Sequence[str]) -> None:
+        self._redis = redis
+        self._keys = [f"{{{region}}}:cell:{cell}" for cell in cells]
+
+    async def positions(self) -> Positions:
+        """See `Supply.positions`.
+
+        A driver who crosses a border while the pipeline runs may be met in both cells: the newer position counts.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in self._keys:
+            pipeline.hgetall(key)
+        buckets: list[dict[bytes, bytes]] = await pipeline.execute()
+        entries = [entry for bucket in buckets for entry in bucket.items()]
+        packed = unpack([value for _, value in entries])
+        driver_id = np.array([name.decode() for name, _ in entries], dtype=object)
+        order = np.lexsort((packed["t_ms"], driver_id.astype(str))) if len(entries) else np.zeros(0, np.int64)
+        driver_id, packed = driver_id[order], packed[order]
+        newest = np.ones(len(order), bool)
+        newest[:-1] = driver_id[:-1] != driver_id[1:]
+        driver_id, packed = driver_id[newest], packed[newest]
+        heading_cdeg = packed["heading_cdeg"]
+        return Positions(
+            driver_id=tuple(driver_id.tolist()),
+            lat_deg=packed["lat_e7"] / 1e7,
+            lng_deg=packed["lng_e7"] / 1e7,
+            heading_deg=np.where(heading_cdeg == UNKNOWN_HEADING, np.nan, heading_cdeg / 100),
+            t_s=packed["t_ms"] / 1e3,
+        )

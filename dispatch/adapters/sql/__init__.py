@@ -1,0 +1,1 @@
+"""The ride store in SQL: one set of statements, two drivers."""

@@ -1,0 +1,178 @@
+"""The store's transactions as scripts: generators that yield statements and are sent the rows.
+
+A script knows SQL but no driver, so the same lines run in SQLite's writer thread and over PostgreSQL's connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from dispatch.adapters.event_codec import encode
+from dispatch.adapters.sql import statements as sql
+from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, QuoteUsed
+from dispatch.events import OfferSent, RideEvent, RideRequested
+from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
+from dispatch.ports import Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.rules.audience import inboxes
+from dispatch.rules.lifecycle import OFFER_ENDS
+
+Dialect = Literal["sqlite", "postgres"]
+T = TypeVar("T")
+
+
+class Statement(NamedTuple):
+    """One statement with its parameters."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+Rows = Sequence[Sequence[Any]]
+Script = Generator[Statement, Rows, T]
+
+
+class Duplicate(Exception):
+    """A unique index refused a row; sent into the script in place of rows."""
+
+
+def read_ride(body: str) -> Ride:
+    """A ride from its JSON."""
+    return msgspec.json.decode(body, type=Ride)
+
+
+def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None) -> Script[Outcome]:
+    """See `RideStore.transact`."""
+    if idempotency is not None:
+        replay = yield from _replay(idempotency)
+        if replay is not None:
+            return replay
+    rides = yield from _read_scope(dialect, scope)
+    decision = decide(list(rides.values()))
+    yield from _write_ride(rides.get(decision.ride.ride_id), decision, scope)
+    for event in decision.events:
+        yield Statement(
+            sql.ADD_OUTBOX[dialect],
+            (event.region, event.ride_id, event.sequence, " ".join(inboxes(event)), encode(event)),
+        )
+    if idempotency is not None:
+        response = msgspec.json.encode(decision.ride).decode()
+        yield Statement(sql.ADD_KEY, (idempotency.principal, idempotency.key, idempotency.body_sha256, response))
+    return Outcome(decision.ride, decision.events)
+
+
+def _replay(idempotency: IdempotencyKey) -> Script[Outcome | None]:
+    rows = yield Statement(sql.FIND_KEY, (idempotency.principal, idempotency.key))
+    if not rows:
+        return None
+    body_sha256, response = rows[0]
+    if body_sha256 != idempotency.body_sha256:
+        raise IdempotencyConflict(idempotency.key)
+    return Outcome(read_ride(response), (), is_replay=True)
+
+
+def _read_scope(dialect: Dialect, scope: Scope) -> Script[dict[str, Ride]]:
+    wanted = []
+    if scope.ride_id is not None:
+        wanted.append(Statement(sql.FIND_RIDE + sql.LOCK[dialect], (scope.ride_id,)))
+    if scope.offer_id is not None:
+        wanted.append(Statement(sql.FIND_RIDE_OF_OFFER + sql.LOCK_JOINED[dialect], (scope.offer_id,)))
+    if scope.driver_id is not None:
+        # Not locked: another's ride row must not be waited for; the unique indexes settle what this read misses.
+        wanted.append(Statement(sql.FIND_RIDES_OF_DRIVER, (scope.driver_id,)))
+        wanted.append(Statement(sql.FIND_OFFERED_RIDES_OF_DRIVER, (scope.driver_id,)))
+    rides: dict[str, Ride] = {}
+    for statement in wanted:
+        rows = yield statement
+        for (body,) in rows:
+            ride = read_ride(body)
+            rides.setdefault(ride.ride_id, ride)
+    if scope.offer_id is not None:
+        yield from _recall_offer(scope.offer_id, rides)
+    return rides
+
+
+def _recall_offer(offer_id: str, rides: dict[str, Ride]) -> Script[None]:
+    """Let a ride that has moved on show the older offer that is asked about, so that its end can be told."""
+    rows = yield Statement(sql.FIND_OFFER, (offer_id,))
+    for (body,) in rows:
+        offer = msgspec.json.decode(body, type=Offer)
+        ride = rides[offer.ride_id]
+        if ride.offer is None or ride.offer.offer_id != offer_id:
+            rides[offer.ride_id] = replace(ride, offer=offer)
+
+
+def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script[None]:
+    ride = decision.ride
+    if not decision.events:
+        return
+    body = msgspec.json.encode(ride).decode()
+    try:
+        if before is None:
+            yield Statement(
+                sql.ADD_RIDE,
+                (
+                    ride.ride_id,
+                    ride.region,
+                    ride.rider_id,
+                    ride.quote_id,
+                    ride.state,
+                    ride.driver_id,
+                    ride.sequence,
+                    ride.token,
+                    ride.requested_s,
+                    body,
+                ),
+            )
+        else:
+            moved = yield Statement(
+                sql.MOVE_RIDE,
+                (ride.state, ride.driver_id, ride.sequence, ride.token, body, ride.ride_id, before.sequence),
+            )
+            if not moved:
+                raise InvariantBroken(f"ride {ride.ride_id} has moved on from {before.sequence} inside a transaction")
+        for event in decision.events:
+            yield from _write_offer(event, ride)
+    except Duplicate:
+        if isinstance(decision.events[0], RideRequested):
+            raise QuoteUsed(ride.quote_id) from None
+        raise DriverBusy(scope.driver_id or ride.driver_id or "?") from None
+
+
+def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
+    offer = ride.offer
+    if offer is None:
+        return
+    body = msgspec.json.encode(offer).decode()
+    if isinstance(event, OfferSent):
+        row = (offer.offer_id, ride.ride_id, ride.region, offer.driver_id, offer.token, OfferState.SENT, body)
+        yield Statement(sql.ADD_OFFER, row)
+    elif type(event) in OFFER_ENDS:
+        ended = yield Statement(sql.END_OFFER, (offer.state, body, offer.offer_id))
+        if not ended:
+            raise InvariantBroken(f"offer {offer.offer_id} had ended before it ended")
+
+
+def set_shift(shift: Shift) -> Script[None]:
+    """See `RideStore.set_shift`."""
+    if shift.status is ShiftStatus.OFFLINE:
+        rows = yield Statement(sql.FIND_RIDES_OF_DRIVER, (shift.driver_id,))
+        if rows:
+            raise DriverBusy(shift.driver_id)
+    yield Statement(sql.SET_SHIFT, (shift.driver_id, shift.status, shift.seats, shift.changed_s))
+
+
+def give_positions() -> Script[None]:
+    """Number the rows that have been committed since, in the order in which they came."""
+    waiting = yield Statement(sql.NEEDS_POSITIONS)
+    if waiting:
+        yield Statement(sql.GIVE_POSITIONS)
+
+
+def read_outbox_row(row: Sequence[Any]) -> OutboxRow:
+    """An outbox row from its columns."""
+    position, region, ride_id, sequence, names, payload = row
+    return OutboxRow(position, region, ride_id, sequence, tuple(names.split()), payload)

@@ -1,0 +1,228 @@
+"""The ride store in SQLite: WAL, full sync, one writer thread that commits in groups.
+
+A commit waits for the disk; commands that arrive meanwhile share the next one. Each keeps a savepoint of its own, so
+that one that is refused takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dispatch.adapters.sql import migrate, scripts
+from dispatch.adapters.sql import statements as sql
+from dispatch.adapters.sql.scripts import Duplicate, Rows, Script, Statement
+from dispatch.model import Ride, Shift
+from dispatch.ports import Decide, IdempotencyKey, OutboxRow, Outcome, Scope
+
+T = TypeVar("T")
+
+#: Commands in one commit: bounds how long the first of them waits for the others.
+GROUP_MAX = 64
+#: How long to wait for another process's transaction; far longer than any of ours takes.
+BUSY_TIMEOUT_S = 10.0
+
+_Work = tuple[Callable[[], Script[Any]], "Future[Any]"]
+
+
+class SqliteStore:
+    """`RideStore` and `Outbox` in one SQLite file, shared by several processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._reader = self._connect()
+        self._reader_lock = threading.Lock()
+        self._migrate()
+        self._writer = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
+        self._writer.start()
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteStore:
+        """Open the file, bring its schema up to date and start the writer."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return await asyncio.to_thread(cls, path)
+
+    async def close(self) -> None:
+        """Finish what was handed in and close the file."""
+        self._work.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._reader.close()
+
+    # -- RideStore ---------------------------------------------------------------------------------------------------
+
+    async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
+        """See `RideStore.transact`."""
+        return await self._run(lambda: scripts.transact("sqlite", scope, decide, idempotency))
+
+    async def find_ride(self, ride_id: str) -> Ride | None:
+        """See `RideStore.find_ride`."""
+        rows = await self._read(sql.FIND_RIDE, ride_id)
+        return scripts.read_ride(rows[0][0]) if rows else None
+
+    async def open_rides(self, region: str) -> list[Ride]:
+        """See `RideStore.open_rides`."""
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.OPEN_RIDES, region)]
+
+    async def live_rides(self, region: str) -> list[Ride]:
+        """See `RideStore.live_rides`."""
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region)]
+
+    async def free_drivers(self) -> dict[str, int]:
+        """See `RideStore.free_drivers`."""
+        return dict(await self._read(sql.FREE_DRIVERS))
+
+    async def set_shift(self, shift: Shift) -> None:
+        """See `RideStore.set_shift`."""
+        await self._run(lambda: scripts.set_shift(shift))
+
+    async def newest_token(self, region: str) -> int:
+        """See `RideStore.newest_token`."""
+        return int((await self._read(sql.NEWEST_FENCE, region))[0][0])
+
+    # -- Outbox ------------------------------------------------------------------------------------------------------
+
+    async def unpublished(self, limit: int) -> list[OutboxRow]:
+        """See `Outbox.unpublished`."""
+        published = await self.newest_published()
+        return [scripts.read_outbox_row(row) for row in await self._read(sql.OUTBOX_AFTER, published, limit)]
+
+    async def published_since(self, position: int, limit: int) -> list[OutboxRow]:
+        """See `Outbox.published_since`."""
+        return [scripts.read_outbox_row(row) for row in await self._read(sql.OUTBOX_BETWEEN, position, limit)]
+
+    async def newest_published(self) -> int:
+        """See `Outbox.newest_published`."""
+        return int((await self._read(sql.PUBLISHED))[0][0])
+
+    async def mark_published(self, position: int) -> None:
+        """See `Outbox.mark_published`."""
+        await self._run(lambda: _one(Statement(sql.MARK_PUBLISHED, (position,))))
+
+    async def history(self) -> list[str]:
+        """Every event ever, as JSON, in the order of its commit."""
+        return [payload for (payload,) in await self._read(sql.HISTORY)]
+
+    async def count_rides(self) -> dict[str, int]:
+        """Rides by state."""
+        return dict(await self._read(sql.COUNT_RIDES))
+
+    # -- the connections ---------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    def _migrate(self) -> None:
+        connection = self._connect()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(migrate.CREATE_VERSIONS)
+        applied = [version for (version,) in connection.execute(migrate.APPLIED)]
+        migrate.check_not_newer(applied, "sqlite")
+        for version, text in migrate.migrations("sqlite"):
+            if version not in applied:
+                for statement in _split(text):
+                    connection.execute(statement)
+                connection.execute(migrate.MARK_APPLIED, (version,))
+        connection.execute("COMMIT")
+        connection.close()
+
+    async def _read(self, text: str, *parameters: Any) -> list[Any]:
+        return await asyncio.to_thread(self._read_now, text, parameters)
+
+    def _read_now(self, text: str, parameters: Sequence[Any]) -> list[Any]:
+        with self._reader_lock:
+            return self._reader.execute(text, parameters).fetchall()
+
+    async def _run(self, script: Callable[[], Script[T]]) -> T:
+        done: Future[T] = Future()
+        self._work.put((script, done))
+        return await asyncio.wrap_future(done)
+
+    # -- the writer thread -------------------------------------------------------------------------------------------
+
+    def _write_groups(self) -> None:
+        connection = self._connect()
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if group:
+                self._write_group(connection, group)
+        connection.close()
+
+    def _next_group(self) -> tuple[list[_Work], bool]:
+        """Wait for work, then take what else is there; the flag is False when the store is being closed."""
+        work = self._work.get()
+        group: list[_Work] = []
+        while work is not None:
+            group.append(work)
+            if len(group) == GROUP_MAX:
+                return group, True
+            try:
+                work = self._work.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _write_group(self, connection: sqlite3.Connection, group: list[_Work]) -> None:
+        results: list[tuple[Future[Any], Any, Exception | None]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for script, done in group:
+                results.append((done, *_in_savepoint(connection, script)))
+            connection.execute("COMMIT")
+        except Exception as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            results = [(done, None, error) for _, done in group]
+        for done, result, refusal in results:
+            if refusal is None:
+                done.set_result(result)
+            else:
+                done.set_exception(refusal)
+
+
+def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[Any]]) -> tuple[Any, Exception | None]:
+    connection.execute("SAVEPOINT command")
+    try:
+        result = _play(connection, script())
+    except Exception as error:
+        connection.execute("ROLLBACK TO command")
+        connection.execute("RELEASE command")
+        return None, error
+    connection.execute("RELEASE command")
+    return result, None
+
+
+def _play(connection: sqlite3.Connection, script: Script[T]) -> T:
+    """Run a script's statements and send it the rows."""
+    try:
+        statement = next(script)
+        while True:
+            try:
+                rows: Rows = connection.execute(statement.text, statement.parameters).fetchall()
+            except sqlite3.IntegrityError as error:
+                statement = script.throw(Duplicate(str(error)))
+            else:
+                statement = script.send(rows)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+
+
+def _one(statement: Statement) -> Script[None]:
+    yield statement
+
+
+def _split(text: str) -> list[str]:
+    """The statements of a migration; none of ours has a semicolon inside."""
+    return [statement for statement in text.split(";") if statement.strip()]

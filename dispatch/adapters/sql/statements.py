@@ -1,0 +1,76 @@
+"""Every statement of the store, in the dialect that SQLite and PostgreSQL share.
+
+Parameters are numbered `?1`, `?2`, …; the PostgreSQL driver writes them `$1`, `$2`, ….
+"""
+
+from __future__ import annotations
+
+FIND_RIDE = "SELECT body FROM rides WHERE ride_id = ?1"
+FIND_RIDE_OF_OFFER = "SELECT r.body FROM rides r JOIN offers o ON o.ride_id = r.ride_id WHERE o.offer_id = ?1"
+FIND_OFFER = "SELECT body FROM offers WHERE offer_id = ?1"
+FIND_RIDES_OF_DRIVER = "SELECT body FROM rides WHERE driver_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP')"
+FIND_OFFERED_RIDES_OF_DRIVER = (
+    "SELECT r.body FROM rides r JOIN offers o ON o.ride_id = r.ride_id WHERE o.driver_id = ?1 AND o.state = 'SENT'"
+)
+#: PostgreSQL locks what a decision is made on; SQLite has one writer at a time.
+LOCK = {"sqlite": "", "postgres": " FOR UPDATE"}
+LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}
+
+FIND_KEY = "SELECT body_sha256, response FROM idempotency WHERE principal = ?1 AND key = ?2"
+ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response) VALUES (?1, ?2, ?3, ?4)"
+
+ADD_RIDE = (
+    "INSERT INTO rides (ride_id, region, rider_id, quote_id, state, driver_id, sequence, token, requested_s, body)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+)
+#: Only from the sequence that the decision saw, and never back to an older token.
+MOVE_RIDE = (
+    "UPDATE rides SET state = ?1, driver_id = ?2, sequence = ?3, token = ?4, body = ?5"
+    " WHERE ride_id = ?6 AND sequence = ?7 AND token <= ?4 RETURNING ride_id"
+)
+ADD_OFFER = (
+    "INSERT INTO offers (offer_id, ride_id, region, driver_id, token, state, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+)
+END_OFFER = "UPDATE offers SET state = ?1, body = ?2 WHERE offer_id = ?3 AND state = 'SENT' RETURNING offer_id"
+#: SQLite commits in the order of its writes and numbers them at once; in PostgreSQL the relay does it after the commit.
+ADD_OUTBOX = {
+    "sqlite": "INSERT INTO outbox (region, ride_id, sequence, inboxes, payload, position)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox))",
+    "postgres": "INSERT INTO outbox (region, ride_id, sequence, inboxes, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+}
+
+OPEN_RIDES = (
+    "SELECT body FROM rides WHERE region = ?1 AND state IN ('REQUESTED', 'OFFERED') ORDER BY requested_s, ride_id"
+)
+LIVE_RIDES = "SELECT body FROM rides WHERE region = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') ORDER BY ride_id"
+FREE_DRIVERS = (
+    "SELECT s.driver_id, s.seats FROM shifts s WHERE s.status = 'online'"
+    " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id"
+    " AND r.state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP'))"
+    " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = s.driver_id AND o.state = 'SENT')"
+)
+SET_SHIFT = (
+    "INSERT INTO shifts (driver_id, status, seats, changed_s) VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (driver_id) DO UPDATE SET status = excluded.status, seats = excluded.seats,"
+    " changed_s = excluded.changed_s"
+)
+NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region = ?1"
+
+NEEDS_POSITIONS = "SELECT 1 FROM outbox WHERE position IS NULL LIMIT 1"
+GIVE_POSITIONS = (
+    "UPDATE outbox SET position = numbered.position FROM (SELECT id, (SELECT COALESCE(MAX(position), 0) FROM outbox)"
+    " + ROW_NUMBER() OVER (ORDER BY id) AS position FROM outbox WHERE position IS NULL) AS numbered"
+    " WHERE outbox.id = numbered.id"
+)
+OUTBOX_AFTER = (
+    "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox WHERE position > ?1"
+    " ORDER BY position LIMIT ?2"
+)
+OUTBOX_BETWEEN = (
+    "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox"
+    " WHERE position > ?1 AND position <= (SELECT published_position FROM relay) ORDER BY position LIMIT ?2"
+)
+PUBLISHED = "SELECT published_position FROM relay"
+MARK_PUBLISHED = "UPDATE relay SET published_position = ?1 WHERE published_position < ?1"
+HISTORY = "SELECT payload FROM outbox ORDER BY id"
+COUNT_RIDES = "SELECT state, COUNT(*) FROM rides GROUP BY state"

@@ -1,0 +1,110 @@
+"""What dispatch can be told to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch.model import Party, Place, ShiftStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRide:
+    """A rider wants to go; the quote's price holds."""
+
+    ride_id: str
+    region: str
+    rider_id: str
+    quote_id: str
+    pickup: Place
+    dropoff: Place
+    seats: int
+    fare_cents: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendOffer:
+    """Show a ride to a driver for whom the lease `token` was taken."""
+
+    ride_id: str
+    driver_id: str
+    token: int
+    pickup_eta_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOffer:
+    """The driver takes the ride."""
+
+    offer_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclineOffer:
+    """The driver does not want the ride."""
+
+    offer_id: str
+    driver_id: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRide:
+    """A rider gives the ride up, or its driver gives it back."""
+
+    ride_id: str
+    by: Party
+    principal_id: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportArrival:
+    """The driver stands at the pickup."""
+
+    ride_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPickup:
+    """The rider is aboard."""
+
+    ride_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDropoff:
+    """The rider has left at the dropoff."""
+
+    ride_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireDue:
+    """End the offers and requests whose time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetShift:
+    """A driver goes on or off shift."""
+
+    driver_id: str
+    status: ShiftStatus
+    seats: int
+
+
+RideCommand = (
+    RequestRide
+    | SendOffer
+    | AcceptOffer
+    | DeclineOffer
+    | CancelRide
+    | ReportArrival
+    | ReportPickup
+    | ReportDropoff
+    | ExpireDue
+)

@@ -1,0 +1,268 @@
+"""The dispatch engine: commands and the time in, events out. Waits for nothing, reads no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dispatch import commands as cmd
+from dispatch import events as ev
+from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone
+from dispatch.matching.policy import MatchingPolicy
+from dispatch.model import OPEN, WITH_DRIVER, DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
+from dispatch.rules.lifecycle import begin, require_move, step
+
+
+class DispatchEngine:
+    """Decides who drives whom.
+
+    Holds the rides it was given and those it began. One owner at a time: the matcher holds a region's open rides, an
+    edge holds just the ride that a command is about, a simulation holds them all.
+    """
+
+    def __init__(
+        self, params: DispatchParams, rides: Iterable[Ride] = (), policy: MatchingPolicy | None = None
+    ) -> None:
+        self._params = params
+        self._policy = policy
+        self._rides: dict[str, Ride] = {ride.ride_id: ride for ride in rides}
+        self._handlers: dict[type[Any], Callable[[Any, float], list[ev.RideEvent]]] = {
+            cmd.RequestRide: self._request,
+            cmd.SendOffer: self._send_offer,
+            cmd.AcceptOffer: self._accept,
+            cmd.DeclineOffer: self._decline,
+            cmd.CancelRide: self._cancel,
+            cmd.ReportArrival: self._arrive,
+            cmd.ReportPickup: self._pick_up,
+            cmd.ReportDropoff: self._drop_off,
+            cmd.ExpireDue: self._expire_due,
+        }
+
+    def ride(self, ride_id: str) -> Ride:
+        """The ride as it stands. Raises NotFound."""
+        try:
+            return self._rides[ride_id]
+        except KeyError:
+            raise NotFound("ride", ride_id) from None
+
+    def open_rides(self) -> list[Ride]:
+        """Rides without a driver, the oldest request first."""
+        waiting = (ride for ride in self._rides.values() if ride.state in OPEN)
+        return sorted(waiting, key=lambda ride: (ride.requested_s, ride.ride_id))
+
+    def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
+        """Carry a command out and say what happened.
+
+        Raises a CommandRefused, and changes nothing, if the command breaks a rule.
+        """
+        return self._handlers[type(command)](command, now_s)
+
+    def run_round(self, supply: SupplySnapshot, now_s: float) -> list[ev.MatchFound]:
+        """One matching round: the drivers to ask for the requests that wait without an offer.
+
+        A match changes nothing by itself: who takes the lease says so with SendOffer.
+        """
+        if self._policy is None:
+            raise ValueError("this engine was made without a matching policy: it can handle commands, not run rounds")
+        waiting = [ride for ride in self.open_rides() if ride.state is RideState.REQUESTED]
+        if not waiting or not len(supply):
+            return []
+        return self._policy.match(waiting, supply, self._params, now_s)
+
+    def next_deadline_s(self) -> float | None:
+        """When ExpireDue will have something to do next; None if nothing is open."""
+        deadlines = [self._deadline_s(ride) for ride in self._rides.values() if ride.state in OPEN]
+        return min(deadlines, default=None)
+
+    def _deadline_s(self, ride: Ride) -> float:
+        if ride.state is RideState.OFFERED and ride.offer is not None:
+            return ride.offer.expires_s
+        return ride.requested_s + self._params.max_wait_s
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    def _request(self, command: cmd.RequestRide, now_s: float) -> list[ev.RideEvent]:
+        event = ev.RideRequested(
+            ride_id=command.ride_id,
+            sequence=1,
+            at_s=now_s,
+            region=command.region,
+            rider_id=command.rider_id,
+            quote_id=command.quote_id,
+            pickup=command.pickup,
+            dropoff=command.dropoff,
+            seats=command.seats,
+            fare_cents=command.fare_cents,
+            currency=command.currency,
+        )
+        if command.ride_id in self._rides:
+            raise IllegalMove(command.ride_id, self._rides[command.ride_id].state, "a second request")
+        self._rides[command.ride_id] = begin(event)
+        return [event]
+
+    def _send_offer(self, command: cmd.SendOffer, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        if self._is_busy(command.driver_id):
+            raise DriverBusy(command.driver_id)
+        return self._happen(
+            ride,
+            ev.OfferSent,
+            now_s,
+            "an offer",
+            offer_id=f"{ride.ride_id}-{command.token}",
+            driver_id=command.driver_id,
+            token=command.token,
+            expires_s=now_s + self._params.offer_ttl_s,
+            pickup_eta_s=command.pickup_eta_s,
+            pickup=ride.pickup,
+            dropoff=ride.dropoff,
+            seats=ride.seats,
+            fare_cents=ride.fare_cents,
+            currency=ride.currency,
+        )
+
+    def _accept(self, command: cmd.AcceptOffer, now_s: float) -> list[ev.RideEvent]:
+        ride = self._offered_ride(command.offer_id, command.driver_id, now_s)
+        offer = ride.offer
+        assert offer is not None  # _offered_ride found the ride by it
+        if any(r.driver_id == command.driver_id and r.state in WITH_DRIVER for r in self._rides.values()):
+            raise DriverBusy(command.driver_id)
+        return self._happen(
+            ride,
+            ev.OfferAccepted,
+            now_s,
+            "accepting the offer",
+            offer_id=offer.offer_id,
+            driver_id=offer.driver_id,
+            token=offer.token,
+            pickup_eta_s=offer.pickup_eta_s,
+        )
+
+    def _decline(self, command: cmd.DeclineOffer, now_s: float) -> list[ev.RideEvent]:
+        ride = self._offered_ride(command.offer_id, command.driver_id, now_s)
+        return self._happen(
+            ride,
+            ev.OfferDeclined,
+            now_s,
+            "declining the offer",
+            offer_id=command.offer_id,
+            driver_id=command.driver_id,
+            reason=command.reason,
+        )
+
+    def _cancel(self, command: cmd.CancelRide, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        if command.by is Party.DRIVER:
+            if ride.driver_id != command.principal_id:
+                raise NotFound("ride", command.ride_id)
+            return self._happen(
+                ride,
+                ev.AssignmentCancelled,
+                now_s,
+                "giving the ride back",
+                driver_id=command.principal_id,
+                reason=command.reason,
+            )
+        if command.by is Party.RIDER and ride.rider_id != command.principal_id:
+            raise NotFound("ride", command.ride_id)
+        withdrawn = self._withdraw(ride, now_s)
+        ride = self.ride(ride.ride_id)
+        cancelled = self._happen(
+            ride,
+            ev.RideCancelled,
+            now_s,
+            "cancelling",
+            by=command.by,
+            reason=command.reason,
+            driver_id=ride.driver_id,
+        )
+        return withdrawn + cancelled
+
+    def _arrive(self, command: cmd.ReportArrival, now_s: float) -> list[ev.RideEvent]:
+        ride = self._own_ride(command.ride_id, command.driver_id)
+        return self._happen(ride, ev.DriverArrived, now_s, "arriving", driver_id=command.driver_id)
+
+    def _pick_up(self, command: cmd.ReportPickup, now_s: float) -> list[ev.RideEvent]:
+        ride = self._own_ride(command.ride_id, command.driver_id)
+        return self._happen(ride, ev.RiderPickedUp, now_s, "picking up", driver_id=command.driver_id)
+
+    def _drop_off(self, command: cmd.ReportDropoff, now_s: float) -> list[ev.RideEvent]:
+        ride = self._own_ride(command.ride_id, command.driver_id)
+        return self._happen(
+            ride,
+            ev.RiderDroppedOff,
+            now_s,
+            "dropping off",
+            driver_id=command.driver_id,
+            fare_cents=ride.fare_cents,
+            currency=ride.currency,
+        )
+
+    def _expire_due(self, command: cmd.ExpireDue, now_s: float) -> list[ev.RideEvent]:
+        happened: list[ev.RideEvent] = []
+        for ride in self.open_rides():
+            if ride.offer is not None and ride.state is RideState.OFFERED and ride.offer.expires_s <= now_s:
+                offer = ride.offer
+                happened += self._happen(
+                    ride, ev.OfferExpired, now_s, "expiry", offer_id=offer.offer_id, driver_id=offer.driver_id
+                )
+            ride = self._rides[ride.ride_id]
+            if ride.state is RideState.REQUESTED and ride.requested_s + self._params.max_wait_s <= now_s:
+                happened += self._happen(ride, ev.RideExpired, now_s, "expiry")
+        return happened
+
+    # -- shared ------------------------------------------------------------------------------------------------------
+
+    def _happen(
+        self, ride: Ride, event_type: type[ev.RideEvent], now_s: float, wanted: str, **facts: Any
+    ) -> list[ev.RideEvent]:
+        """Let one event happen to a ride, if the table allows it."""
+        require_move(ride, event_type, wanted)
+        event = event_type(
+            ride_id=ride.ride_id,
+            sequence=ride.sequence + 1,
+            at_s=now_s,
+            region=ride.region,
+            rider_id=ride.rider_id,
+            **facts,
+        )
+        self._rides[ride.ride_id] = step(ride, event)
+        return [event]
+
+    def _withdraw(self, ride: Ride, now_s: float) -> list[ev.RideEvent]:
+        if ride.state is not RideState.OFFERED or ride.offer is None:
+            return []
+        return self._happen(
+            ride,
+            ev.OfferWithdrawn,
+            now_s,
+            "withdrawing the offer",
+            offer_id=ride.offer.offer_id,
+            driver_id=ride.offer.driver_id,
+        )
+
+    def _offered_ride(self, offer_id: str, driver_id: str, now_s: float) -> Ride:
+        """The ride behind a standing offer. Raises NotFound or OfferGone."""
+        for ride in self._rides.values():
+            offer = ride.offer
+            if offer is None or offer.offer_id != offer_id or offer.driver_id != driver_id:
+                continue
+            if offer.state is not OfferState.SENT:
+                raise OfferGone(offer_id, offer.state)
+            if offer.expires_s <= now_s:
+                raise OfferGone(offer_id, OfferState.EXPIRED)
+            return ride
+        raise NotFound("offer", offer_id)
+
+    def _own_ride(self, ride_id: str, driver_id: str) -> Ride:
+        ride = self.ride(ride_id)
+        if ride.driver_id != driver_id:
+            raise NotFound("ride", ride_id)
+        return ride
+
+    def _is_busy(self, driver_id: str) -> bool:
+        return any(
+            (ride.driver_id == driver_id and ride.state in WITH_DRIVER)
+            or (ride.state is RideState.OFFERED and ride.offer is not None and ride.offer.driver_id == driver_id)
+            for ride in self._rides.values()
+        )

@@ -1,0 +1,93 @@
+"""What can go wrong in dispatch.
+
+DispatchError
+├── CommandRefused            the caller broke a rule; nothing has changed
+│   ├── NotFound              no such ride or offer, or none of the caller's
+│   ├── IllegalMove           the ride is in a state that does not allow it
+│   ├── OfferGone             the offer does not stand any more
+│   ├── DriverBusy            the driver has a live ride or offer
+│   ├── QuoteUsed             the quote has become a ride already
+│   └── IdempotencyConflict   the same key came with another body
+└── InvariantBroken           ours: must not happen
+"""
+
+from __future__ import annotations
+
+
+class DispatchError(Exception):
+    """Root of this package's errors."""
+
+
+class CommandRefused(DispatchError):
+    """The caller broke a rule; nothing has changed."""
+
+    #: Stable word for machines.
+    code = "refused"
+    #: What the caller can do.
+    hint = ""
+
+
+class NotFound(CommandRefused):
+    """No such thing, or it belongs to somebody else: the two look the same on purpose."""
+
+    code = "not_found"
+    hint = "Check the id; riders see only their own rides, drivers only their own offers and rides."
+
+    def __init__(self, what: str, ident: str) -> None:
+        super().__init__(f"There is no {what} {ident!r} of yours.")
+
+
+class IllegalMove(CommandRefused):
+    """The ride's state does not allow the command."""
+
+    code = "illegal_move"
+    hint = "Read the ride again (GET /v1/rides/{id}) and act on its present state."
+
+    def __init__(self, ride_id: str, state: str, wanted: str) -> None:
+        super().__init__(f"Ride {ride_id} is {state}; {wanted} is not possible from there.")
+        self.state = state
+
+
+class OfferGone(CommandRefused):
+    """The offer was answered, ran out or was withdrawn."""
+
+    code = "offer_gone"
+    hint = "Wait for the next offer on your stream."
+
+    def __init__(self, offer_id: str, state: str) -> None:
+        super().__init__(f"Offer {offer_id} does not stand any more: it is {state}.")
+        self.state = state
+
+
+class DriverBusy(CommandRefused):
+    """The driver has a live ride or offer."""
+
+    code = "driver_busy"
+    hint = "Finish or cancel the present ride first."
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"Driver {driver_id} has a live ride or offer.")
+
+
+class QuoteUsed(CommandRefused):
+    """The quote has become a ride already."""
+
+    code = "quote_used"
+    hint = "Ask for a new quote; to repeat a request safely, repeat it with the same Idempotency-Key."
+
+    def __init__(self, quote_id: str) -> None:
+        super().__init__(f"Quote {quote_id} has become a ride already.")
+
+
+class IdempotencyConflict(CommandRefused):
+    """The same idempotency key came with another body."""
+
+    code = "idempotency_conflict"
+    hint = "Use a new Idempotency-Key for a new request."
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} was used before with another body.")
+
+
+class InvariantBroken(DispatchError):
+    """A rule that this code guarantees does not hold."""

@@ -1,0 +1,156 @@
+"""What has happened to a ride.
+
+Every event carries the ride, its place in the ride's own order (`sequence`, from 1, without gaps) and the city time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch.model import Party, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideEvent:
+    """Common to all."""
+
+    ride_id: str
+    sequence: int
+    at_s: float
+    region: str
+    rider_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideRequested(RideEvent):
+    """The request was taken in; from here on it is ours to end."""
+
+    quote_id: str
+    pickup: Place
+    dropoff: Place
+    seats: int
+    fare_cents: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferSent(RideEvent):
+    """A driver is asked."""
+
+    offer_id: str
+    driver_id: str
+    token: int
+    expires_s: float
+    pickup_eta_s: float
+    pickup: Place
+    dropoff: Place
+    seats: int
+    fare_cents: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAccepted(RideEvent):
+    """The driver said yes: the ride is assigned."""
+
+    offer_id: str
+    driver_id: str
+    token: int
+    pickup_eta_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferDeclined(RideEvent):
+    """The driver said no."""
+
+    offer_id: str
+    driver_id: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferExpired(RideEvent):
+    """The driver did not answer in time."""
+
+    offer_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferWithdrawn(RideEvent):
+    """The ride ended while the driver was being asked."""
+
+    offer_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentCancelled(RideEvent):
+    """The driver gave the ride back before the pickup; it is matched anew."""
+
+    driver_id: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverArrived(RideEvent):
+    """The driver stands at the pickup."""
+
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderPickedUp(RideEvent):
+    """The trip begins."""
+
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderDroppedOff(RideEvent):
+    """The trip is over; this is what it costs."""
+
+    driver_id: str
+    fare_cents: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideCancelled(RideEvent):
+    """The ride ended before a trip."""
+
+    by: Party
+    reason: str | None
+    driver_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideExpired(RideEvent):
+    """Nobody was found in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchFound:
+    """A round's decision: this driver shall be asked. It changes no ride; the offer does."""
+
+    ride_id: str
+    driver_id: str
+    pickup_eta_s: float
+    score: float
+
+
+#: Those that a ride's log consists of.
+RIDE_EVENTS: tuple[type[RideEvent], ...] = (
+    RideRequested,
+    OfferSent,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferWithdrawn,
+    AssignmentCancelled,
+    DriverArrived,
+    RiderPickedUp,
+    RiderDroppedOff,
+    RideCancelled,
+    RideExpired,
+)

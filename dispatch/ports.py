@@ -1,0 +1,200 @@
+"""What dispatch needs from the world, named for the need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.events import RideEvent
+from dispatch.model import Ride, Shift
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rides a decision must see: the one named, the one behind the offer, and the driver's live ones."""
+
+    ride_id: str | None = None
+    offer_id: str | None = None
+    driver_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a decision changes: the events of one ride, and the ride after them."""
+
+    events: Sequence[RideEvent]
+    ride: Ride
+
+
+#: Called inside the transaction with the rides of the scope. It may be called again if the transaction has to be.
+Decide = Callable[[Sequence[Ride]], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's promise that the same key means the same request."""
+
+    principal: str
+    key: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The ride after a command; `is_replay` if the answer was given before."""
+
+    ride: Ride
+    events: Sequence[RideEvent]
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event on its way out; `position` orders all of them without gaps."""
+
+    position: int
+    region: str
+    ride_id: str
+    sequence: int
+    inboxes: tuple[str, ...]
+    payload: str
+
+
+class RideStore(Protocol):
+    """Rides, offers and shifts, kept so that an acknowledged change survives the death of any process."""
+
+    async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
+        """Read the scope, decide, and write rides and events in one transaction; return once it is durable.
+
+        Raises what `decide` raises (nothing is written then), DriverBusy where an index refuses a second live ride or
+        offer, QuoteUsed, or IdempotencyConflict.
+        """
+        ...
+
+    async def find_ride(self, ride_id: str) -> Ride | None:
+        """The ride as last committed."""
+        ...
+
+    async def open_rides(self, region: str) -> list[Ride]:
+        """Rides without a driver, the oldest request first."""
+        ...
+
+    async def live_rides(self, region: str) -> list[Ride]:
+        """Rides bound to a driver."""
+        ...
+
+    async def free_drivers(self) -> dict[str, int]:
+        """Drivers on shift without a live ride or offer, with their seats."""
+        ...
+
+    async def set_shift(self, shift: Shift) -> None:
+        """Put a driver on or off shift. Raises DriverBusy for going off shift with a live ride."""
+        ...
+
+    async def newest_token(self, region: str) -> int:
+        """The greatest fencing token ever used, 0 if none."""
+        ...
+
+
+class Outbox(Protocol):
+    """Committed events in order, until they are published."""
+
+    async def unpublished(self, limit: int) -> list[OutboxRow]:
+        """The next rows in order of position."""
+        ...
+
+    async def published_since(self, position: int, limit: int) -> list[OutboxRow]:
+        """Rows after a position that were published before, in order: for building inboxes anew."""
+        ...
+
+    async def newest_published(self) -> int:
+        """Position up to which everything is published."""
+        ...
+
+    async def mark_published(self, position: int) -> None:
+        """Everything up to here has been acknowledged by those it went to."""
+        ...
+
+
+class EventLog(Protocol):
+    """The topic of ride events."""
+
+    async def append(self, rows: Sequence[OutboxRow]) -> None:
+        """Return once all rows are acknowledged, in order within a region."""
+        ...
+
+
+class Inboxes(Protocol):
+    """The ordered messages to each rider and driver."""
+
+    async def push(self, rows: Sequence[OutboxRow]) -> None:
+        """Append; a row that is there already is left as it is."""
+        ...
+
+    async def is_lost(self) -> bool:
+        """Whether the store has lost its data since `rebuild`."""
+        ...
+
+    async def rebuild(self, rows: Sequence[OutboxRow]) -> None:
+        """Begin the inboxes anew with these rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where drivers were last believed to be; arrays of shape (n,)."""
+
+    driver_id: tuple[str, ...]
+    lat_deg: NDArray[np.float64]
+    lng_deg: NDArray[np.float64]
+    heading_deg: NDArray[np.float64]
+    t_s: NDArray[np.float64]
+
+
+class Supply(Protocol):
+    """Who is where."""
+
+    async def positions(self) -> Positions:
+        """All drivers in the region's cells, sorted by id."""
+        ...
+
+
+class Leases(Protocol):
+    """Holding a driver and a request for one offer."""
+
+    async def take(self, pairs: Sequence[tuple[str, str]], now_s: float, ttl_s: float) -> list[int | None]:
+        """For each (driver_id, ride_id) a growing token, or None if either is held."""
+        ...
+
+    async def release(self, driver_id: str, ride_id: str, token: int) -> None:
+        """Give the pair free if the token is still the one that holds it."""
+        ...
+
+    async def restore(self, newest_token: int) -> None:
+        """Make sure that the next token is greater than this one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """One matching round in figures."""
+
+    at_s: float
+    n_waiting: int
+    n_free: int
+    n_matches: int
+    n_offers: int
+    n_expired: int
+    wall_ms: float
+
+
+class RoundLog(Protocol):
+    """Figures of the last rounds, for operators."""
+
+    async def write(self, report: RoundReport) -> None:
+        """Keep the report among the last ones."""
+        ...

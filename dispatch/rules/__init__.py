@@ -1,0 +1,1 @@
+"""Pure rules: the life cycle, who is told what, and the invariants."""

@@ -1,0 +1,82 @@
+"""The invariants, checked on a history of events: at every instant, not only at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dispatch import events as ev
+from dispatch.errors import DispatchError
+from dispatch.model import TERMINAL, Ride, RideState
+from dispatch.rules.lifecycle import OFFER_ENDS, begin, step
+
+
+@dataclass(slots=True)
+class History:
+    """Follows events in the order of their commit and notes each violation as a sentence."""
+
+    violations: list[str] = field(default_factory=list)
+    rides: dict[str, Ride] = field(default_factory=dict)
+    _ride_of_driver: dict[str, str] = field(default_factory=dict)
+    _offer_of_driver: dict[str, str] = field(default_factory=dict)
+    _newest_token: dict[str, int] = field(default_factory=dict)
+
+    def observe(self, event: ev.RideEvent) -> None:
+        """Take in the next event."""
+        before = self.rides.get(event.ride_id)
+        try:
+            self.rides[event.ride_id] = self._after(before, event)
+        except DispatchError as error:
+            self.violations.append(f"2 {error}")
+            return
+        self._follow_offer(event)
+        self._follow_driver(event, before)
+
+    def open_rides(self) -> list[Ride]:
+        """Rides that have not ended."""
+        return [ride for ride in self.rides.values() if ride.state not in TERMINAL]
+
+    def _after(self, before: Ride | None, event: ev.RideEvent) -> Ride:
+        if isinstance(event, ev.RideRequested):
+            if before is not None:
+                self.violations.append(f"2 ride {event.ride_id} was requested twice")
+            return begin(event)
+        if before is None:
+            self.violations.append(f"4 ride {event.ride_id}: {type(event).__name__} came before its request")
+            raise DispatchError(f"ride {event.ride_id} is unknown")
+        return step(before, event)
+
+    def _follow_offer(self, event: ev.RideEvent) -> None:
+        if isinstance(event, ev.OfferSent):
+            held = self._offer_of_driver.get(event.driver_id)
+            if held is not None:
+                self.violations.append(f"1 driver {event.driver_id} has offers {held} and {event.offer_id} at once")
+            if event.driver_id in self._ride_of_driver:
+                self.violations.append(f"1 driver {event.driver_id} was asked while on a ride")
+            if event.token <= self._newest_token.get(event.driver_id, 0):
+                self.violations.append(f"2 driver {event.driver_id}: token {event.token} is not newer than the last")
+            self._newest_token[event.driver_id] = event.token
+            self._offer_of_driver[event.driver_id] = event.offer_id
+        elif type(event) in OFFER_ENDS:
+            self._offer_of_driver.pop(event.driver_id, None)  # type: ignore[attr-defined]
+
+    def _follow_driver(self, event: ev.RideEvent, before: Ride | None) -> None:
+        if isinstance(event, ev.OfferAccepted):
+            held = self._ride_of_driver.get(event.driver_id)
+            if held is not None:
+                self.violations.append(f"1 driver {event.driver_id} has rides {held} and {event.ride_id} at once")
+            self._ride_of_driver[event.driver_id] = event.ride_id
+        freed = isinstance(event, ev.AssignmentCancelled | ev.RiderDroppedOff | ev.RideCancelled)
+        if freed and before is not None and before.driver_id is not None:
+            if self._ride_of_driver.get(before.driver_id) == before.ride_id:
+                del self._ride_of_driver[before.driver_id]
+        if isinstance(event, ev.OfferAccepted) and before is not None and before.state is not RideState.OFFERED:
+            self.violations.append(f"2 ride {event.ride_id} was assigned without an offer")
+
+
+def check_history(events: Iterable[ev.RideEvent]) -> History:
+    """Follow a whole history; `violations` of the result begin with the number of the invariant."""
+    history = History()
+    for event in events:
+        history.observe(event)
+    return history

@@ -1,0 +1,116 @@
+"""The life of a ride as one table, and the step from a ride and an event to the ride after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dispatch import events as ev
+from dispatch.errors import IllegalMove, InvariantBroken
+from dispatch.model import Offer, OfferState, Party, Ride, RideState
+
+#: Legal moves. A pair that is absent is illegal, whoever asks.
+MOVES: dict[tuple[RideState, type[ev.RideEvent]], RideState] = {
+    (RideState.REQUESTED, ev.OfferSent): RideState.OFFERED,
+    (RideState.REQUESTED, ev.RideCancelled): RideState.CANCELLED,
+    (RideState.REQUESTED, ev.RideExpired): RideState.EXPIRED,
+    (RideState.OFFERED, ev.OfferAccepted): RideState.ASSIGNED,
+    (RideState.OFFERED, ev.OfferDeclined): RideState.REQUESTED,
+    (RideState.OFFERED, ev.OfferExpired): RideState.REQUESTED,
+    (RideState.OFFERED, ev.OfferWithdrawn): RideState.REQUESTED,
+    (RideState.ASSIGNED, ev.DriverArrived): RideState.ARRIVED,
+    (RideState.ASSIGNED, ev.AssignmentCancelled): RideState.REQUESTED,
+    (RideState.ASSIGNED, ev.RideCancelled): RideState.CANCELLED,
+    (RideState.ARRIVED, ev.RiderPickedUp): RideState.ON_TRIP,
+    (RideState.ARRIVED, ev.AssignmentCancelled): RideState.REQUESTED,
+    (RideState.ARRIVED, ev.RideCancelled): RideState.CANCELLED,
+    (RideState.ON_TRIP, ev.RiderDroppedOff): RideState.COMPLETED,
+}
+
+#: What an offer becomes by an event.
+OFFER_ENDS: dict[type[ev.RideEvent], OfferState] = {
+    ev.OfferAccepted: OfferState.ACCEPTED,
+    ev.OfferDeclined: OfferState.DECLINED,
+    ev.OfferExpired: OfferState.EXPIRED,
+    ev.OfferWithdrawn: OfferState.WITHDRAWN,
+}
+
+
+def require_move(ride: Ride, event_type: type[ev.RideEvent], wanted: str) -> None:
+    """Raise IllegalMove, which names the state met, if `event_type` cannot happen to the ride now."""
+    if (ride.state, event_type) not in MOVES:
+        raise IllegalMove(ride.ride_id, ride.state, wanted)
+
+
+def begin(event: ev.RideRequested) -> Ride:
+    """The ride that a request begins."""
+    return Ride(
+        ride_id=event.ride_id,
+        region=event.region,
+        rider_id=event.rider_id,
+        quote_id=event.quote_id,
+        pickup=event.pickup,
+        dropoff=event.dropoff,
+        seats=event.seats,
+        fare_cents=event.fare_cents,
+        currency=event.currency,
+        requested_s=event.at_s,
+        sequence=event.sequence,
+    )
+
+
+def step(ride: Ride, event: ev.RideEvent) -> Ride:
+    """The ride after the event.
+
+    Raises IllegalMove for a move that the table does not hold, InvariantBroken for an event out of its order.
+    """
+    require_move(ride, type(event), type(event).__name__)
+    if event.sequence != ride.sequence + 1:
+        raise InvariantBroken(f"ride {ride.ride_id}: event {event.sequence} after {ride.sequence}")
+    moved = replace(ride, state=MOVES[ride.state, type(event)], sequence=event.sequence)
+    if isinstance(event, ev.OfferSent):
+        return _offered(moved, event)
+    if type(event) in OFFER_ENDS:
+        return _answered(moved, event)
+    if isinstance(event, ev.AssignmentCancelled):
+        refused_by = (*moved.refused_by, event.driver_id)
+        return replace(moved, driver_id=None, assigned_s=None, arrived_s=None, refused_by=refused_by)
+    if isinstance(event, ev.RideCancelled):
+        return replace(moved, ended_s=event.at_s, cancelled_by=event.by, cancel_reason=event.reason)
+    return _progressed(moved, event)
+
+
+def _offered(ride: Ride, event: ev.OfferSent) -> Ride:
+    if event.token <= ride.token:
+        raise InvariantBroken(f"ride {ride.ride_id}: token {event.token} is not newer than {ride.token}")
+    offer = Offer(
+        offer_id=event.offer_id,
+        ride_id=event.ride_id,
+        driver_id=event.driver_id,
+        token=event.token,
+        sent_s=event.at_s,
+        expires_s=event.expires_s,
+        pickup_eta_s=event.pickup_eta_s,
+    )
+    return replace(ride, offer=offer, token=event.token)
+
+
+def _answered(ride: Ride, event: ev.RideEvent) -> Ride:
+    if ride.offer is None:
+        raise InvariantBroken(f"ride {ride.ride_id} is {ride.state} without an offer")
+    offer = replace(ride.offer, state=OFFER_ENDS[type(event)])
+    if isinstance(event, ev.OfferAccepted):
+        return replace(ride, offer=offer, driver_id=offer.driver_id, assigned_s=event.at_s)
+    return replace(ride, offer=offer, refused_by=(*ride.refused_by, offer.driver_id))
+
+
+def _progressed(ride: Ride, event: ev.RideEvent) -> Ride:
+    match event:
+        case ev.DriverArrived():
+            return replace(ride, arrived_s=event.at_s)
+        case ev.RiderPickedUp():
+            return replace(ride, picked_up_s=event.at_s)
+        case ev.RiderDroppedOff():
+            return replace(ride, dropped_off_s=event.at_s, ended_s=event.at_s, fare_cents=event.fare_cents)
+        case ev.RideExpired():
+            return replace(ride, ended_s=event.at_s, cancelled_by=Party.SYSTEM)
+    raise InvariantBroken(f"{type(event).__name__} is in the table, but nothing says what it does")

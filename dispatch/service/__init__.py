@@ -1,0 +1,1 @@
+"""Where waiting and deciding meet."""

