@@ -1,0 +1,1 @@
+"""Pings in, believed positions out, into cells."""

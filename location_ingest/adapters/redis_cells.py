@@ -1,0 +1,106 @@
+"""The cells in Redis or Valkey, written by one server-side function a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from location_ingest.model import CellPosition, Reason
+
+_LIBRARY = Path(__file__).with_name("cells.lua")
+#: Drivers in one call that sweeps or removes: as many as in one that puts.
+_CALL_DRIVERS_MAX = 1_000
+
+
+class RedisCells:
+    """Cells on one Redis. The client must give bytes back, and bound its waits (`socket_timeout`, `retry`)."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._loaded = False
+
+    async def put(self, region: str, positions: Sequence[CellPosition], rejected: Mapping[Reason, int]) -> int:
+        """Store what is newer and count; returns how many were newer. Raises redis-py's errors, and what it leaks."""
+        arguments: list[bytes | str | int] = [_cell_prefix(region), len(rejected)]
+        for reason, count in sorted(rejected.items()):
+            arguments += (reason.value, count)
+        for position in positions:
+            arguments += (position.driver_id, position.t_ms, position.cell, position.packed)
+        return int(await self._call("put", (_index(region), _seen(region), _totals(region)), arguments))
+
+    async def read(self, region: str, cells: Sequence[str]) -> dict[str, bytes]:
+        """Return the packed position of every driver in the cells, by driver."""
+        prefix = _cell_prefix(region)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for cell in cells:
+                pipeline.hgetall(prefix + cell)
+            found = await pipeline.execute()
+        return {driver_id.decode(): packed for drivers in found for driver_id, packed in drivers.items()}
+
+    async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
+        """Return the time of the stored position of those drivers that have one."""
+        if not driver_ids:
+            return {}
+        entries: Any = await self._redis.execute_command("HMGET", _index(region), *driver_ids)  # type: ignore[no-untyped-call]
+        return {
+            driver_id: int(entry.rpartition(b"|")[2]) / 1e3
+            for driver_id, entry in zip(driver_ids, entries, strict=True)
+            if entry is not None
+        }
+
+    async def remove(self, region: str, driver_ids: Sequence[str]) -> int:
+        """Take the drivers out; returns how many were in. A ping that is still on its way brings one back."""
+        removed = 0
+        for start in range(0, len(driver_ids), _CALL_DRIVERS_MAX):
+            arguments: list[bytes | str | int] = [_cell_prefix(region)]
+            arguments += driver_ids[start : start + _CALL_DRIVERS_MAX]
+            removed += int(await self._call("remove", (_index(region), _seen(region)), arguments))
+        return removed
+
+    async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
+        """Take out drivers older than `before_s` or newer than `after_s`, in bounded calls; returns how many."""
+        bounds_ms = (round(before_s * 1e3), round(after_s * 1e3))
+        arguments = (_cell_prefix(region), *bounds_ms, _CALL_DRIVERS_MAX)
+        swept = 0
+        while True:
+            taken = int(await self._call("sweep", (_index(region), _seen(region)), arguments))
+            swept += taken
+            if taken < _CALL_DRIVERS_MAX:
+                return swept
+
+    async def _call(self, name: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
+        """Call the function; load the library first, and again when a server without data has taken the place."""
+        if not self._loaded:
+            await self._load()
+        command = ("FCALL", f"hexhail_cells_{name}", len(keys), *keys, *arguments)
+        try:
+            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            if "function not found" not in str(error).lower():
+                raise
+        await self._load()
+        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def _load(self) -> None:
+        await self._redis.function_load(_LIBRARY.read_text(encoding="utf-8"), replace=True)
+        self._loaded = True
+
+
+def _cell_prefix(region: str) -> str:
+    return f"{{{region}}}:cell:"
+
+
+def _index(region: str) -> str:
+    return f"{{{region}}}:index"
+
+
+def _seen(region: str) -> str:
+    return f"{{{region}}}:seen"
+
+
+def _totals(region: str) -> str:
+    return f"{{{region}}}:totals"

@@ -1,0 +1,19 @@
+"""What ingestion is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from location_ingest.model import DriverPing
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPings:
+    """Judge pings of one region in the order given; `received_s` is the city time when the edge took them in."""
+
+    region: str
+    received_s: float
+    pings: tuple[DriverPing, ...]
+
+
+Command = RecordPings

@@ -1,0 +1,36 @@
+"""The errors of ingestion.
+
+IngestError
+├── PingsRefused        the sender broke a rule: 4xx, nothing was changed
+├── PingLogUnavailable  the broker is away or too slow: 503 with Retry-After
+└── UndecodableMessage  a message that is not a group of pings: dead letter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class IngestError(Exception):
+    """Anything ingestion raises on purpose."""
+
+
+class PingsRefused(IngestError):
+    """A batch of pings was refused as a whole. `refusals` holds (place in the batch from 0, reason) of each bad one."""
+
+    def __init__(self, refusals: Sequence[tuple[int, str]]) -> None:
+        at, reason = refusals[0]
+        super().__init__(f"{len(refusals)} of the pings refused, the first at index {at}: {reason}")
+        self.refusals = tuple(refusals)
+
+
+class PingLogUnavailable(IngestError):
+    """The pings were not acknowledged by the broker in time; send them again after `retry_after_s` wall seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UndecodableMessage(IngestError):
+    """The bytes are not a group of pings; the message says why."""

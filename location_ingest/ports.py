@@ -1,0 +1,59 @@
+"""What ingestion needs of the outside, named for the need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from location_ingest.model import CellPosition, DeadLetter, PingGroup, RawMessage, Reason
+
+
+class PingLog(Protocol):
+    """Where groups of pings are written, in order for each region."""
+
+    async def append(self, group: PingGroup) -> None:
+        """Return when every replica has the group; raises an Exception if it cannot have it in time."""
+        ...
+
+
+class PingReader(Protocol):
+    """Knows how a group of pings is written."""
+
+    def decode(self, message: RawMessage) -> PingGroup:
+        """Return the group; raises UndecodableMessage, and nothing else, for anything that is none."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where messages go that nobody can use."""
+
+    async def append(self, letter: DeadLetter) -> None:
+        """Return when every replica has the letter; raises an Exception if it cannot have it in time."""
+        ...
+
+
+class Cells(Protocol):
+    """Who is in which cell. Newer positions win, whoever writes them and in whatever order."""
+
+    async def put(self, region: str, positions: Sequence[CellPosition], rejected: Mapping[Reason, int]) -> int:
+        """Store the positions that are newer than what is stored, and count both kinds; all or nothing.
+
+        Returns how many were newer. Positions of one driver are taken in the order given.
+        """
+        ...
+
+    async def read(self, region: str, cells: Sequence[str]) -> dict[str, bytes]:
+        """Return the packed position of every driver in the cells, by driver."""
+        ...
+
+    async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
+        """Return the city time of the stored position of those drivers that have one."""
+        ...
+
+    async def remove(self, region: str, driver_ids: Sequence[str]) -> int:
+        """Take the drivers out; returns how many were in."""
+        ...
+
+    async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
+        """Take out every driver whose position is older than `before_s` or newer than `after_s`; returns how many."""
+        ...

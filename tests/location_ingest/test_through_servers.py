@@ -1,0 +1,315 @@
+"""Pings from the gateway through the broker and a worker process into the cells, with what may break on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from geo.arrays import FloatArray
+from geo.cells import cells_to_strings, latlng_to_cells
+from geo.positions import unpack
+from hexhail import streams
+from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
+from location_ingest.adapters.ping_codec import encode_group
+from location_ingest.adapters.redis_cells import RedisCells
+from location_ingest.errors import PingLogUnavailable, PingsRefused
+from location_ingest.metrics import GatewayMetrics
+from location_ingest.model import DriverPing, GatewayParams, PingGroup, Reason
+from location_ingest.service import PingGateway
+
+pytestmark = pytest.mark.servers
+
+PARTITIONS = 2
+LAT_DEG, LNG_DEG = 40.75, -73.98
+
+
+def cell_of(ping: DriverPing, resolution: int = 9) -> str:
+    return cells_to_strings(latlng_to_cells(ping.lat_deg, ping.lng_deg, resolution))[0]
+
+
+def make_ping(driver_id: str, t_s: float, step: int = 0) -> DriverPing:
+    """A driver who goes north by 111 m a step."""
+    return DriverPing(driver_id, t_s, LAT_DEG + 0.001 * step, LNG_DEG, 90.0, 7.5, 5.0)
+
+
+def everywhere(region: str) -> Callable[[FloatArray, FloatArray], list[str | None]]:
+    return lambda lat_deg, _: [region] * len(lat_deg)
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], within_s: float = 15.0) -> Any:
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        if found := await condition():
+            return found
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {within_s} s")
+
+
+async def everything_in(redis: Redis) -> dict[bytes, Any]:
+    """Return all keys with their values, to compare."""
+    values: dict[bytes, Any] = {}
+    for key in sorted(await redis.keys("*")):
+        kind = await redis.type(key)
+        values[key] = await (redis.zrange(key, 0, -1, withscores=True) if kind == b"zset" else redis.hgetall(key))
+    return values
+
+
+class Street:
+    """One topic with its worker, a gateway for each region asked for, and the cells."""
+
+    def __init__(self, broker: Any, valkey: Any, topic: str) -> None:
+        self.broker_url = f"kafka://127.0.0.1:{broker.port}"
+        self.topic = topic
+        self.redis = Redis(port=valkey.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0))
+        self.cells = RedisCells(self.redis)
+        self.producer: AIOKafkaProducer | None = None
+        self.gateways: list[PingGateway] = []
+
+    async def open(self) -> None:
+        await streams.create_topics(self.broker_url, [self.topic, f"{self.topic}.dead"], PARTITIONS)
+        self.producer = new_producer(streams.bootstrap_servers(self.broker_url), request_timeout_s=1.0)
+        await self.producer.start()
+
+    async def close(self) -> None:
+        for gateway in self.gateways:
+            await gateway.close()
+        await self.producer.stop()
+        await self.redis.aclose()
+
+    def gateway(self, region: str, params: GatewayParams | None = None) -> PingGateway:
+        log = KafkaPings(self.producer, self.topic, self.partition_of)
+        metrics = GatewayMetrics(CollectorRegistry())
+        self.gateways.append(PingGateway(log, self.cells, everywhere(region), metrics=metrics, params=params))
+        return self.gateways[-1]
+
+    @staticmethod
+    def partition_of(region: str) -> int:
+        return streams.partition_of(region, PARTITIONS)
+
+    async def write(self, region: str, value: bytes) -> None:
+        """Write past the gateway."""
+        await self.producer.send_and_wait(self.topic, value, partition=self.partition_of(region))
+
+    async def accepted(self, region: str) -> int:
+        return int(await self.redis.hget(f"{{{region}}}:totals", "pings_accepted") or 0)
+
+    async def await_accepted(self, region: str, count: int, within_s: float = 15.0) -> None:
+        async def reached() -> bool:
+            return await self.accepted(region) >= count
+
+        await eventually(reached, within_s)
+        assert await self.accepted(region) == count
+
+
+@pytest.fixture
+async def street_of() -> AsyncIterator[Callable[..., Awaitable[Street]]]:
+    streets: list[Street] = []
+
+    async def make(broker: Any, valkey: Any, topic: str) -> Street:
+        streets.append(Street(broker, valkey, topic))
+        await streets[-1].open()
+        return streets[-1]
+
+    yield make
+    for street in streets:
+        await street.close()
+
+
+@pytest.fixture(scope="session")
+def shared_worker(broker, valkey, start_shared_worker):
+    asyncio.run(streams.create_topics(f"kafka://127.0.0.1:{broker.port}", ["shared", "shared.dead"], PARTITIONS))
+    worker = start_shared_worker(broker, valkey, "shared")
+    yield worker
+    assert worker.process.poll() is None, worker.log.read_text()[-3000:]
+
+
+@pytest.fixture
+async def street(broker, valkey, shared_worker, street_of):
+    return await street_of(broker, valkey, "shared")
+
+
+async def test_pings_end_in_the_right_cells_and_a_replay_changes_nothing(street):
+    now_s = time.time()
+    pings = [make_ping(f"d{n}", now_s - 20 + 5 * step, step) for step in range(3) for n in range(40)]
+    gateway = street.gateway("north")
+    await gateway.submit(pings, now_s)
+    await street.await_accepted("north", 120)
+    last = pings[-40:]
+    found = await street.cells.read("north", sorted({cell_of(ping) for ping in pings}))
+    assert set(found) == {ping.driver_id for ping in last}
+    assert set(await street.cells.read("north", [cell_of(last[0])])) == set(found)
+    record = unpack([found["d0"]])[0]
+    assert (record["t_ms"], record["speed_cmps"], record["heading_cdeg"]) == (round(last[0].t_s * 1e3), 750, 9000)
+    assert np.isclose(record["lat_e7"] / 1e7, last[0].lat_deg)
+
+    before = await everything_in(street.redis)
+    for start in (0, 60):
+        group = PingGroup("north", now_s, tuple(pings[start : start + 60]))
+        await street.write("north", encode_group(group))
+    await street.write("north", encode_group(PingGroup("north", now_s, (make_ping("behind", now_s),))))
+    await street.await_accepted("north", 121)
+    await street.cells.remove("north", ["behind"])
+    await street.redis.hincrby("{north}:totals", "pings_accepted", -1)
+    assert await everything_in(street.redis) == before
+
+
+async def test_the_edge_refuses_what_is_not_newer_also_when_another_process_took_it(street):
+    now_s = time.time()
+    await street.gateway("south").submit([make_ping("a", now_s - 1), make_ping("b", now_s)], now_s)
+    await street.await_accepted("south", 2)
+    fresh = street.gateway("south")
+    again = [make_ping("c", now_s), make_ping("a", now_s - 1), make_ping("b", now_s - 1)]
+    assert await fresh.check(again, now_s) == [(1, Reason.DUPLICATE_TIME), (2, Reason.OUT_OF_ORDER)]
+    with pytest.raises(PingsRefused) as refused:
+        await fresh.submit(again, now_s)
+    assert [at for at, _ in refused.value.refusals] == [1, 2]
+    assert await fresh.check([make_ping("c", now_s)], now_s) == []
+
+
+async def test_garbage_goes_to_the_dead_letters_and_the_next_message_is_processed(street):
+    now_s = time.time()
+    garbage = [
+        b"",
+        b"\xc1",
+        b"not msgpack",
+        msgspec.msgpack.encode({"region": "east"}),
+        msgspec.msgpack.encode({"region": "atlantis", "received_s": now_s, "pings": []}),
+        msgspec.msgpack.encode({"region": "east", "received_s": now_s, "pings": [["d", "late", 1, 2]]}),
+    ]
+    for value in garbage:
+        await street.write("east", value)
+    await street.gateway("east").submit([make_ping("d", now_s)], now_s)
+    await street.await_accepted("east", 1)
+    partition = TopicPartition("shared.dead", street.partition_of("east"))
+    consumer = AIOKafkaConsumer(bootstrap_servers=streams.bootstrap_servers(street.broker_url))
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        letters: list[Any] = []
+
+        async def all_read() -> bool:
+            batch = await consumer.getmany(partition, timeout_ms=200)
+            letters.extend(msgspec.msgpack.decode(record.value) for record in batch.get(partition, []))
+            return len(letters) >= len(garbage)
+
+        await eventually(all_read)
+    finally:
+        await consumer.stop()
+    assert [letter["value"] for letter in letters] == garbage
+    assert all(letter["reason"] and letter["partition"] == partition.partition for letter in letters)
+    assert len({letter["offset"] for letter in letters}) == len(garbage)
+
+
+async def test_a_stale_driver_is_swept(street):
+    now_s = time.time()
+    await street.gateway("west").submit([make_ping("stale", now_s - 119.0), make_ping("fresh", now_s)], now_s)
+    await street.await_accepted("west", 2)
+
+    async def swept() -> bool:
+        return await street.redis.hkeys("{west}:index") == [b"fresh"]
+
+    await eventually(swept)
+    assert set(await street.cells.read("west", [cell_of(make_ping("fresh", now_s), 8)])) == {"fresh"}
+
+
+async def test_positions_come_back_after_the_store_was_emptied_and_restarted(
+    broker, own_valkey, start_worker, street_of
+):
+    street = await street_of(broker, own_valkey, "restart")
+    start_worker(broker, own_valkey, "restart")
+    gateway = street.gateway("north")
+    now_s = time.time()
+    await gateway.submit([make_ping("d", now_s - 10)], now_s)
+    await street.await_accepted("north", 1)
+    await street.redis.flushall()
+    await gateway.submit([make_ping("d", now_s - 9)], now_s)
+    await street.await_accepted("north", 1)
+    own_valkey.kill()
+    await gateway.submit([make_ping("d", now_s - 8, 1), make_ping("e", now_s - 8)], now_s)
+    await asyncio.sleep(0.5)
+    own_valkey.start()
+    await street.await_accepted("north", 2)
+    assert set(await street.cells.read("north", [cell_of(make_ping("d", 0.0, 1))])) >= {"d"}
+
+
+async def test_batches_that_fail_lose_nothing(broker, valkey, start_worker, street_of):
+    street = await street_of(broker, valkey, "failing")
+    start_worker(broker, valkey, "failing", "--fail", "4")
+    await street.redis.flushdb()
+    gateway = street.gateway("east")
+    now_s = time.time()
+    for step in range(20):
+        await gateway.submit([make_ping(f"d{n}", now_s + 0.1 * step) for n in range(10)], now_s + 0.1 * step)
+    await street.await_accepted("east", 200)
+
+
+async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses_nothing(
+    broker, own_valkey, start_worker, street_of
+):
+    street = await street_of(broker, own_valkey, "stopping")
+    worker = start_worker(broker, own_valkey, "stopping")
+    gateway = street.gateway("north")
+    now_s = time.time()
+    await gateway.submit([make_ping("d", now_s - 10)], now_s)
+    await street.await_accepted("north", 1)
+    own_valkey.process.send_signal(signal.SIGSTOP)
+    for step in range(5):
+        await gateway.submit([make_ping("d", now_s - 9 + step), make_ping(f"e{step}", now_s)], now_s)
+    await asyncio.sleep(1.5)
+    assert worker.stop(within_s=6.0) == 0, worker.log.read_text()[-3000:]
+    own_valkey.process.send_signal(signal.SIGCONT)
+    start_worker(broker, own_valkey, "stopping")
+    await street.await_accepted("north", 11)
+
+
+async def test_without_a_broker_submit_gives_up_in_time_holds_a_bounded_buffer_and_works_again_after(
+    own_broker, valkey, street_of
+):
+    street = await street_of(own_broker, valkey, "away")
+    params = GatewayParams(held_pings_max=300, submit_s_max=0.5, group_pings_max=50)
+    gateway = street.gateway("away", params)
+    now_s = time.time()
+    await gateway.submit([make_ping("d", now_s - 5)], now_s)
+    own_broker.process.send_signal(signal.SIGSTOP)
+    started_s = time.monotonic()
+    batches = [[make_ping(f"{b}-{n}", now_s) for n in range(40)] for b in range(50)]
+    answers = await asyncio.gather(*[gateway.submit(batch, now_s) for batch in batches], return_exceptions=True)
+    assert time.monotonic() - started_s < 2.0
+    assert all(isinstance(answer, PingLogUnavailable) and answer.retry_after_s > 0 for answer in answers)
+    assert 0 < gateway.pings_held <= params.held_pings_max
+    own_broker.process.send_signal(signal.SIGCONT)
+
+    async def works_again() -> bool:
+        try:
+            await gateway.submit([make_ping("d", now_s - 4)], now_s)
+        except PingLogUnavailable:
+            return False
+        return True
+
+    await eventually(works_again)
+
+
+async def test_a_closing_gateway_sends_what_waits(broker, valkey, street_of):
+    street = await street_of(broker, valkey, "closing")
+    gateway = street.gateway("north", GatewayParams(group_wait_s=30.0))
+    now_s = time.time()
+    waiting = asyncio.create_task(gateway.submit([make_ping("d", now_s)], now_s))
+    await asyncio.sleep(0.1)
+    assert gateway.pings_held == 1
+    await gateway.close()
+    await waiting
+    with pytest.raises(PingLogUnavailable):
+        await gateway.submit([make_ping("d", now_s + 1)], now_s + 1)

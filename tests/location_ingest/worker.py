@@ -1,0 +1,77 @@
+"""An ingester wired by hand: python worker.py BROKER REDIS TOPIC DATA_DIR [--fail N]; its first N batches fail."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from hexhail import streams
+from location_ingest.adapters.faust_agent import AgentParams, attach
+from location_ingest.adapters.kafka_pings import KafkaDeadLetters, new_producer
+from location_ingest.adapters.ping_codec import MessagePackPings
+from location_ingest.adapters.redis_cells import RedisCells
+from location_ingest.engine import IngestEngine
+from location_ingest.metrics import IngestMetrics
+from location_ingest.model import RawMessage
+from location_ingest.service import IngestService
+
+RESOLUTION_OF_REGION = {"north": 9, "east": 9, "south": 9, "west": 8}
+
+
+class FailingService(IngestService):
+    """Fails its first batches: half of them before anything is stored, half of them behind it."""
+
+    failures_left = 0
+
+    async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
+        if self.failures_left > 0:
+            self.failures_left -= 1
+            if self.failures_left % 2:
+                raise AttributeError("'NoneType' object has no attribute 'writelines'")
+            await super().process(messages, now_s)
+            raise ConnectionError("the answer was lost")
+        await super().process(messages, now_s)
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    redis = Redis.from_url(arguments.redis, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
+    producer = new_producer(streams.bootstrap_servers(arguments.broker))
+    await producer.start()
+    metrics = IngestMetrics(CollectorRegistry())
+    service = FailingService(
+        IngestEngine(),
+        MessagePackPings(),
+        RedisCells(redis),
+        KafkaDeadLetters(producer, f"{arguments.topic}.dead"),
+        resolution_of_region=RESOLUTION_OF_REGION,
+        metrics=metrics,
+    )
+    service.failures_left = arguments.fail
+    app = streams.build_faust_app(
+        f"ingester-{arguments.topic}", broker_url=arguments.broker, data_dir=arguments.data_dir, session_timeout_s=3.0
+    )
+    attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=AgentParams(sweep_every_s=0.5))
+    try:
+        await streams.run_faust_app(app)
+    finally:
+        await producer.stop()
+        await redis.aclose()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("broker")
+    parser.add_argument("redis")
+    parser.add_argument("topic")
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("--fail", type=int, default=0)
+    streams.use_uvloop()
+    asyncio.run(main(parser.parse_args()))
