@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray, NodeArray, coordinates, float_vector, positions
-from geo.distances import chord_to_m, unit_vectors
-from geo.kernels.point_tree import build_tree, nearest_points
+from geo.point_index import PointIndex
 
 GRAPH_FILE = "roads.npz"
 # Raised when the meaning of a stored array changes; an older file is then refused rather than misread.
 FORMAT_VERSION = 1
+STORED_SHAPES = ("offset", "lat_deg", "lng_deg")
 STORED = ("lat_deg", "lng_deg", "source", "target", "length_m", "travel_time_s")
 
 
@@ -45,30 +45,31 @@ class Adjacency:
 
 
 @dataclass(frozen=True)
-class PointIndex:
-    """Nearest-point search over places, exact anywhere on the globe.
+class Shapes:
+    """The bends of the edges: the points between their two nodes, in driving direction.
 
     Attributes:
-        xyz: (n, 3) the points as unit vectors, in the order of the tree.
-        order: (n,) which point stands at each place of the tree.
-        axis: (n,) the split axis of each place.
+        offset: (m + 1,) where the points of each edge begin.
+        lat_deg, lng_deg: (p,) the points.
     """
 
-    xyz: FloatArray
-    order: IntArray
-    axis: IntArray
+    offset: IntArray
+    lat_deg: FloatArray
+    lng_deg: FloatArray
 
     @classmethod
-    def of(cls, lat_deg: FloatArray, lng_deg: FloatArray) -> "PointIndex":
-        """Build the tree in O(n log n)."""
-        xyz = unit_vectors(lat_deg, lng_deg)
-        order, axis = build_tree(xyz)
-        return cls(np.ascontiguousarray(xyz[order]), order, axis)
+    def straight(cls, edges: int) -> "Shapes":
+        """Return the shapes of edges without bends."""
+        return cls(np.zeros(edges + 1, np.int64), np.empty(0), np.empty(0))
 
-    def nearest(self, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
-        """Return (index (m,), distance_m (m,)); of equally near points the smallest index."""
-        index, chord = nearest_points(self.xyz, self.order, self.axis, unit_vectors(lat_deg, lng_deg))
-        return index, chord_to_m(chord)
+    @classmethod
+    def from_arrays(cls, offset: npt.ArrayLike, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> "Shapes":
+        """Check and take the arrays; raises ValueError if offsets fall, or do not end at the number of points."""
+        lat, lng = coordinates(lat_deg, lng_deg)
+        offsets = positions("shape offset", offset, lat.shape[0] + 1)
+        if offsets.shape[0] == 0 or offsets[0] != 0 or offsets[-1] != lat.shape[0] or (np.diff(offsets) < 0).any():
+            raise ValueError(f"shape offsets must rise from 0 to the {lat.shape[0]} points")
+        return cls(offsets, lat, lng)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class RoadGraph:
         travel_time_s: (m,) seconds, as of the traffic now; inf is a closed road.
         leaving, arriving: the edges by source and by target.
         leaving_s, arriving_s: (m,) the travel times in the order of those rows.
+        shapes: the bends of the edges.
         node_index: finds the node nearest to a place.
     """
 
@@ -95,6 +97,7 @@ class RoadGraph:
     arriving: Adjacency
     leaving_s: FloatArray
     arriving_s: FloatArray
+    shapes: Shapes
     node_index: PointIndex
 
     @property
@@ -116,8 +119,9 @@ class RoadGraph:
         target: npt.ArrayLike,
         length_m: npt.ArrayLike,
         travel_time_s: npt.ArrayLike,
+        shapes: Shapes | None = None,
     ) -> "RoadGraph":
-        """Build a graph from nodes (n,) and directed edges (m,) given by node numbers.
+        """Build a graph from nodes (n,) and directed edges (m,) given by node numbers; edges are straight by default.
 
         Raises ValueError for no node, places off the globe, edges to nodes that do not exist, lengths of edge
         columns that differ, a length that is negative or not finite, or a travel time that is negative or NaN.
@@ -133,11 +137,14 @@ class RoadGraph:
             raise ValueError(f"target has {targets.shape[0]} edges, source has {sources.shape[0]}")
         if not np.isfinite(lengths).all():
             raise ValueError("length_m must be finite")
+        bends = Shapes.straight(sources.shape[0]) if shapes is None else shapes
+        if bends.offset.shape[0] != sources.shape[0] + 1:
+            raise ValueError(f"there are {bends.offset.shape[0] - 1} shapes for {sources.shape[0]} edges")
         leaving = Adjacency.of(lat.shape[0], sources, targets)
         arriving = Adjacency.of(lat.shape[0], targets, sources)
         return cls(
             lat, lng, sources, targets, lengths, times, leaving, arriving,
-            times[leaving.edge], times[arriving.edge], PointIndex.of(lat, lng),
+            times[leaving.edge], times[arriving.edge], bends, PointIndex.of(lat, lng),
         )  # fmt: skip
 
     def with_travel_times(self, travel_time_s: npt.ArrayLike) -> "RoadGraph":
@@ -157,13 +164,27 @@ class RoadGraph:
         """
         return self.node_index.nearest(lat_deg, lng_deg)
 
+    def edge_points(self, edge: int) -> FloatArray:
+        """Return the places (p, 2) lat, lng along an edge, its nodes and its bends, in driving direction.
+
+        Raises ValueError if there is no such edge.
+        """
+        (number,) = positions("edge", edge, self.edge_count)
+        first, last = self.shapes.offset[number], self.shapes.offset[number + 1]
+        ends = self.source[number], self.target[number]
+        lat = [self.lat_deg[ends[0]], *self.shapes.lat_deg[first:last], self.lat_deg[ends[1]]]
+        lng = [self.lng_deg[ends[0]], *self.shapes.lng_deg[first:last], self.lng_deg[ends[1]]]
+        return np.column_stack([lat, lng])
+
     def save(self, folder: Path | str) -> None:
         """Write the graph to ``folder`` (made if need be); the file appears whole or not at all."""
         path = Path(folder) / GRAPH_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{path.name}.unfinished")
+        columns = {name: getattr(self, name) for name in STORED}
+        bends = {f"shape_{name}": getattr(self.shapes, name) for name in STORED_SHAPES}
         with unfinished.open("wb") as file:
-            np.savez_compressed(file, version=FORMAT_VERSION, **{name: getattr(self, name) for name in STORED})
+            np.savez_compressed(file, version=FORMAT_VERSION, **columns, **bends)
         unfinished.replace(path)
 
     @classmethod
@@ -178,14 +199,15 @@ class RoadGraph:
         try:
             # Opened here, for numpy leaves a broken file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                version, columns = int(stored["version"]), [stored[name] for name in STORED]
+                version, columns = int(stored["version"]), {name: stored[name] for name in STORED}
+                bends = [stored[f"shape_{name}"] for name in STORED_SHAPES] if "shape_offset" in stored else None
         except (BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
             raise ValueError(f"{path} is not a road graph ({error}); build it again") from error
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"{path} has format version {version}, this program reads {FORMAT_VERSION}; build it again"
             )
-        return cls.from_arrays(*columns)
+        return cls.from_arrays(**columns, shapes=Shapes.from_arrays(*bends) if bends else None)
 
 
 def _edge_column(name: str, values: npt.ArrayLike, edges: int) -> FloatArray:

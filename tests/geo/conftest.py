@@ -10,12 +10,17 @@ from geo.roads import RoadGraph
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-def shared(name: str) -> Path:
-    """A file of the shared data; skips the test where there is none."""
-    path = SHARED_DATA / name
-    if not path.exists():
-        pytest.skip(f"needs the shared data: ../shared/data/{name} from the project's root")
-    return path
+@pytest.fixture(scope="session")
+def shared():
+    """Gives the path of a file of the shared data; skips the test where there is none."""
+
+    def path_of(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.exists():
+            pytest.skip(f"needs the shared data: ../shared/data/{name} from the project's root")
+        return path
+
+    return path_of
 
 
 def lattice(side: int, seed: int, lat_deg: float = 47.0, lng_deg: float = 8.0) -> RoadGraph:
