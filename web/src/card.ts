@@ -1,0 +1,107 @@
+import type { CityMap } from "./map/city-map";
+import { h } from "./dom";
+import * as format from "./format";
+import { markScale } from "./map/gl";
+import type { Sight, Sights, Subject } from "./selection";
+
+/** A finger is less exact than a mouse. */
+const REACH_PX = matchMedia("(pointer: coarse)").matches ? 26 : 14;
+
+/** The small card of what is under the pointer, or of what was picked; a picked one is followed until it is let go. */
+export class Card {
+  private hovered: Subject | null = null;
+  private picked: Subject | null = null;
+  private pointer: { lat: number; lng: number; x: number; y: number } | null = null;
+  private readonly ring = h("div", { class: "pick", hidden: true });
+  private shown = "";
+
+  constructor(
+    private readonly box: HTMLElement,
+    private readonly city: CityMap,
+    private readonly sights: Sights,
+  ) {
+    const { map } = city;
+    box.setAttribute("role", "status");
+    map.getContainer().append(this.ring);
+    map.on("mousemove", ({ lngLat, point }) => {
+      this.pointer = { lat: lngLat.lat, lng: lngLat.lng, x: point.x, y: point.y };
+      this.hovered = this.at(this.pointer);
+      this.draw();
+    });
+    map.on("mouseout", () => {
+      this.pointer = this.hovered = null;
+      this.draw();
+    });
+    map.on("click", ({ lngLat }) => this.pick(this.at(lngLat)));
+    map.on("render", () => this.draw());
+    addEventListener("keydown", (event) => event.key === "Escape" && this.pick(null));
+  }
+
+  pick(subject: Subject | null): void {
+    this.picked = subject;
+    this.draw();
+  }
+
+  /** Picks a subject and brings the map to it. */
+  show(subject: Subject): boolean {
+    const sight = this.sights.see(subject);
+    if (!sight) return false;
+    this.city.goTo(sight);
+    this.pick(subject);
+    return true;
+  }
+
+  private at({ lat, lng }: { lat: number; lng: number }): Subject | null {
+    return this.sights.near(lat, lng, this.city.reach(REACH_PX), {
+      driver: (state) => this.city.shows("driver", state),
+      requests: this.city.shows("request", 0),
+    });
+  }
+
+  private draw(): void {
+    const subject = this.hovered ?? this.picked;
+    const sight = subject && this.sights.see(subject);
+    this.city.map.getCanvas().style.cursor = this.hovered ? "pointer" : "";
+    if (sight) this.place(sight, subject === this.picked);
+    else this.drawSurge();
+  }
+
+  private place(sight: Sight, isPicked: boolean): void {
+    const { x, y } = this.city.map.project([sight.lng_deg, sight.lat_deg]);
+    const radius_px = sight.radius_px * markScale(this.city.map.getZoom()) + 6;
+    this.fill(sight.title, sight.rows, sight.colour, isPicked ? "Esc lets go" : "");
+    this.move(x, y, radius_px + 10);
+    this.ring.hidden = false;
+    this.ring.style.width = this.ring.style.height = `${2 * radius_px}px`;
+    this.ring.style.transform = `translate(${x - radius_px}px, ${y - radius_px}px)`;
+  }
+
+  private drawSurge(): void {
+    this.ring.hidden = true;
+    const cell = this.pointer && this.city.surge.at(this.pointer.lat, this.pointer.lng);
+    this.box.hidden = !cell;
+    if (!cell || !this.pointer) return;
+    const { multiplier } = cell;
+    this.fill(`Surge ${format.multiplier(multiplier)}`, [["Cell", cell.cell]], multiplier > 1 ? "--surge" : "--surge-below", "");
+    this.move(this.pointer.x, this.pointer.y, 18);
+  }
+
+  private fill(title: string, rows: [string, string][], colour: string, note: string): void {
+    const key = JSON.stringify([title, rows, colour, note]);
+    if (key !== this.shown) {
+      const list = rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+      this.box.replaceChildren(h("strong", {}, title), h("dl", {}, ...list), ...(note ? [h("small", {}, note)] : []));
+      this.box.style.setProperty("--accent", `var(${colour})`);
+      this.shown = key;
+    }
+    this.box.hidden = false;
+  }
+
+  /** Beside the place, turned inwards where the window ends. */
+  private move(x: number, y: number, away_px: number): void {
+    const { offsetWidth: width, offsetHeight: height } = this.box;
+    const left = x + away_px + width > innerWidth ? x - away_px - width : x + away_px;
+    const top = Math.min(Math.max(8, y - height / 2), innerHeight - height - 8);
+    this.box.style.transform = `translate(${Math.max(8, left)}px, ${top}px)`;
+  }
+}

@@ -1,0 +1,86 @@
+/** What the server sends, word for word. Units are in the names; order is always latitude, longitude. */
+
+export type DriverState = "IDLE" | "OFFERED" | "TO_PICKUP" | "AT_PICKUP" | "ON_TRIP" | "STALE";
+
+export type RequestState = "REQUESTED" | "OFFERED";
+
+/** `GET /v1/ops/city` */
+export interface City {
+  region: string;
+  name: string;
+  timezone: string;
+  bounds_deg: { south: number; west: number; north: number; east: number };
+  currency: string;
+  attribution: string;
+  /** City seconds per second of ours. */
+  speed: number;
+}
+
+/** `GET /v1/ops/city/roads`: one LineString per undirected road segment. */
+export type Roads = GeoJSON.FeatureCollection<GeoJSON.LineString, { speed_kmh: number }>;
+
+/** Equal-length arrays, one place per driver. */
+export interface Drivers {
+  id: string[];
+  lat_deg: number[];
+  lng_deg: number[];
+  heading_deg: (number | null)[];
+  state: DriverState[];
+}
+
+export interface OpenRequest {
+  ride_id: string;
+  state: RequestState;
+  lat_deg: number;
+  lng_deg: number;
+  requested_s: number;
+}
+
+export interface SurgeCell {
+  cell: string;
+  multiplier: number;
+}
+
+export interface Figures {
+  drivers_online: number;
+  drivers_idle: number;
+  drivers_busy: number;
+  requests_open: number;
+  rides_completed: number;
+  rides_cancelled: number;
+  rides_expired: number;
+  pickup_wait_mean_s: number | null;
+  pickup_wait_p95_s: number | null;
+  oldest_request_age_s: number | null;
+  pings_per_s: number;
+  round_ms_p50: number | null;
+  round_ms_p99: number | null;
+  surge_max: number;
+}
+
+/** One picture of the city. `now_s` is the city's clock in Unix seconds. */
+export interface Frame {
+  type: "frame";
+  now_s: number;
+  drivers: Drivers;
+  requests: OpenRequest[];
+  surge: SurgeCell[];
+  figures: Figures;
+}
+
+/** `application/problem+json` */
+export interface Problem {
+  type?: string;
+  title: string;
+  status: number;
+  code?: string;
+  detail?: string;
+  hint?: string;
+}
+
+export const STREAM_PATH = "/v1/ops/stream";
+export const STREAM_PROTOCOL = "hexhail.v1";
+
+/** Close codes after which trying again with the same token is pointless. */
+export const CLOSED_UNAUTHENTICATED = 4401;
+export const CLOSED_FORBIDDEN = 4403;

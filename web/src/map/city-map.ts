@@ -1,0 +1,160 @@
+import "maplibre-gl/dist/maplibre-gl.css";
+import { Map as MapLibreMap, setWorkerUrl } from "maplibre-gl";
+import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
+import type { City, Frame, Roads } from "../contract";
+import { type Motion, mercator } from "../motion";
+import type { Subject } from "../selection";
+import { emptyStyle, paintBasemap, setRoads } from "./basemap";
+import { DriverLayer } from "./driver-layer";
+import { RequestLayer } from "./request-layer";
+import { SurgeCells } from "./surge";
+
+setWorkerUrl(workerUrl);
+
+/** Thirty pictures a second: cars cross a few pixels in a second, and half of the work is left to the rest of the machine. */
+const PICTURE_MS = 1000 / 30 - 2;
+/** A picture that takes longer than this to draw (software rendering) is drawn less often still. */
+const SLOW_MS = 30;
+
+const NAMES = { "Map.Title": "Live map. Arrow keys move it, plus and minus zoom." };
+
+/** The map with all its layers, and the clock that moves what is on it. */
+export class CityMap {
+  readonly map: MapLibreMap;
+  readonly drivers: DriverLayer;
+  readonly requests: RequestLayer;
+  readonly surge: SurgeCells;
+  private readonly still = matchMedia("(prefers-reduced-motion: reduce)");
+  private waiting = false;
+  private drawn_ms = 0;
+  private beat_ms = 0;
+  private cost_ms = 0;
+  private asked = false;
+
+  constructor(
+    container: HTMLElement,
+    private readonly city: City,
+    private readonly motion: Motion,
+  ) {
+    this.map = new MapLibreMap({
+      container,
+      style: emptyStyle(),
+      center: [(city.bounds_deg.west + city.bounds_deg.east) / 2, (city.bounds_deg.south + city.bounds_deg.north) / 2],
+      maxPitch: 0,
+      minZoom: 8,
+      maxZoom: 19,
+      attributionControl: false,
+      locale: NAMES,
+      reduceMotion: this.still.matches,
+    });
+    this.drivers = new DriverLayer(motion, () => this.progress());
+    this.requests = new RequestLayer(motion.origin, () => this.glides);
+    this.surge = new SurgeCells(this.map);
+    // After a laptop's sleep, say: MapLibre brings back its own layers, not ours.
+    this.map.on("webglcontextrestored", () => {
+      if (this.map.isStyleLoaded()) this.addMarks();
+      else void this.map.once("style.load", () => this.addMarks());
+    });
+    this.map.on("resize", () => this.map.setPadding(room()));
+    this.map.setPadding(room());
+    this.showWhole({ animate: false });
+  }
+
+  /** Whether things may move by themselves. */
+  get glides(): boolean {
+    return !this.still.matches;
+  }
+
+  progress(): number {
+    return this.glides ? this.motion.progress(performance.now()) : 1;
+  }
+
+  async ready(): Promise<void> {
+    if (!this.map.isStyleLoaded()) await this.map.once("style.load");
+    this.addMarks();
+    this.surge.addTo("requests");
+    this.paint();
+    this.tick(performance.now());
+  }
+
+  setRoads(roads: Roads): void {
+    setRoads(this.map, roads);
+  }
+
+  paint(): void {
+    if (!this.map.getLayer("surge-fill")) return;
+    paintBasemap(this.map);
+    this.surge.paint();
+    this.drivers.paint();
+    this.requests.paint();
+  }
+
+  take(frame: Frame): void {
+    this.waiting = frame.requests.some(({ state }) => state === "REQUESTED");
+    this.requests.take(frame.requests, frame.now_s);
+    this.surge.take(frame.surge);
+    this.map.triggerRepaint();
+  }
+
+  showWhole({ animate } = { animate: this.glides }): void {
+    this.map.fitBounds(this.box(), { bearing: 0, animate });
+  }
+
+  goTo(place: { lat_deg: number; lng_deg: number }): void {
+    const center: [number, number] = [place.lng_deg, place.lat_deg];
+    this.map.easeTo({ center, zoom: Math.max(14.5, this.map.getZoom()), animate: this.glides });
+  }
+
+  /** Mercator units in so many pixels at the present zoom. */
+  reach(pixels: number): number {
+    return pixels / (512 * 2 ** this.map.getZoom());
+  }
+
+  shows(kind: Subject["kind"], state: number): boolean {
+    return kind === "driver" ? this.drivers.shown[state] === true : this.requests.shown;
+  }
+
+  private addMarks(): void {
+    if (this.map.getLayer(this.drivers.id)) return;
+    this.map.addLayer(this.drivers);
+    this.map.addLayer(this.requests, this.drivers.id);
+  }
+
+  private box(): [number, number, number, number] {
+    const { south, west, north, east } = this.city.bounds_deg;
+    return [west, south, east, north];
+  }
+
+  /** Draws again for as long as anything moves; a hidden page draws nothing, since its browser asks for no picture. */
+  private tick(now_ms: number): void {
+    requestAnimationFrame((next_ms) => this.tick(next_ms));
+    // The picture asked for in the last beat was drawn in this one, and made it as long as it is.
+    if (this.asked) this.cost_ms += (Math.min(500, now_ms - this.beat_ms) - this.cost_ms) * 0.2;
+    this.beat_ms = now_ms;
+    this.asked = false;
+    const pause_ms = this.cost_ms > SLOW_MS ? this.cost_ms * 2 : PICTURE_MS;
+    if (!this.glides || now_ms - this.drawn_ms < pause_ms || !this.moves()) return;
+    this.map.triggerRepaint();
+    this.asked = true;
+    this.drawn_ms = now_ms;
+  }
+
+  private moves(): boolean {
+    return this.motion.progress(performance.now()) < 1 || (this.waiting && this.requests.shown);
+  }
+}
+
+/** The middle of the city, which all places on the map are kept relative to. */
+export function originOf(city: City): { x: number; y: number } {
+  const { south, west, north, east } = city.bounds_deg;
+  return mercator((south + north) / 2, (west + east) / 2);
+}
+
+/** What the panel leaves of the page: the middle of that is the middle of the map. */
+function room(): { top: number; bottom: number; left: number; right: number } {
+  const edge = 28;
+  const panel = document.getElementById("panel")?.getBoundingClientRect();
+  if (!panel) return { top: edge, bottom: edge, left: edge, right: edge };
+  const isSheet = panel.width > innerWidth * 0.7;
+  return { top: edge, right: edge + 36, bottom: isSheet ? innerHeight - panel.top + 12 : edge, left: isSheet ? edge : panel.right + 12 };
+}

@@ -1,0 +1,131 @@
+/**
+ * Opens a live map in headless Chromium, looks at it for a while and prints one line of JSON with what it found.
+ *
+ *   node tests/look.mjs URL OUT.png SECONDS [--theme=dark|light] [--size=1280x800] [--reduced-motion] [--zoom-in=N] [--pick]
+ *
+ * It ends with 0 when the map drew its first frame, with 1 when it did not, with 2 when there is no Chromium.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { chromium } from "playwright-core";
+import { findUnreadable } from "./readable.mjs";
+
+const READY_MS = 30_000;
+/** A driver that shifted by more than a metre or so has moved. */
+const MOVED_DEG = 1e-5;
+const ARGS = [
+  "--no-sandbox",
+  "--use-angle=swiftshader",
+  "--enable-unsafe-swiftshader",
+  "--disable-background-networking",
+  "--no-first-run",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+function findChromium() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  if (existsSync("/usr/bin/chromium")) return "/usr/bin/chromium";
+  try {
+    return execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();
+  } catch {
+    return null;
+  }
+}
+
+function readArguments(given) {
+  const options = Object.fromEntries(given.filter((word) => word.startsWith("--")).map((word) => word.slice(2).split("=")));
+  const [url, png, seconds] = given.filter((word) => !word.startsWith("--"));
+  const [width, height] = (options.size ?? "1280x800").split("x").map(Number);
+  return { url, png, seconds: Number(seconds), theme: options.theme ?? "dark", width, height, options };
+}
+
+/** What the page did that it should not have, gathered while it runs. */
+function listen(page, host) {
+  const seen = { other_hosts: new Set(), console_errors: [] };
+  const note = (address) => {
+    const { protocol, host: asked } = new URL(address);
+    if (!["data:", "blob:"].includes(protocol) && asked !== host) seen.other_hosts.add(asked);
+  };
+  page.on("request", (request) => note(request.url()));
+  page.on("websocket", (socket) => note(socket.url()));
+  page.on("console", (message) => message.type() === "error" && seen.console_errors.push(message.text()));
+  page.on("pageerror", (error) => seen.console_errors.push(String(error)));
+  return seen;
+}
+
+async function look({ url, png, seconds, theme, width, height, options }, executablePath) {
+  const profile = mkdtempSync(join(tmpdir(), "hexhail-look-"));
+  const browser = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    args: ARGS,
+    viewport: { width, height },
+    colorScheme: theme,
+    reducedMotion: "reduced-motion" in options ? "reduce" : "no-preference",
+  });
+  try {
+    const page = browser.pages()[0] ?? (await browser.newPage());
+    const seen = listen(page, new URL(url).host);
+    await page.goto(url);
+    const ready = await isReady(page);
+    const before = ready ? await page.evaluate(() => window.hexhail.drivers) : {};
+    await sleep(seconds * 1000);
+    const after = ready ? await page.evaluate(() => window.hexhail.drivers) : {};
+    for (let i = 0; i < Number(options["zoom-in"] ?? 0); i++) {
+      await page.getByRole("button", { name: "Zoom in" }).click();
+      await sleep(500);
+    }
+    if ("pick" in options) await pick(page);
+    await page.screenshot({ path: png });
+    return {
+      ready,
+      frames: ready ? await page.evaluate(() => window.hexhail.frames) : 0,
+      drivers_moved: countMoved(before, after),
+      other_hosts: [...seen.other_hosts],
+      console_errors: seen.console_errors,
+      asks: await page.locator(".gate").allInnerTexts(),
+      unreadable: await page.evaluate(findUnreadable),
+      screenshot: png,
+    };
+  } finally {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+/** Whether the first frame was drawn; a page that asks for a token will not draw one. */
+async function isReady(page) {
+  const settled = () => document.body.dataset.ready === "1" || document.querySelector(".gate") !== null;
+  try {
+    await page.waitForFunction(settled, undefined, { timeout: READY_MS });
+  } catch {
+    return false;
+  }
+  return page.evaluate(() => document.body.dataset.ready === "1");
+}
+
+/** Picks the rider who has waited longest, as an operator with a keyboard would. */
+async function pick(page) {
+  await page.locator(".waiting button").first().focus();
+  await page.keyboard.press("Enter");
+  await sleep(1500);
+}
+
+function countMoved(before, after) {
+  const moved = ([id, [lat, lng]]) =>
+    after[id] && (Math.abs(after[id][0] - lat) > MOVED_DEG || Math.abs(after[id][1] - lng) > MOVED_DEG);
+  return Object.entries(before).filter(moved).length;
+}
+
+const executable = findChromium();
+const given = readArguments(process.argv.slice(2));
+if (!executable || !given.url || !given.png || Number.isNaN(given.seconds)) {
+  console.error(executable ? "usage: look.mjs URL OUT.png SECONDS [--theme=…] [--size=WxH]" : "no Chromium: install it or set CHROMIUM");
+  process.exit(2);
+}
+const found = await look(given, executable);
+console.log(JSON.stringify(found));
+process.exit(found.ready ? 0 : 1);
