@@ -50,7 +50,13 @@ def nearest_by_road(
     order = np.argsort(drivers, kind="stable")
     rows = graph.arriving
     reversed_graph = (rows.offset, rows.neighbour, graph.arriving_s)
-    return nearest_drivers(reversed_graph, (offset, order), pickups, k, float(limit_s))
+    # One search for each distinct node, neighbours in turn: what one search read is still in the cache for the next.
+    place_in_tree = np.empty(graph.node_count, np.int64)
+    place_in_tree[graph.node_index.order] = np.arange(graph.node_count)
+    places, row = np.unique(place_in_tree[pickups], return_inverse=True)
+    searched = graph.node_index.order[places]
+    index, travel_time_s = nearest_drivers(reversed_graph, (offset, order), searched, k, float(limit_s))
+    return index[row], travel_time_s[row]
 
 
 def between(graph: RoadGraph, origin_node: npt.ArrayLike, destination_node: npt.ArrayLike) -> FloatArray:

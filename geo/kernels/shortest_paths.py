@@ -26,20 +26,22 @@ def _push_inplace(key: FloatArray, item: NodeArray, size: int, new_key: float, n
 
 @kernel
 def _pop_inplace(key: FloatArray, item: NodeArray, size: int) -> int:
-    """Remove the root; the caller has read it."""
+    """Remove the root; the caller has read it.
+
+    The hole sinks to a leaf past the smaller children, and the last entry rises from there: it belongs low, so this
+    compares less than sinking the entry itself (Wegener 1993, doi:10.1016/0304-3975(93)90364-Y).
+    """
     size -= 1
     last_key, last_item = key[size], item[size]
-    place = 0
-    child = 1
-    while child < size:
-        if child + 1 < size and key[child + 1] < key[child]:
-            child += 1
-        if key[child] >= last_key:
-            break
+    place, child = 0, 1
+    while child + 1 < size:
+        child += key[child + 1] < key[child]
+        key[place], item[place] = key[child], item[child]
+        place, child = child, 2 * child + 1
+    if child < size:
         key[place], item[place] = key[child], item[child]
         place = child
-        child = 2 * place + 1
-    key[place], item[place] = last_key, last_item
+    _push_inplace(key, item, place, last_key, last_item)
     return size
 
 
