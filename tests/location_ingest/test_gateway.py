@@ -1,0 +1,198 @@
+"""The edge side, with a log and cells that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from geo.arrays import FloatArray
+from location_ingest.errors import PingLogUnavailable, PingsRefused
+from location_ingest.metrics import GatewayMetrics
+from location_ingest.model import DriverPing, GatewayParams, PingGroup, Reason
+from location_ingest.service import PingGateway
+
+NOW_S = 1_700_000_000.0
+
+
+class ToldLog:
+    """Keeps the groups; fails or waits when told so."""
+
+    def __init__(self) -> None:
+        self.groups: list[PingGroup] = []
+        self.failure: Exception | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def append(self, group: PingGroup) -> None:
+        await self.open.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.groups.append(group)
+
+
+class ToldCells:
+    """Knows last times; counts the questions, and fails when told so."""
+
+    def __init__(self, **last_t_s: float) -> None:
+        self.last_t_s = last_t_s
+        self.questions: list[Sequence[str]] = []
+        self.failure: Exception | None = None
+
+    async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
+        self.questions.append(list(driver_ids))
+        if self.failure is not None:
+            raise self.failure
+        return {name: self.last_t_s[name] for name in driver_ids if name in self.last_t_s}
+
+
+def west_or_east(lat_deg: FloatArray, lng_deg: FloatArray) -> list[str | None]:
+    """Two regions with a border at 74 degrees west; the southern half of the world belongs to none."""
+    return np.where(lat_deg < 0, None, np.where(lng_deg < -74.0, "west", "east")).tolist()
+
+
+def make_ping(driver_id: str = "d", t_s: float = NOW_S, lat_deg: float = 40.75, lng_deg: float = -73.98) -> DriverPing:
+    return DriverPing(driver_id, t_s, lat_deg, lng_deg)
+
+
+def make_gateway(log: ToldLog, cells: ToldCells | None = None, **params: float) -> PingGateway:
+    given = replace(GatewayParams(submit_s_max=0.2), **params)
+    metrics = GatewayMetrics(CollectorRegistry())
+    return PingGateway(log, cells or ToldCells(), west_or_east, metrics=metrics, params=given)
+
+
+async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing():
+    log = ToldLog()
+    gateway = make_gateway(log, ToldCells(old=NOW_S))
+    batch = [
+        make_ping("good"),
+        make_ping(lat_deg=float("nan")),
+        make_ping(lat_deg=91.0),
+        make_ping(t_s=NOW_S + 60),
+        make_ping(t_s=NOW_S - 3_600),
+        make_ping(lat_deg=-33.0),
+        make_ping("old"),
+        make_ping("old", NOW_S - 1),
+        make_ping("good", NOW_S - 1),
+    ]
+    with pytest.raises(PingsRefused) as refused:
+        await gateway.submit(batch, NOW_S)
+    assert refused.value.refusals == (
+        (1, Reason.NOT_FINITE),
+        (2, Reason.OUT_OF_RANGE),
+        (3, Reason.FROM_THE_FUTURE),
+        (4, Reason.TOO_OLD),
+        (5, Reason.OFF_REGION),
+        (6, Reason.DUPLICATE_TIME),
+        (7, Reason.OUT_OF_ORDER),
+        (8, Reason.OUT_OF_ORDER),
+    )
+    assert log.groups == []
+    assert gateway.pings_held == 0
+    assert await gateway.check([make_ping("good")], NOW_S) == []
+
+
+async def test_what_is_no_fault_of_the_sender_passes_the_edge():
+    log = ToldLog()
+    gateway = make_gateway(log)
+    coarse = replace(make_ping("coarse"), accuracy_m=5_000.0)
+    await gateway.submit([coarse, make_ping("d", NOW_S - 1), make_ping("d", NOW_S, 48.0)], NOW_S)
+    assert len(log.groups[0].pings) == 3
+
+
+async def test_pings_of_many_phones_travel_in_one_group_for_each_region():
+    log = ToldLog()
+    gateway = make_gateway(log)
+    batches = [[make_ping(f"e{n}"), make_ping(f"w{n}", lng_deg=-75.0)] for n in range(20)]
+    await asyncio.gather(*[gateway.submit(batch, NOW_S) for batch in batches])
+    assert sorted((group.region, len(group.pings)) for group in log.groups) == [("east", 20), ("west", 20)]
+
+
+async def test_a_full_group_does_not_wait_and_none_is_larger():
+    log = ToldLog()
+    gateway = make_gateway(log, group_pings_max=10, group_wait_s=0.05)
+    await gateway.submit([make_ping(str(n)) for n in range(25)], NOW_S)
+    assert [len(group.pings) for group in log.groups] == [10, 10, 5]
+
+
+async def test_an_empty_batch_is_taken_at_once():
+    log = ToldLog()
+    await make_gateway(log).submit([], NOW_S)
+    assert log.groups == []
+
+
+async def test_what_was_acknowledged_is_not_taken_twice_and_what_was_not_is():
+    log = ToldLog()
+    gateway = make_gateway(log)
+    log.failure = ConnectionError("away")
+    with pytest.raises(PingLogUnavailable):
+        await gateway.submit([make_ping()], NOW_S)
+    log.failure = None
+    await gateway.submit([make_ping()], NOW_S)
+    with pytest.raises(PingsRefused):
+        await gateway.submit([make_ping()], NOW_S)
+    assert len(log.groups) == 1
+
+
+async def test_a_slow_broker_costs_bounded_time_and_memory():
+    log = ToldLog()
+    log.open.clear()
+    gateway = make_gateway(log, held_pings_max=100, group_pings_max=10)
+    batches = [[make_ping(f"{b}-{n}") for n in range(30)] for b in range(10)]
+    async with asyncio.timeout(2.0):
+        answers = await asyncio.gather(*[gateway.submit(batch, NOW_S) for batch in batches], return_exceptions=True)
+    assert all(isinstance(answer, PingLogUnavailable) for answer in answers)
+    assert gateway.pings_held == 90
+    log.open.set()
+    await asyncio.sleep(0.05)
+    assert gateway.pings_held == 0
+
+
+async def test_a_phone_that_hangs_up_takes_nobody_with_it():
+    log = ToldLog()
+    gateway = make_gateway(log)
+    gone = asyncio.create_task(gateway.submit([make_ping("gone")], NOW_S))
+    stays = asyncio.create_task(gateway.submit([make_ping("stays")], NOW_S))
+    await asyncio.sleep(0.005)
+    gone.cancel()
+    await stays
+    assert {ping.driver_id for ping in log.groups[0].pings} == {"gone", "stays"}
+
+
+async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_it():
+    log, cells = ToldLog(), ToldCells(d=NOW_S - 5)
+    gateway = make_gateway(log, cells)
+    await gateway.submit([make_ping()], NOW_S)
+    await gateway.submit([make_ping(t_s=NOW_S + 1)], NOW_S + 1)
+    assert cells.questions == [["d"]]
+    cells.failure = ConnectionError("away")
+    await gateway.submit([make_ping("new")], NOW_S)
+
+
+async def test_a_stored_time_to_come_locks_nobody_out():
+    gateway = make_gateway(ToldLog(), ToldCells(d=NOW_S + 86_400))
+    assert await gateway.check([make_ping()], NOW_S) == []
+
+
+async def test_the_memory_of_last_times_is_bounded():
+    gateway = make_gateway(ToldLog(), drivers_max=5)
+    for number in range(20):
+        await gateway.submit([make_ping(str(number))], NOW_S)
+    assert len(gateway._last_t_s) == 5
+
+
+async def test_closing_gives_up_on_a_broker_that_is_away():
+    log = ToldLog()
+    log.open.clear()
+    gateway = make_gateway(log)
+    waiting = asyncio.create_task(gateway.submit([make_ping()], NOW_S))
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(1.0):
+        await gateway.close()
+    with pytest.raises(PingLogUnavailable):
+        await waiting
+    assert gateway.pings_held == 0

@@ -1,0 +1,157 @@
+"""The worker side, with cells and dead letters that fail when told so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from geo.positions import unpack
+from location_ingest.adapters.ping_codec import MessagePackPings, decode_group, encode_group, encode_letter
+from location_ingest.engine import IngestEngine
+from location_ingest.errors import UndecodableMessage
+from location_ingest.metrics import IngestMetrics
+from location_ingest.model import CellPosition, DeadLetter, DriverPing, PingGroup, RawMessage, Reason, StoreParams
+from location_ingest.service import IngestService
+
+NOW_S = 1_700_000_000.0
+
+
+class ToldCells:
+    def __init__(self) -> None:
+        self.puts: list[tuple[str, Sequence[CellPosition]]] = []
+        self.rejected: Counter[Reason] = Counter()
+        self.sweeps: list[tuple[str, float, float]] = []
+        self.failures: list[Exception] = []
+
+    async def put(self, region: str, positions: Sequence[CellPosition], rejected: Mapping[Reason, int]) -> int:
+        if self.failures:
+            raise self.failures.pop()
+        self.puts.append((region, positions))
+        self.rejected.update(rejected)
+        return len(positions)
+
+    async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
+        self.sweeps.append((region, before_s, after_s))
+        return 1
+
+
+class KeptLetters:
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+
+    async def append(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+
+def make_service(cells: ToldCells, letters: KeptLetters | None = None, **params: float) -> IngestService:
+    return IngestService(
+        IngestEngine(),
+        MessagePackPings(),
+        cells,
+        letters or KeptLetters(),
+        resolution_of_region={"east": 9, "west": 8},
+        metrics=IngestMetrics(CollectorRegistry()),
+        params=StoreParams(**params),
+    )
+
+
+def make_ping(driver_id: str, t_s: float = NOW_S) -> DriverPing:
+    return DriverPing(driver_id, t_s, 40.75, -73.98)
+
+
+def message(*pings: DriverPing, region: str = "east", offset: int = 0) -> RawMessage:
+    return RawMessage(0, offset, encode_group(PingGroup(region, NOW_S, pings)))
+
+
+async def test_each_region_is_stored_in_one_call_at_its_own_resolution():
+    cells = ToldCells()
+    messages = [message(make_ping("a")), message(make_ping("b"), region="west"), message(make_ping("c"))]
+    await make_service(cells).process(messages, NOW_S)
+    assert [(region, [p.driver_id for p in positions]) for region, positions in cells.puts] == [
+        ("east", ["a", "c"]),
+        ("west", ["b"]),
+    ]
+    assert [cells.puts[0][1][0].cell[1], cells.puts[1][1][0].cell[1]] == ["9", "8"]
+    assert unpack([cells.puts[0][1][0].packed])[0]["heading_cdeg"] == 0xFFFF
+
+
+async def test_a_large_batch_is_stored_in_bounded_calls():
+    cells = ToldCells()
+    await make_service(cells).process([message(*[make_ping(f"{m}-{n}") for n in range(999)]) for m in range(3)], NOW_S)
+    assert [len(positions) for _, positions in cells.puts] == [1_000, 1_000, 997]
+
+
+async def test_rejections_are_counted_by_reason_and_replays_are_not():
+    cells = ToldCells()
+    service = make_service(cells)
+    batch = [message(make_ping("a"), make_ping("a"), make_ping("b", NOW_S - 9_999))]
+    await service.process(batch, NOW_S)
+    assert cells.rejected == {Reason.TOO_OLD: 1}
+    await service.process([message(make_ping("a"))], NOW_S)
+    assert len(cells.puts) == 1
+
+
+async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try():
+    cells, letters = ToldCells(), KeptLetters()
+    cells.failures = [ConnectionError("away"), AttributeError("leaked")]
+    service = make_service(cells, letters)
+    batch = [message(make_ping("a"), make_ping("b")), RawMessage(1, 7, b"garbage")]
+    for failure in (AttributeError, ConnectionError):
+        with pytest.raises(failure):
+            await service.process(batch, NOW_S)
+    await service.process(batch, NOW_S)
+    assert [p.driver_id for p in cells.puts[0][1]] == ["a", "b"]
+    assert [letter.message for letter in letters.letters] == [batch[1]]
+
+
+async def test_a_message_of_an_unknown_region_is_a_dead_letter():
+    cells, letters = ToldCells(), KeptLetters()
+    lost = message(make_ping("a"), region="atlantis")
+    await make_service(cells, letters).process([lost], NOW_S)
+    assert letters.letters == [DeadLetter("unknown region 'atlantis'", lost)]
+    assert cells.puts == []
+
+
+async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come():
+    cells = ToldCells()
+    assert await make_service(cells, stale_after_s=60.0).sweep(NOW_S) == 2
+    assert cells.sweeps == [("east", NOW_S - 60, NOW_S + 10), ("west", NOW_S - 60, NOW_S + 10)]
+
+
+@given(st.binary())
+def test_bytes_are_a_group_or_undecodable_and_nothing_else(value):
+    with suppress(UndecodableMessage):
+        assert decode_group(value).region
+
+
+optional = st.one_of(st.none(), st.floats(allow_nan=False))
+
+
+@given(
+    st.lists(
+        st.builds(
+            DriverPing,
+            st.text(min_size=1, max_size=64),
+            st.floats(allow_nan=False),
+            st.floats(allow_nan=False),
+            st.floats(allow_nan=False),
+            optional,
+            optional,
+            optional,
+        ),
+        max_size=20,
+    )
+)
+def test_a_group_survives_the_wire(pings):
+    group = PingGroup("manhattan", NOW_S, tuple(pings))
+    assert decode_group(encode_group(group)) == group
+
+
+def test_a_huge_message_fits_into_a_letter():
+    assert len(encode_letter(DeadLetter("too large", RawMessage(0, 0, b"x" * 5_000_000)))) < 900_000
