@@ -1,0 +1,282 @@
+"""The population against a small city behind real HTTP and WebSocket edges."""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geo.roads import RoadGraph
+from hexhail.clock import CityClock
+from hexhail.population import PopulationFigures, PopulationReport, PopulationSettings, run_population
+from hexhail.population.backoff import LONGEST_S, Backoff
+from hexhail.population.surroundings import Surroundings
+from simulator.demand import Requests
+from simulator.model import DriverParams, RiderParams
+from tests.hexhail import stub_city
+
+SPEED = 80.0
+START_S = 1_000_000.0
+N_RIDERS = 12
+SIDE = 5
+STEP_DEG = 0.0009
+REGION = """
+[region]
+region_id = "town"
+name = "Town"
+timezone = "UTC"
+currency = "USD"
+search_resolution = 8
+surge_resolution = 8
+off_road_m_max = 200.0
+attribution = "nobody"
+"""
+WILLING = DriverParams(
+    acceptance_share=1.0, far_acceptance_share=1.0, silence_share=0.0, cancel_share=0.0, break_share=0.0,
+    dark_share=0.0, thinking_s_mean=2.0, boarding_s=10.0, alighting_s=5.0,
+)  # fmt: skip
+MOODY = replace(
+    WILLING, acceptance_share=0.7, far_acceptance_share=0.7, silence_share=0.1, cancel_share=0.2, break_share=0.05,
+    dark_share=0.05, stay_s_mean=20.0, break_s_mean=20.0, dark_s_mean=20.0,
+)  # fmt: skip
+EAGER = RiderParams(
+    acceptance_share=1.0, price_elasticity=0.0, change_of_mind_share=0.0, patience_s_median=1e5, patience_s_min=1e5,
+    decision_s_mean=2.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory) -> Path:
+    """Five by five corners, 100 m and 10 s apart, and a dozen people who want a ride within a minute and a half."""
+    folder = tmp_path_factory.mktemp("town")
+    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    steps = np.abs(np.subtract.outer(row, row)) + np.abs(np.subtract.outer(column, column))
+    source, target = np.nonzero(steps == 1)
+    size = len(source)
+    RoadGraph.from_arrays(
+        row * STEP_DEG, column * STEP_DEG, source, target, np.full(size, 100.0), np.full(size, 10.0)
+    ).save(folder)
+    generator = np.random.default_rng(5)
+    pickup, dropoff = generator.permuted(np.tile(np.arange(SIDE), (N_RIDERS, 2, 1)), axis=2)[:, :, :2].swapaxes(0, 1)
+    Requests(
+        START_S + np.linspace(10.0, 90.0, N_RIDERS), pickup * STEP_DEG, dropoff * STEP_DEG,
+        np.ones(N_RIDERS, np.uint8),
+    ).save(folder)  # fmt: skip
+    (folder / "city.toml").write_text(REGION)
+    return folder
+
+
+@pytest.fixture
+def clock() -> CityClock:
+    return CityClock(SPEED, START_S, time.time())
+
+
+@pytest.fixture
+def settings(town, clock, tmp_path) -> PopulationSettings:
+    return PopulationSettings(
+        api_url="", token_of=stub_city.token_of, city_folder=town, clock=clock, n_drivers=6, start_s=START_S,
+        rider_params=EAGER, driver_params=WILLING, figures_path=tmp_path / "figures.json",
+    )  # fmt: skip
+
+
+class Living:
+    """A population at work, and what it has counted so far."""
+
+    def __init__(self, settings: PopulationSettings, stub) -> None:
+        self.stop = asyncio.Event()
+        self.settings = replace(settings, api_url=stub.url)
+        self.stub = stub
+        self.task = asyncio.create_task(run_population(self.settings, self.stop))
+
+    async def until(self, reached, within_s: float = 20.0) -> None:
+        async with asyncio.timeout(within_s):
+            while not reached():
+                if self.task.done():
+                    self.task.result()
+                await asyncio.sleep(0.02)
+
+    def all_over(self) -> bool:
+        rides = self.stub.rides.values()
+        return len(rides) == N_RIDERS and all(ride["state"] in stub_city.OVER for ride in rides)
+
+    async def end(self) -> PopulationReport:
+        await asyncio.sleep(0.2)
+        self.stop.set()
+        async with asyncio.timeout(5.0):
+            return await self.task
+
+
+@contextlib.asynccontextmanager
+async def living(settings, stub):
+    people = Living(settings, stub)
+    try:
+        yield people
+    finally:
+        people.task.cancel()
+        await asyncio.gather(people.task, return_exceptions=True)
+
+
+async def test_every_rider_is_carried_and_counted(settings, clock):
+    stub = stub_city.StubCity(clock)
+    async with stub.serving(), living(settings, stub) as people:
+        await people.until(people.all_over)
+        report = await people.end()
+        assert stub.sockets == {}
+    figures = report.figures
+    assert [figures.riders_appeared, figures.quotes, figures.requests, figures.completed] == [N_RIDERS] * 4
+    assert figures.accepted == figures.offers - figures.accepted_in_vain
+    assert len(figures.pickup_waits_s) == N_RIDERS
+    assert min(figures.pickup_waits_s) > 0.0
+    assert (figures.failures, figures.http_errors, figures.frame_errors, report.riders_open) == (0, {}, {}, {})
+    assert sum(report.drivers.values()) == 6
+    written = json.loads(settings.figures_path.read_text())
+    assert written["completed"] == N_RIDERS
+    assert written["pickup_wait_s"]["mean"] > 0.0
+
+
+async def test_no_ride_is_lost_or_doubled_when_the_api_dies_and_comes_back(settings, clock):
+    stub = stub_city.StubCity(clock)
+    async with living(settings, stub) as people:
+        async with stub.serving():
+            await people.until(lambda: any(ride["state"] == "ON_TRIP" for ride in stub.rides.values()))
+        await asyncio.sleep(0.7)
+        stub.online.clear()
+        async with stub.serving():
+            await people.until(people.all_over)
+            report = await people.end()
+    assert Counter(ride["state"] for ride in stub.rides.values()) == {"COMPLETED": N_RIDERS}
+    assert len({ride["rider_id"] for ride in stub.rides.values()}) == N_RIDERS
+    assert (report.figures.completed, report.figures.failures) == (N_RIDERS, 0)
+    assert report.figures.reconnects >= 6
+    assert report.figures.stream_errors
+    assert report.figures.http_errors
+    assert len(stub.online) == 6
+
+
+async def test_a_lost_reply_is_asked_for_again_and_takes_effect_once(settings, clock):
+    stub = stub_city.StubCity(clock, lose_reply_share=0.5)
+    async with stub.serving(), living(settings, stub) as people:
+        await people.until(people.all_over)
+        report = await people.end()
+    assert stub.asked["rides"] > N_RIDERS == len(stub.rides)
+    assert (report.figures.completed, report.figures.failures) == (N_RIDERS, 0)
+    assert report.figures.http_errors["503"] > 0
+
+
+async def test_moody_drivers_and_unexpected_news_break_nothing(settings, clock):
+    stub = stub_city.StubCity(clock)
+    for number in range(6):
+        driver = f"driver:driver-{number:04d}"
+        stub.tell(driver, "SomethingNew", ride_id="ride-x")
+        stub.tell(driver, "OfferSent", offer_id="half an offer")
+        stub.tell(driver, "OfferExpired", offer_id="never-seen", ride_id="ride-x")
+        stub.tell(driver, "RideCancelled", ride_id="ride-x", by="rider")
+        stub.tell(driver, "OfferAccepted", ride_id="ride-x", offer_id="never-seen")
+    async with stub.serving(), living(replace(settings, driver_params=MOODY), stub) as people:
+        await people.until(people.all_over)
+        report = await people.end()
+    figures = report.figures
+    assert (figures.completed, figures.failures) == (N_RIDERS, 0)
+    assert figures.declined + figures.silent + figures.cancelled_by_driver > 0
+
+
+async def test_riders_without_a_socket_poll(settings, clock):
+    stub = stub_city.StubCity(clock)
+    async with stub.serving(), living(replace(settings, rider_sockets_max=0), stub) as people:
+        await people.until(people.all_over)
+        assert not any(person.startswith("rider") for person in stub.sockets)
+        await asyncio.sleep(1.1)
+        report = await people.end()
+    assert report.figures.completed == N_RIDERS
+    assert len(report.figures.pickup_waits_s) == N_RIDERS
+
+
+async def test_riders_give_up_where_there_is_no_driver_though_their_alarms_ring_early(settings, clock, monkeypatch):
+    exact = Surroundings.wall_until_s
+    monkeypatch.setattr(Surroundings, "wall_until_s", lambda self, city_s: 0.9 * exact(self, city_s))
+    hasty = replace(EAGER, patience_s_median=5.0, patience_s_min=5.0)
+    stub = stub_city.StubCity(clock)
+    async with stub.serving(), living(replace(settings, n_drivers=0, rider_params=hasty), stub) as people:
+        await people.until(people.all_over)
+        report = await people.end()
+    assert report.figures.cancelled_by_rider == N_RIDERS
+    assert {ride["cancelled_by"] for ride in stub.rides.values()} == {"rider"}
+
+
+async def test_a_quote_that_ran_out_is_asked_for_anew_but_not_for_ever(settings, clock):
+    stub = stub_city.StubCity(clock)
+    stub.quote_s = -1.0
+    async with stub.serving(), living(replace(settings, n_drivers=0), stub) as people:
+        await people.until(lambda: stub.asked["quotes"] == 3 * N_RIDERS and stub.asked["rides"] == 3 * N_RIDERS)
+        report = await people.end()
+    assert (report.figures.requests, report.figures.requests_refused) == (0, N_RIDERS)
+
+
+async def test_riders_leave_for_the_price_and_are_not_heard_of_again(settings, clock):
+    thrifty = replace(EAGER, price_elasticity=50.0)
+    stub = stub_city.StubCity(clock, surge_multiplier=3.0)
+    async with stub.serving(), living(replace(settings, n_drivers=0, rider_params=thrifty), stub) as people:
+        await people.until(lambda: stub.asked["quotes"] == N_RIDERS)
+        await asyncio.sleep(0.5)
+        report = await people.end()
+    assert (report.figures.left_for_price, stub.rides, report.riders_open) == (N_RIDERS, {}, {})
+
+
+async def test_takes_up_a_ride_it_did_not_know_it_had(settings, clock):
+    point = {"lat_deg": STEP_DEG, "lng_deg": STEP_DEG}
+    stub = stub_city.StubCity(clock)
+    stub.rides["ride-old"] = {
+        "ride_id": "ride-old", "state": "ARRIVED", "rider_id": "rider-old", "driver_id": "driver-0000",
+        "pickup": point, "dropoff": {"lat_deg": 0.0, "lng_deg": 0.0}, "pickup_eta_s": 5.0,
+    }  # fmt: skip
+    stub.tell("driver:driver-0000", "OfferAccepted", ride_id="ride-old", offer_id="offer-old")
+    async with stub.serving(), living(replace(settings, n_drivers=1, demand_share=0.0), stub) as people:
+        await people.until(lambda: stub.rides["ride-old"]["state"] == "COMPLETED")
+        report = await people.end()
+    assert (report.figures.failures, report.figures.riders_appeared) == (0, 0)
+
+
+async def test_stops_at_once_while_the_api_is_away_and_says_who_was_still_waiting(settings, clock):
+    stub = stub_city.StubCity(clock)
+    async with living(settings, stub) as people:
+        await people.until(lambda: settings.figures_path.is_file())
+        await asyncio.sleep(1.5)
+        report = await people.end()
+    assert report.riders_open == {"ASKING": N_RIDERS}
+    assert report.figures.http_errors["ConnectError"] > 0
+
+
+async def test_a_city_that_is_not_there_ends_the_run_with_a_clear_error(settings, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"city\.toml does not exist"):
+        await run_population(replace(settings, city_folder=tmp_path), asyncio.Event())
+
+
+def test_backoff_grows_to_its_limit_never_in_step_and_begins_anew():
+    backoff = Backoff(random.Random(1))
+    waits_s = [backoff.next_s() for _ in range(20)]
+    assert 0.1 <= waits_s[0] <= 0.2
+    assert all(LONGEST_S / 2 <= wait_s <= LONGEST_S for wait_s in waits_s[5:])
+    assert len(set(waits_s)) == 20
+    backoff.reset()
+    assert backoff.next_s() <= 0.2
+
+
+def test_the_figures_before_the_first_pickup_have_no_waits(tmp_path):
+    PopulationFigures(quotes=2).write(tmp_path / "figures.json")
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert written["quotes"] == 2
+    assert written["pickup_wait_s"] == {"mean": None, "p50": None, "p95": None}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ping_interval_s": 0.0}, {"n_drivers": -1}, {"demand_share": 1.5}, {"drivers_per_wall_s": 0.0}]
+)
+def test_settings_refuse_nonsense(settings, wrong):
+    with pytest.raises(ValueError):
+        replace(settings, **wrong)
