@@ -75,6 +75,10 @@ class RideStore(Protocol):
         """
         ...
 
+    async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
+        """The answer given to this key before, None if it is new. Raises IdempotencyConflict."""
+        ...
+
     async def find_ride(self, ride_id: str) -> Ride | None:
         """The ride as last committed."""
         ...
@@ -93,6 +97,10 @@ class RideStore(Protocol):
 
     async def set_shift(self, shift: Shift) -> None:
         """Put a driver on or off shift. Raises DriverBusy for going off shift with a live ride."""
+        ...
+
+    async def outbox_progress(self) -> tuple[int, int]:
+        """How many events were ever committed, and how many of them are published."""
         ...
 
     async def newest_token(self, region: str) -> int:

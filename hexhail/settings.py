@@ -18,23 +18,22 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEXHAIL_", extra="ignore")
 
-    city_dir: Path = Field(MANHATTAN, description="folder of the city that is served")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey")
-    broker_url: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port")
-    database_url: str = Field("sqlite:///hexhail.db", description="sqlite:///FILE or postgresql://…")
-    api_host: str = Field("127.0.0.1", description="address the API listens on")
+    city_dir: Annotated[Path, Field(description="folder of the city that is served")] = MANHATTAN
+    redis_url: Annotated[str, Field(description="Redis or Valkey")] = "redis://127.0.0.1:6379/0"
+    broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
+    database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
+    api_host: Annotated[str, Field(description="address the API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        0, description="port of this role's own /metrics; 0 for none"
-    )
-    data_dir: Path = Field(Path(".cache/hexhail"), description="scratch folder of the workers")
-    web_dir: Path = Field(Path(__file__).parents[1] / "web" / "dist", description="the built live map")
+    metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
+    data_dir: Annotated[Path, Field(description="scratch folder of the workers")] = Path(".cache/hexhail")
+    web_dir: Annotated[Path, Field(description="the built live map")] = Path(__file__).parents[1] / "web" / "dist"
     topic_partitions: Annotated[int, Field(ge=1)] = 4
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
     broker_session_timeout_s: Annotated[float, Field(gt=0)] = 6.0
-    token_secrets: dict[str, SecretStr] = Field(
-        default_factory=dict, description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'
-    )
+    token_secrets: Annotated[
+        dict[str, SecretStr],
+        Field(description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'),
+    ] = {}
     clock_speed: Annotated[float, Field(gt=0)] = 1.0
     clock_city_s: float = 0.0
     clock_wall_s: float = 0.0

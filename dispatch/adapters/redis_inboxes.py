@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from dispatch.ports import OutboxRow
 
+log = structlog.get_logger(__name__)
+
+#: Wall seconds of one wait for news, and before a lost connection is made anew.
+LISTEN_S = 3.0
+RECONNECT_S = 0.5
 #: Entries kept per inbox: a client that was away for longer reads its rides instead.
 INBOX_ENTRIES_MAX = 1000
 #: Channel that tells the edges which inboxes have grown.
@@ -73,7 +80,31 @@ def _is_there_already(answer: Exception) -> bool:
     return isinstance(answer, ResponseError) and "equal or smaller" in str(answer)
 
 
-async def read_inbox(redis: Redis, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-    """(position, payload) of what came after a position, in order."""
-    entries: list[Any] = await redis.xrange(inbox_key(name), min=f"({after}-0", count=limit) or []
-    return [(int(entry_id.split(b"-")[0]), fields[b"payload"]) for entry_id, fields in entries]
+class RedisInboxReader:
+    """Reads inboxes, for the edges."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """(position, JSON event) of what came after a position, in order."""
+        entries: list[Any] = await self._redis.xrange(inbox_key(name), min=f"({after}-0", count=limit) or []
+        return [(int(entry_id.split(b"-")[0]), fields[b"payload"]) for entry_id, fields in entries]
+
+
+async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:
+    """Call `ring` with the names of inboxes as they grow, until cancelled.
+
+    News that are lost with a connection are made up for by those who look again from time to time.
+    """
+    while True:
+        try:
+            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.subscribe(NEWS_CHANNEL)
+                while True:
+                    message = await pubsub.get_message(timeout=LISTEN_S)
+                    if message is not None:
+                        ring(message["data"].decode().split())
+        except Exception as error:  # redis-py lets others than its own out while a server goes away
+            log.warning("news_interrupted", error=repr(error), retry_s=RECONNECT_S)
+            await asyncio.sleep(RECONNECT_S)

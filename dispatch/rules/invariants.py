@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dispatch import events as ev
 from dispatch.errors import DispatchError
-from dispatch.model import TERMINAL, Ride, RideState
+from dispatch.model import TERMINAL, Ride
 from dispatch.rules.lifecycle import OFFER_ENDS, begin, step
 
 
@@ -66,12 +66,10 @@ class History:
             if held is not None:
                 self.violations.append(f"1 driver {event.driver_id} has rides {held} and {event.ride_id} at once")
             self._ride_of_driver[event.driver_id] = event.ride_id
-        freed = isinstance(event, ev.AssignmentCancelled | ev.RiderDroppedOff | ev.RideCancelled)
-        if freed and before is not None and before.driver_id is not None:
-            if self._ride_of_driver.get(before.driver_id) == before.ride_id:
-                del self._ride_of_driver[before.driver_id]
-        if isinstance(event, ev.OfferAccepted) and before is not None and before.state is not RideState.OFFERED:
-            self.violations.append(f"2 ride {event.ride_id} was assigned without an offer")
+        driver_id = before.driver_id if before is not None else None
+        is_freed = isinstance(event, ev.AssignmentCancelled | ev.RiderDroppedOff | ev.RideCancelled)
+        if is_freed and driver_id is not None and self._ride_of_driver.get(driver_id) == event.ride_id:
+            del self._ride_of_driver[driver_id]
 
 
 def check_history(events: Iterable[ev.RideEvent]) -> History:

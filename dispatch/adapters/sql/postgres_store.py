@@ -51,6 +51,10 @@ class PostgresStore:
         """See `RideStore.transact`."""
         return await self._run(lambda: scripts.transact("postgres", scope, decide, idempotency))
 
+    async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
+        """See `RideStore.replay`."""
+        return await self._run(lambda: scripts.replay(idempotency))
+
     async def find_ride(self, ride_id: str) -> Ride | None:
         """See `RideStore.find_ride`."""
         rows = await self._read(sql.FIND_RIDE, ride_id)
@@ -64,6 +68,10 @@ class PostgresStore:
         """See `RideStore.live_rides`."""
         return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region)]
 
+    async def latest_trips(self, region: str, limit: int) -> list[Ride]:
+        """Rides that have been picked up, the newest requests first."""
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region, limit)]
+
     async def free_drivers(self) -> dict[str, int]:
         """See `RideStore.free_drivers`."""
         return dict(await self._read(sql.FREE_DRIVERS))
@@ -71,6 +79,11 @@ class PostgresStore:
     async def set_shift(self, shift: Shift) -> None:
         """See `RideStore.set_shift`."""
         await self._run(lambda: scripts.set_shift(shift))
+
+    async def outbox_progress(self) -> tuple[int, int]:
+        """See `RideStore.outbox_progress`."""
+        committed, published = (await self._read(sql.PROGRESS))[0]
+        return committed, published
 
     async def newest_token(self, region: str) -> int:
         """See `RideStore.newest_token`."""

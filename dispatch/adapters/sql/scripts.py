@@ -47,9 +47,9 @@ def read_ride(body: str) -> Ride:
 def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None) -> Script[Outcome]:
     """See `RideStore.transact`."""
     if idempotency is not None:
-        replay = yield from _replay(idempotency)
-        if replay is not None:
-            return replay
+        before = yield from replay(idempotency)
+        if before is not None:
+            return before
     rides = yield from _read_scope(dialect, scope)
     decision = decide(list(rides.values()))
     yield from _write_ride(rides.get(decision.ride.ride_id), decision, scope)
@@ -64,7 +64,8 @@ def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: Idempo
     return Outcome(decision.ride, decision.events)
 
 
-def _replay(idempotency: IdempotencyKey) -> Script[Outcome | None]:
+def replay(idempotency: IdempotencyKey) -> Script[Outcome | None]:
+    """See `RideStore.replay`."""
     rows = yield Statement(sql.FIND_KEY, (idempotency.principal, idempotency.key))
     if not rows:
         return None

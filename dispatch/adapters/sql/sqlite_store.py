@@ -61,6 +61,10 @@ class SqliteStore:
         """See `RideStore.transact`."""
         return await self._run(lambda: scripts.transact("sqlite", scope, decide, idempotency))
 
+    async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
+        """See `RideStore.replay`."""
+        return await self._run(lambda: scripts.replay(idempotency))
+
     async def find_ride(self, ride_id: str) -> Ride | None:
         """See `RideStore.find_ride`."""
         rows = await self._read(sql.FIND_RIDE, ride_id)
@@ -74,6 +78,10 @@ class SqliteStore:
         """See `RideStore.live_rides`."""
         return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region)]
 
+    async def latest_trips(self, region: str, limit: int) -> list[Ride]:
+        """Rides that have been picked up, the newest requests first."""
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region, limit)]
+
     async def free_drivers(self) -> dict[str, int]:
         """See `RideStore.free_drivers`."""
         return dict(await self._read(sql.FREE_DRIVERS))
@@ -81,6 +89,11 @@ class SqliteStore:
     async def set_shift(self, shift: Shift) -> None:
         """See `RideStore.set_shift`."""
         await self._run(lambda: scripts.set_shift(shift))
+
+    async def outbox_progress(self) -> tuple[int, int]:
+        """See `RideStore.outbox_progress`."""
+        committed, published = (await self._read(sql.PROGRESS))[0]
+        return committed, published
 
     async def newest_token(self, region: str) -> int:
         """See `RideStore.newest_token`."""
@@ -224,5 +237,6 @@ def _one(statement: Statement) -> Script[None]:
 
 
 def _split(text: str) -> list[str]:
-    """The statements of a migration; none of ours has a semicolon inside."""
-    return [statement for statement in text.split(";") if statement.strip()]
+    """The statements of a migration without its comments; none of ours has a semicolon or `--` in a literal."""
+    code = "\n".join(line.split("--")[0] for line in text.splitlines())
+    return [statement for statement in code.split(";") if statement.strip()]

@@ -43,6 +43,9 @@ OPEN_RIDES = (
     "SELECT body FROM rides WHERE region = ?1 AND state IN ('REQUESTED', 'OFFERED') ORDER BY requested_s, ride_id"
 )
 LIVE_RIDES = "SELECT body FROM rides WHERE region = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') ORDER BY ride_id"
+LATEST_TRIPS = (
+    "SELECT body FROM rides WHERE region = ?1 AND state IN ('ON_TRIP', 'COMPLETED') ORDER BY requested_s DESC LIMIT ?2"
+)
 FREE_DRIVERS = (
     "SELECT s.driver_id, s.seats FROM shifts s WHERE s.status = 'online'"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id"
@@ -72,5 +75,6 @@ OUTBOX_BETWEEN = (
 )
 PUBLISHED = "SELECT published_position FROM relay"
 MARK_PUBLISHED = "UPDATE relay SET published_position = ?1 WHERE published_position < ?1"
+PROGRESS = "SELECT (SELECT COUNT(*) FROM outbox), published_position FROM relay"
 HISTORY = "SELECT payload FROM outbox ORDER BY id"
 COUNT_RIDES = "SELECT state, COUNT(*) FROM rides GROUP BY state"

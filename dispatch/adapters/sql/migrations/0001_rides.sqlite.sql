@@ -13,6 +13,7 @@ CREATE TABLE rides (
 ) STRICT;
 CREATE UNIQUE INDEX one_live_ride_per_driver ON rides (driver_id) WHERE state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP');
 CREATE INDEX open_rides ON rides (region, requested_s) WHERE state IN ('REQUESTED', 'OFFERED');
+CREATE INDEX rides_by_time ON rides (region, requested_s);
 CREATE INDEX rides_of_rider ON rides (rider_id, requested_s);
 
 CREATE TABLE offers (

@@ -1,0 +1,98 @@
+"""The API as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from api import problems, streams
+from api.edges import Edges
+from api.live import LiveFeed
+from api.routes import drivers, health, ops, rides, surge
+from api.telemetry import RequestMetrics
+
+#: The largest legal body is a batch of pings that a phone kept back for two hours: about a quarter of this.
+BODY_BYTES_MAX = 512 * 1024
+
+_DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.
+
+**Streams.** `ws /v1/riders/me/stream?last_seen=N` and `ws /v1/drivers/me/stream?last_seen=N` push
+`{"type": "event", "seq": …, "event": "OfferSent", …}` in order. After a reconnect name the last `seq` you have and get
+what came after it. Drivers send `{"type": "pings", "pings": […]}` on theirs. Browsers give their token as a
+subprotocol: `["hexhail.v1", "bearer.<token>"]`.
+
+**Errors** are `application/problem+json` with a stable `code` and a `hint`. **Times** are seconds on the city's clock.
+"""
+
+_NO_MAP = """<!doctype html><title>hexhail</title><p>The live map has not been built: it needs Node.
+Run <code>make web</code> and start again. The API is there all the same: <a href="/docs">/docs</a>.</p>"""
+
+_MAP_POLICY = (
+    "default-src 'self'; connect-src 'self' ws: wss:; worker-src 'self' blob:; img-src 'self' data: blob:; "
+    "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+OpenEdges = Callable[[streams.Bell], AbstractAsyncContextManager[Edges]]
+
+
+def build_app(open_edges: OpenEdges) -> FastAPI:
+    """The application; `open_edges` connects everything when it starts and closes it when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.bell = streams.Bell()
+        async with open_edges(app.state.bell) as edges:
+            app.state.edges = edges
+            app.state.live = LiveFeed(edges)
+            yield
+
+    app: FastAPI = FastAPIOffline(
+        title="hexhail",
+        description=_DESCRIPTION,
+        version=version("hexhail"),
+        lifespan=lifespan,
+        max_body_size=BODY_BYTES_MAX,
+        responses=problems.RESPONSES,
+        redoc_url=None,
+    )
+    problems.install(app)
+    for router in (rides.router, drivers.router, surge.router, ops.router, health.router, streams.router):
+        app.include_router(router)
+    app.add_middleware(RequestMetrics)
+    _tell_of_problems(app)
+    return app
+
+
+def serve_map(app: FastAPI, web_dir: Path) -> None:
+    """Serve the live map at `/`, or a page that says how to get it."""
+    index = web_dir / "index.html"
+
+    @app.get("/", include_in_schema=False)
+    async def live_map() -> Response:
+        if not index.is_file():
+            return HTMLResponse(_NO_MAP)
+        return FileResponse(index, headers={"Content-Security-Policy": _MAP_POLICY, "Cache-Control": "no-cache"})
+
+    if (web_dir / "assets").is_dir():
+        app.mount("/assets", GZipMiddleware(StaticFiles(directory=web_dir / "assets")), name="assets")
+
+
+def _tell_of_problems(app: FastAPI) -> None:
+    """Let OpenAPI know the problem that every operation may answer with."""
+    plain: Callable[[], dict[str, object]] = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = plain()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})  # type: ignore[attr-defined]
+        schemas["Problem"] = problems.Problem.model_json_schema()
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,118 @@
+"""What the routes stand on: made by the composition root, found on the app."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.problems import ApiProblem
+from api.tokens import Principal, Role, TokenInvalid, Tokens
+from dispatch.ports import Positions, RideStore, RoundReport
+from dispatch.service.rides import RideService
+from geo.city import City
+from location_ingest.service import PingGateway
+from pricing.model import Quote
+from pricing.ports import SurgePrices
+from pricing.quoting import QuoteService
+
+
+class QuoteSigning(Protocol):
+    """Quotes as text that nobody can change."""
+
+    def sign(self, quote: Quote) -> str: ...  # noqa: D102
+
+    def verify(self, signed: str, now_s: float, *, rider_id: str) -> Quote: ...  # noqa: D102
+
+
+class InboxReader(Protocol):
+    """The ordered messages to a rider or driver."""
+
+    async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """(position, JSON event) after a position, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFigures:
+    """What the operator's page shows beside the map."""
+
+    rounds: list[RoundReport]
+    rides_by_state: Mapping[str, int]
+    totals: Mapping[str, int]
+    #: Seconds from request to pickup of the last rides, at most a few hundred.
+    pickup_waits_s: list[float]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Everything that a request may need."""
+
+    city: City
+    tokens: Tokens
+    now: Callable[[], float]
+    speed: float
+    rides: RideService
+    store: RideStore
+    quotes: QuoteService
+    quote_signer: QuoteSigning
+    prices: SurgePrices
+    gateway: PingGateway
+    inboxes: InboxReader
+    positions: Callable[[], Awaitable[Positions]]
+    figures: Callable[[], Awaitable[LiveFigures]]
+    #: Name of a part -> raises, with a message that says what to do, if it does not answer.
+    checks: Mapping[str, Callable[[], Awaitable[Any]]]
+    web_dir: Path
+
+
+def edges_of(request: Request) -> Edges:
+    """The edges of the app that serves the request."""
+    edges: Edges = request.app.state.edges
+    return edges
+
+
+EdgesDep = Annotated[Edges, Depends(edges_of)]
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`hexhail token --role rider --subject alice`")
+TOKEN_HINT = "Send 'Authorization: Bearer <token>'; for a demo: hexhail token --help."  # noqa: S105
+
+
+def principal_of(token: str | None, tokens: Tokens) -> Principal:
+    """Who a token speaks for. Raises ApiProblem 401."""
+    challenge = {"WWW-Authenticate": "Bearer"}
+    if not token:
+        raise ApiProblem(401, "token_missing", "This operation needs a token.", TOKEN_HINT, headers=challenge)
+    try:
+        return tokens.verify(token)
+    except TokenInvalid as error:
+        detail = f"The token was refused: {error}."
+        raise ApiProblem(401, "token_invalid", detail, TOKEN_HINT, headers=challenge) from error
+
+
+def require_role(principal: Principal, *roles: Role) -> Principal:
+    """The principal, if of one of the roles. Raises ApiProblem 403."""
+    if principal.role not in roles:
+        wanted = " or ".join(roles)
+        raise ApiProblem(403, "wrong_role", f"A {principal.role} may not do this.", f"Use the token of a {wanted}.")
+    return principal
+
+
+def _for(*roles: Role) -> Callable[..., Principal]:
+    def principal(
+        edges: EdgesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Principal:
+        return require_role(principal_of(credentials.credentials if credentials else None, edges.tokens), *roles)
+
+    return principal
+
+
+RiderDep = Annotated[Principal, Depends(_for(Role.RIDER))]
+DriverDep = Annotated[Principal, Depends(_for(Role.DRIVER))]
+RiderOrDriverDep = Annotated[Principal, Depends(_for(Role.RIDER, Role.DRIVER))]
+OperatorDep = Annotated[Principal, Depends(_for(Role.OPERATOR))]
+AnyoneDep = Annotated[Principal, Depends(_for(*Role))]

@@ -1,0 +1,112 @@
+"""What operators see."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from api import sockets
+from api.edges import Edges, EdgesDep, OperatorDep
+from api.live import LiveFeed
+from api.tokens import Role
+from geo.roads import RoadGraph
+
+router = APIRouter(prefix="/v1/ops", tags=["operators"])
+
+
+@router.get("/city", summary="The city that is served")
+async def read_city(edges: EdgesDep, operator: OperatorDep) -> dict[str, Any]:
+    """Names, bounds and clock."""
+    region = edges.city.region
+    return {
+        "region": region.region_id,
+        "name": region.name,
+        "timezone": region.timezone,
+        "currency": region.currency,
+        "bounds_deg": edges.city.bounds_deg,
+        "attribution": region.attribution,
+        "speed": edges.speed,
+    }
+
+
+@router.get("/figures", summary="The figures of this moment")
+async def read_figures(request: Request, operator: OperatorDep) -> dict[str, Any]:
+    """What stands beside the live map."""
+    feed: LiveFeed = request.app.state.live
+    figures: dict[str, Any] = (await feed.frame())["figures"]
+    return figures
+
+
+@router.get("/totals", summary="How far the streams are")
+async def read_totals(edges: EdgesDep, operator: OperatorDep) -> dict[str, int]:
+    """Events committed, published and consumed, and pings accepted, since the stores were new."""
+    committed, published = await edges.store.outbox_progress()
+    totals = (await edges.figures()).totals
+    return {
+        "events_committed": committed,
+        "events_published": published,
+        "events_consumed": totals.get("ride_events_consumed", 0),
+        "pings_accepted": totals.get("pings_accepted", 0),
+    }
+
+
+@router.get("/city/roads", summary="The road graph as GeoJSON", response_class=Response)
+async def read_roads(edges: EdgesDep, operator: OperatorDep) -> Response:
+    """A LineString for each stretch of road, once for both directions, with its speed."""
+    body = await asyncio.to_thread(roads_geojson, edges.city.graph)
+    return Response(body, media_type="application/geo+json", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def roads_geojson(graph: RoadGraph) -> bytes:
+    """The road graph as a GeoJSON FeatureCollection."""
+    low = np.minimum(graph.source, graph.target)
+    high = np.maximum(graph.source, graph.target)
+    _, first = np.unique(low.astype(np.int64) * graph.node_count + high, return_index=True)
+    speed_kmh = np.round(graph.length_m / graph.travel_time_s * 3.6, 1)
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"speed_kmh": float(speed_kmh[edge])},
+            "geometry": {
+                "type": "LineString",
+                "coordinates": np.round(graph.edge_points(int(edge))[:, ::-1], 6).tolist(),
+            },
+        }
+        for edge in first
+    ]
+    return msgspec.json.encode({"type": "FeatureCollection", "features": features})
+
+
+@router.websocket("/stream")
+async def live_stream(socket: WebSocket) -> None:
+    """About two frames a second; the newest counts."""
+    edges: Edges = socket.app.state.edges
+    if await sockets.accept(socket, edges, Role.OPERATOR) is None:
+        return
+    feed: LiveFeed = socket.app.state.live
+    queue = feed.watch()
+    try:
+        await sockets.until_first_ends(
+            asyncio.create_task(_push(socket, queue)), asyncio.create_task(_until_hang_up(socket))
+        )
+    except WebSocketDisconnect:
+        pass
+    finally:
+        feed.leave(queue)
+        await sockets.close_quietly(socket, sockets.TRY_AGAIN_LATER)
+
+
+async def _push(socket: WebSocket, queue: asyncio.Queue[str]) -> None:
+    while True:
+        await sockets.send(socket, await queue.get())
+
+
+async def _until_hang_up(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass

@@ -1,0 +1,122 @@
+"""Quotes and rides, as riders use them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Body, Header, Path, Response
+
+from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
+from api.schemas import CancelBody, QuoteBody, QuoteRequest, RideBody, RideRequestBody
+from api.tokens import Role
+from dispatch import commands as cmd
+from dispatch.model import DispatchParams, Party, Place
+from dispatch.ports import IdempotencyKey
+from dispatch.service.matching import free_supply
+from geo.travel_times import nearest_by_road
+from pricing.errors import QuoteExpired
+from pricing.model import Point, Quote
+
+router = APIRouter(prefix="/v1", tags=["rides"])
+
+RideId = Annotated[str, Path(max_length=64, description="as given when the ride was requested")]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=8,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="a new random one for each ride; repeat it to repeat the request safely",
+    ),
+]
+
+
+@router.post("/quotes", status_code=201, summary="Ask what a ride would cost")
+async def ask_quote(body: QuoteRequest, edges: EdgesDep, rider: RiderDep) -> QuoteBody:
+    """Price, distance and times of a ride. The price holds until `expires_s`."""
+    quote = await edges.quotes.quote(
+        Point(body.pickup.lat_deg, body.pickup.lng_deg),
+        Point(body.dropoff.lat_deg, body.dropoff.lng_deg),
+        seats=body.seats,
+        rider_id=rider.id,
+        quote_id=uuid.uuid4().hex,
+        now_s=edges.now(),
+    )
+    return QuoteBody.of(quote, edges.quote_signer.sign(quote), await _pickup_eta_s(edges, quote))
+
+
+async def _pickup_eta_s(edges: Edges, quote: Quote) -> float | None:
+    """Road time from the nearest free driver, None if there is none near enough."""
+    params = DispatchParams()
+    positions, free = await edges.positions(), await edges.store.free_drivers()
+    supply = free_supply(positions, free, edges.city.graph, params, quote.issued_s)
+    if not len(supply):
+        return None
+    pickup_node = np.array([quote.pickup_node])
+    _, travel_time_s = nearest_by_road(edges.city.graph, supply.node, pickup_node, 1, params.pickup_eta_s_max)
+    nearest_s = float(travel_time_s[0, 0])
+    return nearest_s if np.isfinite(nearest_s) else None
+
+
+@router.post("/rides", status_code=201, summary="Request the ride of a quote")
+async def request_ride(
+    body: RideRequestBody, key: Key, edges: EdgesDep, rider: RiderDep, response: Response
+) -> RideBody:
+    """From the answer on, the ride is taken in and will be ended: completed, cancelled or expired.
+
+    Sent again with the same Idempotency-Key and body, it gives the same answer, with `Idempotency-Replayed: true`.
+    """
+    body_sha256 = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    idempotency = IdempotencyKey(rider.inbox, key, body_sha256)
+    try:
+        quote = edges.quote_signer.verify(body.quote_id, edges.now(), rider_id=rider.id)
+    except QuoteExpired:
+        # An answer given before stays the answer, however late the question is repeated.
+        outcome = await edges.store.replay(idempotency)
+        if outcome is None:
+            raise
+    else:
+        outcome = await edges.rides.handle(_request(quote), idempotency)
+    if outcome.is_replay:
+        response.headers["Idempotency-Replayed"] = "true"
+    return RideBody.of(outcome.ride)
+
+
+def _request(quote: Quote) -> cmd.RequestRide:
+    return cmd.RequestRide(
+        ride_id=uuid.uuid4().hex,
+        region=quote.region_id,
+        rider_id=quote.rider_id,
+        quote_id=quote.quote_id,
+        pickup=Place(quote.pickup.lat_deg, quote.pickup.lng_deg, quote.pickup_node),
+        dropoff=Place(quote.dropoff.lat_deg, quote.dropoff.lng_deg, quote.dropoff_node),
+        seats=quote.seats,
+        fare_cents=quote.price_cents,
+        currency=quote.currency,
+    )
+
+
+@router.get("/rides/{ride_id}", summary="Read a ride of yours")
+async def read_ride(ride_id: RideId, edges: EdgesDep, principal: RiderOrDriverDep) -> RideBody:
+    """A rider reads own rides, a driver the ones assigned to them."""
+    return RideBody.of(await edges.rides.find(ride_id, _party(principal.role), principal.id))
+
+
+@router.post("/rides/{ride_id}/cancel", summary="Cancel before the pickup")
+async def cancel_ride(
+    ride_id: RideId,
+    edges: EdgesDep,
+    principal: RiderOrDriverDep,
+    body: Annotated[CancelBody | None, Body()] = None,
+) -> RideBody:
+    """A rider's word ends the ride; a driver's gives it back, and it is matched anew."""
+    command = cmd.CancelRide(ride_id, _party(principal.role), principal.id, body.reason if body else None)
+    return RideBody.of((await edges.rides.handle(command)).ride)
+
+
+def _party(role: Role) -> Party:
+    return Party.DRIVER if role is Role.DRIVER else Party.RIDER

@@ -1,0 +1,169 @@
+"""What the public routes take and give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dispatch.model import Ride, RideState
+from pricing.model import Quote
+
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS84")]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS84")]
+Seconds = Annotated[float, Field(description="seconds since 1970 on the city's clock")]
+Reason = Annotated[str | None, Field(max_length=200, description="free text, kept with the ride")]
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused: a misspelt one must not be silently without effect."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PointBody(Strict):
+    """A point on the map."""
+
+    lat_deg: Latitude
+    lng_deg: Longitude
+
+
+class QuoteRequest(Strict):
+    """Where from, where to, how many."""
+
+    pickup: PointBody
+    dropoff: PointBody
+    seats: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class QuoteBody(BaseModel):
+    """A price that holds until `expires_s`."""
+
+    quote_id: Annotated[str, Field(description="signed: send it back unchanged to request the ride")]
+    price_cents: Annotated[int, Field(description="minor units of the currency")]
+    currency: str
+    surge_multiplier: float
+    distance_m: float
+    travel_time_s: float
+    pickup_eta_s: Annotated[float | None, Field(description="of the nearest free driver; null if there is none")]
+    expires_s: Seconds
+
+    @classmethod
+    def of(cls, quote: Quote, signed: str, pickup_eta_s: float | None) -> QuoteBody:
+        """The public face of a quote."""
+        return cls(
+            quote_id=signed,
+            price_cents=quote.price_cents,
+            currency=quote.currency,
+            surge_multiplier=quote.surge_multiplier,
+            distance_m=quote.distance_m,
+            travel_time_s=quote.travel_time_s,
+            pickup_eta_s=pickup_eta_s,
+            expires_s=quote.expires_s,
+        )
+
+
+class RideRequestBody(Strict):
+    """Request the ride of a quote."""
+
+    quote_id: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class CancelBody(Strict):
+    """Why, if you like."""
+
+    reason: Reason = None
+
+
+class DeclineBody(Strict):
+    """Why, if you like."""
+
+    reason: Reason = None
+
+
+class RideBody(BaseModel):
+    """A ride as its rider and its driver see it."""
+
+    ride_id: str
+    region: str
+    state: RideState
+    sequence: Annotated[int, Field(description="number of the ride's last event")]
+    rider_id: str
+    pickup: PointBody
+    dropoff: PointBody
+    seats: int
+    fare_cents: int
+    currency: str
+    requested_s: Seconds
+    driver_id: str | None
+    pickup_eta_s: Annotated[float | None, Field(description="seconds to the pickup when the driver was asked")]
+    assigned_s: float | None
+    arrived_s: float | None
+    picked_up_s: float | None
+    dropped_off_s: float | None
+    ended_s: float | None
+    cancelled_by: Literal["rider", "driver", "system"] | None
+    cancel_reason: str | None
+
+    @classmethod
+    def of(cls, ride: Ride) -> RideBody:
+        """The public face of a ride."""
+        return cls(
+            ride_id=ride.ride_id,
+            region=ride.region,
+            state=ride.state,
+            sequence=ride.sequence,
+            rider_id=ride.rider_id,
+            pickup=PointBody(lat_deg=ride.pickup.lat_deg, lng_deg=ride.pickup.lng_deg),
+            dropoff=PointBody(lat_deg=ride.dropoff.lat_deg, lng_deg=ride.dropoff.lng_deg),
+            seats=ride.seats,
+            fare_cents=ride.fare_cents,
+            currency=ride.currency,
+            requested_s=ride.requested_s,
+            driver_id=ride.driver_id,
+            pickup_eta_s=ride.offer.pickup_eta_s if ride.offer and ride.driver_id else None,
+            assigned_s=ride.assigned_s,
+            arrived_s=ride.arrived_s,
+            picked_up_s=ride.picked_up_s,
+            dropped_off_s=ride.dropped_off_s,
+            ended_s=ride.ended_s,
+            cancelled_by=ride.cancelled_by.value if ride.cancelled_by else None,
+            cancel_reason=ride.cancel_reason,
+        )
+
+
+class StatusRequest(Strict):
+    """Go on or off shift."""
+
+    status: Literal["online", "offline"]
+    seats: Annotated[int, Field(ge=1, le=8)] = 4
+
+
+class StatusBody(BaseModel):
+    """The shift as it stands."""
+
+    driver_id: str
+    status: Literal["online", "offline"]
+    seats: int
+    changed_s: Seconds
+
+
+class SurgeBody(BaseModel):
+    """The multiplier that quotes in a cell get now."""
+
+    cell: str
+    multiplier: float
+    updated_s: Annotated[float | None, Field(description="when it was last set; null if never")]
+
+
+class PingsAccepted(BaseModel):
+    """How many pings the broker has."""
+
+    accepted: int
+
+
+class Health(BaseModel):
+    """Whether a part answers."""
+
+    status: Literal["ok", "failing"]
+    checks: dict[str, str] = Field(default_factory=dict)

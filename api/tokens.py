@@ -1,0 +1,97 @@
+"""Signed tokens with a role."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import jwt
+
+#: Pinned: what a token says about its own algorithm is never believed.
+ALGORITHM = "HS256"
+AUDIENCE = "hexhail.api"
+ISSUER = "hexhail"
+#: RFC 7518, section 3.2: a key at least as long as the hash.
+KEY_BYTES_MIN = 32
+#: Ids appear in Redis keys and in lists separated by blanks.
+SUBJECT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+SUBJECT_LENGTH_MAX = 64
+
+
+class Role(StrEnum):
+    """What a principal may do."""
+
+    RIDER = "rider"
+    DRIVER = "driver"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking."""
+
+    role: Role
+    id: str
+
+    @property
+    def inbox(self) -> str:
+        """Name of the principal's inbox."""
+        return f"{self.role}:{self.id}"
+
+
+class TokenInvalid(Exception):
+    """The token is forged, expired, or not for this API; the message says which."""
+
+
+class Tokens:
+    """Signs with the first of its keys and accepts all of them, so that a key can be replaced while tokens live."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """`keys`: key id -> secret. Raises ValueError if there is none, or one is too short."""
+        if not keys:
+            raise ValueError("no signing key: set HEXHAIL_TOKEN_SECRETS to a JSON object of key id to secret")
+        for kid, key in keys.items():
+            if len(key.encode()) < KEY_BYTES_MIN:
+                raise ValueError(f"signing key {kid!r} must have at least {KEY_BYTES_MIN} bytes")
+        self._keys = dict(keys)
+        self._signing_kid = next(iter(keys))
+
+    def issue(self, role: Role, subject: str, life_s: float = 3600.0) -> str:
+        """A token for a principal, good for `life_s` seconds of the wall clock. Raises ValueError for a bad id."""
+        if not 0 < len(subject) <= SUBJECT_LENGTH_MAX or not SUBJECT_CHARACTERS.issuperset(subject):
+            raise ValueError(
+                f"an id has 1 to {SUBJECT_LENGTH_MAX} of letters, digits, '-', '_' and '.': not {subject!r}"
+            )
+        now_s = int(time.time())
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": subject,
+            "role": role.value,
+            "iat": now_s,
+            "exp": now_s + int(life_s),
+        }
+        return jwt.encode(claims, self._keys[self._signing_kid], ALGORITHM, headers={"kid": self._signing_kid})
+
+    def verify(self, token: str) -> Principal:
+        """Who the token speaks for. Raises TokenInvalid."""
+        try:
+            key = self._keys.get(jwt.get_unverified_header(token).get("kid", ""))
+            if key is None:
+                raise TokenInvalid("it was signed with a key that is not in use")
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp", "sub", "role"]},
+            )
+            return Principal(Role(claims["role"]), str(claims["sub"]))
+        except jwt.ExpiredSignatureError:
+            raise TokenInvalid("it has expired") from None
+        # ValueError and the like: what hostile text provokes below PyJWT's own errors.
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+            raise TokenInvalid("it is malformed or its signature does not fit") from error

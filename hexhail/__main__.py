@@ -1,0 +1,5 @@
+"""`python -m hexhail` is `hexhail`."""
+
+from hexhail.cli import main
+
+main()

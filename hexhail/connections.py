@@ -1,0 +1,105 @@
+"""Connections to the servers, each made with a word about what to do if nobody answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hexhail.settings import Settings
+from hexhail.streams import bootstrap_servers, create_topics
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+    from redis.asyncio import Redis
+
+    from dispatch.adapters.sql.postgres_store import PostgresStore
+    from dispatch.adapters.sql.sqlite_store import SqliteStore
+
+#: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
+REDIS_TIMEOUT_S = 5.0
+
+PINGS_TOPIC = "driver.pings"
+DEAD_PINGS_TOPIC = "driver.pings.dead"
+RIDE_EVENTS_TOPIC = "ride.events"
+
+
+class DependencyMissing(Exception):
+    """A server that a role needs does not answer; the message says which address was tried and what to do."""
+
+
+async def connect_redis(settings: Settings) -> Redis:
+    """A Redis client whose server has answered. Raises DependencyMissing."""
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
+    # redis-py's own ten retries would hide an outage for seconds: whoever calls knows better what to do.
+    redis = Redis.from_url(
+        settings.redis_url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1),
+    )
+    try:
+        await redis.ping()
+    except (RedisError, OSError) as error:
+        await redis.aclose()
+        raise DependencyMissing(
+            f"Redis does not answer at {settings.redis_url} ({error}). Start it there, or set HEXHAIL_REDIS_URL."
+        ) from error
+    return redis
+
+
+async def connect_producer(settings: Settings) -> AIOKafkaProducer:
+    """A Kafka producer that waits for all replicas. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
+    from location_ingest.adapters.kafka_pings import new_producer
+
+    producer = new_producer(bootstrap_servers(settings.broker_url))
+    try:
+        await producer.start()
+    except (KafkaError, OSError) as error:
+        await producer.stop()
+        raise _broker_missing(settings, error) from error
+    return producer
+
+
+def _broker_missing(settings: Settings, error: Exception) -> DependencyMissing:
+    return DependencyMissing(
+        f"The Kafka broker does not answer at {settings.broker_url} ({type(error).__name__}). "
+        "Start it there, or set HEXHAIL_BROKER_URL."
+    )
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
+    names = [PINGS_TOPIC, DEAD_PINGS_TOPIC, RIDE_EVENTS_TOPIC]
+    try:
+        await create_topics(settings.broker_url, names, settings.topic_partitions)
+    except (KafkaError, OSError) as error:
+        raise _broker_missing(settings, error) from error
+
+
+async def open_store(settings: Settings) -> SqliteStore | PostgresStore:
+    """The ride store that the settings name, its schema up to date. Raises DependencyMissing or ValueError."""
+    url = urlsplit(settings.database_url)
+    if url.scheme == "sqlite":
+        from dispatch.adapters.sql.sqlite_store import SqliteStore
+
+        return await SqliteStore.open(Path(settings.database_url.removeprefix("sqlite:///")))
+    if url.scheme in ("postgres", "postgresql"):
+        from dispatch.adapters.sql.postgres_store import PostgresStore
+
+        try:
+            return await PostgresStore.open(settings.database_url)
+        except OSError as error:
+            raise DependencyMissing(
+                f"PostgreSQL does not answer at {url.hostname}:{url.port or 5432} ({error}). "
+                "Start it there, or set HEXHAIL_DATABASE_URL."
+            ) from error
+    raise ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {url.scheme!r}")
