@@ -1,0 +1,1 @@
+"""The tools that pricing meets its ports with."""

@@ -1,0 +1,28 @@
+"""The Redis keys that pricing touches; the region in braces keeps them in one slot of a cluster."""
+
+from __future__ import annotations
+
+
+def cell(region_id: str, cell_name: str) -> str:
+    """Hash: driver_id -> packed position (`geo.positions`). Read only."""
+    return f"{{{region_id}}}:cell:{cell_name}"
+
+
+def surge(region_id: str) -> str:
+    """Hash: cell -> `<multiplier>|<updated_ms>`."""
+    return f"{{{region_id}}}:surge"
+
+
+def totals(region_id: str) -> str:
+    """Hash: counters that outlive a process; ours is `ride_events_consumed`."""
+    return f"{{{region_id}}}:totals"
+
+
+def seen(region_id: str) -> str:
+    """Hash: ride_id -> last sequence counted."""
+    return f"{{{region_id}}}:pricing:seen"
+
+
+def seen_at(region_id: str) -> str:
+    """Sorted set: ride_id by the time of its last event counted (ms), by which `seen` is kept small."""
+    return f"{{{region_id}}}:pricing:seen_at"

@@ -1,0 +1,52 @@
+"""What the pricer and the quotes say about themselves to Prometheus. Labels: few regions, fewer outcomes."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class PricingMetrics:
+    """The metrics of one process; made once, by the composition root."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        #: outcome: new, repeated, undecodable, other_region.
+        self.ride_events = Counter(
+            "hexhail_pricing_ride_events",
+            "Messages read from the topic ride.events, by what became of them.",
+            ["region", "outcome"],
+            registry=registry,
+        )
+        self.requests_outside = Counter(
+            "hexhail_pricing_requests_outside",
+            "Requests whose pickup is in no surge cell of the region: not counted as demand.",
+            ["region"],
+            registry=registry,
+        )
+        #: outcome: priced, no_positions, failed.
+        self.ticks = Counter(
+            "hexhail_pricing_ticks",
+            "Ticks of the surge controller, by what became of them.",
+            ["region", "outcome"],
+            registry=registry,
+        )
+        self.tick_seconds = Histogram(
+            "hexhail_pricing_tick_seconds",
+            "Wall time of a tick: reading supply, deciding, writing prices.",
+            ["region"],
+            registry=registry,
+        )
+        self.surge_changes = Counter(
+            "hexhail_pricing_surge_changes", "Multipliers that moved.", ["region"], registry=registry
+        )
+        self.surge_multiplier_max = Gauge(
+            "hexhail_pricing_surge_multiplier_max", "The highest multiplier of a cell.", ["region"], registry=registry
+        )
+        self.busy_drivers = Gauge(
+            "hexhail_pricing_busy_drivers", "Drivers on a live ride, by the events seen.", ["region"], registry=registry
+        )
+        self.idle_drivers = Gauge(
+            "hexhail_pricing_idle_drivers",
+            "Drivers counted as supply at the last tick.",
+            ["region"],
+            registry=registry,
+        )

@@ -1,0 +1,198 @@
+"""The nouns of pricing: tariffs, surge parameters, prices and quotes. Money is in integer minor units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+#: Surge is shown and charged in hundredths, so the bounds must be hundredths too.
+MULTIPLIER_DECIMALS = 2
+#: What a cell costs when nothing is known about it.
+BASE_MULTIPLIER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a trip costs before surge, in minor units of one currency.
+
+    Raises ValueError or TypeError at birth, naming the field, what it is and what was expected.
+    """
+
+    #: ISO 4217, such as "USD".
+    currency: str
+    base_cents: int
+    per_km_cents: int
+    per_minute_cents: int
+    #: The least that a trip costs, whatever the multiplier.
+    minimum_cents: int
+    #: Prices are multiples of this; 1 keeps every cent.
+    rounding_cents: int
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.currency, str) and len(self.currency) == 3 and self.currency.isascii()):
+            raise ValueError(f"currency must be three letters of ISO 4217, such as USD, not {self.currency!r}")
+        if not (self.currency.isalpha() and self.currency.isupper()):
+            raise ValueError(f"currency must be three capital letters, such as USD, not {self.currency!r}")
+        for name in ("base_cents", "per_km_cents", "per_minute_cents", "minimum_cents", "rounding_cents"):
+            _require_cents(name, getattr(self, name))
+        if self.rounding_cents < 1:
+            raise ValueError(f"rounding_cents must be at least 1, not {self.rounding_cents}")
+        if self.minimum_cents % self.rounding_cents:
+            raise ValueError(
+                f"minimum_cents must be a multiple of rounding_cents ({self.rounding_cents}), not {self.minimum_cents}"
+            )
+
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any]) -> Self:
+        """Read the [tariff] section of a city.toml.
+
+        Raises ValueError or TypeError naming the key that is unknown, missing or wrong, and what was expected.
+        """
+        return cls(**_checked_section(cls, "tariff", section))
+
+
+@dataclass(frozen=True, slots=True)
+class SurgeParams:
+    """How the multiplier of a cell follows its demand and supply. All durations are city seconds.
+
+    The elasticities are starting values to be calibrated; the rest bounds what a wrong one can do.
+    Raises ValueError at birth, naming the field and what was expected.
+    """
+
+    #: How strongly riders stay away as the price rises, and drivers come: clearing wants (D/S)^(1/(sum of the two)).
+    demand_elasticity: float = 1.0
+    supply_elasticity: float = 1.0
+    #: A request counts half after this long: about a trip in a city, in which its driver is missing elsewhere.
+    demand_half_life_s: float = 300.0
+    #: So many requests, decayed, may one idle driver have before the price moves up.
+    requests_per_driver: float = 1.0
+    #: Below this many decayed requests there is no evidence, and the target is 1.0.
+    minimum_requests: float = 3.0
+    #: The multiplier is multiplied or divided by at most 1 + this in a tick.
+    surge_step_max: float = 0.1
+    #: A change smaller than this share of the multiplier is not worth unsettling people.
+    surge_hysteresis: float = 0.05
+    surge_floor: float = 0.9
+    surge_cap: float = 3.0
+    tick_s: float = 15.0
+    #: A price that nobody has renewed fades after half of this, and counts as 1.0 after all of it.
+    price_life_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _require_positive(field.name, getattr(self, field.name))
+        if not self.surge_floor < BASE_MULTIPLIER:
+            raise ValueError(f"surge_floor must be below 1, not {self.surge_floor}")
+        if not self.surge_cap > BASE_MULTIPLIER:
+            raise ValueError(f"surge_cap must be above 1, not {self.surge_cap}")
+        for name in ("surge_floor", "surge_cap"):
+            value = getattr(self, name)
+            if round(value, MULTIPLIER_DECIMALS) != value:
+                raise ValueError(f"{name} must be a whole number of hundredths, not {value}")
+        if self.price_life_s < 4 * self.tick_s:
+            raise ValueError(
+                f"price_life_s must be at least four ticks ({4 * self.tick_s:g} s), so that one late tick fades no "
+                f"price, not {self.price_life_s:g}"
+            )
+
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any]) -> Self:
+        """Read the [surge] section of a city.toml; an absent key keeps its default. Raises as `Tariff` does."""
+        return cls(**_checked_section(cls, "surge", section))
+
+
+@dataclass(frozen=True, slots=True)
+class SurgePrice:
+    """The multiplier of a cell as it counts at the moment of reading."""
+
+    cell: int
+    multiplier: float
+    #: City time of the tick that set or renewed it; None if no tick ever has.
+    updated_s: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SupplySnapshot:
+    """The drivers of a region at one moment."""
+
+    #: Idle drivers per cell (c,), in the order of the region's surge cells.
+    idle_per_cell: npt.NDArray[np.int64]
+    #: All drivers with a fresh position, busy ones too; 0 means that positions do not arrive.
+    fresh_drivers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on the globe, (lat, lng) in degrees."""
+
+    lat_deg: float
+    lng_deg: float
+
+    def __post_init__(self) -> None:
+        if not -90.0 <= self.lat_deg <= 90.0:
+            raise ValueError(f"lat_deg must be -90 to 90, not {self.lat_deg}; the order is (lat, lng)")
+        if not -180.0 <= self.lng_deg <= 180.0:
+            raise ValueError(f"lng_deg must be -180 to 180, not {self.lng_deg}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A price held for one rider and one trip until `expires_s` (city time)."""
+
+    quote_id: str
+    region_id: str
+    rider_id: str
+    pickup: Point
+    dropoff: Point
+    #: The road nodes that the points were snapped to.
+    pickup_node: int
+    dropoff_node: int
+    seats: int
+    price_cents: int
+    currency: str
+    surge_multiplier: float
+    distance_m: float
+    travel_time_s: float
+    issued_s: float
+    expires_s: float
+
+    def __post_init__(self) -> None:
+        for name in ("quote_id", "region_id", "rider_id"):
+            if not getattr(self, name):
+                raise ValueError(f"a quote needs a {name}")
+        if self.seats < 1:
+            raise ValueError(f"seats must be at least 1, not {self.seats}")
+        _require_cents("price_cents", self.price_cents)
+        if not self.expires_s > self.issued_s:
+            raise ValueError(f"expires_s must be after issued_s ({self.issued_s}), not {self.expires_s}")
+
+
+def _require_cents(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number of minor units, such as 250, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, but is {value}")
+
+
+def _require_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number, not {value}")
+
+
+def _checked_section(cls: type[Any], name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section, if its keys are fields of the class and none is missing that has no default."""
+    known = {field.name: field for field in fields(cls)}
+    unknown = sorted(set(section) - set(known))
+    if unknown:
+        raise ValueError(f"[{name}] has an unknown key {unknown[0]!r}; expected only {', '.join(known)}")
+    missing = [key for key, field in known.items() if field.default is MISSING and key not in section]
+    if missing:
+        raise ValueError(f"[{name}] lacks {missing[0]!r}; expected {', '.join(known)}")
+    return dict(section)

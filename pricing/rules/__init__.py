@@ -1,0 +1,1 @@
+"""The maths of pricing: fares and surge."""

@@ -1,0 +1,147 @@
+"""The agent without a broker: Faust's own test context, and a service that fails on command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pricing.adapters import faust_agent
+from pricing.adapters.faust_agent import attach
+
+
+class ScriptedService:
+    """Stands for the service; fails as often as it is told to."""
+
+    region_id = "grid"
+    tick_s = 15.0
+
+    def __init__(self) -> None:
+        self.processed: list[bytes | None] = []
+        self.failures_left = 0
+        self.attempts = 0
+        self.ticks: list[float] = []
+
+    async def process(self, values: list[bytes | None], now_s: float) -> None:
+        self.attempts += 1
+        self._fail_if_told()
+        self.processed += values
+
+    async def tick(self, now_s: float) -> list[object]:
+        self.ticks.append(now_s)
+        self._fail_if_told()
+        return []
+
+    def _fail_if_told(self) -> None:
+        if self.failures_left > 0:
+            self.failures_left -= 1
+            # What redis-py lets out while a server goes away.
+            raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+
+class StoppableApp:
+    """What the tick needs of a Faust app."""
+
+    def __init__(self, stop_after: int) -> None:
+        self.slept_s: list[float] = []
+        self.stop_after = stop_after
+        self.tasks: list[Callable[[], Any]] = []
+
+    @property
+    def should_stop(self) -> bool:
+        return len(self.slept_s) >= self.stop_after
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+    def topic(self, *_: object, **__: object) -> None:
+        return None
+
+    def task(self) -> Callable[[Callable[[], Any]], None]:
+        return self.tasks.append
+
+    def agent(self, *_: object, **__: object) -> Callable[[object], object]:
+        return lambda body: body
+
+
+@pytest.fixture
+def service() -> ScriptedService:
+    return ScriptedService()
+
+
+@pytest.fixture
+async def agent(service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    import faust
+
+    monkeypatch.setattr(faust_agent, "RETRY_S_MIN", 0.001)
+    app = faust.App(
+        "pricing-test",
+        broker="kafka://127.0.0.1:1",
+        datadir=str(tmp_path),
+        autodiscover=False,
+        loop=asyncio.get_running_loop(),
+    )
+    attached = attach(app, "ride.events", service, now_s=lambda: 100.0, wall_duration_s=lambda s: s / 10)
+    async with attached.test_context() as context:
+        yield context
+    # Made by Faust for a consumer that the test context never starts.
+    app.consumer._thread.thread_loop.close()
+
+
+async def put_and_wait(agent: Any, service: ScriptedService, values: list[bytes | None]) -> None:
+    for value in values:
+        await agent.put(value, wait=False)
+    async with asyncio.timeout(5.0):
+        while len(service.processed) < len(values):
+            await asyncio.sleep(0.01)
+
+
+async def test_messages_reach_the_service_as_they_are(agent: Any, service: ScriptedService) -> None:
+    values = [b"{}", b"\x00\xff", b"\x80" * 10]
+    await put_and_wait(agent, service, values)
+    assert service.processed == values
+
+
+async def test_a_batch_is_tried_until_it_is_done(agent: Any, service: ScriptedService) -> None:
+    service.failures_left = 5
+    await put_and_wait(agent, service, [b"1", b"2"])
+    assert service.processed == [b"1", b"2"]
+    assert service.attempts >= 6
+
+
+async def test_a_stop_ends_the_attempts_and_leaves_the_batch_unacknowledged(service: ScriptedService) -> None:
+    class Event:
+        message = type("Message", (), {"value": b"1"})
+
+    class Stream:
+        def __init__(self) -> None:
+            self.acknowledged: list[object] = []
+
+        async def noack_take(self, *_: object, **__: object) -> AsyncIterator[list[Event]]:
+            yield [Event()]
+
+        async def ack(self, event: object) -> None:
+            self.acknowledged.append(event)
+
+    service.failures_left = 1_000
+    app, stream = StoppableApp(stop_after=7), Stream()
+    body = attach(app, "ride.events", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
+    await body(stream)
+    assert app.slept_s == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert stream.acknowledged == []
+    service.failures_left = 0
+    await attach(StoppableApp(1), "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)(stream)  # type: ignore[arg-type]
+    assert len(stream.acknowledged) == 1
+
+
+async def test_ticks_come_each_tick_of_city_time_and_survive_failures(service: ScriptedService) -> None:
+    service.failures_left = 2
+    app = StoppableApp(stop_after=4)
+    attach(app, "ride.events", service, now_s=lambda: 123.0, wall_duration_s=lambda s: s / 10)  # type: ignore[arg-type]
+    [tick] = app.tasks
+    await tick()
+    assert service.ticks == [123.0] * 4
+    assert app.slept_s == [1.5] * 4
