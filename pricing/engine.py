@@ -80,7 +80,7 @@ class PricingEngine:
     def _note(self, command: RideCommand, now_s: float) -> None:
         match command:
             case CountRequest():
-                self._count(command.cell_index, min(command.at_s, now_s), now_s)
+                self._count(command.cell_index, command.at_s, now_s)
             case MarkDriverBusy():
                 self._busy[command.ride_id] = (command.driver_id, min(command.at_s, now_s))
                 self._busy.move_to_end(command.ride_id)
@@ -90,6 +90,7 @@ class PricingEngine:
                 self._busy.pop(command.ride_id, None)
 
     def _count(self, cell_index: int, at_s: float, now_s: float) -> None:
+        """Add a request with its age; one from the future counts as one of now."""
         self._decay_to(now_s)
         age_s = self._requests_at_s - at_s
         self._requests[cell_index] += surge.decay_factor(age_s, self._params.demand_half_life_s)

@@ -90,6 +90,13 @@ async def test_a_point_far_from_every_road_is_outside_and_the_error_says_how_far
     assert raised.value.hint
 
 
+async def test_the_distance_to_the_road_is_allowed_to_its_limit(grid_city: City) -> None:
+    metre_deg = 1.0 / 111_195.0
+    await quote(grid_city, corner(grid_city, 0, north_deg=-149.0 * metre_deg), corner(grid_city, 35))
+    with pytest.raises(OutsideRegion):
+        await quote(grid_city, corner(grid_city, 0, north_deg=-151.0 * metre_deg), corner(grid_city, 35))
+
+
 async def test_the_same_place_twice_is_no_trip(grid_city: City) -> None:
     with pytest.raises(NoTrip, match="nothing to drive"):
         await quote(grid_city, corner(grid_city, 7), corner(grid_city, 7, north_deg=0.0002))

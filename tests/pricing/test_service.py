@@ -23,6 +23,7 @@ class MemoryPrices:
         self.multiplier_of: dict[int, float] = {}
         self.last_sequence: dict[str, int] = {}
         self.writes: list[dict[int, float]] = []
+        self.counted_at_s: list[float] = []
         self.is_away = False
 
     async def read(self, cell: int, now_s: float) -> SurgePrice:
@@ -39,6 +40,7 @@ class MemoryPrices:
 
     async def count(self, events: Sequence[ConsumedEvent]) -> int:
         self._answer()
+        self.counted_at_s += [event.at_s for event in events]
         new = [event for event in events if event.sequence > self.last_sequence.get(event.ride_id, 0)]
         self.last_sequence.update({event.ride_id: event.sequence for event in new})
         return len(new)
@@ -122,6 +124,12 @@ async def test_a_request_outside_every_surge_cell_is_consumed_but_is_no_demand(p
     assert pricer.metric("ride_events_total", outcome="new") == 20.0
 
 
+async def test_an_event_from_the_future_is_handed_on_as_one_of_now(pricer: Pricer) -> None:
+    """The store forgets rides by the time of the events: a wrong one must not make it forget them all."""
+    await pricer.service.process([requested(1, at_s=NOW_S + 1e9), requested(2, at_s=NOW_S - 60.0)], NOW_S)
+    assert pricer.prices.counted_at_s == [NOW_S, NOW_S - 60.0]
+
+
 async def test_a_redelivered_batch_is_repeated_everywhere_and_counts_nowhere(pricer: Pricer) -> None:
     batch = [requested(number) for number in range(10)]
     for _ in range(3):
@@ -170,6 +178,15 @@ async def test_a_standing_price_is_renewed_at_each_tick_and_a_base_price_is_left
         await pricer.service.tick(NOW_S + 15.0 * tick)
     assert [len(write) for write in pricer.prices.writes] == [1] * 6
     assert pricer.prices.writes[-1] == pricer.prices.writes[-2]
+
+
+async def test_a_store_that_lost_its_prices_does_not_interrupt_the_walk(pricer: Pricer) -> None:
+    await pricer.service.process([requested(number) for number in range(30)], NOW_S)
+    [first] = await pricer.service.tick(NOW_S)
+    pricer.prices.multiplier_of.clear()
+    [second] = await pricer.service.tick(NOW_S + 15.0)
+    assert second.multiplier == pytest.approx(first.multiplier * 1.1)
+    assert pricer.prices.multiplier_of == {second.cell: second.multiplier}
 
 
 async def test_the_way_home_is_written_to_its_end(pricer: Pricer) -> None:
