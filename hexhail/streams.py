@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -182,4 +183,5 @@ async def _stop(app: faust.App) -> None:
             await app.stop()
     except TimeoutError:
         log.exception("faust_stop_hangs", app=app.conf.id, after_s=STOP_S_MAX)
+        sys.stdout.flush()
         os._exit(1)

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+#: Ids become fields of keys and of messages: a longer one is a mistake or an attack.
+ID_CHARS_MAX = 64
+
 
 @dataclass(frozen=True, slots=True)
 class DriverPing:
-    """One GPS report as received; `t_s` is the city time at which the phone took it."""
+    """One GPS report as received; `t_s` is the city time at which the phone took it.
+
+    The numbers may be anything, the filter judges them; ValueError is raised for an id of no or too many characters.
+    """
 
     driver_id: str
     t_s: float
@@ -19,6 +25,10 @@ class DriverPing:
     heading_deg: float | None = None
     speed_mps: float | None = None
     accuracy_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.driver_id) <= ID_CHARS_MAX:
+            raise ValueError(f"driver_id must have 1 to {ID_CHARS_MAX} characters, not {len(self.driver_id)}")
 
 
 class Reason(StrEnum):

@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import structlog
@@ -76,6 +78,8 @@ class PingGateway:
         self._params = params or GatewayParams()
         # In the order of the last change, the longest silent first.
         self._last_t_s: dict[str, float] = {}
+        self._wanted: set[tuple[str, str]] = set()
+        self._asking = asyncio.Lock()
         self._open: dict[str, _OpenGroup] = {}
         self._appends: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -148,26 +152,35 @@ class PingGateway:
         return refusals, [regions[index] for index in sorted(regions)]
 
     async def _learn_last_times(self, placed: Sequence[tuple[str, str]], now_s: float) -> None:
-        """Ask the store for drivers seen here for the first time; without an answer the worker's filter must do."""
-        unknown: dict[str, set[str]] = {}
-        for region, driver_id in placed:
-            if driver_id not in self._last_t_s:
-                unknown.setdefault(region, set()).add(driver_id)
-        for region, driver_ids in unknown.items():
-            try:
-                async with asyncio.timeout(self._params.last_times_s_max):
-                    stored = await self._cells.last_times_s(region, sorted(driver_ids))
-            # Whatever the store raises, pings must go on.
-            except Exception as error:
-                self._metrics.last_times_failed.inc()
-                log.warning(
-                    "last_times_failed", region=region, drivers=len(driver_ids), error=str(error) or repr(error)
-                )
-                continue
-            for driver_id, t_s in stored.items():
-                # A time to come was written before the clock was set back: believing it would lock the driver out.
-                if t_s <= now_s + self._ingest.future_skew_s_max:
-                    self._remember(driver_id, t_s)
+        """Have the store asked for the drivers seen here for the first time.
+
+        One question at a time, for all who came meanwhile: after a start every driver of the city is new at once.
+        """
+        unknown = [(region, driver_id) for region, driver_id in placed if driver_id not in self._last_t_s]
+        if not unknown:
+            return
+        self._wanted.update(unknown)
+        async with self._asking:
+            if self._wanted.isdisjoint(unknown):
+                return
+            wanted, self._wanted = sorted(self._wanted), set()
+            for region, of_region in groupby(wanted, key=itemgetter(0)):
+                await self._ask_last_times(region, [driver_id for _, driver_id in of_region], now_s)
+
+    async def _ask_last_times(self, region: str, driver_ids: Sequence[str], now_s: float) -> None:
+        """Remember what the store answers; without an answer the worker's filter must do."""
+        try:
+            async with asyncio.timeout(self._params.last_times_s_max):
+                stored = await self._cells.last_times_s(region, driver_ids)
+        # Whatever the store raises, pings must go on.
+        except Exception as error:
+            self._metrics.last_times_failed.inc()
+            log.warning("last_times_failed", region=region, drivers=len(driver_ids), error=str(error) or repr(error))
+            return
+        for driver_id, t_s in stored.items():
+            # A time to come was written before the clock was set back: believing it would lock the driver out.
+            if t_s <= now_s + self._ingest.future_skew_s_max:
+                self._remember(driver_id, t_s)
 
     def _remember(self, driver_id: str, t_s: float) -> None:
         newest_s = max(t_s, self._last_t_s.pop(driver_id, t_s))
@@ -247,6 +260,10 @@ class IngestService:
         self._metrics = metrics
         self._ingest = ingest_params or IngestParams()
         self._params = params or StoreParams()
+
+    def prepare(self) -> None:
+        """Compile or load what the first batch needs: this holds the interpreter for up to seconds."""
+        to_cell_positions([DriverPing("nobody", 0.0, 0.0, 0.0)], 0)
 
     async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
         """Store the believed positions of the messages and bury what nobody can use.

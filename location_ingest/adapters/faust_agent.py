@@ -82,6 +82,8 @@ def attach(
     params: AgentParams | None = None,
 ) -> None:
     """Give the application its agent on the topic, the sweep and the watchdog. `now_s` is the city's clock."""
+    # Now: once the worker is in its group, no heartbeat would be sent meanwhile.
+    service.prepare()
     worker = _Worker(app, service, now_s, metrics, params or AgentParams())
     topic = app.topic(topic_name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     # More than one at a time would acknowledge out of order, where Faust commits one message too many.

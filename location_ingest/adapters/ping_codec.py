@@ -8,10 +8,9 @@ from typing import Annotated
 import msgspec
 
 from location_ingest.errors import UndecodableMessage
-from location_ingest.model import DeadLetter, DriverPing, PingGroup, RawMessage
+from location_ingest.model import ID_CHARS_MAX, DeadLetter, DriverPing, PingGroup, RawMessage
 
-#: Names become parts of keys: long ones are a mistake or an attack.
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
 #: The edge sends some hundred; a message with more was not written by it.
 _GROUP_PINGS_MAX = 1_000
 #: A letter must fit into a message however large the bad one was (1 MB by Kafka's default); its head tells what it is.

@@ -45,6 +45,7 @@ class ToldCells:
 
     async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
         self.questions.append(list(driver_ids))
+        await asyncio.sleep(0.01)
         if self.failure is not None:
             raise self.failure
         return {name: self.last_t_s[name] for name in driver_ids if name in self.last_t_s}
@@ -154,10 +155,10 @@ async def test_a_slow_broker_costs_bounded_time_and_memory():
 
 async def test_a_phone_that_hangs_up_takes_nobody_with_it():
     log = ToldLog()
-    gateway = make_gateway(log)
+    gateway = make_gateway(log, group_wait_s=0.2)
     gone = asyncio.create_task(gateway.submit([make_ping("gone")], NOW_S))
     stays = asyncio.create_task(gateway.submit([make_ping("stays")], NOW_S))
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
     gone.cancel()
     await stays
     assert {ping.driver_id for ping in log.groups[0].pings} == {"gone", "stays"}
@@ -171,6 +172,14 @@ async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_i
     assert cells.questions == [["d"]]
     cells.failure = ConnectionError("away")
     await gateway.submit([make_ping("new")], NOW_S)
+
+
+async def test_a_city_that_comes_at_once_asks_the_store_a_few_questions():
+    cells = ToldCells(**{f"d{n}": NOW_S for n in range(0, 300, 2)})
+    gateway = make_gateway(ToldLog(), cells)
+    answers = await asyncio.gather(*[gateway.check([make_ping(f"d{n}")], NOW_S) for n in range(300)])
+    assert [bool(refusals) for refusals in answers] == [n % 2 == 0 for n in range(300)]
+    assert len(cells.questions) <= 2
 
 
 async def test_a_stored_time_to_come_locks_nobody_out():

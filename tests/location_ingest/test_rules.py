@@ -138,6 +138,12 @@ def test_plausible_means_within_reach_of_the_great_circle(earlier, later, speed_
         assert is_plausible(earlier, later, params) == (distance_m < reach_m)
 
 
+@pytest.mark.parametrize("driver_id", ["", "d" * 65])
+def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id):
+    with pytest.raises(ValueError, match="driver_id"):
+        replace(PING, driver_id=driver_id)
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [

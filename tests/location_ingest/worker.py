@@ -23,7 +23,7 @@ from location_ingest.metrics import IngestMetrics
 from location_ingest.model import RawMessage
 from location_ingest.service import IngestService
 
-RESOLUTION_OF_REGION = {"north": 9, "east": 9, "south": 9, "west": 8}
+RESOLUTION_OF_REGION = {"north": 9, "east": 9, "south": 9, "west": 8, "brooklyn": 9}
 
 
 class FailingService(IngestService):
@@ -56,7 +56,7 @@ async def main(arguments: argparse.Namespace) -> None:
     )
     service.failures_left = arguments.fail
     app = streams.build_faust_app(
-        f"ingester-{arguments.topic}", broker_url=arguments.broker, data_dir=arguments.data_dir, session_timeout_s=2.0
+        f"ingester-{arguments.topic}", broker_url=arguments.broker, data_dir=arguments.data_dir, session_timeout_s=3.0
     )
     params = AgentParams(sweep_every_s=0.5, watch_every_s=0.5, stuck_after_s=arguments.stuck_after_s)
     attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=params)
