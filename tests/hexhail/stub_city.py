@@ -31,9 +31,10 @@ def token_of(role: str, person_id: str) -> str:
 
 
 class StubCity:
-    def __init__(self, clock: CityClock, *, lose_reply_share: float = 0.0, surge_multiplier: float = 1.0) -> None:
+    def __init__(self, clock: CityClock, *, loses_first_replies: bool = False, surge_multiplier: float = 1.0) -> None:
         self.clock = clock
-        self.lose_reply_share = lose_reply_share
+        self.loses_first_replies = loses_first_replies
+        self.replies_lost: set[tuple[str, ...]] = set()
         self.surge_multiplier = surge_multiplier
         self.quote_s = QUOTE_S
         self.random = random.Random(1)
@@ -123,7 +124,9 @@ class StubCity:
     async def _lose_replies(self, request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
         self.asked[request.url.path.rsplit("/", 1)[-1]] += 1
-        if request.method == "POST" and self.random.random() < self.lose_reply_share:
+        which = (request.url.path, *(request.headers.get(name, "") for name in ("authorization", "idempotency-key")))
+        if self.loses_first_replies and request.method == "POST" and which not in self.replies_lost:
+            self.replies_lost.add(which)
             return Response("lost", 503, headers={"Retry-After": "0"})
         return response
 
