@@ -54,5 +54,7 @@ def unpack(packed: list[bytes]) -> NDArray[Any]:
     """
     wrong = next((len(record) for record in packed if len(record) != PACKED.itemsize), None)
     if wrong is not None:
-        raise ValueError(f"a packed position has {PACKED.itemsize} bytes, this one {wrong}: was it written by another version?")
+        raise ValueError(
+            f"a packed position has {PACKED.itemsize} bytes, this one {wrong}: was it written by another version?"
+        )
     return np.frombuffer(b"".join(packed), PACKED)

@@ -42,7 +42,7 @@ def demo(
     drivers: Annotated[int, typer.Option(help="how many drivers work in the city")] = 300,
     seed: Annotated[int, typer.Option(help="of the riders' and drivers' behaviour")] = 1,
     port: Annotated[int, typer.Option(help="of the API and the map; 0 for any free one")] = 8080,
-    time_of_day: Annotated[str, typer.Option("--from", help="local time at which the city wakes")] = "20:00",
+    time_of_day: Annotated[str, typer.Option("--from", help="local time at which the city wakes")] = "20:30",
     summary: Annotated[Path | None, typer.Option(help="write the figures there as JSON")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="keep logs and data there; without it they are removed")] = None,
     city: Annotated[Path | None, typer.Option(help="a city folder; without it Manhattan")] = None,
@@ -67,6 +67,7 @@ def demo(
             time_of_day=time_of_day,
         )
         out.print(f"run folder {folder}, compiled kernels in {params.cache_dir / 'numba'}")
+        out.print(f"for tokens and the doctor, in another shell: set -a; . {folder}/city.env; set +a")
         with DemoProgress(out) as progress:
             result = asyncio.run(run_demo(params, progress.say, progress.show))
     except (ValueError, OSError, TimeoutError, RuntimeError, GaveUp) as error:

