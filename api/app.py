@@ -15,12 +15,12 @@ from starlette.staticfiles import StaticFiles
 
 from api import problems, streams
 from api.edges import Edges
+from api.failures import Failures
+from api.limits import BodyLimits
 from api.live import LiveFeed
 from api.routes import drivers, health, ops, rides, surge
+from api.sockets import OpenStreams
 from api.telemetry import RequestMetrics
-
-#: The largest legal body is a batch of pings that a phone kept back for two hours: about a quarter of this.
-BODY_BYTES_MAX = 512 * 1024
 
 _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.
 
@@ -52,20 +52,24 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
         async with open_edges(app.state.bell) as edges:
             app.state.edges = edges
             app.state.live = LiveFeed(edges)
+            app.state.open_streams = OpenStreams()
             yield
+            await app.state.live.close()
 
     app: FastAPI = FastAPIOffline(
         title="hexhail",
         description=_DESCRIPTION,
         version=version("hexhail"),
         lifespan=lifespan,
-        max_body_size=BODY_BYTES_MAX,
         responses=problems.RESPONSES,
         redoc_url=None,
     )
     problems.install(app)
     for router in (rides.router, drivers.router, surge.router, ops.router, health.router, streams.router):
         app.include_router(router)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimits)
+    app.add_middleware(Failures)
     app.add_middleware(RequestMetrics)
     _tell_of_problems(app)
     return app

@@ -10,9 +10,12 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.failures import Outages
 from api.problems import ApiProblem
+from api.supply import RecentSupply
 from api.tokens import Principal, Role, TokenInvalid, Tokens
-from dispatch.ports import Positions, RideStore, RoundReport
+from dispatch.model import DispatchParams
+from dispatch.ports import RideStore, RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City
 from location_ingest.service import PingGateway
@@ -63,10 +66,12 @@ class Edges:
     prices: SurgePrices
     gateway: PingGateway
     inboxes: InboxReader
-    positions: Callable[[], Awaitable[Positions]]
+    dispatch_params: DispatchParams
+    supply: RecentSupply
     figures: Callable[[], Awaitable[LiveFigures]]
     #: Name of a part -> raises, with a message that says what to do, if it does not answer.
     checks: Mapping[str, Callable[[], Awaitable[Any]]]
+    outages: Outages
     web_dir: Path
 
 

@@ -11,7 +11,9 @@ import msgspec
 import numpy as np
 
 from api.edges import Edges, LiveFigures
-from dispatch.model import DispatchParams, Ride, RideState
+from api.failures import told
+from api.sockets import end
+from dispatch.model import Ride, RideState
 from dispatch.ports import Positions
 from geo.cells import cells_to_strings
 
@@ -30,6 +32,9 @@ class LiveFeed:
         self._edges = edges
         self._watchers: set[asyncio.Queue[str]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._making = asyncio.Lock()
+        self._frame: dict[str, Any] | None = None
+        self._frame_at = 0.0
         self._figures: LiveFigures | None = None
         self._figures_at = 0.0
         self._pings = (0, 0.0)
@@ -47,27 +52,47 @@ class LiveFeed:
         """Stop watching."""
         self._watchers.discard(queue)
 
+    async def close(self) -> None:
+        """Make no more frames."""
+        self._watchers.clear()
+        if self._task is not None:
+            await end([self._task])
+
     async def _make_frames(self) -> None:
         while self._watchers:
-            frame = msgspec.json.encode(await self.frame()).decode()
-            for queue in self._watchers:
-                if queue.full():
-                    queue.get_nowait()
-                queue.put_nowait(frame)
+            try:
+                frame = msgspec.json.encode(await self.frame()).decode()
+            except Exception as error:
+                # Whatever it is, those who watch wait for the next frame.
+                told(error, self._edges.outages)
+            else:
+                self._hand_out(frame)
             await asyncio.sleep(FRAME_EVERY_S)
 
+    def _hand_out(self, frame: str) -> None:
+        for queue in self._watchers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(frame)
+
     async def frame(self) -> dict[str, Any]:
-        """The picture of this moment."""
+        """The picture of this moment; whoever asks again within a frame's time gets the same. Raises as stores do."""
+        async with self._making:
+            if self._frame is None or time.monotonic() - self._frame_at > FRAME_EVERY_S / 2:
+                self._frame, self._frame_at = await self._make_frame(), time.monotonic()
+            return self._frame
+
+    async def _make_frame(self) -> dict[str, Any]:
         edges, region = self._edges, self._edges.city.region.region_id
-        positions, free, open_rides, live_rides, figures = await asyncio.gather(
-            edges.positions(),
-            edges.store.free_drivers(),
+        recent, open_rides, live_rides, figures = await asyncio.gather(
+            edges.supply.drivers(FRAME_EVERY_S / 2),
             edges.store.open_rides(region),
             edges.store.live_rides(region),
             self._recent_figures(),
         )
-        now_s = edges.now()
-        state = _driver_states(positions, set(free), open_rides, live_rides, now_s)
+        now_s, positions = edges.now(), recent.positions
+        is_stale = now_s - positions.t_s > edges.dispatch_params.stale_after_s
+        state = _driver_states(positions, is_stale.tolist(), set(recent.free), open_rides, live_rides)
         surge = await self._surge(now_s)
         shown = [row for row, name in enumerate(state) if name is not None]
         return {
@@ -145,14 +170,17 @@ class LiveFeed:
 
 
 def _driver_states(
-    positions: Positions, free: set[str], open_rides: Sequence[Ride], live_rides: Sequence[Ride], now_s: float
+    positions: Positions,
+    is_stale: Sequence[bool],
+    free: set[str],
+    open_rides: Sequence[Ride],
+    live_rides: Sequence[Ride],
 ) -> list[str | None]:
     """State of each driver with a position; None for those off shift."""
-    told = dict.fromkeys(free, "IDLE")
-    told |= {ride.offer.driver_id: "OFFERED" for ride in open_rides if ride.offer and ride.state is RideState.OFFERED}
-    told |= {ride.driver_id: _BUSY[ride.state] for ride in live_rides if ride.driver_id}
-    stale = now_s - positions.t_s > DispatchParams().stale_after_s
+    states = dict.fromkeys(free, "IDLE")
+    states |= {ride.offer.driver_id: "OFFERED" for ride in open_rides if ride.offer and ride.state is RideState.OFFERED}
+    states |= {ride.driver_id: _BUSY[ride.state] for ride in live_rides if ride.driver_id}
     return [
-        "STALE" if is_stale and driver_id in told else told.get(driver_id)
-        for driver_id, is_stale in zip(positions.driver_id, stale.tolist(), strict=True)
+        "STALE" if stale and driver_id in states else states.get(driver_id)
+        for driver_id, stale in zip(positions.driver_id, is_stale, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,10 +24,12 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Body too large",
     415: "Unsupported media type",
     422: "Unprocessable content",
+    500: "Our fault",
     503: "Not available now",
 }
 
@@ -54,8 +57,18 @@ class Problem(BaseModel):
     hint: str
 
 
-class ApiProblem(Exception):
-    """An error that is already told in the API's terms."""
+class _AsciiJson(JSONResponse):
+    """JSON with everything beyond ASCII escaped: half a surrogate pair that a caller sent could not be encoded."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+class ApiProblem(HTTPException):
+    """An error that is already told in the API's terms.
+
+    It is one of Starlette's own, so that FastAPI lets it pass while it reads a body.
+    """
 
     def __init__(
         self,
@@ -67,12 +80,10 @@ class ApiProblem(Exception):
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, headers)
         self.status = status
         self.code = code
-        self.detail = detail
         self.hint = hint
-        self.headers = dict(headers or {})
         self.more = more
 
     def body(self) -> dict[str, Any]:
@@ -89,20 +100,24 @@ class ApiProblem(Exception):
 
     def response(self) -> JSONResponse:
         """The problem as an HTTP response."""
-        return JSONResponse(self.body(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
+        return _AsciiJson(self.body(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 #: For OpenAPI: what every operation may answer.
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "What was wrong with the request, and what to do",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    },
+    "4XX": {"description": "What was wrong with the request, and what to do", "content": _CONTENT},
+    500: {"description": "Our fault; the error_id stands in the log", "content": _CONTENT},
     503: {
         "description": "A part of the service is away; try again",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "headers": {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}},
+        "content": _CONTENT,
     },
 }
+
+#: Fields named in one answer; a body of nothing but mistakes is not answered at its own length.
+FIELDS_TOLD_MAX = 20
+FIELD_CHARS_MAX = 100
 
 
 def problem_of(error: Exception) -> ApiProblem | None:
@@ -137,7 +152,10 @@ def _pings_problem(refusals: Sequence[tuple[int, str]]) -> ApiProblem:
 
 def validation_problem(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
     """What pydantic found, field by field, without repeating the input."""
-    fields = [{"field": ".".join(str(part) for part in e["loc"]), "reason": e["msg"]} for e in errors]
+    fields = [
+        {"field": ".".join(str(part) for part in e["loc"])[:FIELD_CHARS_MAX], "reason": e["msg"]}
+        for e in errors[:FIELDS_TOLD_MAX]
+    ]
     first = fields[0]
     return ApiProblem(
         422,
@@ -146,6 +164,16 @@ def validation_problem(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
         "See /docs for what this operation takes.",
         errors=fields,
     )
+
+
+def _media_type_problem(request: Request, error: RequestValidationError) -> ApiProblem | None:
+    """415, if the body as a whole was not understood because it does not say that it is JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = media_type.endswith(("/json", "+json"))
+    if is_json or not any(e["loc"] == ("body",) and e["type"] != "missing" for e in error.errors()):
+        return None
+    detail = f"The body is {media_type or 'of no type'}, not JSON."[:200]
+    return ApiProblem(415, "not_json", detail, "Send JSON with 'Content-Type: application/json'.")
 
 
 def install(app: FastAPI) -> None:
@@ -157,17 +185,20 @@ def install(app: FastAPI) -> None:
 
         return handler
 
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # registered for nothing else
+        return (_media_type_problem(request, error) or validation_problem(error.errors())).response()
+
     app.add_exception_handler(ApiProblem, told_by(lambda error: error))
-    app.add_exception_handler(RequestValidationError, told_by(lambda error: validation_problem(error.errors())))
+    app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, told_by(_http_problem))
     for error_type in (*STATUS, PingsRefused, PingLogUnavailable):
         app.add_exception_handler(error_type, told_by(problem_of))  # type: ignore[arg-type]
 
 
 def _http_problem(error: HTTPException) -> ApiProblem:
-    codes = {404: "no_such_route", 405: "method_not_allowed", 413: "body_too_large", 400: "bad_request"}
+    codes = {404: "no_such_route", 405: "method_not_allowed", 400: "bad_request"}
     hints = {
-        413: "Send less at once.",
         404: "See /docs for the routes.",
         405: "See /docs for the methods of this route.",
     }

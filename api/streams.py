@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Annotated
+from contextlib import suppress
 
 import msgspec
-from fastapi import APIRouter, Query
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from fastapi import APIRouter
+from starlette.websockets import WebSocket
 
-from api import sockets
+from api import failures, sockets
 from api.edges import Edges
-from api.problems import ApiProblem, problem_of
-from api.routes.drivers import PingsBody, driver_pings
+from api.problems import ApiProblem
+from api.routes.drivers import NOT_JSON, PingsBody, driver_pings, not_understood
 from api.tokens import Principal, Role
 
 router = APIRouter()
@@ -22,9 +22,12 @@ router = APIRouter()
 PAGE = 100
 #: News can be lost with a Redis connection; an inbox is looked at this often in any case.
 LOOK_AGAIN_S = 5.0
+#: For the server that runs the app: it hangs up with 1009 on a longer frame before anything reads it.
 FRAME_BYTES_MAX = 512 * 1024
-
-LastSeen = Annotated[int, Query(ge=0, le=2**53, description="seq of the last event you have; 0 for all")]
+#: While Redis is away, inboxes are tried again after so long.
+AWAY_S = 1.0
+#: Positions are counted from 1; JavaScript counts exactly up to here.
+LAST_SEEN_MAX = 2**53
 
 
 class Bell:
@@ -65,51 +68,63 @@ _frames = msgspec.json.Decoder(_Pings | _KeepAlive)
 
 
 @router.websocket("/v1/riders/me/stream")
-async def rider_stream(socket: WebSocket, last_seen: LastSeen = 0) -> None:
+async def rider_stream(socket: WebSocket) -> None:
     """A rider's events."""
-    await _stream(socket, last_seen, Role.RIDER)
+    await _stream(socket, Role.RIDER)
 
 
 @router.websocket("/v1/drivers/me/stream")
-async def driver_stream(socket: WebSocket, last_seen: LastSeen = 0) -> None:
+async def driver_stream(socket: WebSocket) -> None:
     """A driver's offers and events out, pings in."""
-    await _stream(socket, last_seen, Role.DRIVER)
+    await _stream(socket, Role.DRIVER)
 
 
-async def _stream(socket: WebSocket, last_seen: int, role: Role) -> None:
+async def _stream(socket: WebSocket, role: Role) -> None:
     edges: Edges = socket.app.state.edges
     principal = await sockets.accept(socket, edges, role)
     if principal is None:
         return
+    try:
+        last_seen = _last_seen(socket)
+    except ApiProblem as problem:
+        await sockets.refuse(socket, problem)
+        return
     bell: Bell = socket.app.state.bell
     grown = bell.listen(principal.inbox)
     try:
-        await sockets.send(socket, msgspec.json.encode({"type": "ready", "last_seen": last_seen}).decode())
-        await sockets.until_first_ends(
-            asyncio.create_task(_push(socket, edges, principal, last_seen, grown)),
-            asyncio.create_task(_take(socket, edges, principal)),
-        )
-    except WebSocketDisconnect:
-        pass
+        push = _push(socket, edges, principal, last_seen, grown)
+        await sockets.converse(socket, principal, push, _take(socket, edges, principal))
     finally:
         bell.leave(principal.inbox, grown)
-        await sockets.close_quietly(socket, sockets.TRY_AGAIN_LATER)
+
+
+def _last_seen(socket: WebSocket) -> int:
+    """The position after which the client wants to hear; 0, for everything, if it does not say. Raises ApiProblem."""
+    said = socket.query_params.get("last_seen", "0")
+    if said.isascii() and said.isdecimal() and len(said) <= len(str(LAST_SEEN_MAX)) and int(said) <= LAST_SEEN_MAX:
+        return int(said)
+    detail = f"last_seen must be a whole number from 0 to {LAST_SEEN_MAX}."
+    raise ApiProblem(422, "invalid_last_seen", detail, "Send the seq of the last event you have.")
 
 
 async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int, grown: asyncio.Event) -> None:
+    await sockets.send(socket, msgspec.json.encode({"type": "ready", "last_seen": after}).decode())
     while True:
         grown.clear()
-        page = await edges.inboxes.read(principal.inbox, after, PAGE)
+        try:
+            page = await edges.inboxes.read(principal.inbox, after, PAGE)
+        except tuple(edges.outages):
+            # Nothing is lost: the inbox is filled again. Who is connected stays, so that not all come back at once.
+            await asyncio.sleep(AWAY_S)
+            continue
         for position, payload in page:
             # The payload is a JSON object of its own; its fields go beside ours.
             await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
             after = position
         if len(page) < PAGE:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
                     await grown.wait()
-            except TimeoutError:
-                pass
 
 
 async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
@@ -117,33 +132,29 @@ async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
-        raw = message.get("text") or message.get("bytes") or ""
+        text: str | None = message.get("text")
+        raw: bytes = text.encode() if text is not None else message["bytes"]
         try:
             answer = await _answer(raw, edges, principal)
-        except ApiProblem as problem:
-            answer = {"type": "error", **problem.body()}
+        except Exception as error:
+            answer = {"type": "error", **failures.told(error, edges.outages).body()}
         if answer is not None:
             await sockets.send(socket, msgspec.json.encode(answer).decode())
 
 
-async def _answer(raw: str | bytes, edges: Edges, principal: Principal) -> dict[str, object] | None:
-    """What a frame is answered with; pings that were taken are answered with silence. Raises ApiProblem."""
-    if len(raw) > FRAME_BYTES_MAX:
-        raise ApiProblem(413, "body_too_large", f"A frame has at most {FRAME_BYTES_MAX} bytes.", "Send less at once.")
+async def _answer(raw: bytes, edges: Edges, principal: Principal) -> dict[str, object] | None:
+    """What a frame is answered with; pings that were taken are answered with silence.
+
+    Raises ApiProblem, and what the gateway raises.
+    """
     try:
         frame = _frames.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
-        raise ApiProblem(422, "invalid_frame", f"{error}.", hint) from error
+        raise not_understood("invalid_frame", raw, error, hint) from error
     if isinstance(frame, _KeepAlive):
         return {"type": "pong"}
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
-    try:
-        await edges.gateway.submit(driver_pings(frame, principal.id), edges.now())
-    except Exception as error:
-        problem = problem_of(error)
-        if problem is None:
-            raise
-        raise problem from error
+    await edges.gateway.submit(driver_pings(frame, principal.id), edges.now())
     return None

@@ -60,7 +60,7 @@ class Tokens:
 
     def issue(self, role: Role, subject: str, life_s: float = 3600.0) -> str:
         """A token for a principal, good for `life_s` seconds of the wall clock. Raises ValueError for a bad id."""
-        if not 0 < len(subject) <= SUBJECT_LENGTH_MAX or not SUBJECT_CHARACTERS.issuperset(subject):
+        if not _is_id(subject):
             raise ValueError(
                 f"an id has 1 to {SUBJECT_LENGTH_MAX} of letters, digits, '-', '_' and '.': not {subject!r}"
             )
@@ -89,9 +89,15 @@ class Tokens:
                 issuer=ISSUER,
                 options={"require": ["exp", "sub", "role"]},
             )
-            return Principal(Role(claims["role"]), str(claims["sub"]))
+            if not _is_id(claims["sub"]):
+                raise TokenInvalid("its subject is no id")
+            return Principal(Role(claims["role"]), claims["sub"])
         except jwt.ExpiredSignatureError:
             raise TokenInvalid("it has expired") from None
         # ValueError and the like: what hostile text provokes below PyJWT's own errors.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise TokenInvalid("it is malformed or its signature does not fit") from error
+
+
+def _is_id(subject: str) -> bool:
+    return 0 < len(subject) <= SUBJECT_LENGTH_MAX and SUBJECT_CHARACTERS.issuperset(subject)

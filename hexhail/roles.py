@@ -50,6 +50,8 @@ def run_api(settings: Settings) -> None:
     import uvicorn
 
     from api.app import build_app, serve_map
+    from api.streams import FRAME_BYTES_MAX
+    from api.websocket_protocol import BoundedWebSockets
 
     app = build_app(lambda bell: _open_edges(settings, bell))
     serve_map(app, settings.web_dir)
@@ -57,7 +59,8 @@ def run_api(settings: Settings) -> None:
         app,
         host=settings.api_host,
         port=settings.api_port,
-        ws="websockets-sansio",
+        ws=BoundedWebSockets,
+        ws_max_size=FRAME_BYTES_MAX,
         # Compression of thousands of sockets takes gigabytes, and frames are small.
         ws_per_message_deflate=False,
         log_config=None,
@@ -69,6 +72,8 @@ def run_api(settings: Settings) -> None:
 @asynccontextmanager
 async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
     from api.edges import Edges
+    from api.sockets import end
+    from api.supply import RecentSupply
     from api.tokens import Tokens
     from dispatch.adapters.redis_inboxes import RedisInboxReader, listen_for_news
     from dispatch.adapters.redis_leases import RedisLeases
@@ -83,7 +88,7 @@ async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
     from pricing.quoting import QuoteService
 
     async with AsyncExitStack() as stack:
-        clock = settings.clock()
+        clock, params = settings.clock(), DispatchParams()
         city = load_city(settings.city_dir)
         region = city.region.region_id
         redis = await connect_redis(settings)
@@ -99,29 +104,45 @@ async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
         supply = RedisSupply(redis, region, cells_to_strings(city.search_cells))
         leases = RedisLeases(redis, region, lambda: store.newest_token(region))
         news = asyncio.create_task(listen_for_news(redis, bell.ring))
-        stack.push_async_callback(_cancel, news)
+        stack.push_async_callback(end, [news])
         secrets = {kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()}
         yield Edges(
             city=city,
             tokens=Tokens(secrets),
             now=clock.now_s,
             speed=clock.speed,
-            rides=RideService(store, leases, DispatchParams(), clock.now_s),
+            rides=RideService(store, leases, params, clock.now_s),
             store=store,
             quotes=QuoteService(city.region, city.graph, Tariff.from_section(city.sections["tariff"]), prices),
             quote_signer=QuoteSigner(secrets),
             prices=prices,
             gateway=gateway,
             inboxes=RedisInboxReader(redis),
-            positions=supply.positions,
+            dispatch_params=params,
+            supply=RecentSupply(supply.positions, store.free_drivers, city.graph, params, clock.now_s),
             figures=lambda: _figures(redis, store, region),
             checks={
                 "redis": redis.ping,
                 "broker": lambda: producer.client.force_metadata_update(),
                 "sql": lambda: store.newest_token(region),
             },
+            outages=_outages(),
             web_dir=settings.web_dir,
         )
+
+
+def _outages() -> dict[type[Exception], str]:
+    """By which errors each server's client says that it cannot reach the server."""
+    import sqlite3
+
+    from redis.exceptions import RedisError
+
+    outages: dict[type[Exception], str] = {RedisError: "Redis server", sqlite3.OperationalError: "database"}
+    with suppress(ImportError):
+        import asyncpg
+
+        outages |= {asyncpg.PostgresConnectionError: "database", asyncpg.InterfaceError: "database"}
+    return outages | {ConnectionError: "servers", TimeoutError: "servers"}
 
 
 def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaProducer) -> Any:
@@ -337,12 +358,6 @@ async def _until_stopped(step: Callable[[], Awaitable[Any]], every_s: float) -> 
         with suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await stop.wait()
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 ROLES: dict[str, Callable[[Settings], None]] = {

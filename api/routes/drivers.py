@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Body, Path, Request
 
 from api.edges import DriverDep, Edges, EdgesDep
 from api.problems import ApiProblem
-from api.routes.rides import RideId
+from api.routes.rides import ID_PATTERN, RideId
 from api.schemas import DeclineBody, PingsAccepted, RideBody, StatusBody, StatusRequest
 from dispatch import commands as cmd
 from dispatch.model import ShiftStatus
@@ -17,7 +18,7 @@ from location_ingest.model import DriverPing
 
 router = APIRouter(prefix="/v1", tags=["drivers"])
 
-OfferId = Annotated[str, Path(max_length=128, description="as told on the driver's stream")]
+OfferId = Annotated[str, Path(max_length=128, pattern=ID_PATTERN, description="as told on the driver's stream")]
 
 #: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.
 PINGS_MAX = 2000
@@ -40,6 +41,10 @@ class PingsBody(msgspec.Struct, forbid_unknown_fields=True):
     pings: Annotated[list[PingBody], msgspec.Meta(min_length=1, max_length=PINGS_MAX)]
 
 
+#: The words that many JSON writers put for numbers that are none.
+_NOT_FINITE = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b")
+#: What msgspec raises for bytes that are not the JSON it expects.
+NOT_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 _pings = msgspec.json.Decoder(PingsBody)
 
 
@@ -47,9 +52,17 @@ def decode_pings(raw: bytes) -> PingsBody:
     """Read a batch of pings. Raises ApiProblem 422 that says where it is wrong."""
     try:
         return _pings.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         hint = 'Send {"pings": [{"t_s": …, "lat_deg": …, "lng_deg": …}]}; see /docs.'
-        raise ApiProblem(422, "invalid_pings", f"{error}.", hint) from error
+        raise not_understood("invalid_pings", raw, error, hint) from error
+
+
+def not_understood(code: str, raw: bytes, error: Exception, hint: str) -> ApiProblem:
+    """The problem of JSON that msgspec refused; a number that is none has a code of its own."""
+    if _NOT_FINITE.search(raw):
+        detail = "JSON has no NaN and no Infinity, and they are no place or time."
+        return ApiProblem(422, "ping_not_finite", detail, "Leave out what the phone does not know.")
+    return ApiProblem(422, code, f"{error}.", hint)
 
 
 def driver_pings(body: PingsBody, driver_id: str) -> list[DriverPing]:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from api import sockets
 from api.edges import Edges, EdgesDep, OperatorDep
@@ -87,19 +87,15 @@ def roads_geojson(graph: RoadGraph) -> bytes:
 async def live_stream(socket: WebSocket) -> None:
     """About two frames a second; the newest counts."""
     edges: Edges = socket.app.state.edges
-    if await sockets.accept(socket, edges, Role.OPERATOR) is None:
+    operator = await sockets.accept(socket, edges, Role.OPERATOR)
+    if operator is None:
         return
     feed: LiveFeed = socket.app.state.live
     queue = feed.watch()
     try:
-        await sockets.until_first_ends(
-            asyncio.create_task(_push(socket, queue)), asyncio.create_task(_until_hang_up(socket))
-        )
-    except WebSocketDisconnect:
-        pass
+        await sockets.converse(socket, operator, _push(socket, queue), _until_hang_up(socket))
     finally:
         feed.leave(queue)
-        await sockets.close_quietly(socket, sockets.TRY_AGAIN_LATER)
 
 
 async def _push(socket: WebSocket, queue: asyncio.Queue[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
 from typing import Annotated
@@ -13,16 +14,18 @@ from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
 from api.schemas import CancelBody, QuoteBody, QuoteRequest, RideBody, RideRequestBody
 from api.tokens import Role
 from dispatch import commands as cmd
-from dispatch.model import DispatchParams, Party, Place
+from dispatch.model import Party, Place
 from dispatch.ports import IdempotencyKey
-from dispatch.service.matching import free_supply
 from geo.travel_times import nearest_by_road
 from pricing.errors import QuoteExpired
 from pricing.model import Point, Quote
 
 router = APIRouter(prefix="/v1", tags=["rides"])
 
-RideId = Annotated[str, Path(max_length=64, description="as given when the ride was requested")]
+#: What ids are made of. PostgreSQL refuses a null character in a query: no other character gets that far.
+ID_PATTERN = r"^[A-Za-z0-9_.-]+$"
+
+RideId = Annotated[str, Path(max_length=64, pattern=ID_PATTERN, description="as given when the ride was requested")]
 Key = Annotated[
     str,
     Header(
@@ -51,18 +54,30 @@ async def ask_quote(body: QuoteRequest, edges: EdgesDep, rider: RiderDep) -> Quo
 
 async def _pickup_eta_s(edges: Edges, quote: Quote) -> float | None:
     """Road time from the nearest free driver, None if there is none near enough."""
-    params = DispatchParams()
-    positions, free = await edges.positions(), await edges.store.free_drivers()
-    supply = free_supply(positions, free, edges.city.graph, params, quote.issued_s)
+    supply = (await edges.supply.drivers()).supply
     if not len(supply):
         return None
     pickup_node = np.array([quote.pickup_node])
-    _, travel_time_s = nearest_by_road(edges.city.graph, supply.node, pickup_node, 1, params.pickup_eta_s_max)
+    eta_s_max = edges.dispatch_params.pickup_eta_s_max
+    _, travel_time_s = await asyncio.to_thread(
+        nearest_by_road, edges.city.graph, supply.node, pickup_node, 1, eta_s_max
+    )
     nearest_s = float(travel_time_s[0, 0])
     return nearest_s if np.isfinite(nearest_s) else None
 
 
-@router.post("/rides", status_code=201, summary="Request the ride of a quote")
+_REPLAYED = {
+    "description": "true if this request was answered before; absent if not",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+
+
+@router.post(
+    "/rides",
+    status_code=201,
+    summary="Request the ride of a quote",
+    responses={201: {"headers": {"Idempotency-Replayed": _REPLAYED}}},
+)
 async def request_ride(
     body: RideRequestBody, key: Key, edges: EdgesDep, rider: RiderDep, response: Response
 ) -> RideBody:

@@ -1,0 +1,72 @@
+"""What is not the caller's fault: a part that is away (503), and what must not happen (500)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import ApiProblem, problem_of
+
+log = structlog.get_logger(__name__)
+
+#: Error type -> the part of the installation that it says is away.
+Outages = Mapping[type[Exception], str]
+
+#: What clients are told to wait: a server that was restarted is back by then.
+RETRY_AFTER_S = 2
+
+
+def told(error: Exception, outages: Outages) -> ApiProblem:
+    """The problem that any error is told as. What nobody foresaw is logged; the caller learns only its id."""
+    problem = problem_of(error)
+    if problem is not None:
+        return problem
+    for error_type, part in outages.items():
+        if isinstance(error, error_type):
+            log.warning("part_away", part=part, error=repr(error))
+            return _part_away(part)
+    error_id = uuid.uuid4().hex
+    log.error("unforeseen_error", error_id=error_id, exc_info=error)
+    return ApiProblem(
+        500,
+        "internal_error",
+        f"This is our fault, not yours; it was logged as {error_id}.",
+        "Try again; if it stays so, tell the operators the error_id.",
+        error_id=error_id,
+    )
+
+
+def _part_away(part: str) -> ApiProblem:
+    detail = f"The service cannot reach its {part} at the moment."
+    hint = "Send the request again after Retry-After seconds; with the same Idempotency-Key where there is one."
+    return ApiProblem(503, "part_unavailable", detail, hint, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+class Failures:
+    """ASGI middleware round the routes: every error that they let out becomes a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on. Raises the error only if the response had begun: then nothing is left but to hang up."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            problem = told(error, scope["app"].state.edges.outages)
+            if has_begun:
+                raise
+            await problem.response()(scope, receive, send)

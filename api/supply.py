@@ -1,0 +1,63 @@
+"""The drivers as of a moment ago: one reading of the cells and of SQL for all who ask within that moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from dispatch.model import DispatchParams, SupplySnapshot
+from dispatch.ports import Positions
+from dispatch.service.matching import free_supply
+from geo.roads import RoadGraph
+
+#: Wall seconds. A quote's pickup time is a guess about the next minutes: a second more or less does not change it.
+AGE_S_MAX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentDrivers:
+    """Where drivers are, and which of them are free."""
+
+    positions: Positions
+    #: Drivers on shift without a live ride or offer, with their seats.
+    free: Mapping[str, int]
+    #: The free ones whose position is fresh, on their road nodes.
+    supply: SupplySnapshot
+    #: When it was read, on the process's monotonic clock.
+    read_at_s: float
+
+
+class RecentSupply:
+    """Reads again when what it has is too old; those who ask meanwhile wait for the same reading."""
+
+    def __init__(
+        self,
+        positions: Callable[[], Awaitable[Positions]],
+        free_drivers: Callable[[], Awaitable[dict[str, int]]],
+        graph: RoadGraph,
+        params: DispatchParams,
+        now: Callable[[], float],
+    ) -> None:
+        self._positions = positions
+        self._free_drivers = free_drivers
+        self._graph = graph
+        self._params = params
+        self._now = now
+        self._reading = asyncio.Lock()
+        self._recent: RecentDrivers | None = None
+
+    async def drivers(self, age_s_max: float = AGE_S_MAX) -> RecentDrivers:
+        """The drivers as they were at most so long ago. Raises what the stores raise."""
+        async with self._reading:
+            if self._recent is None or time.monotonic() - self._recent.read_at_s > age_s_max:
+                self._recent = await self._read()
+            return self._recent
+
+    async def _read(self) -> RecentDrivers:
+        read_at_s = time.monotonic()
+        positions, free = await asyncio.gather(self._positions(), self._free_drivers())
+        # In a thread: thousands of drivers take milliseconds.
+        supply = await asyncio.to_thread(free_supply, positions, free, self._graph, self._params, self._now())
+        return RecentDrivers(positions, free, supply, read_at_s)
