@@ -7,7 +7,7 @@ from typing import Any
 
 from dispatch import commands as cmd
 from dispatch import events as ev
-from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone
+from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, StaleToken
 from dispatch.matching.policy import MatchingPolicy
 from dispatch.model import OPEN, WITH_DRIVER, DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.lifecycle import begin, require_move, step
@@ -102,6 +102,9 @@ class DispatchEngine:
 
     def _send_offer(self, command: cmd.SendOffer, now_s: float) -> list[ev.RideEvent]:
         ride = self.ride(command.ride_id)
+        require_move(ride, ev.OfferSent, "an offer")
+        if command.token <= ride.token:
+            raise StaleToken(command.token, ride.token)
         if self._is_busy(command.driver_id):
             raise DriverBusy(command.driver_id)
         return self._happen(

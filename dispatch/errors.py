@@ -6,6 +6,8 @@ DispatchError
 │   ├── IllegalMove           the ride is in a state that does not allow it
 │   ├── OfferGone             the offer does not stand any more
 │   ├── DriverBusy            the driver has a live ride or offer
+│   ├── OffShift              the driver does not work at the moment
+│   ├── StaleToken            a newer lease on the ride or the driver was used already
 │   ├── QuoteUsed             the quote has become a ride already
 │   └── IdempotencyConflict   the same key came with another body
 └── InvariantBroken           ours: must not happen
@@ -67,6 +69,26 @@ class DriverBusy(CommandRefused):
 
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"Driver {driver_id} has a live ride or offer.")
+
+
+class OffShift(CommandRefused):
+    """The driver does not work at the moment."""
+
+    code = "off_shift"
+    hint = "Go on shift first."
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"Driver {driver_id} is not on shift.")
+
+
+class StaleToken(CommandRefused):
+    """A newer lease on the ride or the driver was used already: whoever holds this one was paused, or is late."""
+
+    code = "stale_token"
+    hint = "Take a new lease."
+
+    def __init__(self, token: int, newest: int) -> None:
+        super().__init__(f"Token {token} is not newer than {newest}.")
 
 
 class QuoteUsed(CommandRefused):

@@ -71,7 +71,8 @@ class RideStore(Protocol):
         """Read the scope, decide, and write rides and events in one transaction; return once it is durable.
 
         Raises what `decide` raises (nothing is written then), DriverBusy where an index refuses a second live ride or
-        offer, QuoteUsed, or IdempotencyConflict.
+        offer, OffShift or StaleToken for an offer decided on an older state of its driver, QuoteUsed, or
+        IdempotencyConflict.
         """
         ...
 
@@ -115,8 +116,8 @@ class Outbox(Protocol):
         """The next rows in order of position."""
         ...
 
-    async def published_since(self, position: int, limit: int) -> list[OutboxRow]:
-        """Rows after a position that were published before, in order: for building inboxes anew."""
+    async def newest_rows(self, limit: int) -> list[OutboxRow]:
+        """The last rows that have a position, published or not, in order: for building inboxes anew."""
         ...
 
     async def newest_published(self) -> int:
@@ -140,15 +141,15 @@ class Inboxes(Protocol):
     """The ordered messages to each rider and driver."""
 
     async def push(self, rows: Sequence[OutboxRow]) -> None:
-        """Append; a row that is there already is left as it is."""
+        """Append all of them or none; a row that is there already is left as it is."""
         ...
 
-    async def is_lost(self) -> bool:
-        """Whether the store has lost its data since `rebuild`."""
+    async def newest(self) -> int | None:
+        """Position up to which the inboxes are complete, None if nobody knows: never built, or lost."""
         ...
 
     async def rebuild(self, rows: Sequence[OutboxRow]) -> None:
-        """Begin the inboxes anew with these rows."""
+        """Begin the inboxes anew with these rows; what was pushed after the last of them stays."""
         ...
 
 

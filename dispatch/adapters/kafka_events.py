@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from dispatch.ports import OutboxRow
 
@@ -19,14 +20,27 @@ class KafkaEventLog:
         self._partition_of = partition_of
 
     async def append(self, rows: Sequence[OutboxRow]) -> None:
-        """See `EventLog.append`."""
-        acknowledgements = [
-            await self._producer.send(
-                self._topic,
-                value=row.payload.encode(),
-                key=row.region.encode(),
-                partition=self._partition_of(row.region),
-            )
-            for row in rows
-        ]
-        await asyncio.gather(*acknowledgements)
+        """See `EventLog.append`.
+
+        Nothing is sent after a group that was not acknowledged: its readers would take the later rows, and then drop
+        the earlier ones, sent again, as repetitions.
+        """
+        by_partition: dict[int, list[OutboxRow]] = {}
+        for row in rows:
+            by_partition.setdefault(self._partition_of(row.region), []).append(row)
+        for partition, own_rows in by_partition.items():
+            waiting = deque(own_rows)
+            while waiting:
+                group = self._next_group(waiting)
+                await (await self._producer.send_batch(group, self._topic, partition=partition))
+
+    def _next_group(self, waiting: deque[OutboxRow]) -> BatchBuilder:
+        """As many of the waiting rows as one request holds, at least one."""
+        group = self._producer.create_batch()
+        while waiting:
+            row = waiting[0]
+            if group.append(timestamp=None, key=row.region.encode(), value=row.payload.encode()) is None:
+                break
+            waiting.popleft()
+        group.close()
+        return group

@@ -10,6 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from dispatch.adapters.redis_functions import FunctionLibrary
 from dispatch.ports import OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,13 @@ RECONNECT_S = 0.5
 INBOX_ENTRIES_MAX = 1000
 #: Channel that tells the edges which inboxes have grown.
 NEWS_CHANNEL = "inbox.news"
-#: Present as long as Redis has the data that was written to it.
-MARKER_KEY = "inbox.marker"
+#: Wall seconds after which an inbox without news goes: whoever comes back later reads the rides instead.
+INBOX_KEPT_S = 7 * 86_400
+#: Stream whose one entry is the position up to which all inboxes are complete. It never goes back, and only a rebuild
+#: makes it: it is absent as long as Redis lacks what was written before.
+COMPLETE_KEY = "inbox.complete"
+#: Inboxes rebuilt in one round trip.
+REBUILD_INBOXES = 500
 
 
 def inbox_key(name: str) -> str:
@@ -35,45 +41,76 @@ class RedisInboxes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._library = FunctionLibrary(redis, "inboxes.lua")
 
     async def push(self, rows: Sequence[OutboxRow]) -> None:
-        """See `Inboxes.push`. Redis refuses an id that is not greater than the last: what is there stays single."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """See `Inboxes.push`.
+
+        Redis refuses an id that is not greater than the last: what is there stays single. In one transaction, because
+        of two rows where only the later is taken (memory ran out in between), the earlier could not follow.
+        """
+        names = sorted({name for row in rows for name in row.inboxes})
+        pipeline = self._redis.pipeline(transaction=True)
         for row in rows:
             for name in row.inboxes:
-                self._add(pipeline, name, row)
-        names = sorted({name for row in rows for name in row.inboxes})
+                pipeline.xadd(
+                    inbox_key(name),
+                    {"payload": row.payload},
+                    id=f"{row.position}-0",
+                    maxlen=INBOX_ENTRIES_MAX,
+                    approximate=True,
+                )
+        for name in names:
+            pipeline.expire(inbox_key(name), INBOX_KEPT_S)
+        self._complete(pipeline, rows[-1].position, is_rebuilt=False)
         pipeline.publish(NEWS_CHANNEL, " ".join(names))
-        for answer in await pipeline.execute(raise_on_error=False):
-            if isinstance(answer, Exception) and not _is_there_already(answer):
-                raise answer
+        _raise_refusals(await pipeline.execute(raise_on_error=False))
 
-    async def is_lost(self) -> bool:
-        """See `Inboxes.is_lost`."""
-        return not await self._redis.exists(MARKER_KEY)
+    async def newest(self) -> int | None:
+        """See `Inboxes.newest`."""
+        entries: list[Any] = await self._redis.xrevrange(COMPLETE_KEY, count=1) or []
+        return _position(entries[0][0]) if entries else None
 
     async def rebuild(self, rows: Sequence[OutboxRow]) -> None:
-        """See `Inboxes.rebuild`. Each inbox is replaced in one transaction, so that no reader sees half of it."""
+        """See `Inboxes.rebuild`. Each inbox is replaced in one step, so that no reader sees half of it."""
         by_name: dict[str, list[OutboxRow]] = {}
         for row in rows:
             for name in row.inboxes:
                 by_name.setdefault(name, []).append(row)
-        for name, own_rows in by_name.items():
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.delete(inbox_key(name))
-            for row in own_rows:
-                self._add(pipeline, name, row)
-            await pipeline.execute()
-        await self._redis.set(MARKER_KEY, 1)
+        names = sorted(by_name)
+        for start in range(0, len(names), REBUILD_INBOXES):
+            some = names[start : start + REBUILD_INBOXES]
+            await self._library.call_many(
+                "hexhail_inbox_rebuild", [([inbox_key(name)], _entries(by_name[name])) for name in some]
+            )
+        pipeline = self._redis.pipeline(transaction=True)
+        # Before the first event there is no position to note.
+        self._complete(pipeline, rows[-1].position if rows else 0, is_rebuilt=True)
+        _raise_refusals(await pipeline.execute(raise_on_error=False))
 
-    def _add(self, pipeline: Redis, name: str, row: OutboxRow) -> None:
-        pipeline.xadd(
-            inbox_key(name),
-            {"payload": row.payload},
-            id=f"{row.position}-0",
-            maxlen=INBOX_ENTRIES_MAX,
-            approximate=True,
-        )
+    @staticmethod
+    def _complete(pipeline: Redis, position: int, *, is_rebuilt: bool) -> None:
+        # Redis knows no entry 0-0, and an outbox begins at 1.
+        entry_id = f"{position}-0" if position else "0-1"
+        pipeline.xadd(COMPLETE_KEY, {"": ""}, id=entry_id, maxlen=1, approximate=False, nomkstream=not is_rebuilt)
+
+
+def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:
+    """Arguments of `hexhail_inbox_rebuild`."""
+    arguments: list[str | int | bytes] = [INBOX_ENTRIES_MAX, INBOX_KEPT_S]
+    for row in rows[-INBOX_ENTRIES_MAX:]:
+        arguments += (f"{row.position}-0", row.payload)
+    return arguments
+
+
+def _position(entry_id: bytes) -> int:
+    return int(entry_id.split(b"-")[0])
+
+
+def _raise_refusals(answers: Sequence[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, Exception) and not _is_there_already(answer):
+            raise answer
 
 
 def _is_there_already(answer: Exception) -> bool:
@@ -89,7 +126,7 @@ class RedisInboxReader:
     async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """(position, JSON event) of what came after a position, in order."""
         entries: list[Any] = await self._redis.xrange(inbox_key(name), min=f"({after}-0", count=limit) or []
-        return [(int(entry_id.split(b"-")[0]), fields[b"payload"]) for entry_id, fields in entries]
+        return [(_position(entry_id), fields[b"payload"]) for entry_id, fields in entries]
 
 
 async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:

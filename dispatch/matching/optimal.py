@@ -53,17 +53,27 @@ class OptimalPolicy:
         """Feasible pairs as three arrays (e,): request row, driver column, pickup ETA in seconds."""
         # Ask for as many more as the most refused request may lose, so that it still has its k.
         k = params.candidates_per_request + max(len(ride.refused_by) for ride in waiting)
-        pickup_node = np.array([ride.pickup.node for ride in waiting], np.int64)
-        column, eta_s = nearest_by_road(
-            self._graph, supply.node, pickup_node, min(k, len(supply)), params.pickup_eta_s_max
-        )
-        request = np.repeat(np.arange(len(waiting)), column.shape[1])
-        driver, pickup_eta_s = column.ravel(), eta_s.ravel()
-        feasible = driver >= 0
-        seats = np.array([ride.seats for ride in waiting])
-        feasible &= supply.seats[np.maximum(driver, 0)] >= seats[request]
-        feasible &= ~self._refused(waiting, supply, request, driver)
+        found = [
+            self._nearest(waiting, supply, seats, k, params.pickup_eta_s_max)
+            for seats in sorted({ride.seats for ride in waiting})
+        ]
+        request, driver, pickup_eta_s = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        feasible = ~self._refused(waiting, supply, request, driver)
         return request[feasible], driver[feasible], pickup_eta_s[feasible]
+
+    def _nearest(
+        self, waiting: Sequence[Ride], supply: SupplySnapshot, seats: int, k: int, eta_s_max: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """The k nearest drivers with room to each request for so many seats, as three arrays like `_candidates`."""
+        rows = np.array([row for row, ride in enumerate(waiting) if ride.seats == seats], np.int64)
+        columns = np.flatnonzero(supply.seats >= seats)
+        if not columns.size:
+            return rows[:0], columns, np.zeros(0)
+        pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
+        k = min(k, columns.size)
+        index, eta_s = nearest_by_road(self._graph, supply.node[columns], pickup_node, k, eta_s_max)
+        near = index >= 0
+        return np.repeat(rows, k)[near.ravel()], columns[index[near]], eta_s[near]
 
     @staticmethod
     def _refused(

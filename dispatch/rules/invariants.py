@@ -19,7 +19,7 @@ class History:
     rides: dict[str, Ride] = field(default_factory=dict)
     _ride_of_driver: dict[str, str] = field(default_factory=dict)
     _offer_of_driver: dict[str, str] = field(default_factory=dict)
-    _newest_token: dict[str, int] = field(default_factory=dict)
+    _newest_token: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def observe(self, event: ev.RideEvent) -> None:
         """Take in the next event."""
@@ -53,9 +53,10 @@ class History:
                 self.violations.append(f"1 driver {event.driver_id} has offers {held} and {event.offer_id} at once")
             if event.driver_id in self._ride_of_driver:
                 self.violations.append(f"1 driver {event.driver_id} was asked while on a ride")
-            if event.token <= self._newest_token.get(event.driver_id, 0):
+            fenced = (event.region, event.driver_id)
+            if event.token <= self._newest_token.get(fenced, 0):
                 self.violations.append(f"2 driver {event.driver_id}: token {event.token} is not newer than the last")
-            self._newest_token[event.driver_id] = event.token
+            self._newest_token[fenced] = event.token
             self._offer_of_driver[event.driver_id] = event.offer_id
         elif type(event) in OFFER_ENDS:
             self._offer_of_driver.pop(event.driver_id, None)  # type: ignore[attr-defined]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import numpy as np
+import structlog
 
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
@@ -17,6 +18,8 @@ from dispatch.model import DispatchParams, RideState, SupplySnapshot
 from dispatch.ports import Leases, Positions, RideStore, RoundLog, RoundReport, Supply
 from dispatch.service.rides import RideService
 from geo.roads import RoadGraph
+
+log = structlog.get_logger(__name__)
 
 
 class MatchingService:
@@ -78,13 +81,13 @@ class MatchingService:
         return report
 
     async def _expire_due(self) -> int:
-        now_s = self._now()
         open_rides = await self._store.open_rides(self._region)
-        due = [
-            ride for ride in open_rides if (DispatchEngine(self._params, [ride]).next_deadline_s() or now_s) <= now_s
-        ]
-        outcomes = await asyncio.gather(*(self._rides.expire(ride.ride_id) for ride in due))
-        return sum(len(outcome.events) for outcome in outcomes)
+        expected = DispatchEngine(self._params, open_rides).handle(cmd.ExpireDue(), self._now())
+        due = sorted({event.ride_id for event in expected})
+        return await _count(self._expire(ride_id) for ride_id in due)
+
+    async def _expire(self, ride_id: str) -> int:
+        return len((await self._rides.expire(ride_id)).events)
 
     async def _snapshot(self) -> SupplySnapshot:
         positions, free = await asyncio.gather(self._supply.positions(), self._store.free_drivers())
@@ -96,8 +99,7 @@ class MatchingService:
         pairs = [(match.driver_id, match.ride_id) for match in matches]
         tokens = await self._take_leases(pairs)
         leased = [(match, token) for match, token in zip(matches, tokens, strict=True) if token is not None]
-        sent = await asyncio.gather(*(self._send_offer(match, token) for match, token in leased))
-        return sum(sent)
+        return await _count(self._send_offer(match, token) for match, token in leased)
 
     async def _take_leases(self, pairs: Sequence[tuple[str, str]]) -> list[int | None]:
         return await self._leases.take(pairs, self._now(), self._params.offer_ttl_s)
@@ -110,6 +112,17 @@ class MatchingService:
             await self._leases.release(match.driver_id, match.ride_id, token)
             return False
         return True
+
+
+async def _count(steps: Iterable[Awaitable[int]]) -> int:
+    """Take independent steps together and add up what they did; one that fails takes nothing from the others."""
+    done = 0
+    for result in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(result, BaseException):  # what was not done is still there for the next round
+            log.error("step_failed", exc_info=result)
+        else:
+            done += result
+    return done
 
 
 def free_supply(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from dispatch.ports import EventLog, Inboxes, Outbox
 
@@ -13,7 +14,11 @@ HISTORY_ROWS = 50_000
 
 
 class RelayService:
-    """Moves committed events on. Two relays at once do no harm: rows are told apart by their position."""
+    """Moves committed events on.
+
+    Two relays at once, or one that was paused, do no harm: each sends from the oldest unpublished row in order, and
+    the receivers know a row again, the inboxes by its position, the readers of the topic by its ride and sequence.
+    """
 
     def __init__(self, outbox: Outbox, event_log: EventLog, inboxes: Inboxes) -> None:
         self._outbox = outbox
@@ -22,15 +27,20 @@ class RelayService:
 
     async def relay_once(self) -> int:
         """Send what is waiting, one batch of it; returns how many rows. Raises if a receiver does not acknowledge."""
-        if await self._inboxes.is_lost():
-            await self._rebuild()
+        # SQL first: another relay may move both on in between.
+        published = await self._outbox.newest_published()
+        complete_to = await self._inboxes.newest()
+        if complete_to is None or complete_to < published:
+            await self._inboxes.rebuild(await self._outbox.newest_rows(HISTORY_ROWS))
         rows = await self._outbox.unpublished(BATCH_ROWS)
         if rows:
-            await asyncio.gather(self._event_log.append(rows), self._inboxes.push(rows))
+            await _both(self._event_log.append(rows), self._inboxes.push(rows))
             await self._outbox.mark_published(rows[-1].position)
         return len(rows)
 
-    async def _rebuild(self) -> None:
-        newest = await self._outbox.newest_published()
-        rows = await self._outbox.published_since(max(0, newest - HISTORY_ROWS), HISTORY_ROWS)
-        await self._inboxes.rebuild(rows)
+
+async def _both(*sendings: Awaitable[None]) -> None:
+    """Wait for both even if one fails, so that nothing of this batch is still on its way when the next one starts."""
+    for result in await asyncio.gather(*sendings, return_exceptions=True):
+        if result is not None:
+            raise result

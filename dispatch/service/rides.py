@@ -10,6 +10,7 @@ from dispatch.engine import DispatchEngine
 from dispatch.errors import NotFound
 from dispatch.model import DispatchParams, Party, Ride, Shift
 from dispatch.ports import Decision, IdempotencyKey, Leases, Outcome, RideStore, Scope
+from dispatch.rules.lifecycle import OFFER_ENDS
 
 
 class RideService:
@@ -27,7 +28,10 @@ class RideService:
         self._releases: set[asyncio.Task[None]] = set()
 
     async def handle(self, command: cmd.RideCommand, idempotency: IdempotencyKey | None = None) -> Outcome:
-        """Carry a command out; return once it is durable. Raises a CommandRefused."""
+        """Carry a command out; return once it is durable. Raises a CommandRefused.
+
+        If the caller is cancelled, because the client has hung up, the command is done as a whole or not at all.
+        """
 
         def decide(rides: Sequence[Ride]) -> Decision:
             engine = DispatchEngine(self._params, rides)
@@ -66,7 +70,7 @@ class RideService:
     def _release_lease(self, outcome: Outcome) -> None:
         """An answered offer needs no lease: SQL knows the rest. Nobody waits for it; the lease runs out anyway."""
         offer = outcome.ride.offer
-        if offer is None or offer.state == "SENT" or not outcome.events:
+        if offer is None or not any(type(event) in OFFER_ENDS for event in outcome.events):
             return
         task = asyncio.create_task(self._leases.release(offer.driver_id, offer.ride_id, offer.token))
         self._releases.add(task)
@@ -74,7 +78,8 @@ class RideService:
 
     def _released(self, task: asyncio.Task[None]) -> None:
         self._releases.discard(task)
-        task.exception()  # seen: a Redis that is away costs no more than waiting for the lease to run out
+        if not task.cancelled():
+            task.exception()  # seen: a Redis that is away costs no more than waiting for the lease to run out
 
 
 def _scope(command: cmd.RideCommand) -> Scope:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from dispatch import commands as cmd
+from dispatch.adapters.event_codec import decode
 from dispatch.engine import DispatchEngine
-from dispatch.model import DispatchParams, Party, Place
+from dispatch.events import RideEvent
+from dispatch.model import DispatchParams, Party, Place, ShiftStatus
+from dispatch.ports import IdempotencyKey
+from dispatch.service.rides import RideService
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=600.0)
 HERE = Place(40.75, -73.99, 1)
@@ -53,3 +60,64 @@ def engine_after(*commands: cmd.RideCommand) -> DispatchEngine:
     for now_s, command in enumerate(commands):
         engine.handle(command, float(now_s))
     return engine
+
+
+def key(name: str = "key", body: str = "body", principal: str = "rider:alice") -> IdempotencyKey:
+    return IdempotencyKey(principal, name, body)
+
+
+async def on_shift(rides: RideService, *driver_ids: str, seats: int = 4) -> None:
+    for driver_id in driver_ids:
+        await rides.set_shift(cmd.SetShift(driver_id, ShiftStatus.ONLINE, seats))
+
+
+async def off_shift(rides: RideService, driver_id: str) -> None:
+    await rides.set_shift(cmd.SetShift(driver_id, ShiftStatus.OFFLINE, 4))
+
+
+async def do(rides: RideService, *commands: cmd.RideCommand) -> None:
+    """Carry these out one after the other, with all drivers that are asked on shift."""
+    for command in commands:
+        if isinstance(command, cmd.SendOffer):
+            await on_shift(rides, command.driver_id)
+        await rides.handle(command)
+
+
+async def history(store: Any) -> list[RideEvent]:
+    return [decode(payload) for payload in await store.history()]
+
+
+class Clock:
+    """City time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class MemoryLeases:
+    """`Leases` in a dictionary, with the words of `leases.lua` in Python."""
+
+    def __init__(self) -> None:
+        self.fence = 0
+        self.held: dict[str, tuple[int, float]] = {}
+
+    async def take(self, pairs: Sequence[tuple[str, str]], now_s: float, ttl_s: float) -> list[int | None]:
+        return [self._take(f"driver:{driver_id}", f"ride:{ride_id}", now_s, ttl_s) for driver_id, ride_id in pairs]
+
+    def _take(self, driver: str, ride: str, now_s: float, ttl_s: float) -> int | None:
+        if any(self.held[name][1] > now_s for name in (driver, ride) if name in self.held):
+            return None
+        self.fence += 1
+        self.held[driver] = self.held[ride] = (self.fence, now_s + ttl_s)
+        return self.fence
+
+    async def release(self, driver_id: str, ride_id: str, token: int) -> None:
+        for name in (f"driver:{driver_id}", f"ride:{ride_id}"):
+            if name in self.held and self.held[name][0] == token:
+                del self.held[name]
+
+    async def restore(self, newest_token: int) -> None:
+        self.fence = max(self.fence, newest_token)

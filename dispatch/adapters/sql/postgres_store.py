@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dispatch.adapters.sql import migrate, scripts
 from dispatch.adapters.sql import statements as sql
@@ -20,26 +20,42 @@ T = TypeVar("T")
 
 #: Connections of one process: more than PostgreSQL's cores gains nothing.
 POOL_MAX = 16
+#: Times that a transaction is tried when others took the place it wanted, or PostgreSQL ended it to break a deadlock.
+TRIES_MAX = 5
 #: Any number will do, as long as no other program on the database locks the same.
 MIGRATION_LOCK = 7_301_953
 RELAY_LOCK = 7_301_954
 
 
+class Collisions(NamedTuple):
+    """asyncpg's errors for transactions that met another one."""
+
+    not_unique: type[Exception]
+    broken_off: tuple[type[Exception], ...]
+
+
 class PostgresStore:
     """`RideStore` and `Outbox` over a pool of connections."""
 
-    def __init__(self, pool: asyncpg.Pool, unique_violation: type[Exception]) -> None:
+    def __init__(self, pool: asyncpg.Pool, collisions: Collisions) -> None:
         self._pool = pool
-        self._unique_violation = unique_violation
+        self._collisions = collisions
 
     @classmethod
     async def open(cls, url: str) -> PostgresStore:
         """Connect and bring the schema up to date. Raises what asyncpg raises if the server cannot be reached."""
         import asyncpg  # an extra: only those who use PostgreSQL need it
 
-        pool = await asyncpg.create_pool(url, min_size=1, max_size=POOL_MAX)
-        await _migrate(pool)
-        return cls(pool, asyncpg.UniqueViolationError)
+        # An acknowledged change is on disk, whatever the server's default is.
+        durable = {"synchronous_commit": "on"}
+        pool = await asyncpg.create_pool(url, min_size=1, max_size=POOL_MAX, server_settings=durable)
+        try:
+            await _migrate(pool)
+        except BaseException:
+            await pool.close()
+            raise
+        broken_off = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+        return cls(pool, Collisions(asyncpg.UniqueViolationError, broken_off))
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -78,7 +94,7 @@ class PostgresStore:
 
     async def set_shift(self, shift: Shift) -> None:
         """See `RideStore.set_shift`."""
-        await self._run(lambda: scripts.set_shift(shift))
+        await self._run(lambda: scripts.set_shift("postgres", shift))
 
     async def outbox_progress(self) -> tuple[int, int]:
         """See `RideStore.outbox_progress`."""
@@ -100,12 +116,11 @@ class PostgresStore:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", RELAY_LOCK)
             await _play(connection, scripts.give_positions())
-        published = await self.newest_published()
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.OUTBOX_AFTER, published, limit)]
+        return [scripts.read_outbox_row(row) for row in await self._read(sql.UNPUBLISHED, limit)]
 
-    async def published_since(self, position: int, limit: int) -> list[OutboxRow]:
-        """See `Outbox.published_since`."""
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.OUTBOX_BETWEEN, position, limit)]
+    async def newest_rows(self, limit: int) -> list[OutboxRow]:
+        """See `Outbox.newest_rows`."""
+        return [scripts.read_outbox_row(row) for row in await self._read(sql.NEWEST_ROWS, limit)]
 
     async def newest_published(self) -> int:
         """See `Outbox.newest_published`."""
@@ -130,17 +145,19 @@ class PostgresStore:
         return rows
 
     async def _run(self, script: Callable[[], Script[T]]) -> T:
-        """Run a script in a transaction; once more if another one took the place it wanted.
+        """Run a script in a transaction; again if another one took the place it wanted, or the two held each other up.
 
-        The second time it reads what the other has committed and decides on that; if the place is taken even so, the
+        The next time it reads what the other has committed and decides on that; if the place is taken to the last, the
         script says what that means.
         """
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await _play(connection, script())
-        except self._unique_violation:
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await _play(connection, script(), self._unique_violation)
+        for _ in range(TRIES_MAX - 1):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+                    return await _play(connection, script())
+            except (self._collisions.not_unique, *self._collisions.broken_off):
+                continue
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+            return await _play(connection, script(), self._collisions.not_unique)
 
 
 async def _play(connection: asyncpg.Connection, script: Script[T], duplicate: type[Exception] | None = None) -> T:

@@ -13,7 +13,7 @@ import msgspec
 
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
-from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, QuoteUsed
+from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
 from dispatch.events import OfferSent, RideEvent, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
@@ -76,21 +76,21 @@ def replay(idempotency: IdempotencyKey) -> Script[Outcome | None]:
 
 
 def _read_scope(dialect: Dialect, scope: Scope) -> Script[dict[str, Ride]]:
-    wanted = []
+    """The rides of the scope; one ride is locked first, then one driver, so that nobody waits in a circle."""
+    found: list[Sequence[Any]] = []
     if scope.ride_id is not None:
-        wanted.append(Statement(sql.FIND_RIDE + sql.LOCK[dialect], (scope.ride_id,)))
+        found += yield Statement(sql.FIND_RIDE + sql.LOCK[dialect], (scope.ride_id,))
     if scope.offer_id is not None:
-        wanted.append(Statement(sql.FIND_RIDE_OF_OFFER + sql.LOCK_JOINED[dialect], (scope.offer_id,)))
+        found += yield Statement(sql.FIND_RIDE_OF_OFFER + sql.LOCK_JOINED[dialect], (scope.offer_id,))
     if scope.driver_id is not None:
-        # Not locked: another's ride row must not be waited for; the unique indexes settle what this read misses.
-        wanted.append(Statement(sql.FIND_RIDES_OF_DRIVER, (scope.driver_id,)))
-        wanted.append(Statement(sql.FIND_OFFERED_RIDES_OF_DRIVER, (scope.driver_id,)))
+        yield Statement(sql.SHIFT_OF_DRIVER + sql.LOCK[dialect], (scope.driver_id,))
+        # Offers before rides: one that is accepted in between is then met twice, not missed twice.
+        found += yield Statement(sql.FIND_OFFERED_RIDES_OF_DRIVER, (scope.driver_id,))
+        found += yield Statement(sql.FIND_RIDES_OF_DRIVER, (scope.driver_id,))
     rides: dict[str, Ride] = {}
-    for statement in wanted:
-        rows = yield statement
-        for (body,) in rows:
-            ride = read_ride(body)
-            rides.setdefault(ride.ride_id, ride)
+    for (body,) in found:
+        ride = read_ride(body)
+        rides.setdefault(ride.ride_id, ride)
     if scope.offer_id is not None:
         yield from _recall_offer(scope.offer_id, rides)
     return rides
@@ -149,6 +149,7 @@ def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
         return
     body = msgspec.json.encode(offer).decode()
     if isinstance(event, OfferSent):
+        yield from _require_askable(offer, ride.region)
         row = (offer.offer_id, ride.ride_id, ride.region, offer.driver_id, offer.token, OfferState.SENT, body)
         yield Statement(sql.ADD_OFFER, row)
     elif type(event) in OFFER_ENDS:
@@ -157,8 +158,19 @@ def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
             raise InvariantBroken(f"offer {offer.offer_id} had ended before it ended")
 
 
-def set_shift(shift: Shift) -> Script[None]:
+def _require_askable(offer: Offer, region: str) -> Script[None]:
+    """Refuse an offer by somebody who decided on an older state of the driver. The driver is locked by the scope."""
+    shift = yield Statement(sql.SHIFT_OF_DRIVER, (offer.driver_id,))
+    if not shift or shift[0][0] != ShiftStatus.ONLINE:
+        raise OffShift(offer.driver_id)
+    newest = yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region))
+    if offer.token <= newest[0][0]:
+        raise StaleToken(offer.token, newest[0][0])
+
+
+def set_shift(dialect: Dialect, shift: Shift) -> Script[None]:
     """See `RideStore.set_shift`."""
+    yield Statement(sql.SHIFT_OF_DRIVER + sql.LOCK[dialect], (shift.driver_id,))
     if shift.status is ShiftStatus.OFFLINE:
         rows = yield Statement(sql.FIND_RIDES_OF_DRIVER, (shift.driver_id,))
         if rows:

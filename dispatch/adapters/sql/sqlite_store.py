@@ -10,8 +10,10 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,8 +29,14 @@ T = TypeVar("T")
 GROUP_MAX = 64
 #: How long to wait for another process's transaction; far longer than any of ours takes.
 BUSY_TIMEOUT_S = 10.0
+#: Between tries where SQLite does not wait by itself.
+BUSY_RETRY_S = 0.05
+#: What a unique index says; other broken constraints are mistakes of ours.
+_NOT_UNIQUE = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 _Work = tuple[Callable[[], Script[Any]], "Future[Any]"]
+#: What a script gave back, or why it did not.
+_Result = tuple[Any, Exception | None]
 
 
 class SqliteStore:
@@ -37,10 +45,13 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._migrate()
         self._reader = self._connect()
         self._reader_lock = threading.Lock()
-        self._migrate()
-        self._writer = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
+        self._writer = threading.Thread(
+            target=self._write_groups, args=(self._connect(),), name="sqlite-writer", daemon=True
+        )
         self._writer.start()
 
     @classmethod
@@ -50,10 +61,11 @@ class SqliteStore:
         return await asyncio.to_thread(cls, path)
 
     async def close(self) -> None:
-        """Finish what was handed in and close the file."""
+        """Finish what was handed in and close the file; what comes later is refused with RuntimeError."""
+        self._is_closed = True
         self._work.put(None)
         await asyncio.to_thread(self._writer.join)
-        self._reader.close()
+        await asyncio.to_thread(self._close_reader)
 
     # -- RideStore ---------------------------------------------------------------------------------------------------
 
@@ -88,7 +100,7 @@ class SqliteStore:
 
     async def set_shift(self, shift: Shift) -> None:
         """See `RideStore.set_shift`."""
-        await self._run(lambda: scripts.set_shift(shift))
+        await self._run(lambda: scripts.set_shift("sqlite", shift))
 
     async def outbox_progress(self) -> tuple[int, int]:
         """See `RideStore.outbox_progress`."""
@@ -103,12 +115,11 @@ class SqliteStore:
 
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """See `Outbox.unpublished`."""
-        published = await self.newest_published()
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.OUTBOX_AFTER, published, limit)]
+        return [scripts.read_outbox_row(row) for row in await self._read(sql.UNPUBLISHED, limit)]
 
-    async def published_since(self, position: int, limit: int) -> list[OutboxRow]:
-        """See `Outbox.published_since`."""
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.OUTBOX_BETWEEN, position, limit)]
+    async def newest_rows(self, limit: int) -> list[OutboxRow]:
+        """See `Outbox.newest_rows`."""
+        return [scripts.read_outbox_row(row) for row in await self._read(sql.NEWEST_ROWS, limit)]
 
     async def newest_published(self) -> int:
         """See `Outbox.newest_published`."""
@@ -130,24 +141,23 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _set_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
     def _migrate(self) -> None:
-        connection = self._connect()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(migrate.CREATE_VERSIONS)
-        applied = [version for (version,) in connection.execute(migrate.APPLIED)]
-        migrate.check_not_newer(applied, "sqlite")
-        for version, text in migrate.migrations("sqlite"):
-            if version not in applied:
-                for statement in _split(text):
-                    connection.execute(statement)
-                connection.execute(migrate.MARK_APPLIED, (version,))
-        connection.execute("COMMIT")
-        connection.close()
+        with closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(migrate.CREATE_VERSIONS)
+            applied = [version for (version,) in connection.execute(migrate.APPLIED)]
+            migrate.check_not_newer(applied, "sqlite")
+            for version, text in migrate.migrations("sqlite"):
+                if version not in applied:
+                    for statement in _split(text):
+                        connection.execute(statement)
+                    connection.execute(migrate.MARK_APPLIED, (version,))
+            connection.execute("COMMIT")
 
     async def _read(self, text: str, *parameters: Any) -> list[Any]:
         return await asyncio.to_thread(self._read_now, text, parameters)
@@ -156,20 +166,25 @@ class SqliteStore:
         with self._reader_lock:
             return self._reader.execute(text, parameters).fetchall()
 
+    def _close_reader(self) -> None:
+        with self._reader_lock:
+            self._reader.close()
+
     async def _run(self, script: Callable[[], Script[T]]) -> T:
+        """Hand a script to the writer. If the caller is cancelled, it is done as a whole or not at all."""
+        if self._is_closed:
+            raise RuntimeError("the ride store is closed")
         done: Future[T] = Future()
         self._work.put((script, done))
         return await asyncio.wrap_future(done)
 
     # -- the writer thread -------------------------------------------------------------------------------------------
 
-    def _write_groups(self) -> None:
-        connection = self._connect()
+    def _write_groups(self, connection: sqlite3.Connection) -> None:
         is_open = True
         while is_open:
             group, is_open = self._next_group()
-            if group:
-                self._write_group(connection, group)
+            _write_group(connection, group)
         connection.close()
 
     def _next_group(self) -> tuple[list[_Work], bool]:
@@ -186,25 +201,36 @@ class SqliteStore:
                 return group, True
         return group, False
 
-    def _write_group(self, connection: sqlite3.Connection, group: list[_Work]) -> None:
-        results: list[tuple[Future[Any], Any, Exception | None]] = []
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for script, done in group:
-                results.append((done, *_in_savepoint(connection, script)))
-            connection.execute("COMMIT")
-        except Exception as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            results = [(done, None, error) for _, done in group]
-        for done, result, refusal in results:
-            if refusal is None:
-                done.set_result(result)
-            else:
-                done.set_exception(refusal)
+
+def _write_group(connection: sqlite3.Connection, group: list[_Work]) -> None:
+    """Commit the work of those who still wait, and tell each how it went; an error of the commit is told to all."""
+    group = [(script, done) for script, done in group if done.set_running_or_notify_cancel()]
+    if not group:
+        return
+    try:
+        results = _commit_together(connection, [script for script, _ in group])
+    except Exception as error:
+        results = [(None, error)] * len(group)
+    for (_, done), (result, refusal) in zip(group, results, strict=True):
+        if refusal is None:
+            done.set_result(result)
+        else:
+            done.set_exception(refusal)
 
 
-def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[Any]]) -> tuple[Any, Exception | None]:
+def _commit_together(connection: sqlite3.Connection, group: list[Callable[[], Script[Any]]]) -> list[_Result]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        results = [_in_savepoint(connection, script) for script in group]
+        connection.execute("COMMIT")
+    except Exception:
+        if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+            connection.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[Any]]) -> _Result:
     connection.execute("SAVEPOINT command")
     try:
         result = _play(connection, script())
@@ -224,12 +250,28 @@ def _play(connection: sqlite3.Connection, script: Script[T]) -> T:
             try:
                 rows: Rows = connection.execute(statement.text, statement.parameters).fetchall()
             except sqlite3.IntegrityError as error:
+                if error.sqlite_errorcode not in _NOT_UNIQUE:
+                    raise
                 statement = script.throw(Duplicate(str(error)))
             else:
                 statement = script.send(rows)
     except StopIteration as finished:
         result: T = finished.value
         return result
+
+
+def _set_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to WAL: the one step in which SQLite does not wait for others who open it just now."""
+    give_up_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+                raise
+            time.sleep(BUSY_RETRY_S)
+        else:
+            return
 
 
 def _one(statement: Statement) -> Script[None]:

@@ -28,6 +28,10 @@ MOVE_RIDE = (
     "UPDATE rides SET state = ?1, driver_id = ?2, sequence = ?3, token = ?4, body = ?5"
     " WHERE ride_id = ?6 AND sequence = ?7 AND token <= ?4 RETURNING ride_id"
 )
+#: A driver's shift row stands for the driver: whoever decides on what the driver holds locks it first.
+SHIFT_OF_DRIVER = "SELECT status FROM shifts WHERE driver_id = ?1"
+#: Each region has a fence of its own.
+NEWEST_FENCE_OF_DRIVER = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE driver_id = ?1 AND region = ?2"
 ADD_OFFER = (
     "INSERT INTO offers (offer_id, ride_id, region, driver_id, token, state, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 )
@@ -65,16 +69,20 @@ GIVE_POSITIONS = (
     " + ROW_NUMBER() OVER (ORDER BY id) AS position FROM outbox WHERE position IS NULL) AS numbered"
     " WHERE outbox.id = numbered.id"
 )
-OUTBOX_AFTER = (
-    "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox WHERE position > ?1"
-    " ORDER BY position LIMIT ?2"
-)
-OUTBOX_BETWEEN = (
+UNPUBLISHED = (
     "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox"
-    " WHERE position > ?1 AND position <= (SELECT published_position FROM relay) ORDER BY position LIMIT ?2"
+    " WHERE position > (SELECT published_position FROM relay) ORDER BY position LIMIT ?1"
+)
+NEWEST_ROWS = (
+    "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox"
+    " WHERE position > (SELECT COALESCE(MAX(position), 0) FROM outbox) - ?1 ORDER BY position"
 )
 PUBLISHED = "SELECT published_position FROM relay"
 MARK_PUBLISHED = "UPDATE relay SET published_position = ?1 WHERE published_position < ?1"
-PROGRESS = "SELECT (SELECT COUNT(*) FROM outbox), published_position FROM relay"
+#: Positions have no gaps, so the newest one is a count.
+PROGRESS = (
+    "SELECT (SELECT COALESCE(MAX(position), 0) FROM outbox) + (SELECT COUNT(*) FROM outbox WHERE position IS NULL),"
+    " published_position FROM relay"
+)
 HISTORY = "SELECT payload FROM outbox ORDER BY id"
 COUNT_RIDES = "SELECT state, COUNT(*) FROM rides GROUP BY state"

@@ -14,7 +14,6 @@ CREATE TABLE rides (
 CREATE UNIQUE INDEX one_live_ride_per_driver ON rides (driver_id) WHERE state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP');
 CREATE INDEX open_rides ON rides (region, requested_s) WHERE state IN ('REQUESTED', 'OFFERED');
 CREATE INDEX rides_by_time ON rides (region, requested_s);
-CREATE INDEX rides_of_rider ON rides (rider_id, requested_s);
 
 CREATE TABLE offers (
   offer_id  TEXT PRIMARY KEY,
@@ -29,6 +28,7 @@ CREATE TABLE offers (
 CREATE UNIQUE INDEX one_live_offer_per_driver ON offers (driver_id) WHERE state = 'SENT';
 CREATE UNIQUE INDEX one_live_offer_per_ride ON offers (ride_id) WHERE state = 'SENT';
 CREATE INDEX newest_token ON offers (region, token);
+CREATE INDEX newest_token_of_driver ON offers (driver_id, region, token);
 
 CREATE TABLE shifts (
   driver_id TEXT PRIMARY KEY,

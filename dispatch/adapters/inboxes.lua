@@ -1,0 +1,19 @@
+#!lua name=hexhail_inboxes
+
+-- keys: the inbox; arguments: entries_max, kept_s, then id and payload of each entry in order.
+-- Replaces the inbox; entries after the last of the given ones stay: they were pushed since those were read.
+local function rebuild(keys, args)
+  local inbox, entries_max, kept_s = keys[1], args[1], args[2]
+  local newer = redis.call('XRANGE', inbox, '(' .. args[#args - 1], '+')
+  redis.call('DEL', inbox)
+  for i = 3, #args, 2 do
+    redis.call('XADD', inbox, 'MAXLEN', '~', entries_max, args[i], 'payload', args[i + 1])
+  end
+  for _, entry in ipairs(newer) do
+    redis.call('XADD', inbox, 'MAXLEN', '~', entries_max, entry[1], unpack(entry[2]))
+  end
+  redis.call('EXPIRE', inbox, kept_s)
+  return #newer
+end
+
+redis.register_function('hexhail_inbox_rebuild', rebuild)
