@@ -15,6 +15,9 @@ F = TypeVar("F", bound=Callable[..., object])
 # How the arguments of a C function are written: p an address, i a C int, u an unsigned 64-bit number.
 _NUMBA_TYPES = {"p": types.uintp, "i": types.int32, "u": types.uint64}
 _C_TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int32, "u": ctypes.c_uint64}
+# False when NUMBA_DISABLE_JIT runs the kernels as written: a few hundred times slower, but open to coverage.
+IS_COMPILED = not config.DISABLE_JIT
+
 _addresses: dict[str, int] = {}
 
 
@@ -34,7 +37,7 @@ def declare_c_function(name: str, arguments: str) -> Callable[..., int]:
     ``arguments`` holds one letter each: p, i or u. A declaration by name, unlike a pointer, lets the callers be
     cached; its address has to be given by ``provide_c_function`` before the first call.
     """
-    if config.DISABLE_JIT:
+    if not IS_COMPILED:
         prototype = ctypes.CFUNCTYPE(ctypes.c_uint32, *(_C_TYPES[letter] for letter in arguments))
         return lambda *values: int(prototype(_addresses[name])(*values))
     external: Callable[..., int] = types.ExternalFunction(

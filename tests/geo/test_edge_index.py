@@ -30,7 +30,7 @@ def test_the_nearest_edge_is_the_nearest_of_all(bent_streets, one_way_city):
     rng = np.random.default_rng(2)
     for graph, box in ((bent_streets, (-0.01, 0.03, -0.01, 0.04)), (one_way_city, (46.995, 47.035, 7.995, 8.045))):
         index = EdgeIndex.of(graph)
-        count = 25 if graph is one_way_city else 200
+        count = 10 if graph is one_way_city else 200
         lat, lng = rng.uniform(box[0], box[1], count), rng.uniform(box[2], box[3], count)
         found = index.nearest(lat, lng, count=3)
         for at in range(count):

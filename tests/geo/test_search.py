@@ -4,10 +4,11 @@ from h3.api import basic_int as h3
 
 from geo import cells
 from geo.distances import chord_to_m, great_circle_m, unit_vectors
+from geo.jit import IS_COMPILED
 from geo.kernels.ring_search import chord_beyond_ring
 from geo.search import PointsByCell, face_centres, nearest
 
-QUERIES_EACH = 3_200
+QUERIES_EACH = 3_200 if IS_COMPILED else 24
 
 
 def brute_force(points, queries, k):

@@ -1,0 +1,24 @@
+import json
+
+import pytest
+
+from benchmarks.__main__ import found, main
+
+
+@pytest.mark.parametrize("name", ["geo", "roads", "traffic"])
+def test_every_benchmark_of_the_ground_runs_small(name, tmp_path, capsys):
+    assert main([name, "--small", "--json", str(tmp_path / "out.json")]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["name"] == name
+    assert written["tables"]
+    assert written["machine"]["python"]
+    assert "checksum" in capsys.readouterr().out
+
+
+def test_benchmarks_are_listed_and_unknown_ones_refused(capsys):
+    assert main(["list"]) == 0
+    assert "geo" in capsys.readouterr().out
+    assert {"geo", "roads", "traffic"} <= set(found())
+    with pytest.raises(SystemExit):
+        main(["nothing-like-it"])
+    assert "there are:" in capsys.readouterr().err

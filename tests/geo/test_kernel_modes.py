@@ -1,0 +1,42 @@
+"""The same tests again with kernels as written, and with every index checked: each in a fresh process and cache."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geo.jit import IS_COMPILED, kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+# Every kernel runs in these. A cache made without checks would silently switch them off: hence a folder each.
+FILES = ("cells", "search", "roads", "travel_times", "edge_index", "city_build", "map_matching", "kernel_modes")
+IS_INNER_RUN = "HEXHAIL_KERNEL_MODE" in os.environ
+
+
+@kernel
+def value_at(values, place):
+    return values[place]
+
+
+@pytest.mark.skipif(IS_INNER_RUN, reason="this is the inner run")
+@pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+def test_kernels_do_the_same_as_written_and_bounds_checked(switch, tmp_path):
+    environment = os.environ | {switch: "1", "NUMBA_CACHE_DIR": str(tmp_path), "HEXHAIL_KERNEL_MODE": switch}
+    files = [f"tests/geo/test_{name}.py" for name in FILES]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *files]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.skipif(not IS_INNER_RUN, reason="only in the checked runs")
+def test_reading_past_the_end_is_an_error_here():
+    with pytest.raises(IndexError):
+        value_at(np.arange(3), 4)
+
+
+@pytest.mark.skipif(not IS_INNER_RUN, reason="only in the checked runs")
+def test_the_mode_is_the_one_asked_for():
+    assert (os.environ["HEXHAIL_KERNEL_MODE"] == "NUMBA_DISABLE_JIT") == (not IS_COMPILED)
