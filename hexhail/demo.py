@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -60,6 +61,8 @@ class DemoParams:
             raise ValueError(f"--speed must lie between 0 and 60, not {self.speed}")
         if not 1 <= self.drivers <= 2000:
             raise ValueError(f"--drivers must lie between 1 and 2000, not {self.drivers}")
+        if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", self.time_of_day):
+            raise ValueError(f"--from must be a time of day such as 20:00, not {self.time_of_day!r}")
 
 
 @dataclass
@@ -156,17 +159,14 @@ def _url(port: int) -> str:
 
 
 def _city_start_s(params: DemoParams) -> float:
-    """The time of day on the first day of the city's requests, as Unix seconds. Raises ValueError."""
+    """The time of day on the first day of the city's requests, as Unix seconds."""
     from geo.city import load_city
     from simulator.demand import load_requests
 
     zone = ZoneInfo(load_city(params.city_dir).region.timezone)
     first = datetime.fromtimestamp(float(load_requests(params.city_dir).t_s[0]), zone)
-    try:
-        hour, minute = (int(part) for part in params.time_of_day.split(":"))
-        return first.replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
-    except ValueError as error:
-        raise ValueError(f"--from must be a time of day such as 20:00, not {params.time_of_day!r}") from error
+    hour, minute = (int(part) for part in params.time_of_day.split(":"))
+    return first.replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
 
 
 def _operator_token(env: Mapping[str, str]) -> str:

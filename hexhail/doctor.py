@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import platform
 import shutil
@@ -36,6 +37,7 @@ class Finding:
 
 async def examine() -> list[Finding]:
     """Check everything; a part that hangs is given up after a few seconds."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is said here, with the remedy
     settings = Settings()
     findings = [_python(), _kernels(), _cells(), _city(settings), _secrets(settings), _live_map(settings)]
     for part, check in (
@@ -54,14 +56,8 @@ async def _guarded(part: str, check: Callable[[], Awaitable[Finding]]) -> Findin
     except TimeoutError:
         return Finding(part, ok=False, seen="no answer within 8 s", remedy="Is the address right, and not firewalled?")
     except Exception as error:
-        return Finding(part, ok=False, seen=str(error) or repr(error), remedy=_remedy(part))
-
-
-def _remedy(part: str) -> str:
-    return f"`hexhail demo` brings a {part} of its own; to serve, start one and set HEXHAIL_{_VARIABLE[part]}."
-
-
-_VARIABLE = {"Redis": "REDIS_URL", "broker": "BROKER_URL", "SQL": "DATABASE_URL"}
+        remedy = f"To serve a city it must be there; `hexhail demo` brings a {part} of its own."
+        return Finding(part, ok=False, seen=str(error) or repr(error), remedy=remedy)
 
 
 def _python() -> Finding:
@@ -86,7 +82,7 @@ def _cells() -> Finding:
     from geo import cells
 
     path = cells.path_in_use()
-    return Finding("H3", ok=True, seen=str(path))
+    return Finding("H3", ok=True, seen=path.reason, is_needed=False)
 
 
 def _city(settings: Settings) -> Finding:

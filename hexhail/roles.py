@@ -53,20 +53,37 @@ def run_api(settings: Settings) -> None:
     from api.streams import FRAME_BYTES_MAX
     from api.websocket_protocol import BoundedWebSockets
 
-    app = build_app(lambda bell: _open_edges(settings, bell))
+    missing: list[DependencyMissing] = []
+
+    @asynccontextmanager
+    async def open_edges(bell: Bell) -> AsyncIterator[Edges]:
+        try:
+            async with _open_edges(settings, bell) as edges:
+                yield edges
+        except DependencyMissing as error:
+            missing.append(error)
+            raise
+
+    app = build_app(open_edges)
     serve_map(app, settings.web_dir)
-    uvicorn.run(
-        app,
-        host=settings.api_host,
-        port=settings.api_port,
-        ws=BoundedWebSockets,
-        ws_max_size=FRAME_BYTES_MAX,
-        # Compression of thousands of sockets takes gigabytes, and frames are small.
-        ws_per_message_deflate=False,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=3,
-    )
+    try:
+        uvicorn.run(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            ws=BoundedWebSockets,
+            ws_max_size=FRAME_BYTES_MAX,
+            # Compression of thousands of sockets takes gigabytes, and frames are small.
+            ws_per_message_deflate=False,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=3,
+        )
+    except SystemExit:
+        # uvicorn logs what kept it from starting and exits; who started it gets the one line that helps.
+        if missing:
+            raise missing[0] from None
+        raise
 
 
 @asynccontextmanager

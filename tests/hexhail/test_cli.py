@@ -1,0 +1,134 @@
+"""The command line, as it is typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hexhail import embedded
+from hexhail.city_files import write_city_file
+
+SECRETS = '{"k1": "0123456789abcdef0123456789abcdef"}'
+
+
+def hexhail(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEXHAIL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "hexhail", *arguments],
+        env={**inherited, "COLUMNS": "200", **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_lists_what_is_there_and_nothing_else():
+    done = hexhail("--help")
+    assert done.returncode == 0
+    listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
+    assert listed == {"demo", "serve", "city", "bench", "doctor", "token"}
+
+
+def test_help_does_not_wait_for_compilers():
+    code = (
+        "import sys; from hexhail.cli import app; sys.exit(any(m in sys.modules for m in ('numba', 'faust', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("demo", "--seconds", "-1"), "--seconds must be positive, not -1.0"),
+        (("demo", "--speed", "0"), "--speed must lie between 0 and 60"),
+        (("demo", "--from", "25:99"), "--from must be a time of day such as 20:00, not '25:99'"),
+        (("serve", "cook"), "there is no role 'cook': choose one of api, ingester, matcher, pricer, relay"),
+        (("city", "build", "--out", "nowhere"), "give either --osm FILE, or both --nodes FILE and --edges FILE"),
+        (("city", "show", "nowhere"), "nowhere/city.toml does not exist"),
+        (("token", "--role", "king"), "'king' is not a valid Role"),
+    ],
+)
+def test_a_wrong_word_gets_a_clear_answer(arguments, message):
+    done = hexhail(*arguments, HEXHAIL_TOKEN_SECRETS=SECRETS)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("role", ["api", "matcher", "relay", "ingester", "pricer"])
+def test_a_role_without_redis_says_which_address_it_tried_and_what_to_do(role, tmp_path):
+    port = embedded.free_port()
+    done = hexhail(
+        "serve",
+        role,
+        HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{port}/0",
+        HEXHAIL_DATABASE_URL=f"sqlite:///{tmp_path}/hexhail.db",
+        HEXHAIL_DATA_DIR=str(tmp_path),
+        HEXHAIL_API_PORT="0",
+        HEXHAIL_TOKEN_SECRETS=SECRETS,
+    )
+    assert done.returncode != 0
+    assert f"Redis does not answer at redis://127.0.0.1:{port}/0" in done.stderr
+    assert "set HEXHAIL_REDIS_URL" in done.stderr
+
+
+@pytest.mark.servers
+def test_a_role_without_a_broker_says_which_address_it_tried_and_what_to_do(valkey_port, tmp_path):
+    port = embedded.free_port()
+    done = hexhail(
+        "serve",
+        "relay",
+        HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{valkey_port}/0",
+        HEXHAIL_BROKER_URL=f"127.0.0.1:{port}",
+        HEXHAIL_DATABASE_URL=f"sqlite:///{tmp_path}/hexhail.db",
+    )
+    assert done.returncode == 1
+    assert f"The Kafka broker does not answer at 127.0.0.1:{port}" in done.stderr
+
+
+@pytest.mark.servers
+def test_the_doctor_finds_everything_well_where_it_is(valkey_port, broker_port, tmp_path):
+    done = hexhail(
+        "doctor",
+        HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{valkey_port}/0",
+        HEXHAIL_BROKER_URL=f"127.0.0.1:{broker_port}",
+        HEXHAIL_DATABASE_URL=f"sqlite:///{tmp_path}/hexhail.db",
+        HEXHAIL_TOKEN_SECRETS=SECRETS,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "fails" not in done.stdout
+    assert not (tmp_path / "hexhail.db").exists()
+
+
+def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path):
+    port = embedded.free_port()
+    done = hexhail(
+        "doctor",
+        HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{port}/0",
+        HEXHAIL_BROKER_URL=f"127.0.0.1:{port}",
+        HEXHAIL_DATABASE_URL=f"sqlite:///{tmp_path}/no/such/folder/hexhail.db",
+        HEXHAIL_CITY_DIR=str(tmp_path),
+    )
+    assert done.returncode == 1
+    for remedy in ("set HEXHAIL_REDIS_URL", "set HEXHAIL_BROKER_URL", "HEXHAIL_CITY_DIR", "openssl rand -hex"):
+        assert remedy in done.stdout
+
+
+def test_a_built_city_gets_a_city_file_once(tmp_path):
+    assert write_city_file(tmp_path, name="Sankt Gallen", timezone="UTC", currency="CHF", is_osm=True)
+    text = (tmp_path / "city.toml").read_text()
+    assert 'region_id = "sankt-gallen"' in text
+    (tmp_path / "city.toml").write_text("mine")
+    assert not write_city_file(tmp_path, name="Other", timezone="UTC", currency="CHF", is_osm=True)
+    assert (tmp_path / "city.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("name", "currency"), [('a"b', "CHF"), ("a\nb", "CHF"), ("fine", "franc")])
+def test_a_name_or_currency_that_would_break_the_file_is_refused(tmp_path, name, currency):
+    with pytest.raises(ValueError, match="must be"):
+        write_city_file(tmp_path, name=name, timezone="UTC", currency=currency, is_osm=False)
+    assert list(Path(tmp_path).iterdir()) == []
