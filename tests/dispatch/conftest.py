@@ -38,11 +38,16 @@ async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.fixture
-async def postgres_store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+async def postgres_database(postgres_url: str) -> AsyncIterator[str]:
     async with _new_database(postgres_url) as url:
-        store = await PostgresStore.open(url)
-        yield store
-        await store.close()
+        yield url
+
+
+@pytest.fixture
+async def postgres_store(postgres_database: str) -> AsyncIterator[PostgresStore]:
+    store = await PostgresStore.open(postgres_database)
+    yield store
+    await store.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
