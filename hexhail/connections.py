@@ -86,18 +86,18 @@ async def ensure_topics(settings: Settings) -> None:
         raise _broker_missing(settings, error) from error
 
 
-async def open_store(settings: Settings) -> SqliteStore | PostgresStore:
-    """The ride store that the settings name, its schema up to date. Raises DependencyMissing or ValueError."""
-    url = urlsplit(settings.database_url)
+async def open_store(database_url: str) -> SqliteStore | PostgresStore:
+    """The ride store of a URL, its schema up to date. Raises DependencyMissing or ValueError."""
+    url = urlsplit(database_url)
     if url.scheme == "sqlite":
         from dispatch.adapters.sql.sqlite_store import SqliteStore
 
-        return await SqliteStore.open(Path(settings.database_url.removeprefix("sqlite:///")))
+        return await SqliteStore.open(Path(database_url.removeprefix("sqlite:///")))
     if url.scheme in ("postgres", "postgresql"):
         from dispatch.adapters.sql.postgres_store import PostgresStore
 
         try:
-            return await PostgresStore.open(settings.database_url)
+            return await PostgresStore.open(database_url)
         except OSError as error:
             raise DependencyMissing(
                 f"PostgreSQL does not answer at {url.hostname}:{url.port or 5432} ({error}). "

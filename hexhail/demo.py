@@ -51,6 +51,8 @@ class DemoParams:
     drivers: int = 300
     seed: int = 1
     port: int = 8080
+    #: None for SQLite in the run folder.
+    database_url: str | None = None
     #: Local time of the data's day at which the city wakes, HH:MM.
     time_of_day: str = DEFAULT_TIME_OF_DAY
 
@@ -135,7 +137,7 @@ def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]
         "HEXHAIL_CITY_DIR": str(params.city_dir.resolve()),
         "HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{ports['broker']}",
-        "HEXHAIL_DATABASE_URL": f"sqlite:///{database}",
+        "HEXHAIL_DATABASE_URL": params.database_url or f"sqlite:///{database}",
         "HEXHAIL_API_PORT": str(ports["api"]),
         "HEXHAIL_DATA_DIR": str((params.run_dir / "workers").resolve()),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": str(EMBEDDED_SESSION_S),
@@ -225,7 +227,7 @@ async def run_demo(
         totals = await demo.read("/v1/ops/totals")
     population = json.loads(figures_path.read_bytes()) if figures_path.is_file() else {}
     return await summarise(
-        params.run_dir / "hexhail.db",
+        demo.env["HEXHAIL_DATABASE_URL"],
         totals=totals,
         population=population,
         lived_s=lived_s,

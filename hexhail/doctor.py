@@ -147,7 +147,7 @@ async def _sql(settings: Settings) -> Finding:
         # Opening it would create it; looking must not.
         ok = os.access(Path(name).resolve().parent, os.W_OK)
         return Finding("SQL", ok, f"SQLite, {name} will be created", "Make its folder writable.")
-    store = await open_store(settings)
+    store = await open_store(settings.database_url)
     try:
         committed, published = await store.outbox_progress()
     finally:

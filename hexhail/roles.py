@@ -110,7 +110,7 @@ async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
         region = city.region.region_id
         redis = await connect_redis(settings)
         stack.push_async_callback(redis.aclose)
-        store = await open_store(settings)
+        store = await open_store(settings.database_url)
         stack.push_async_callback(store.close)
         await ensure_topics(settings)
         producer = await connect_producer(settings)
@@ -308,7 +308,7 @@ async def _match(settings: Settings) -> None:
     city, params, clock = load_city(settings.city_dir), DispatchParams(), settings.clock()
     region = city.region.region_id
     redis = await connect_redis(settings)
-    store = await open_store(settings)
+    store = await open_store(settings.database_url)
     leases = RedisLeases(redis, region, lambda: store.newest_token(region))
     service = MatchingService(
         region=region,
@@ -342,7 +342,7 @@ async def _relay(settings: Settings) -> None:
     from dispatch.service.relay import RelayService
 
     redis = await connect_redis(settings)
-    store = await open_store(settings)
+    store = await open_store(settings.database_url)
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     event_log = KafkaEventLog(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
 from dispatch.model import RideState
 from dispatch.rules.invariants import check_history
+from hexhail.connections import open_store
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Summary:
 
 
 async def summarise(
-    database: Path,
+    database_url: str,
     *,
     totals: Mapping[str, int],
     population: Mapping[str, Any],
@@ -36,9 +36,7 @@ async def summarise(
 
     `totals` are the counters of the streams, `population` what the riders and drivers say they did.
     """
-    from dispatch.adapters.sql.sqlite_store import SqliteStore
-
-    store = await SqliteStore.open(database)
+    store = await open_store(database_url)
     try:
         events = [decode(payload) for payload in await store.history()]
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hexhail.cli import cache_dir
 from hexhail.demo import DemoParams, running_city
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +31,15 @@ def test_every_file_that_the_readme_links_to_exists():
 
 
 @pytest.mark.servers
-async def test_the_example_carries_a_ride_from_quote_to_fare(tmp_path):
-    params = DemoParams(run_dir=tmp_path / "run", cache_dir=Path(os.environ["NUMBA_CACHE_DIR"]).parent, port=0, speed=4)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_the_example_carries_a_ride_from_quote_to_fare(database, tmp_path, request):
+    params = DemoParams(
+        run_dir=tmp_path / "run",
+        cache_dir=cache_dir(),
+        port=0,
+        speed=4,
+        database_url=request.getfixturevalue("postgres_url") if database == "postgres" else None,
+    )
     async with running_city(params, lambda sentence: None) as demo:
         env = {**os.environ, **demo.env, "HEXHAIL_API_URL": demo.url}
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
