@@ -19,10 +19,10 @@ from scipy.spatial import cKDTree
 from benchmarks.inputs import bay_area, places
 from benchmarks.measure import Report, cpu_s
 from geo.cells import disks, latlng_to_cells, path_in_use
-from geo.distances import EARTH_RADIUS_M, unit_vectors
+from geo.distances import EARTH_RADIUS_M, great_circle_m, unit_vectors
 from geo.roads import RoadGraph
 from geo.search import PointsByCell, nearest
-from geo.travel_times import between, matrix, nearest_by_road
+from geo.travel_times import between, matrix, nearest_by_road, path
 
 K = 20
 LIMIT_S = 600.0
@@ -227,6 +227,11 @@ def _k_by_scipy(graph: RoadGraph, driver_node: Any, pickup_node: Any) -> Any:
     return np.concatenate(answers)
 
 
+def _node_within(graph: RoadGraph, origin: int, distance_m: float, rng: np.random.Generator) -> int:
+    away_m = great_circle_m(graph.lat_deg[origin], graph.lng_deg[origin], graph.lat_deg, graph.lng_deg)
+    return int(rng.choice(np.flatnonzero(away_m < distance_m)))
+
+
 def _matrix(graph: RoadGraph, row: Any, column: Any) -> Any:
     """Return the travel times as scipy wants them; of parallel edges the quickest, for scipy would add them up."""
     order = np.lexsort((graph.travel_time_s, column, row))
@@ -244,8 +249,11 @@ def _pairs(graph: RoadGraph, count: int, rng: np.random.Generator, report: Repor
     scipy_s, expected_s = cpu_s(lambda: dijkstra(for_scipy, indices=node[0][:50]), 3)
     if not np.allclose(answer_s, expected_s):
         raise AssertionError("matrix and scipy disagree")
+    near = [_node_within(graph, origin, 5_000.0, rng) for origin in node[0].tolist()]
+    path_s, _ = cpu_s(lambda: [path(graph, *ends) for ends in zip(node[0].tolist(), near, strict=True)], 3)
     rows = [
-        ["between, pairs that share no end", single_s / count * US, "-"],
+        ["between, pairs all over the map that share no end", single_s / count * US, "-"],
+        ["path, ends within 5 km", path_s / count * US, "-"],
         [f"matrix, 50 origins x {graph.node_count:,} nodes", matrix_s / answer_s.size * US, scipy_s / matrix_s],
     ]
     report.table("One to one and matrices: us of CPU a pair", ["what", "us", "scipy's CPU over ours"], rows)

@@ -16,10 +16,12 @@ from geo.cells import CellNumbers, cell_to_latlng, disks_of_valid, latlng_to_cel
 from geo.distances import chord_to_m, unit_vectors
 from geo.kernels.ring_search import search_all, search_rings
 
-# Queries handled at once: their disks fit into a few megabytes.
-QUERIES_AT_ONCE = 8_192
+# Cells of disks held at once, for all queries together: 20 bytes each, so 10 MB.
+DISK_CELLS_AT_ONCE = 500_000
 # A disk of more cells than this many times the occupied ones costs more than looking at every point.
 DISK_CELLS_PER_OCCUPIED = 2.0
+# A first guess never assumes fewer points a cell than this, or one lonely point would make it look at everything.
+POINTS_PER_CELL_MIN = 0.2
 # Rings of the widest disk: 7,651 cells a query. Beyond, the resolution is too fine for these points.
 RINGS_MAX = 50
 
@@ -87,13 +89,11 @@ class PointsByCell:
         is_certified = np.zeros(lat.shape[0], np.bool_)
         wanted = min(k, max(self.point.shape[0], 1))
         by_cell = np.argsort(cell, kind="stable")
-        for begin in range(0, by_cell.shape[0], QUERIES_AT_ONCE):
-            part = by_cell[begin : begin + QUERIES_AT_ONCE]
-            found = self._nearest_part(cell[part], xyz[part], wanted, rings_max)
-            index[part, :wanted], chord[part, :wanted], is_certified[part] = found
+        found = self._nearest_sorted(cell[by_cell], xyz[by_cell], wanted, rings_max)
+        index[by_cell, :wanted], chord[by_cell, :wanted], is_certified[by_cell] = found
         return Found(index, chord_to_m(chord), is_certified)
 
-    def _nearest_part(
+    def _nearest_sorted(
         self, cell: CellArray, xyz: FloatArray, k: int, rings_max: int
     ) -> tuple[IntArray, FloatArray, BoolArray]:
         """Search with few rings first, and again with more for the queries that got no certificate."""
@@ -105,7 +105,7 @@ class PointsByCell:
             found = self._search(cell[open_queries], xyz[open_queries], k, rings)
             index[open_queries], chord[open_queries], is_certified[open_queries] = found
             open_queries = open_queries[~found[2]]
-            rings = 2 * rings + 1
+            rings += max(1, rings // 2)
         if open_queries.size and rings_max == RINGS_MAX:
             found_all = search_all((self.xyz, self.point, self.offset), xyz[open_queries], k)
             index[open_queries], chord[open_queries], is_certified[open_queries] = *found_all, True
@@ -115,15 +115,26 @@ class PointsByCell:
         return index, chord, is_certified
 
     def _search(self, cell: CellArray, xyz: FloatArray, k: int, rings: int) -> tuple[IntArray, FloatArray, BoolArray]:
-        distinct, row = np.unique(cell, return_inverse=True)
-        disk_cell, disk_step = disks_of_valid(distinct, rings)
-        number = self.cells.find(disk_cell)
+        """Search the disks of so many rings; ``cell`` is sorted, so that neighbours share disks."""
         points = (self.xyz, self.point, self.offset)
-        return search_rings(points, number, disk_step, (xyz, row), face_centres(), self.resolution, k)
+        queries_at_once = max(1, DISK_CELLS_AT_ONCE // (3 * rings * (rings + 1) + 1))
+        found = []
+        for begin in range(0, cell.shape[0], queries_at_once):
+            part = slice(begin, begin + queries_at_once)
+            distinct, row = np.unique(cell[part], return_inverse=True)
+            disk_cell, disk_step = disks_of_valid(distinct, rings)
+            number = self.cells.find(disk_cell)
+            found.append(search_rings(points, number, disk_step, (xyz[part], row), face_centres(), self.resolution, k))
+        index, chord, is_certified = zip(*found, strict=True)
+        return np.concatenate(index), np.concatenate(chord), np.concatenate(is_certified)
 
     def _first_rings(self, k: int) -> int:
-        """Guess the rings that certify k neighbours if the points were spread evenly over the occupied cells."""
-        points_per_cell = max(self.point.shape[0], 1) / max(self.cells.cell.shape[0], 1)
+        """Guess the rings that certify k neighbours if the points were spread at random over cells."""
+        points_per_occupied = max(self.point.shape[0], 1) / max(self.cells.cell.shape[0], 1)
+        # Thrown at random, p points a cell leave a share of e^-p empty: solve p = points_per_occupied (1 - e^-p).
+        points_per_cell = points_per_occupied
+        for _ in range(20):
+            points_per_cell = max(POINTS_PER_CELL_MIN, points_per_occupied * (1.0 - np.exp(-points_per_cell)))
         # k points fill a circle of this radius, in spacings of the lattice (a cell is sqrt(3)/2 spacings squared);
         # the bound grows by sqrt(3)/2 of a spacing a ring from -2/sqrt(3), less what the projection takes: 0.8.
         radius = np.sqrt(k / points_per_cell * np.sqrt(0.75) / np.pi)

@@ -120,6 +120,15 @@ def test_a_broken_or_empty_file_is_a_clear_error_and_nothing_is_written(tmp_path
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("kept_bytes", [1_000, 700_000])
+def test_half_an_extract_is_a_clear_error_and_nothing_is_written(shared, tmp_path, kept_bytes):
+    half = tmp_path / "half.osm.pbf"
+    half.write_bytes(shared("osm/liechtenstein.osm.pbf").read_bytes()[:kept_bytes])
+    with pytest.raises(CityBuildError, match="download it again"):
+        build_city(OsmSource(half), tmp_path / "out", lambda stage, done: None)
+    assert [file.name for file in tmp_path.iterdir()] == ["half.osm.pbf"]
+
+
 def test_a_missing_file_and_roads_that_lead_nowhere_are_clear_errors(tmp_path):
     with pytest.raises(CityBuildError, match="there is no file"):
         build_city(OsmSource(tmp_path / "none.pbf"), tmp_path / "out", lambda stage, done: None)
