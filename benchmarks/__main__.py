@@ -24,7 +24,11 @@ def found() -> dict[str, str]:
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if module.name.startswith("_"):
             continue
-        loaded = importlib.import_module(f"benchmarks.{module.name}")
+        try:
+            loaded = importlib.import_module(f"benchmarks.{module.name}")
+        except ImportError as error:
+            print(f"{module.name}: left out, it needs {error.name} (install hexhail[bench])", file=sys.stderr)
+            continue
         if hasattr(loaded, "run"):
             names[module.name] = (loaded.__doc__ or "").strip().splitlines()[0]
     return names

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import SHARED_DATA, Report
-from geo.roads import STORED, RoadGraph
+from geo.roads import STORED, STORED_SHAPES, RoadGraph
 
 EXTRACTS = (("liechtenstein.osm.pbf", "LI"), ("manhattan_midtown_2025-01-25.osm.pbf", "US"))
 # More extracts to build, separated as in PATH: python -m benchmarks roads with a file of one's own.
@@ -58,7 +58,9 @@ def _row(path: Path, country: str, folder: Path, report: Report) -> list[object]
     graph = RoadGraph.load(out)
     graph.save(folder / "again")
     again = RoadGraph.load(folder / "again")
-    is_equal = all(np.array_equal(getattr(graph, name), getattr(again, name)) for name in STORED)
+    is_equal = all(np.array_equal(getattr(graph, name), getattr(again, name)) for name in STORED) and all(
+        np.array_equal(getattr(graph.shapes, name), getattr(again.shapes, name)) for name in STORED_SHAPES
+    )
     report.note(f"{path.name} dropped: {', '.join(f'{count:,} {why}' for why, count in built['dropped'].items())}")
     report.checksum(path.name, graph.source, graph.target, graph.length_m)
     size_mb = path.stat().st_size / 1e6

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from geo.adapters import csv_roads, osm_pbf
-from geo.road_builder import BuildReport, build_graph
+from geo.road_builder import BuildReport, CityBuildError, build_graph
 from geo.roads import RoadGraph
 
 REPORT_FILE = "build.json"
@@ -37,8 +37,11 @@ def build_city(source: OsmSource | CsvSource, out_dir: Path, on_progress: OnProg
     """Build the roads of ``source`` into ``out_dir``: the graph, and build.json with the report.
 
     Everything is written beside ``out_dir`` first and moved when complete; other files in ``out_dir`` stay.
-    Raises CityBuildError, with nothing written, if the source is missing, broken or holds no roads.
+    Raises CityBuildError, with nothing written, if the source is missing, broken or holds no roads, or if
+    ``out_dir`` is a file.
     """
+    if out_dir.exists() and not out_dir.is_dir():
+        raise CityBuildError(f"{out_dir} is a file; give a folder to write the city into")
     graph, dropped = _read(source, on_progress)
     report = BuildReport(
         graph.node_count, graph.edge_count, float(graph.length_m.sum()), {k: n for k, n in sorted(dropped.items()) if n}

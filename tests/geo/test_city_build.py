@@ -96,6 +96,21 @@ def test_building_again_replaces_the_graph_and_leaves_other_files_alone(tmp_path
     assert json.loads((out / REPORT_FILE).read_text())["edge_count"] == report.edge_count == 2
 
 
+def test_bends_survive_saving_and_loading(tmp_path):
+    graph, _ = built(tmp_path, ("ABCF", {"highway": "residential"}), ("ADEF", {"highway": "primary"}))
+    graph.save(tmp_path / "again")
+    again = RoadGraph.load(tmp_path / "again")
+    for edge in range(graph.edge_count):
+        assert np.array_equal(graph.edge_points(edge), again.edge_points(edge))
+
+
+def test_a_file_in_the_place_of_the_city_is_refused(tmp_path):
+    (tmp_path / "out").write_text("not a folder")
+    with pytest.raises(CityBuildError, match="is a file"):
+        built(tmp_path, ("ABC", {"highway": "residential"}))
+    assert (tmp_path / "out").read_text() == "not a folder"
+
+
 def test_progress_is_told(tmp_path):
     told = []
     source = OsmSource(osm_file(tmp_path, ("ABC", {"highway": "residential"})))
