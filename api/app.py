@@ -24,12 +24,24 @@ from api.telemetry import RequestMetrics
 
 _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.
 
-**Streams.** `ws /v1/riders/me/stream?last_seen=N` and `ws /v1/drivers/me/stream?last_seen=N` push
-`{"type": "event", "seq": …, "event": "OfferSent", …}` in order. After a reconnect name the last `seq` you have and get
-what came after it. Drivers send `{"type": "pings", "pings": […]}` on theirs. Browsers give their token as a
-subprotocol: `["hexhail.v1", "bearer.<token>"]`.
+**Streams.** The WebSockets `/v1/riders/me/stream?last_seen=N` and `/v1/drivers/me/stream?last_seen=N` begin with
+`{"type": "ready", "last_seen": N}` and push `{"type": "event", "seq": …, "event": "OfferSent", …}` in order, each once.
+After a reconnect name the last `seq` you have and get what came after it. Either side may send `{"type": "ping"}` and
+gets `{"type": "pong"}`; drivers send `{"type": "pings", "pings": […]}` with the pings of `POST /v1/drivers/me/pings`.
+A frame that is refused changes nothing and is answered with `{"type": "error", "code": …, "detail": …, "hint": …}`.
+The token comes in the `Authorization` header or, from browsers, as a subprotocol: `["hexhail.v1", "bearer.<token>"]`.
 
-**Errors** are `application/problem+json` with a stable `code` and a `hint`. **Times** are seconds on the city's clock.
+| closed with | because | then |
+|---|---|---|
+| 1009 | a frame had more than 512 KiB | send less at once |
+| 1012 | the server is stopping | connect again |
+| 1013 | you did not read, or a part of the service is away | connect again after a moment |
+| 4401, 4403 | the token was refused, or has another role | get another token |
+| 4409 | you opened more streams than one person may have, and this was the oldest | use the newer one |
+| 4422 | `last_seen` is no whole number | name the last `seq` you have, or nothing |
+
+**Errors** are `application/problem+json` with a stable `code` and a `hint`; after a 503 wait `Retry-After` seconds.
+**Times** are seconds on the city's clock.
 """
 
 _NO_MAP = """<!doctype html><title>hexhail</title><p>The live map has not been built: it needs Node.

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from dispatch import errors as dispatch_errors
 from location_ingest.errors import PingLogUnavailable, PingsRefused
+from location_ingest.model import NOT_NEWER
 from pricing import errors as pricing_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -138,13 +139,14 @@ def problem_of(error: Exception) -> ApiProblem | None:
 
 def _pings_problem(refusals: Sequence[tuple[int, str]]) -> ApiProblem:
     """Pings that come too late meet the state of the server (409); the others are wrong in themselves (422)."""
-    status = 409 if all(reason in ("duplicate_time", "out_of_order") for _, reason in refusals) else 422
+    wrong = [refusal for refusal in refusals if refusal[1] not in NOT_NEWER]
+    status = 422 if wrong else 409
     listed = [{"index": index, "reason": str(reason)} for index, reason in refusals]
-    index, reason = refusals[0]
+    index, reason = (wrong or refusals)[0]
     return ApiProblem(
         status,
         f"ping_{reason}",
-        f"{len(refusals)} of the pings refused, the first at index {index}: {str(reason).replace('_', ' ')}.",
+        f"{len(refusals)} of the pings refused, one of them at index {index}: {str(reason).replace('_', ' ')}.",
         "Nothing was taken from this batch: leave the refused pings out and send the others again.",
         refusals=listed,
     )

@@ -162,6 +162,55 @@ class PingsAccepted(BaseModel):
     accepted: int
 
 
+class BoundsBody(BaseModel):
+    """The smallest box round all roads."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+class CityBody(BaseModel):
+    """The city that is served."""
+
+    region: str
+    name: str
+    timezone: str
+    currency: str
+    bounds_deg: BoundsBody
+    attribution: str
+    speed: Annotated[float, Field(description="city seconds in a second")]
+
+
+class FiguresBody(BaseModel):
+    """The figures beside the live map; null where there is nothing to count yet."""
+
+    drivers_online: int
+    drivers_idle: int
+    drivers_busy: int
+    requests_open: int
+    rides_completed: int
+    rides_cancelled: int
+    rides_expired: int
+    pickup_wait_mean_s: float | None
+    pickup_wait_p95_s: float | None
+    oldest_request_age_s: float | None
+    pings_per_s: float
+    round_ms_p50: float | None
+    round_ms_p99: float | None
+    surge_max: float
+
+
+class TotalsBody(BaseModel):
+    """How far the streams are, since the stores were new."""
+
+    events_committed: int
+    events_published: int
+    events_consumed: int
+    pings_accepted: int
+
+
 class Health(BaseModel):
     """Whether a part answers."""
 

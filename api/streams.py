@@ -137,7 +137,7 @@ async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
         try:
             answer = await _answer(raw, edges, principal)
         except Exception as error:
-            answer = {"type": "error", **failures.told(error, edges.outages).body()}
+            answer = failures.told(error, edges.outages).body() | {"type": "error"}
         if answer is not None:
             await sockets.send(socket, msgspec.json.encode(answer).decode())
 

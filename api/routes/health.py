@@ -27,7 +27,12 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Everything it depends on answers", responses={503: {"model": Health}})
+@router.get(
+    "/readyz",
+    summary="Everything it depends on answers",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "A part does not answer"}},
+)
 async def readyz(edges: EdgesDep) -> Response:
     """503 if not, and which part it is; its own words are in the log."""
     results = await asyncio.gather(*(_check(name, check) for name, check in edges.checks.items()))
@@ -50,7 +55,12 @@ async def _check(name: str, check: Callable[[], Awaitable[Any]]) -> str:
     return "ok"
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics() -> Response:
     """The text format."""
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

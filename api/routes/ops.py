@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,53 +13,60 @@ from starlette.websockets import WebSocket
 from api import sockets
 from api.edges import Edges, EdgesDep, OperatorDep
 from api.live import LiveFeed
+from api.schemas import BoundsBody, CityBody, FiguresBody, TotalsBody
 from api.tokens import Role
 from geo.roads import RoadGraph
 
 router = APIRouter(prefix="/v1/ops", tags=["operators"])
 
+GEOJSON = "application/geo+json"
+
 
 @router.get("/city", summary="The city that is served")
-async def read_city(edges: EdgesDep, operator: OperatorDep) -> dict[str, Any]:
+async def read_city(edges: EdgesDep, operator: OperatorDep) -> CityBody:
     """Names, bounds and clock."""
     region = edges.city.region
-    return {
-        "region": region.region_id,
-        "name": region.name,
-        "timezone": region.timezone,
-        "currency": region.currency,
-        "bounds_deg": edges.city.bounds_deg,
-        "attribution": region.attribution,
-        "speed": edges.speed,
-    }
+    return CityBody(
+        region=region.region_id,
+        name=region.name,
+        timezone=region.timezone,
+        currency=region.currency,
+        bounds_deg=BoundsBody(**edges.city.bounds_deg),
+        attribution=region.attribution,
+        speed=edges.speed,
+    )
 
 
 @router.get("/figures", summary="The figures of this moment")
-async def read_figures(request: Request, operator: OperatorDep) -> dict[str, Any]:
+async def read_figures(request: Request, operator: OperatorDep) -> FiguresBody:
     """What stands beside the live map."""
     feed: LiveFeed = request.app.state.live
-    figures: dict[str, Any] = (await feed.frame())["figures"]
-    return figures
+    return FiguresBody(**(await feed.frame())["figures"])
 
 
 @router.get("/totals", summary="How far the streams are")
-async def read_totals(edges: EdgesDep, operator: OperatorDep) -> dict[str, int]:
+async def read_totals(edges: EdgesDep, operator: OperatorDep) -> TotalsBody:
     """Events committed, published and consumed, and pings accepted, since the stores were new."""
     committed, published = await edges.store.outbox_progress()
     totals = (await edges.figures()).totals
-    return {
-        "events_committed": committed,
-        "events_published": published,
-        "events_consumed": totals.get("ride_events_consumed", 0),
-        "pings_accepted": totals.get("pings_accepted", 0),
-    }
+    return TotalsBody(
+        events_committed=committed,
+        events_published=published,
+        events_consumed=totals.get("ride_events_consumed", 0),
+        pings_accepted=totals.get("pings_accepted", 0),
+    )
 
 
-@router.get("/city/roads", summary="The road graph as GeoJSON", response_class=Response)
+@router.get(
+    "/city/roads",
+    summary="The road graph as GeoJSON",
+    response_class=Response,
+    responses={200: {"content": {GEOJSON: {"schema": {"type": "object"}}}}},
+)
 async def read_roads(edges: EdgesDep, operator: OperatorDep) -> Response:
     """A LineString for each stretch of road, once for both directions, with its speed."""
     body = await asyncio.to_thread(roads_geojson, edges.city.graph)
-    return Response(body, media_type="application/geo+json", headers={"Cache-Control": "private, max-age=3600"})
+    return Response(body, media_type=GEOJSON, headers={"Cache-Control": "private, max-age=3600"})
 
 
 def roads_geojson(graph: RoadGraph) -> bytes:

@@ -1,0 +1,81 @@
+"""The API in the test's own process, over real servers, for what is done to it from inside or with the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import build_app
+from api.edges import Edges
+from api.streams import FRAME_BYTES_MAX
+from api.websocket_protocol import BoundedWebSockets
+from hexhail import embedded
+from hexhail.roles import _open_edges
+from hexhail.settings import Settings
+from tests.api.installation import Installation
+
+SECRETS = {"test": "a secret of the tests that is long enough"}
+
+
+@dataclass
+class Served(Installation):
+    """An installation whose API runs here."""
+
+    app: FastAPI
+    server: uvicorn.Server
+    serving: asyncio.Task[None]
+
+    @property
+    def edges(self) -> Edges:
+        edges: Edges = self.app.state.edges
+        return edges
+
+    async def stop(self) -> None:
+        """End the server as SIGTERM would."""
+        self.server.should_exit = True
+        await self.serving
+
+
+@asynccontextmanager
+async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncIterator[Served]:
+    """Serve an app of its own, with an empty database."""
+    port = embedded.free_port()
+    settings = Settings(
+        redis_url=f"redis://127.0.0.1:{redis_port}/0",
+        broker_url=f"127.0.0.1:{broker_port}",
+        database_url=f"sqlite:///{folder / 'hexhail.db'}",
+        token_secrets=SECRETS,  # type: ignore[arg-type]
+    )
+    app = build_app(lambda bell: _open_edges(settings, bell))
+    config = uvicorn.Config(
+        app,
+        port=port,
+        ws=BoundedWebSockets,
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    env = {
+        "HEXHAIL_REDIS_URL": settings.redis_url,
+        "HEXHAIL_DATABASE_URL": settings.database_url,
+        "HEXHAIL_TOKEN_SECRETS": json.dumps(SECRETS),
+        "HEXHAIL_CLOCK_SPEED": "1.0",
+        "HEXHAIL_CLOCK_CITY_S": "0.0",
+        "HEXHAIL_CLOCK_WALL_S": "0.0",
+    }
+    task = asyncio.create_task(server.serve())
+    served = Served(f"http://127.0.0.1:{port}", env, app, server, task)
+    await embedded.wait_for_port(port, "the API")
+    try:
+        yield served
+    finally:
+        await served.stop()

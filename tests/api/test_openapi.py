@@ -1,0 +1,133 @@
+"""The OpenAPI document tells the truth, and can be read without the internet."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.installation import TRIP, People, Person, assert_problem
+from tests.api.witness import Witness
+
+pytestmark = pytest.mark.servers
+
+#: Values of every JSON type, and at the edges of what numbers and texts can be.
+ODD_VALUES = (None, True, -1, 0, 1.5, 10**400, 1e308, "", "x" * 5000, "\u0000", "\u202e\U0001f695", [], {}, [[]])
+
+
+def mutations(schema: dict[str, Any], valid: dict[str, Any], witness: Witness) -> Iterator[dict[str, Any]]:
+    """Bodies that differ from a valid one in one place."""
+    yield {**valid, "unknown": 1}
+    for name, inner in witness.resolve(schema).get("properties", {}).items():
+        yield {key: value for key, value in valid.items() if key != name}
+        for odd in ODD_VALUES:
+            yield {**valid, name: odd}
+        if isinstance(valid.get(name), dict):
+            for mutated in mutations(inner, valid[name], witness):
+                yield {**valid, name: mutated}
+
+
+def request_schema(operation: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of the JSON that the operation takes, without the null of an optional one."""
+    if "requestBody" not in operation:
+        return None
+    schema: dict[str, Any] = operation["requestBody"]["content"]["application/json"]["schema"]
+    return next((option for option in schema.get("anyOf", ()) if "$ref" in option), schema)
+
+
+async def valid_body(path: str, people: People, rider: Any) -> dict[str, Any]:
+    ping = {"t_s": people.installation.now_s(), "lat_deg": 40.7536, "lng_deg": -73.9832, "speed_mps": 3.0}
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/quotes": dict(TRIP),
+        "/v1/drivers/me/status": {"status": "offline", "seats": 4},
+        "/v1/drivers/me/pings": {"pings": [ping]},
+    }
+    if path == "/v1/rides":
+        return {"quote_id": await rider.quote()}
+    return bodies.get(path, {"reason": "because"})
+
+
+def person_for(path: str, people: People, rider: Person) -> Person:
+    if path.startswith("/v1/ops"):
+        return people.operator()
+    is_riders = path.startswith(("/v1/quotes", "/v1/rides")) and not path.endswith(("arrived", "up", "off"))
+    return rider if is_riders else people.driver()
+
+
+async def test_every_operation_answers_mutated_requests_as_it_declares(people: People, witness: Witness) -> None:
+    rider = people.rider()
+    sent = 0
+    for path, item in witness.document["paths"].items():
+        for method, operation in item.items():
+            schema = request_schema(operation)
+            if schema is None:
+                continue
+            url = path.format(ride_id=uuid.uuid4().hex, offer_id="none-1")
+            person = person_for(path, people, rider)
+            for body in mutations(schema, await valid_body(path, people, rider), witness):
+                headers = {"Idempotency-Key": uuid.uuid4().hex}
+                answer = await person.post(url, body, **headers)
+                assert answer.status_code < 500, f"{method} {path} {body}: {answer.text}"
+                sent += 1
+                if path == "/v1/rides" and answer.status_code == 201:
+                    rider.rides.append(answer.json()["ride_id"])
+    assert sent > 200
+
+
+async def test_every_operation_succeeds_as_it_declares(people: People, witness: Witness) -> None:
+    witness.succeeded.clear()
+    rider, driver, other, operator = people.rider(), people.driver(), people.driver(), people.operator()
+    for path in ("/healthz", "/readyz", "/metrics"):
+        await people.http.get(path)
+    for path in ("/v1/ops/city", "/v1/ops/city/roads", "/v1/ops/figures", "/v1/ops/totals"):
+        await operator.get(path)
+    await operator.get("/v1/surge?cell=882a100d65fffff")
+    await driver.report_place()
+    ride_id = await rider.request_ride()
+    async with other.on_shift() as told:
+        offer = await told.event("OfferSent", ride_id=ride_id)
+        await other.post(f"/v1/offers/{offer['offer_id']}/decline")
+    async with driver.on_shift() as told:
+        await driver.take(told)
+        await rider.ride(ride_id)
+        await driver.step(ride_id, "arrived", "picked-up", "dropped-off")
+    await rider.post(f"/v1/rides/{await rider.request_ride()}/cancel")
+    operations = {(method, path) for path, item in witness.document["paths"].items() for method in item}
+    assert witness.succeeded == operations
+
+
+async def test_every_operation_declares_its_problems(witness: Witness) -> None:
+    for path, item in witness.document["paths"].items():
+        for method, operation in item.items():
+            assert {"4XX", "500", "503"} <= set(operation["responses"]), f"{method} {path}"
+            assert operation["summary"]
+            secured = bool(operation.get("security"))
+            assert secured == path.startswith("/v1/"), f"{method} {path}"
+    replayed = witness.document["paths"]["/v1/rides"]["post"]["responses"]["201"]["headers"]
+    assert "Idempotency-Replayed" in replayed
+
+
+async def test_the_description_has_no_reference_that_leads_nowhere(witness: Witness) -> None:
+    named = set(re.findall(r"'#/components/schemas/(\w+)'", repr(witness.document)))
+    assert named <= set(witness.document["components"]["schemas"])
+
+
+async def test_the_documentation_needs_no_internet(http: httpx.AsyncClient) -> None:
+    page = await http.get("/docs")
+    assert page.status_code == 200
+    assert re.findall(r"https?://[^\s\"'<>]+", page.text) == []
+    assets = re.findall(r"(?:src|href)=\"([^\"]+)\"", page.text)
+    assert len(assets) >= 2
+    for asset in assets:
+        assert (await http.get(asset)).status_code == 200
+    assert_problem(await http.get("/redoc"), 404, "no_such_route")
+
+
+async def test_the_description_tells_of_the_streams(witness: Witness) -> None:
+    description = witness.document["info"]["description"]
+    for word in ("/v1/riders/me/stream", "/v1/drivers/me/stream", "last_seen", "4401", "4403", "4409", "bearer."):
+        assert word in description
