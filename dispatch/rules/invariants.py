@@ -59,6 +59,9 @@ class History:
             self._newest_token[fenced] = event.token
             self._offer_of_driver[event.driver_id] = event.offer_id
         elif type(event) in OFFER_ENDS:
+            offer = self.rides[event.ride_id].offer
+            if isinstance(event, ev.OfferAccepted) and offer is not None and offer.expires_s <= event.at_s:
+                self.violations.append(f"2 offer {event.offer_id} was accepted after it had run out")
             self._offer_of_driver.pop(event.driver_id, None)  # type: ignore[attr-defined]
 
     def _follow_driver(self, event: ev.RideEvent, before: Ride | None) -> None:

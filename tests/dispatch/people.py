@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dispatch import commands as cmd
 from dispatch.adapters.event_codec import decode
 from dispatch.engine import DispatchEngine
@@ -12,6 +14,7 @@ from dispatch.events import RideEvent
 from dispatch.model import DispatchParams, Party, Place, ShiftStatus
 from dispatch.ports import IdempotencyKey
 from dispatch.service.rides import RideService
+from geo.roads import RoadGraph
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=600.0)
 HERE = Place(40.75, -73.99, 1)
@@ -121,3 +124,20 @@ class MemoryLeases:
 
     async def restore(self, newest_token: int) -> None:
         self.fence = max(self.fence, newest_token)
+
+
+def grid_city(rows: int, columns: int) -> RoadGraph:
+    """Crossings in a grid, numbered row by row, with two-way streets of 10 s between neighbours."""
+    node = np.arange(rows * columns).reshape(rows, columns)
+    source = np.concatenate([node[:, :-1].ravel(), node[:-1].ravel()])
+    target = np.concatenate([node[:, 1:].ravel(), node[1:].ravel()])
+    row, column = np.divmod(node.ravel(), columns)
+    one_way = source.size
+    return RoadGraph.from_arrays(
+        40.0 + row * 0.001,
+        -74.0 + column * 0.001,
+        np.concatenate([source, target]),
+        np.concatenate([target, source]),
+        np.full(2 * one_way, 100.0),
+        np.full(2 * one_way, 10.0),
+    )

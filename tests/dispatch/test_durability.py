@@ -118,6 +118,7 @@ async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_st
     await asyncio.sleep(0)
     running.cancel()
     waiting.cancel()
+    await asyncio.sleep(0.05)
     gate.set()
     await asyncio.gather(running, waiting, return_exceptions=True)
     async with asyncio.timeout(5):

@@ -1,0 +1,207 @@
+"""Any order of commands, late and wrong ones too: the invariants hold, and engines with planted bugs are caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from dispatch import commands as cmd
+from dispatch.engine import DispatchEngine
+from dispatch.errors import CommandRefused
+from dispatch.model import OfferState, Party
+from dispatch.rules.invariants import History
+from tests.dispatch.people import PARAMS, MemoryLeases, request
+
+DRIVERS = st.sampled_from(["dora", "dan", "dina"])
+RIDERS = st.sampled_from(["alice", "bob"])
+ANYBODY = st.sampled_from(["dora", "dan", "dina", "alice", "bob"])
+
+
+class City(RuleBasedStateMachine):
+    """Riders, drivers and a matcher that may be late, round one engine."""
+
+    engine_type = DispatchEngine
+    rides = Bundle("rides")
+    offers = Bundle("offers")
+    held = Bundle("held")
+
+    def __init__(self):
+        super().__init__()
+        self.engine = self.engine_type(PARAMS)
+        self.leases = MemoryLeases()
+        self.history = History()
+        self.newest_token = {}
+        self.now_s = 0.0
+        self.last_offer = "none", "dora"
+
+    def _handle(self, command):
+        try:
+            events = self.engine.handle(command, self.now_s)
+        except CommandRefused:
+            return []
+        for event in events:
+            self.history.observe(event)
+        return events
+
+    @rule(target=rides, rider=RIDERS)
+    def ask(self, rider):
+        ride_id = f"ride{len(self.history.rides)}"
+        self._handle(request(ride_id, rider))
+        return ride_id
+
+    @rule(target=held, ride=rides, driver=DRIVERS)
+    def take_lease(self, ride, driver):
+        """By a matcher that will come back late with it."""
+        token = self._take(ride, driver)
+        return multiple() if token is None else (ride, driver, token)
+
+    @rule(target=offers, lease=consumes(held))
+    def send_late_offer(self, lease):
+        return self._send(*lease)
+
+    @rule(target=offers, ride=rides, driver=DRIVERS)
+    def send_offer(self, ride, driver):
+        token = self._take(ride, driver)
+        return multiple() if token is None else self._send(ride, driver, token)
+
+    def _take(self, ride, driver):
+        return self.leases._take(f"driver:{driver}", f"ride:{ride}", self.now_s, PARAMS.offer_ttl_s)
+
+    def _send(self, ride, driver, token):
+        if token <= self.newest_token.get(driver, 0):  # the store refuses it as stale
+            return multiple()
+        if not self._handle(cmd.SendOffer(ride, driver, token, 60.0)):
+            return multiple()
+        self.newest_token[driver] = token
+        self.last_offer = f"{ride}-{token}", driver
+        return self.last_offer
+
+    @rule(offer=offers)
+    def accept(self, offer):
+        self._answered(self._handle(cmd.AcceptOffer(*offer)))
+
+    @rule(waits_s=st.sampled_from([1.0, PARAMS.offer_ttl_s]))
+    def accept_the_last_offer(self, waits_s):
+        self.now_s += waits_s
+        self._answered(self._handle(cmd.AcceptOffer(*self.last_offer)))
+
+    @rule(offer=offers)
+    def decline(self, offer):
+        self._answered(self._handle(cmd.DeclineOffer(*offer)))
+
+    @rule(offer=offers, driver=DRIVERS)
+    def accept_as_somebody(self, offer, driver):
+        self._answered(self._handle(cmd.AcceptOffer(offer[0], driver)))
+
+    def _answered(self, events):
+        for event in events:
+            offer = self.engine.ride(event.ride_id).offer
+            if offer.state is not OfferState.SENT:
+                for name in (f"driver:{offer.driver_id}", f"ride:{offer.ride_id}"):
+                    self.leases.held.pop(name, None)
+
+    @rule(ride=rides, by=st.sampled_from([Party.RIDER, Party.DRIVER]), who=ANYBODY)
+    def cancel(self, ride, by, who):
+        self._handle(cmd.CancelRide(ride, by, who))
+
+    @rule(ride=rides)
+    def change_ones_mind(self, ride):
+        self._handle(cmd.CancelRide(ride, Party.RIDER, self.engine.ride(ride).rider_id))
+
+    @rule(ride=rides, step=st.sampled_from([cmd.ReportArrival, cmd.ReportPickup, cmd.ReportDropoff]))
+    def go_on(self, ride, step):
+        self._handle(step(ride, self.engine.ride(ride).driver_id or "dora"))
+
+    @rule(ride=rides, step=st.sampled_from([cmd.ReportArrival, cmd.ReportPickup, cmd.ReportDropoff]), who=DRIVERS)
+    def report(self, ride, step, who):
+        self._handle(step(ride, who))
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, PARAMS.offer_ttl_s, PARAMS.max_wait_s]), notices=st.booleans())
+    def wait(self, seconds, notices):
+        self.now_s += seconds
+        if notices:
+            self._handle(cmd.ExpireDue())
+
+    @invariant()
+    def nothing_is_violated(self):
+        assert self.history.violations == []
+
+    @invariant()
+    def the_events_say_all_there_is(self):
+        for ride_id, ride in self.history.rides.items():
+            assert self.engine.ride(ride_id) == ride
+
+    def teardown(self):
+        """Whatever happened, time and the drivers end every ride."""
+        self.now_s += PARAMS.max_wait_s
+        self._handle(cmd.ExpireDue())
+        for ride in self.history.open_rides():
+            for step in (cmd.ReportArrival, cmd.ReportPickup, cmd.ReportDropoff):
+                self._handle(step(ride.ride_id, ride.driver_id))
+        assert self.history.violations == []
+        assert self.history.open_rides() == []
+
+
+LIMITS = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_no_order_of_commands_breaks_an_invariant():
+    run_state_machine_as_test(City, settings=LIMITS)
+
+
+class WithoutBusyCheck(DispatchEngine):
+    def _is_busy(self, driver_id):
+        return False
+
+
+class WithoutExpiryCheck(DispatchEngine):
+    def _offered_ride(self, offer_id, driver_id, now_s):
+        return super()._offered_ride(offer_id, driver_id, 0.0)
+
+
+class LosesTheDriver(DispatchEngine):
+    def _accept(self, command, now_s):
+        events = super()._accept(command, now_s)
+        ride_id = events[0].ride_id
+        self._rides[ride_id] = replace(self.ride(ride_id), driver_id=None)
+        return events
+
+
+class ForgetsToTell(DispatchEngine):
+    def _withdraw(self, ride, now_s):
+        super()._withdraw(ride, now_s)
+        return []
+
+
+class NeverExpires(DispatchEngine):
+    def _expire_due(self, command, now_s):
+        return []
+
+
+@pytest.mark.parametrize("planted", [WithoutBusyCheck, WithoutExpiryCheck, LosesTheDriver, ForgetsToTell, NeverExpires])
+def test_an_engine_with_a_planted_bug_is_caught(planted):
+    class Broken(City):
+        engine_type = planted
+
+    no_shrinking = settings(LIMITS, phases=[Phase.generate])
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        run_state_machine_as_test(Broken, settings=no_shrinking)

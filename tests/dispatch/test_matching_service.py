@@ -1,0 +1,284 @@
+"""Whole rounds on a small drawn city, with real stores, leases and positions."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from dispatch.adapters.redis_leases import RedisLeases
+from dispatch.adapters.redis_rounds import RedisRoundLog, read_rounds
+from dispatch.adapters.redis_supply import RedisSupply
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.model import Place, RideState
+from dispatch.rules.invariants import check_history
+from dispatch.service.matching import MatchingService
+from dispatch.service.rides import RideService
+from geo.positions import pack
+from hexhail.embedded import free_port
+from tests.dispatch.people import (
+    PARAMS,
+    accept,
+    decline,
+    grid_city,
+    history,
+    off_shift,
+    on_shift,
+    request,
+    rider_cancels,
+)
+
+pytestmark = pytest.mark.servers
+
+#: Crossings are numbered row by row; a street between two takes 10 s.
+#:   0  1  2  3  4  5
+#:   6  7  8  9 10 11
+#:  12 13 14 15 16 17
+CITY = grid_city(rows=3, columns=6)
+CELLS = ["cell-a", "cell-b"]
+
+
+class Matcher:
+    """A matcher and the people it matches."""
+
+    def __init__(self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None):
+        self.store, self.redis, self.clock = store, redis, clock
+        self.leases = leases or RedisLeases(redis, "manhattan", lambda: store.newest_token("manhattan"))
+        self.rides = rides or RideService(store, self.leases, PARAMS, clock)
+        self.service = MatchingService(
+            region="manhattan",
+            graph=CITY,
+            policy=policy or OptimalPolicy(CITY),
+            params=PARAMS,
+            store=store,
+            rides=self.rides,
+            supply=supply or RedisSupply(redis, "manhattan", CELLS),
+            leases=self.leases,
+            round_log=RedisRoundLog(redis, "manhattan"),
+            now=clock,
+        )
+
+    async def drivers(self, seats=4, age_s=0.0, **node_of):
+        """Put drivers on shift at crossings."""
+        await on_shift(self.rides, *node_of, seats=seats)
+        for name, node in node_of.items():
+            await self.place(name, node, age_s)
+
+    async def place(self, name, node, age_s=0.0, cell="cell-a"):
+        where = np.array([CITY.lat_deg[node]]), np.array([CITY.lng_deg[node]])
+        packed = pack(np.array([self.clock() - age_s]), *where, np.array([np.nan]), np.array([90.0]))
+        await self.redis.hset(f"{{manhattan}}:cell:{cell}", name, packed.tobytes())
+
+    async def request(self, ride_id, node, rider_id="alice", seats=1):
+        place = Place(float(CITY.lat_deg[node]), float(CITY.lng_deg[node]), node)
+        await self.rides.handle(replace(request(ride_id, rider_id), pickup=place, seats=seats))
+
+    async def asked(self, ride_id):
+        """Who stands before the decision to drive a ride; None if nobody."""
+        ride = await self.store.find_ride(ride_id)
+        return ride.offer.driver_id if ride.state is RideState.OFFERED else None
+
+
+@pytest.fixture
+async def matcher(store, empty_redis, clock):
+    return Matcher(store, empty_redis, clock)
+
+
+async def test_the_nearest_idle_driver_by_road_is_asked(matcher):
+    await matcher.drivers(far=17, near=4, nearer=2)
+    await matcher.request("ride", 0)
+    report = await matcher.service.run_round()
+    assert await matcher.asked("ride") == "nearer"
+    assert (report.n_waiting, report.n_free, report.n_matches, report.n_offers, report.n_expired) == (1, 3, 1, 1, 0)
+    assert await read_rounds(matcher.redis, "manhattan") == [report]
+    ride = await matcher.store.find_ride("ride")
+    assert (ride.offer.pickup_eta_s, ride.offer.expires_s) == (20.0, matcher.clock() + PARAMS.offer_ttl_s)
+
+
+async def test_a_round_is_best_for_all_of_its_riders_together(matcher):
+    await matcher.drivers(left=1, right=5)
+    await matcher.request("one", 2, "alice")  # nearest to left
+    await matcher.request("two", 0, "bob")  # much nearer to left
+    await matcher.service.run_round()
+    assert (await matcher.asked("one"), await matcher.asked("two")) == ("right", "left")
+
+
+async def test_who_said_no_is_not_asked_again(matcher):
+    await matcher.drivers(near=1, far=5)
+    await matcher.request("ride", 0)
+    await matcher.service.run_round()
+    offer_id = (await matcher.store.find_ride("ride")).offer.offer_id
+    await matcher.rides.handle(decline(offer_id, "near"))
+    await matcher.service.run_round()
+    assert await matcher.asked("ride") == "far"
+    offer_id = (await matcher.store.find_ride("ride")).offer.offer_id
+    await matcher.rides.handle(decline(offer_id, "far"))
+    report = await matcher.service.run_round()
+    assert await matcher.asked("ride") is None
+    assert (report.n_free, report.n_matches) == (2, 0)
+
+
+async def test_who_kept_silent_is_not_asked_again_but_somebody_else_is(matcher):
+    await matcher.drivers(near=1, far=5)
+    await matcher.request("ride", 0)
+    await matcher.service.run_round()
+    matcher.clock.now_s += PARAMS.offer_ttl_s
+    report = await matcher.service.run_round()
+    assert report.n_expired == 1
+    assert await matcher.asked("ride") == "far"
+
+
+async def test_a_request_that_nobody_takes_expires(matcher):
+    await matcher.request("ride", 0)
+    matcher.clock.now_s += PARAMS.max_wait_s
+    assert (await matcher.service.run_round()).n_expired == 1
+    assert (await matcher.store.find_ride("ride")).state is RideState.EXPIRED
+
+
+async def test_an_offer_and_its_request_can_run_out_in_the_same_round(matcher):
+    await matcher.drivers(near=1)
+    await matcher.request("ride", 0)
+    await matcher.service.run_round()
+    matcher.clock.now_s += PARAMS.max_wait_s
+    assert (await matcher.service.run_round()).n_expired == 2
+    assert (await matcher.store.find_ride("ride")).state is RideState.EXPIRED
+
+
+async def test_drivers_who_are_silent_off_shift_busy_or_too_small_are_not_asked(matcher):
+    await matcher.drivers(lost=0, age_s=PARAMS.stale_after_s + 1)
+    await matcher.drivers(home=1)
+    await off_shift(matcher.rides, "home")
+    await matcher.place("ghost", 1)
+    await matcher.drivers(small=1, seats=1)
+    await matcher.drivers(busy=2)
+    await matcher.request("first", 2, seats=2)
+    await matcher.service.run_round()
+    assert await matcher.asked("first") == "busy"
+    await matcher.request("second", 0, "bob", seats=2)
+    await matcher.service.run_round()
+    assert await matcher.asked("second") is None
+    await matcher.rides.handle(accept((await matcher.store.find_ride("first")).offer.offer_id, "busy"))
+    await matcher.service.run_round()
+    assert await matcher.asked("second") is None
+    await matcher.drivers(big=5)
+    await matcher.service.run_round()
+    assert await matcher.asked("second") == "big"
+
+
+async def test_a_driver_met_in_two_cells_is_where_the_newer_position_is(matcher):
+    await matcher.drivers(dora=17, dan=2)
+    await matcher.place("dora", 17, age_s=5.0, cell="cell-b")
+    await matcher.place("dora", 0)
+    await matcher.request("ride", 0)
+    await matcher.service.run_round()
+    assert await matcher.asked("ride") == "dora"
+
+
+async def test_a_ride_that_is_cancelled_while_the_round_runs_is_not_offered_and_its_driver_is_free(matcher):
+    class CancelledMeanwhile(RedisLeases):
+        async def take(self, pairs, now_s, ttl_s):
+            await matcher.rides.handle(rider_cancels("ride"))
+            return await super().take(pairs, now_s, ttl_s)
+
+    leases = CancelledMeanwhile(matcher.redis, "manhattan", lambda: matcher.store.newest_token("manhattan"))
+    await matcher.drivers(dora=1, dan=5)
+    await matcher.request("ride", 0)
+    await matcher.request("other", 4, "bob")
+    report = await Matcher(matcher.store, matcher.redis, matcher.clock, leases=leases).service.run_round()
+    assert (report.n_matches, report.n_offers) == (2, 1)
+    assert await matcher.asked("other") == "dan"
+    assert await matcher.leases.take([("dora", "ride")], matcher.clock(), 15.0) != [None]
+
+
+async def test_an_offer_or_an_expiry_that_fails_takes_nothing_from_the_others(matcher):
+    class Broken(RideService):
+        async def handle(self, command, idempotency=None):
+            if command.ride_id == "broken":
+                raise ConnectionError("the database is away for a moment")
+            await asyncio.sleep(0.05)  # the failure comes first
+            return await super().handle(command, idempotency)
+
+        async def expire(self, ride_id):
+            if ride_id == "broken":
+                raise ConnectionError("the database is away for a moment")
+            await asyncio.sleep(0.05)
+            return await super().expire(ride_id)
+
+    rides = Broken(matcher.store, matcher.leases, PARAMS, matcher.clock)
+    failing = Matcher(matcher.store, matcher.redis, matcher.clock, rides=rides)
+    await matcher.drivers(dora=1, dan=2, dina=3)
+    for n, name in enumerate(("broken", "one", "two")):
+        await matcher.request(name, n)
+    report = await failing.service.run_round()
+    assert (report.n_matches, report.n_offers) == (3, 2)
+    assert await read_rounds(matcher.redis, "manhattan") == [report]
+    matcher.clock.now_s += PARAMS.max_wait_s
+    assert (await failing.service.run_round()).n_expired == 4
+    assert (await matcher.store.find_ride("broken")).state is RideState.REQUESTED
+    await matcher.service.run_round()
+    assert await matcher.store.open_rides("manhattan") == []
+
+
+async def test_without_redis_nobody_is_asked_but_what_is_due_ends(matcher):
+    await matcher.request("old", 0)
+    matcher.clock.now_s += PARAMS.max_wait_s
+    await matcher.request("new", 0, "bob")
+    gone = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+    with pytest.raises(RedisError):
+        await Matcher(matcher.store, gone, matcher.clock).service.run_round()
+    await gone.aclose()
+    assert [ride.ride_id for ride in await matcher.store.open_rides("manhattan")] == ["new"]
+
+
+async def test_a_round_goes_on_where_a_dead_matcher_stopped(matcher):
+    """Leases that were taken for offers that were never sent run out, and the next round sends them."""
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", 0)
+    await matcher.leases.restore(0)
+    await matcher.leases.take([("dora", "ride")], matcher.clock(), PARAMS.offer_ttl_s)
+    assert (await matcher.service.run_round()).n_offers == 0
+    matcher.clock.now_s += PARAMS.offer_ttl_s
+    assert (await matcher.service.run_round()).n_offers == 1
+
+
+async def test_after_flushall_offers_go_on_with_tokens_above_the_old_ones(matcher):
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", 0)
+    await matcher.leases.restore(40)
+    await matcher.service.run_round()
+    await matcher.rides.handle(decline("ride-41", "dora"))
+    await matcher.redis.flushall()
+    await matcher.service.start()
+    await matcher.drivers(dan=2)
+    await matcher.service.run_round()
+    assert (await matcher.store.find_ride("ride")).offer.token == 42
+
+
+async def test_two_matchers_at_once_send_each_offer_once(matcher, store, empty_redis, clock):
+    second = Matcher(store, empty_redis, clock)
+    await matcher.drivers(**{f"driver{n}": n for n in range(18)})
+    for n in range(18):
+        await matcher.request(f"ride{n}", (7 * n) % 18, f"rider{n}")
+    for _ in range(6):
+        await asyncio.gather(matcher.service.run_round(), second.service.run_round())
+    assert check_history(await history(store)).violations == []
+    offered = [await matcher.asked(f"ride{n}") for n in range(18)]
+    assert sorted(offered) == sorted(f"driver{n}" for n in range(18))
+
+
+async def test_an_answer_gives_the_lease_free_at_once(matcher):
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", 0)
+    await matcher.service.run_round()
+    token = (await matcher.store.find_ride("ride")).token
+    held = [("dora", "another")]
+    assert await matcher.leases.take(held, matcher.clock(), 15.0) == [None]
+    await matcher.rides.handle(decline(f"ride-{token}", "dora"))
+    await asyncio.gather(*matcher.rides._releases)
+    assert await matcher.leases.take(held, matcher.clock(), 15.0) == [token + 1]

@@ -1,0 +1,380 @@
+"""The relay through real streams and a real topic: order, repetition, loss and rebuilding."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import defaultdict
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+from redis.exceptions import RedisError
+
+from dispatch.adapters.event_codec import decode
+from dispatch.adapters.kafka_events import KafkaEventLog
+from dispatch.adapters.redis_inboxes import (
+    COMPLETE_KEY,
+    INBOX_ENTRIES_MAX,
+    RedisInboxes,
+    RedisInboxReader,
+    inbox_key,
+    listen_for_news,
+)
+from dispatch.ports import OutboxRow
+from dispatch.rules.invariants import check_history
+from dispatch.service import relay as relay_module
+from dispatch.service.relay import RelayService
+from dispatch.service.rides import RideService
+from hexhail.streams import create_topics
+from location_ingest.adapters.kafka_pings import new_producer
+from tests.dispatch.people import (
+    PARAMS,
+    Clock,
+    MemoryLeases,
+    accept,
+    arrive,
+    do,
+    drop_off,
+    offer,
+    pick_up,
+    request,
+)
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+async def topic(broker_port):
+    name = f"events-{uuid.uuid4().hex}"
+    await create_topics(f"kafka://127.0.0.1:{broker_port}", [name], 2)
+    return name
+
+
+@pytest.fixture
+async def producer(broker_port):
+    producer = new_producer([f"127.0.0.1:{broker_port}"])
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+@pytest.fixture
+def event_log(producer, topic):
+    return KafkaEventLog(producer, topic, lambda region: 1)
+
+
+async def topic_values(broker_port, topic):
+    """All values in partition 1, where the tests' region lives."""
+    partition = TopicPartition(topic, 1)
+    consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{broker_port}", auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        values = []
+        while await consumer.position(partition) < end:
+            values += [
+                record.value for records in (await consumer.getmany(timeout_ms=500)).values() for record in records
+            ]
+        return values
+    finally:
+        await consumer.stop()
+
+
+async def inbox(redis, name, after=0):
+    return [
+        (position, decode(payload)) for position, payload in await RedisInboxReader(redis).read(name, after, 10_000)
+    ]
+
+
+async def expected_inboxes(store):
+    """What every inbox should hold by SQL alone."""
+    inboxes = defaultdict(list)
+    for row in await store.newest_rows(1_000_000):
+        for name in row.inboxes:
+            inboxes[name].append((row.position, decode(row.payload)))
+    return inboxes
+
+
+async def assert_inboxes_are_complete(redis, store):
+    expected = await expected_inboxes(store)
+    assert {key.decode() for key in await redis.keys("inbox:*")} == {inbox_key(name) for name in expected}
+    for name, entries in expected.items():
+        assert await inbox(redis, name) == entries
+
+
+async def lives(rides, count, first=0):
+    """So many whole rides, written side by side."""
+
+    async def life(n):
+        ride_id, driver_id = f"ride{n}", f"driver{n}"
+        offer_id = f"{ride_id}-{n + 1}"
+        await do(
+            rides, request(ride_id, f"rider{n % 3}"), offer(ride_id, driver_id, n + 1), accept(offer_id, driver_id)
+        )
+        await do(rides, arrive(ride_id, driver_id), pick_up(ride_id, driver_id), drop_off(ride_id, driver_id))
+
+    await asyncio.gather(*(life(n) for n in range(first, first + count)))
+
+
+async def drain(relay):
+    while await relay.relay_once():
+        pass
+
+
+class Silent:
+    """An event log that takes everything."""
+
+    async def append(self, rows):
+        pass
+
+
+# -- the ordinary way --------------------------------------------------------------------------------------------------
+
+
+async def test_every_row_reaches_topic_and_inboxes_once_and_in_order(
+    store, rides, event_log, empty_redis, broker_port, topic, monkeypatch
+):
+    monkeypatch.setattr(relay_module, "BATCH_ROWS", 7)
+    relay = RelayService(store, event_log, RedisInboxes(empty_redis))
+    await asyncio.gather(lives(rides, 15), drain(relay))
+    await drain(relay)
+    events = [decode(value) for value in await topic_values(broker_port, topic)]
+    assert len(events) == 90
+    history = check_history(events)
+    assert history.violations == []
+    assert history.open_rides() == []
+    await assert_inboxes_are_complete(empty_redis, store)
+    assert await store.outbox_progress() == (90, 90)
+    assert await relay.relay_once() == 0
+
+
+async def test_a_client_goes_on_after_the_last_position_it_saw(sqlite_store, empty_redis):
+    rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
+    await lives(rides, 1)
+    await drain(RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis)))
+    everything = await inbox(empty_redis, "driver:driver0")
+    assert [position for position, _ in everything] == [2, 3, 4, 5, 6]
+    assert await inbox(empty_redis, "driver:driver0", after=4) == everything[3:]
+
+
+async def test_the_edges_hear_which_inboxes_have_grown(empty_redis):
+    rung = asyncio.Queue()
+    listening = asyncio.create_task(listen_for_news(empty_redis, rung.put_nowait))
+    inboxes = RedisInboxes(empty_redis)
+    async with asyncio.timeout(10):
+        while rung.empty():
+            await inboxes.push([OutboxRow(1, "r", "ride", 1, ("rider:alice", "driver:dora"), "{}")])
+            await asyncio.sleep(0.05)
+    assert rung.get_nowait() == ["driver:dora", "rider:alice"]
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_inboxes_keep_the_newest_entries(empty_redis):
+    rows = [OutboxRow(n, "r", "ride", n, ("rider:alice",), "{}") for n in range(1, 3 * INBOX_ENTRIES_MAX)]
+    inboxes = RedisInboxes(empty_redis)
+    await inboxes.rebuild(rows)
+    assert INBOX_ENTRIES_MAX <= await empty_redis.xlen(inbox_key("rider:alice")) < INBOX_ENTRIES_MAX * 1.2
+    await inboxes.push([OutboxRow(9999, "r", "ride", 9999, ("rider:alice",), "{}")])
+    assert (await RedisInboxReader(empty_redis).read("rider:alice", 0, 10_000))[-1][0] == 9999
+    assert await empty_redis.ttl(inbox_key("rider:alice")) > 0
+
+
+async def test_a_row_that_fills_a_request_alone_is_sent_too(event_log, broker_port, topic):
+    rows = [OutboxRow(n, "r", "ride", n, (), str(n) * size) for n, size in enumerate([10, 50_000, 3, 20_000, 1])]
+    await event_log.append(rows)
+    assert await topic_values(broker_port, topic) == [row.payload.encode() for row in rows]
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+class FailingProducer:
+    """A producer with a broker that does not answer some requests: the third before it took them, the fifth after."""
+
+    def __init__(self, producer):
+        self._producer = producer
+        self.create_batch = producer.create_batch
+        self.requests = 0
+
+    async def send_batch(self, batch, topic, *, partition):
+        self.requests += 1
+        if self.requests in (3, 9, 17):
+            raise ConnectionError("not sent")
+        future = await self._producer.send_batch(batch, topic, partition=partition)
+        if self.requests in (5, 12):
+            await future
+            raise ConnectionError("sent, but nobody heard of it")
+        return future
+
+
+async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_turns_nothing_round(
+    store, rides, producer, empty_redis, broker_port, topic, monkeypatch
+):
+    monkeypatch.setattr(producer._message_accumulator, "_batch_size", 2500)
+    failing = FailingProducer(producer)
+    relay = RelayService(store, KafkaEventLog(failing, topic, lambda region: 1), RedisInboxes(empty_redis))
+    await lives(rides, 20)
+    failures = 0
+    while (await store.outbox_progress())[1] < 120:
+        try:
+            await relay.relay_once()
+        except ConnectionError:
+            failures += 1
+    assert failures == 5
+    last = defaultdict(int)
+    effects = []
+    for value in await topic_values(broker_port, topic):  # a reader that drops what it has seen, as the pricer does
+        event = decode(value)
+        if event.sequence > last[event.ride_id]:
+            assert event.sequence == last[event.ride_id] + 1
+            last[event.ride_id] = event.sequence
+            effects.append(event)
+    assert len(effects) == 120
+    assert check_history(effects).violations == []
+    await assert_inboxes_are_complete(empty_redis, store)
+
+
+async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(store, rides, empty_redis):
+    class Away(RedisInboxes):
+        async def push(self, rows):
+            await super().push(rows[: len(rows) // 2])
+            raise RedisError("gone")
+
+    sent = []
+
+    class Slow(Silent):
+        async def append(self, rows):
+            await asyncio.sleep(0.05)
+            sent.append(len(rows))
+
+    await lives(rides, 2)
+    with pytest.raises(RedisError):
+        await RelayService(store, Slow(), Away(empty_redis)).relay_once()
+    assert sent == [12]  # nothing of the batch is on its way any more
+    assert await store.newest_published() == 0
+    await drain(RelayService(store, Silent(), RedisInboxes(empty_redis)))
+    await assert_inboxes_are_complete(empty_redis, store)
+
+
+async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(sqlite_store, empty_redis):
+    rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
+    relay = RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis))
+    await lives(rides, 1)
+    await drain(relay)
+    await lives(rides, 1, first=1)
+    before = (await empty_redis.config_get("maxmemory"))["maxmemory"]
+    await empty_redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(RedisError):
+            await relay.relay_once()
+    finally:
+        await empty_redis.config_set("maxmemory", before)
+    assert await sqlite_store.newest_published() == 6
+    await drain(relay)
+    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+
+
+# -- Redis forgets -----------------------------------------------------------------------------------------------------
+
+
+async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(store, rides, empty_redis):
+    relay = RelayService(store, Silent(), RedisInboxes(empty_redis))
+    await lives(rides, 10)
+    await drain(relay)
+    await empty_redis.flushall()
+    await relay.relay_once()
+    await assert_inboxes_are_complete(empty_redis, store)
+    await lives(rides, 5, first=10)
+    await drain(relay)
+    await assert_inboxes_are_complete(empty_redis, store)
+
+
+async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(store, rides, empty_redis, monkeypatch):
+    monkeypatch.setattr(relay_module, "BATCH_ROWS", 11)
+
+    class Flushed(Silent):
+        async def append(self, rows):
+            await empty_redis.flushall()
+
+    await lives(rides, 8)
+    await drain(RelayService(store, Flushed(), RedisInboxes(empty_redis)))
+    await drain(RelayService(store, Silent(), RedisInboxes(empty_redis)))
+    await assert_inboxes_are_complete(empty_redis, store)
+
+
+async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(sqlite_store, empty_redis):
+    """As a replica does that is promoted before it has heard of everything."""
+    rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
+    relay = RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis))
+    await lives(rides, 2)
+    await drain(relay)
+    dump = {key: await empty_redis.dump(key) for key in await empty_redis.keys("inbox*")}
+    await lives(rides, 2, first=2)
+    await drain(relay)
+    await empty_redis.flushdb()
+    for key, value in dump.items():
+        await empty_redis.restore(key, 0, value)
+    await relay.relay_once()
+    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+
+
+async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(sqlite_store, empty_redis):
+    rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
+    inboxes = RedisInboxes(empty_redis)
+    await lives(rides, 2)
+    old_rows = await sqlite_store.newest_rows(100)
+    await lives(rides, 2, first=2)
+    new_rows = await sqlite_store.newest_rows(12)
+    await inboxes.push(new_rows)
+    assert await inboxes.newest() is None  # a push alone does not make them complete
+    await inboxes.rebuild(old_rows)
+    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+
+
+# -- more than one relay -----------------------------------------------------------------------------------------------
+
+
+async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(store, rides, empty_redis, monkeypatch):
+    monkeypatch.setattr(relay_module, "BATCH_ROWS", 9)
+    relays = [RelayService(store, Silent(), RedisInboxes(empty_redis)) for _ in range(3)]
+
+    async def forget():
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+            await empty_redis.delete(COMPLETE_KEY, *await empty_redis.keys("inbox:*"))
+
+    async def run(relay):
+        while (await store.outbox_progress())[1] < 240:
+            await relay.relay_once()
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(lives(rides, 40), forget(), *(run(relay) for relay in relays))
+    await drain(relays[0])
+    await assert_inboxes_are_complete(empty_redis, store)
+
+
+async def test_a_relay_that_was_paused_sends_again_without_effect(store, rides, empty_redis):
+    goes_on = asyncio.Event()
+
+    class Paused(Silent):
+        async def append(self, rows):
+            await goes_on.wait()
+
+    class PausedInboxes(RedisInboxes):
+        async def push(self, rows):
+            await goes_on.wait()
+            await super().push(rows)
+
+    await lives(rides, 2)
+    old = asyncio.create_task(RelayService(store, Paused(), PausedInboxes(empty_redis)).relay_once())
+    await asyncio.sleep(0.1)
+    await lives(rides, 2, first=2)
+    await drain(RelayService(store, Silent(), RedisInboxes(empty_redis)))
+    goes_on.set()
+    assert await old == 12
+    assert await store.outbox_progress() == (24, 24)
+    await assert_inboxes_are_complete(empty_redis, store)
+    assert await RedisInboxes(empty_redis).newest() == 24
