@@ -8,7 +8,9 @@ import numpy as np
 
 from geo.arrays import FloatArray, IntArray
 from geo.jit import kernel
-from geo.kernels.point_tree import LEAF_POINTS, STACK_DEPTH
+
+# Depth of the work stack, as in the tree's own search.
+STACK_DEPTH = 64
 
 
 @kernel
@@ -78,8 +80,10 @@ def _search_one_inplace(
         if gap_stack[depth] > reach + half_chord_max:
             continue
         low, high = low_stack[depth], high_stack[depth]
+        if low == high:
+            continue
         middle = (low + high) // 2
-        is_leaf = high - low <= LEAF_POINTS
+        is_leaf = axis[middle] < 0
         first, last = (low, high) if is_leaf else (middle, middle + 1)
         for place in range(first, last):
             along, squared = _foot_on_piece(start[place], end[place], query)

@@ -2,6 +2,7 @@
 
 Hidden states are edges near a position; a position is less likely the farther it is from the edge, a step less
 likely the more its way exceeds the straight line. Source: Newson and Krumm 2009, doi:10.1145/1653771.1653818.
+The heap stands here and in shortest_paths.py: an edited kernel does not invalidate cached callers in other files.
 """
 
 import numpy as np

@@ -1,7 +1,9 @@
 """A k-d tree over unit vectors, in place: no node objects, only an order of the points.
 
 The range [low, high) of the order has its splitting point at (low + high) // 2; what stands before it is not greater
-on the split axis, what stands behind is not smaller. Source: Bentley 1975, doi:10.1145/361002.361007.
+on the split axis, what stands behind is not smaller. A range whose middle has no axis is a leaf: the tree itself says
+so, for a search in another file may come from a cache that was compiled with another constant.
+Source: Bentley 1975, doi:10.1145/361002.361007.
 """
 
 import numpy as np
@@ -53,10 +55,10 @@ def _select_middle_inplace(values: FloatArray, order: IntArray, low: int, high: 
 
 @kernel
 def build_tree(xyz: FloatArray) -> tuple[IntArray, IntArray]:
-    """Return (order (n,), axis (n,)): the tree order of the points and the split axis at each middle, 0 to 2."""
+    """Return (order (n,), axis (n,)): the tree order of the points and the split axis at each middle, -1 in leaves."""
     count = xyz.shape[0]
     order = np.arange(count)
-    axis = np.zeros(count, np.int64)
+    axis = np.full(count, -1, np.int64)
     columns = np.ascontiguousarray(xyz.T)
     stack = np.empty((STACK_DEPTH, 2), np.int64)
     stack[0, 0], stack[0, 1] = 0, count
@@ -91,8 +93,10 @@ def _nearest_one(
         if gap_stack[depth] > best_squared:
             continue
         low, high = low_stack[depth], high_stack[depth]
+        if low == high:
+            continue
         middle = (low + high) // 2
-        is_leaf = high - low <= LEAF_POINTS
+        is_leaf = axis[middle] < 0
         first, last = (low, high) if is_leaf else (middle, middle + 1)
         for place in range(first, last):
             dx, dy, dz = tree_xyz[place, 0] - x, tree_xyz[place, 1] - y, tree_xyz[place, 2] - z
