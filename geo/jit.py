@@ -25,7 +25,8 @@ def kernel(function: F) -> F:
     """Compile ``function`` without Python objects, releasing the GIL, cached on disk.
 
     The function as written stays reachable as ``function.py_func``, unless NUMBA_DISABLE_JIT is set.
-    Keep kernels that call each other in one file: an edit does not invalidate a cached caller in another file.
+    Keep kernels that call each other, or have to agree on a constant, in one file: an edit there does not invalidate
+    what is cached for another file.
     """
     compiled: F = njit(cache=True, nogil=True)(function)
     return compiled
