@@ -7,7 +7,7 @@ import ctypes
 from collections.abc import Callable
 from typing import TypeVar
 
-from llvmlite import binding  # type: ignore[import-untyped]
+from llvmlite import binding
 from numba import config, njit, types
 
 F = TypeVar("F", bound=Callable[..., object])
