@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.failures import Outages
+from api.inboxes import InboxReads
 from api.problems import ApiProblem
 from api.supply import RecentSupply
 from api.tokens import Principal, Role, TokenInvalid, Tokens
@@ -30,14 +31,6 @@ class QuoteSigning(Protocol):
     def sign(self, quote: Quote) -> str: ...  # noqa: D102
 
     def verify(self, signed: str, now_s: float, *, rider_id: str) -> Quote: ...  # noqa: D102
-
-
-class InboxReader(Protocol):
-    """The ordered messages to a rider or driver."""
-
-    async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """(position, JSON event) after a position, in order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,7 @@ class Edges:
     quote_signer: QuoteSigning
     prices: SurgePrices
     gateway: PingGateway
-    inboxes: InboxReader
+    inboxes: InboxReads
     dispatch_params: DispatchParams
     supply: RecentSupply
     figures: Callable[[], Awaitable[LiveFigures]]

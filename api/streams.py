@@ -8,18 +8,17 @@ from contextlib import suppress
 
 import msgspec
 from fastapi import APIRouter
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from api import failures, sockets
 from api.edges import Edges
+from api.inboxes import PAGE
 from api.problems import ApiProblem
 from api.routes.drivers import NOT_JSON, PingsBody, driver_pings, not_understood
 from api.tokens import Principal, Role
 
 router = APIRouter()
 
-#: Events sent before looking again; bounds what one phone holds of the server's memory.
-PAGE = 100
 #: News can be lost with a Redis connection; an inbox is looked at this often in any case.
 LOOK_AGAIN_S = 5.0
 #: For the server that runs the app: it hangs up with 1009 on a longer frame before anything reads it.
@@ -109,10 +108,10 @@ def _last_seen(socket: WebSocket) -> int:
 
 async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int, grown: asyncio.Event) -> None:
     await sockets.send(socket, msgspec.json.encode({"type": "ready", "last_seen": after}).decode())
-    while True:
+    while socket.client_state is WebSocketState.CONNECTED:
         grown.clear()
         try:
-            page = await edges.inboxes.read(principal.inbox, after, PAGE)
+            page = await edges.inboxes.read(principal.inbox, after)
         except tuple(edges.outages):
             # Nothing is lost: the inbox is filled again. Who is connected stays, so that not all come back at once.
             await asyncio.sleep(AWAY_S)

@@ -89,6 +89,7 @@ def run_api(settings: Settings) -> None:
 @asynccontextmanager
 async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
     from api.edges import Edges
+    from api.inboxes import InboxReads
     from api.sockets import end
     from api.supply import RecentSupply
     from api.tokens import Tokens
@@ -134,7 +135,7 @@ async def _open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
             quote_signer=QuoteSigner(secrets),
             prices=prices,
             gateway=gateway,
-            inboxes=RedisInboxReader(redis),
+            inboxes=InboxReads(RedisInboxReader(redis)),
             dispatch_params=params,
             supply=RecentSupply(supply.positions, store.free_drivers, city.graph, params, clock.now_s),
             figures=lambda: _figures(redis, store, region),

@@ -126,9 +126,8 @@ class Person:
     async def stream(self, last_seen: int = 0) -> AsyncIterator[Stream]:
         """This person's stream, ready."""
         url = self.installation.url.replace("http", "ws") + f"/v1/{self.role}s/me/stream?last_seen={last_seen}"
-        async with connect(
-            url, additional_headers=self.headers, compression=None, max_queue=None, proxy=None
-        ) as socket:
+        # Without a limit to what it holds: a client that does not read would not hear the end of its own goodbye.
+        async with connect(url, additional_headers=self.headers, max_queue=None, proxy=None) as socket:
             stream = Stream(socket)
             assert await stream.frame() == {"type": "ready", "last_seen": last_seen}
             yield stream

@@ -157,8 +157,13 @@ async def test_a_server_that_stops_tells_its_streams_and_ends_in_time(
     served: Served, served_people: People, own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with AsyncExitStack() as stack:
-        people = [served_people.driver() for _ in range(60)]
+        # More than redis-py has connections.
+        people = [served_people.driver() for _ in range(130)]
         streams = [await stack.enter_async_context(person.stream()) for person in people]
+        async with asyncio.TaskGroup() as group:
+            for person in people:
+                group.create_task(fill_inbox(own_valkey, person, range(1, 2)))
+        assert {(await stream.frame())["number"] for stream in streams} == {1}
         # Every stream reads its inbox at the moment of the end.
         async with redis.asyncio.Redis(port=own_valkey.port) as client:
             await client.publish("inbox.news", " ".join(f"driver:{person.id}" for person in people))
