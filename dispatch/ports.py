@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -148,8 +148,8 @@ class Inboxes(Protocol):
         """Position up to which the inboxes are complete, None if nobody knows: never built, or lost."""
         ...
 
-    async def rebuild(self, rows: Sequence[OutboxRow]) -> None:
-        """Begin the inboxes anew with these rows; what was pushed after the last of them stays."""
+    async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
+        """Begin the inboxes anew with the rows that `read` gives; what was pushed after the last of them stays."""
         ...
 
 

@@ -16,4 +16,14 @@ local function rebuild(keys, args)
   return #newer
 end
 
+-- keys: what the inboxes are complete to, the claim of the rebuild; arguments: claim, entry id.
+-- Returns 1 if nothing has come between; the id is refused where pushes are ahead of it already.
+local function complete(keys, args)
+  if redis.call('GET', keys[2]) ~= args[1] then return 0 end
+  redis.pcall('XADD', keys[1], 'MAXLEN', 1, args[2], '', '')
+  redis.call('DEL', keys[2])
+  return 1
+end
+
 redis.register_function('hexhail_inbox_rebuild', rebuild)
+redis.register_function('hexhail_inbox_complete', complete)

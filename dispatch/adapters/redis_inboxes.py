@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -27,6 +28,8 @@ INBOX_KEPT_S = 7 * 86_400
 #: Stream whose one entry is the position up to which all inboxes are complete. It never goes back, and only a rebuild
 #: makes it: it is absent as long as Redis lacks what was written before.
 COMPLETE_KEY = "inbox.complete"
+#: Names the relay whose rebuild is under way.
+REBUILDING_KEY = "inbox.rebuilding"
 #: Inboxes rebuilt in one round trip.
 REBUILD_INBOXES = 500
 
@@ -62,7 +65,8 @@ class RedisInboxes:
                 )
         for name in names:
             pipeline.expire(inbox_key(name), INBOX_KEPT_S)
-        self._complete(pipeline, rows[-1].position, is_rebuilt=False)
+        position = f"{rows[-1].position}-0"
+        pipeline.xadd(COMPLETE_KEY, {"": ""}, id=position, maxlen=1, approximate=False, nomkstream=True)
         pipeline.publish(NEWS_CHANNEL, " ".join(names))
         _raise_refusals(await pipeline.execute(raise_on_error=False))
 
@@ -71,8 +75,16 @@ class RedisInboxes:
         entries: list[Any] = await self._redis.xrevrange(COMPLETE_KEY, count=1) or []
         return _position(entries[0][0]) if entries else None
 
-    async def rebuild(self, rows: Sequence[OutboxRow]) -> None:
-        """See `Inboxes.rebuild`. Each inbox is replaced in one step, so that no reader sees half of it."""
+    async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
+        """See `Inboxes.rebuild`.
+
+        Each inbox is replaced in one step, so that no reader sees half of it. If Redis forgets again before the end,
+        it forgets the claim too, and the inboxes do not count as complete. Rows are read after the claim: they hold
+        all that was pushed before Redis forgot.
+        """
+        claim = uuid.uuid4().hex
+        await self._redis.set(REBUILDING_KEY, claim)
+        rows = await read()
         by_name: dict[str, list[OutboxRow]] = {}
         for row in rows:
             for name in row.inboxes:
@@ -83,16 +95,9 @@ class RedisInboxes:
             await self._library.call_many(
                 "hexhail_inbox_rebuild", [([inbox_key(name)], _entries(by_name[name])) for name in some]
             )
-        pipeline = self._redis.pipeline(transaction=True)
-        # Before the first event there is no position to note.
-        self._complete(pipeline, rows[-1].position if rows else 0, is_rebuilt=True)
-        _raise_refusals(await pipeline.execute(raise_on_error=False))
-
-    @staticmethod
-    def _complete(pipeline: Redis, position: int, *, is_rebuilt: bool) -> None:
-        # Redis knows no entry 0-0, and an outbox begins at 1.
-        entry_id = f"{position}-0" if position else "0-1"
-        pipeline.xadd(COMPLETE_KEY, {"": ""}, id=entry_id, maxlen=1, approximate=False, nomkstream=not is_rebuilt)
+        # Redis knows no entry 0-0, and before the first event there is no position.
+        complete_to = f"{rows[-1].position}-0" if rows else "0-1"
+        await self._library.call("hexhail_inbox_complete", [COMPLETE_KEY, REBUILDING_KEY], [claim, complete_to])
 
 
 def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:

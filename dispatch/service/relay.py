@@ -31,7 +31,7 @@ class RelayService:
         published = await self._outbox.newest_published()
         complete_to = await self._inboxes.newest()
         if complete_to is None or complete_to < published:
-            await self._inboxes.rebuild(await self._outbox.newest_rows(HISTORY_ROWS))
+            await self._inboxes.rebuild(lambda: self._outbox.newest_rows(HISTORY_ROWS))
         rows = await self._outbox.unpublished(BATCH_ROWS)
         if rows:
             await _both(self._event_log.append(rows), self._inboxes.push(rows))

@@ -11,10 +11,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from redis.exceptions import RedisError
 
+from dispatch.adapters import redis_inboxes
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.kafka_events import KafkaEventLog
+from dispatch.adapters.redis_functions import FunctionLibrary
 from dispatch.adapters.redis_inboxes import (
-    COMPLETE_KEY,
     INBOX_ENTRIES_MAX,
     RedisInboxes,
     RedisInboxReader,
@@ -123,6 +124,13 @@ async def drain(relay):
         pass
 
 
+def reading(rows):
+    async def read():
+        return rows
+
+    return read
+
+
 class Silent:
     """An event log that takes everything."""
 
@@ -175,7 +183,7 @@ async def test_the_edges_hear_which_inboxes_have_grown(empty_redis):
 async def test_inboxes_keep_the_newest_entries(empty_redis):
     rows = [OutboxRow(n, "r", "ride", n, ("rider:alice",), "{}") for n in range(1, 3 * INBOX_ENTRIES_MAX)]
     inboxes = RedisInboxes(empty_redis)
-    await inboxes.rebuild(rows)
+    await inboxes.rebuild(reading(rows))
     assert INBOX_ENTRIES_MAX <= await empty_redis.xlen(inbox_key("rider:alice")) < INBOX_ENTRIES_MAX * 1.2
     await inboxes.push([OutboxRow(9999, "r", "ride", 9999, ("rider:alice",), "{}")])
     assert (await RedisInboxReader(empty_redis).read("rider:alice", 0, 10_000))[-1][0] == 9999
@@ -330,7 +338,28 @@ async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(sqlite_store,
     new_rows = await sqlite_store.newest_rows(12)
     await inboxes.push(new_rows)
     assert await inboxes.newest() is None  # a push alone does not make them complete
-    await inboxes.rebuild(old_rows)
+    await inboxes.rebuild(reading(old_rows))
+    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+
+
+async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(sqlite_store, empty_redis, monkeypatch):
+    monkeypatch.setattr(redis_inboxes, "REBUILD_INBOXES", 1)
+    rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
+    relay = RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis))
+    await lives(rides, 3)
+    await drain(relay)
+    await empty_redis.flushall()
+    rebuild_some = FunctionLibrary.call_many
+
+    async def forgets_once(self, *arguments):
+        await rebuild_some(self, *arguments)
+        monkeypatch.undo()
+        await empty_redis.flushall()
+
+    monkeypatch.setattr(FunctionLibrary, "call_many", forgets_once)
+    await relay.relay_once()
+    assert await RedisInboxes(empty_redis).newest() is None
+    await relay.relay_once()
     await assert_inboxes_are_complete(empty_redis, sqlite_store)
 
 
@@ -344,7 +373,7 @@ async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(store
     async def forget():
         for _ in range(5):
             await asyncio.sleep(0.02)
-            await empty_redis.delete(COMPLETE_KEY, *await empty_redis.keys("inbox:*"))
+            await empty_redis.flushall()
 
     async def run(relay):
         while (await store.outbox_progress())[1] < 240:
