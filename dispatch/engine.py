@@ -7,9 +7,10 @@ from typing import Any
 
 from dispatch import commands as cmd
 from dispatch import events as ev
+from dispatch.book import Book
 from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, StaleToken
 from dispatch.matching.policy import MatchingPolicy
-from dispatch.model import OPEN, WITH_DRIVER, DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
+from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.lifecycle import begin, require_move, step
 
 
@@ -25,7 +26,7 @@ class DispatchEngine:
     ) -> None:
         self._params = params
         self._policy = policy
-        self._rides: dict[str, Ride] = {ride.ride_id: ride for ride in rides}
+        self._book = Book(rides)
         self._handlers: dict[type[Any], Callable[[Any, float], list[ev.RideEvent]]] = {
             cmd.RequestRide: self._request,
             cmd.SendOffer: self._send_offer,
@@ -40,15 +41,11 @@ class DispatchEngine:
 
     def ride(self, ride_id: str) -> Ride:
         """The ride as it stands. Raises NotFound."""
-        try:
-            return self._rides[ride_id]
-        except KeyError:
-            raise NotFound("ride", ride_id) from None
+        return self._book.get(ride_id)
 
     def open_rides(self) -> list[Ride]:
         """Rides without a driver, the oldest request first."""
-        waiting = (ride for ride in self._rides.values() if ride.state in OPEN)
-        return sorted(waiting, key=lambda ride: (ride.requested_s, ride.ride_id))
+        return self._book.open()
 
     def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
         """Carry a command out and say what happened.
@@ -71,7 +68,7 @@ class DispatchEngine:
 
     def next_deadline_s(self) -> float | None:
         """When ExpireDue will have something to do next; None if nothing is open."""
-        deadlines = [self._deadline_s(ride) for ride in self._rides.values() if ride.state in OPEN]
+        deadlines = [self._deadline_s(ride) for ride in self._book.open()]
         return min(deadlines, default=None)
 
     def _deadline_s(self, ride: Ride) -> float:
@@ -95,9 +92,9 @@ class DispatchEngine:
             fare_cents=command.fare_cents,
             currency=command.currency,
         )
-        if command.ride_id in self._rides:
-            raise IllegalMove(command.ride_id, self._rides[command.ride_id].state, "a second request")
-        self._rides[command.ride_id] = begin(event)
+        if command.ride_id in self._book:
+            raise IllegalMove(command.ride_id, self._book.get(command.ride_id).state, "a second request")
+        self._book.put(begin(event))
         return [event]
 
     def _send_offer(self, command: cmd.SendOffer, now_s: float) -> list[ev.RideEvent]:
@@ -105,7 +102,7 @@ class DispatchEngine:
         require_move(ride, ev.OfferSent, "an offer")
         if command.token <= ride.token:
             raise StaleToken(command.token, ride.token)
-        if self._is_busy(command.driver_id):
+        if self._book.is_asked(command.driver_id) or self._book.is_driving(command.driver_id):
             raise DriverBusy(command.driver_id)
         return self._happen(
             ride,
@@ -128,7 +125,7 @@ class DispatchEngine:
         ride = self._offered_ride(command.offer_id, command.driver_id, now_s)
         offer = ride.offer
         assert offer is not None  # _offered_ride found the ride by it
-        if any(r.driver_id == command.driver_id and r.state in WITH_DRIVER for r in self._rides.values()):
+        if self._book.is_driving(command.driver_id):
             raise DriverBusy(command.driver_id)
         return self._happen(
             ride,
@@ -209,7 +206,7 @@ class DispatchEngine:
                 happened += self._happen(
                     ride, ev.OfferExpired, now_s, "expiry", offer_id=offer.offer_id, driver_id=offer.driver_id
                 )
-            ride = self._rides[ride.ride_id]
+            ride = self._book.get(ride.ride_id)
             if ride.state is RideState.REQUESTED and ride.requested_s + self._params.max_wait_s <= now_s:
                 happened += self._happen(ride, ev.RideExpired, now_s, "expiry")
         return happened
@@ -229,7 +226,7 @@ class DispatchEngine:
             rider_id=ride.rider_id,
             **facts,
         )
-        self._rides[ride.ride_id] = step(ride, event)
+        self._book.put(step(ride, event))
         return [event]
 
     def _withdraw(self, ride: Ride, now_s: float) -> list[ev.RideEvent]:
@@ -246,26 +243,17 @@ class DispatchEngine:
 
     def _offered_ride(self, offer_id: str, driver_id: str, now_s: float) -> Ride:
         """The ride behind a standing offer. Raises NotFound or OfferGone."""
-        for ride in self._rides.values():
-            offer = ride.offer
-            if offer is None or offer.offer_id != offer_id or offer.driver_id != driver_id:
-                continue
-            if offer.state is not OfferState.SENT:
-                raise OfferGone(offer_id, offer.state)
-            if offer.expires_s <= now_s:
-                raise OfferGone(offer_id, OfferState.EXPIRED)
-            return ride
-        raise NotFound("offer", offer_id)
+        ride = self._book.of_offer(offer_id)
+        if ride is None or ride.offer is None or ride.offer.driver_id != driver_id:
+            raise NotFound("offer", offer_id)
+        if ride.offer.state is not OfferState.SENT:
+            raise OfferGone(offer_id, ride.offer.state)
+        if ride.offer.expires_s <= now_s:
+            raise OfferGone(offer_id, OfferState.EXPIRED)
+        return ride
 
     def _own_ride(self, ride_id: str, driver_id: str) -> Ride:
         ride = self.ride(ride_id)
         if ride.driver_id != driver_id:
             raise NotFound("ride", ride_id)
         return ride
-
-    def _is_busy(self, driver_id: str) -> bool:
-        return any(
-            (ride.driver_id == driver_id and ride.state in WITH_DRIVER)
-            or (ride.state is RideState.OFFERED and ride.offer is not None and ride.offer.driver_id == driver_id)
-            for ride in self._rides.values()
-        )
