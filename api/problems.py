@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,13 +57,6 @@ class Problem(BaseModel):
     hint: str
 
 
-class _AsciiJson(JSONResponse):
-    """JSON with everything beyond ASCII escaped: half a surrogate pair that a caller sent could not be encoded."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, separators=(",", ":")).encode("ascii")
-
-
 class ApiProblem(HTTPException):
     """An error that is already told in the API's terms.
 
@@ -101,7 +93,7 @@ class ApiProblem(HTTPException):
 
     def response(self) -> JSONResponse:
         """The problem as an HTTP response."""
-        return _AsciiJson(self.body(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
+        return JSONResponse(self.body(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -1,0 +1,56 @@
+"""What operators see of a driver and a request while a ride comes about."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.api.installation import BRYANT_PARK, PATIENCE_S, TIMES_SQUARE, People
+
+pytestmark = pytest.mark.servers
+
+
+async def frame_in_which(socket: ClientConnection, driver_id: str, state: str) -> dict[str, Any]:
+    """The first frame that shows the driver so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            frame: dict[str, Any] = json.loads(await socket.recv())
+            drivers = frame["drivers"]
+            if (driver_id, state) in zip(drivers["id"], drivers["state"], strict=True):
+                return frame
+
+
+async def test_the_map_follows_a_driver_through_a_ride(people: People) -> None:
+    rider, driver, operator = people.rider(), people.driver(), people.operator()
+    url = people.installation.url.replace("http", "ws") + "/v1/ops/stream"
+    async with connect(url, additional_headers=operator.headers, proxy=None) as socket, driver.on_shift() as told:
+        frame = await frame_in_which(socket, driver.id, "IDLE")
+        at = frame["drivers"]["id"].index(driver.id)
+        assert abs(frame["drivers"]["lat_deg"][at] - BRYANT_PARK["lat_deg"]) < 1e-6
+        assert abs(frame["drivers"]["lng_deg"][at] - BRYANT_PARK["lng_deg"]) < 1e-6
+        assert frame["figures"]["drivers_idle"] == 1
+
+        ride_id = await rider.request_ride()
+        offer = await told.event("OfferSent", ride_id=ride_id)
+        frame = await frame_in_which(socket, driver.id, "OFFERED")
+        request = next(request for request in frame["requests"] if request["ride_id"] == ride_id)
+        assert {name: request[name] for name in TIMES_SQUARE} == TIMES_SQUARE
+        assert (request["state"], frame["figures"]["requests_open"]) == ("OFFERED", len(frame["requests"]))
+
+        assert (await driver.accept(offer)).status_code == 200
+        await frame_in_which(socket, driver.id, "TO_PICKUP")
+        await driver.step(ride_id, "arrived")
+        await frame_in_which(socket, driver.id, "AT_PICKUP")
+        await driver.step(ride_id, "picked-up")
+        frame = await frame_in_which(socket, driver.id, "ON_TRIP")
+        assert frame["figures"]["drivers_busy"] == 1
+        completed = frame["figures"]["rides_completed"]
+        await driver.step(ride_id, "dropped-off")
+        await frame_in_which(socket, driver.id, "IDLE")
+        async with asyncio.timeout(PATIENCE_S):
+            while json.loads(await socket.recv())["figures"]["rides_completed"] != completed + 1:
+                pass
