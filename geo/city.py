@@ -52,7 +52,7 @@ class City:
 
     @cached_property
     def search_cells(self) -> NDArray[np.uint64]:
-        """Every cell a driver of this region can be in: the cells of the nodes and one ring round them, sorted, (c,)."""
+        """Every cell a driver of this region can be in: those of the nodes and a ring round them, sorted, (c,)."""
         return self._cells_round_nodes(self.region.search_resolution)
 
     @cached_property

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
 REDIS_TIMEOUT_S = 5.0
+#: Connections of one process: a server that answers in a millisecond is busy with far fewer.
+REDIS_CONNECTIONS_MAX = 64
 
 PINGS_TOPIC = "driver.pings"
 DEAD_PINGS_TOPIC = "driver.pings.dead"
@@ -30,18 +32,22 @@ class DependencyMissing(Exception):
 
 async def connect_redis(settings: Settings) -> Redis:
     """A Redis client whose server has answered. Raises DependencyMissing."""
-    from redis.asyncio import Redis
+    from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 
     # redis-py's own ten retries would hide an outage for seconds: whoever calls knows better what to do.
-    redis = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.redis_url,
+        # More than this at once wait for their turn instead of failing.
+        max_connections=REDIS_CONNECTIONS_MAX,
+        timeout=REDIS_TIMEOUT_S,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 1),
     )
+    redis = Redis.from_pool(pool)
     try:
         await redis.ping()
     except (RedisError, OSError) as error:

@@ -56,7 +56,10 @@ for step in ("arrived", "picked-up", "dropped-off"):
     post(driver, f"/v1/rides/{ride['ride_id']}/{step}")
 
 # The rider's stream replays what was missed: name the last seq you saw, 0 for all.
-with connect(f"{API.replace('http', 'ws')}/v1/riders/me/stream?last_seen=0", additional_headers=rider_headers) as stream:
+replay = f"{API.replace('http', 'ws')}/v1/riders/me/stream?last_seen=0"
+with connect(replay, additional_headers=rider_headers) as stream:
     fare = wait_for(stream, "RiderDroppedOff")
-print(f"arrived after {time.strftime('%M:%S', time.gmtime(fare['at_s'] - ride['requested_s']))}: "
-      f"{fare['fare_cents'] / 100:.2f} {fare['currency']}")
+print(
+    f"arrived after {time.strftime('%M:%S', time.gmtime(fare['at_s'] - ride['requested_s']))}: "
+    f"{fare['fare_cents'] / 100:.2f} {fare['currency']}"
+)
