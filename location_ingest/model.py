@@ -43,6 +43,7 @@ class Reason(StrEnum):
     OUT_OF_ORDER = "out_of_order"
     TOO_COARSE = "too_coarse"
     IMPOSSIBLE_JUMP = "impossible_jump"
+    REPEATED_COORDINATES = "repeated_coordinates"
 
 
 #: A ping that is not newer than one already believed: what every replay of a topic consists of.
@@ -100,23 +101,34 @@ class IngestParams:
     age_s_max: float = 300.0
     #: Phone clocks are set by their network to well under this. More would lock a driver out until that time came.
     future_skew_s_max: float = 10.0
-    #: 250 km/h: no car in traffic, yet above every honest GPS reading.
-    speed_mps_max: float = 70.0
+    #: 180 km/h: no car in a city, also on average over the minute between two pings of a thrifty phone.
+    speed_mps_max: float = 50.0
     #: Two fixes of a phone at rest differ by tens of metres between high buildings, however short the time between.
     jump_slack_m: float = 150.0
-    #: This many impossible pings in a row that agree with one another are the truth, and the old track was wrong.
+    #: Impossible pings that agree with one another are the truth, and the old track was wrong, if they are at least
+    #: this many places in a row...
     jumps_to_recover: int = 3
+    #: ...for at least this long. Whoever is closer than 15 km has been within reach before.
+    quarantine_s: float = 300.0
+    #: As fast as this no car stands at a light, whatever the phone's filter makes of its last metres.
+    moving_mps_min: float = 3.0
+    #: Pings in a row that may repeat the coordinates and say that the car moves: a receiver in a tunnel lags as much.
+    moving_repeats_max: int = 3
+    #: Pings without a speed may repeat the coordinates so often or so long, whichever is more. Of 15,006 runs in the
+    #: San Francisco pings none is longer than 9.
+    repeats_max: int = 10
+    frozen_s_max: float = 300.0
     #: A fix as coarse as this is of a radio mast, not of a car: several cells of resolution 9 (0.2 km) wide.
     accuracy_m_max: float = 500.0
     #: Behind this silence the old track says nothing about a jump that `speed_mps_max` would not allow anyway.
     forget_after_s: float = 900.0
-    #: Bounds the memory at about 0.3 KB each; ten times the drivers of the largest city.
+    #: Of each region: bounds the memory at about 0.3 KB each; ten times the drivers of the largest city.
     drivers_max: int = 500_000
 
     def __post_init__(self) -> None:
-        _require_positive(self, "age_s_max", "speed_mps_max", "accuracy_m_max", "forget_after_s")
-        _require_positive(self, "jumps_to_recover", "drivers_max")
-        for name in ("future_skew_s_max", "jump_slack_m"):
+        _require_positive(self, "age_s_max", "speed_mps_max", "accuracy_m_max", "forget_after_s", "moving_mps_min")
+        _require_positive(self, "jumps_to_recover", "moving_repeats_max", "repeats_max", "drivers_max")
+        for name in ("future_skew_s_max", "jump_slack_m", "quarantine_s", "frozen_s_max"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value}")

@@ -1,9 +1,13 @@
-"""The ping filter: is this ping to be believed? Every rule gives one reason or None."""
+"""The ping filter: is this ping to be believed? Every rule gives one reason or None.
+
+A verdict depends on the track, the ping and the time of receipt alone, in double precision and in the order written
+here: whoever judges many pings at once (or judges them again) comes to the same verdicts.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from geo.distances import EARTH_RADIUS_M, great_circle_m
 from location_ingest.model import DriverPing, IngestParams, Reason
@@ -11,13 +15,31 @@ from location_ingest.model import DriverPing, IngestParams, Reason
 _METRES_PER_DEGREE = math.radians(EARTH_RADIUS_M)
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What is remembered of one driver: the last believed ping, and the latest run of jumps away from it."""
+class Track(NamedTuple):
+    """What is remembered of one driver: numbers alone; times in city seconds, coordinates in degrees.
 
-    last: DriverPing
-    suspect: DriverPing | None = None
-    suspects_in_row: int = 0
+    Three parts: the last believed ping, how long its coordinates have been repeated, and the last ping that was a jump
+    away from it. Without a jump the numbers of the suspect are 0.
+    """
+
+    t_s: float
+    lat_deg: float
+    lng_deg: float
+    #: When a ping with these coordinates was believed first, how many have repeated them since, and how many of the
+    #: latest of those said that the car was moving.
+    still_since_s: float
+    repeats: int = 0
+    moving_repeats: int = 0
+    suspects: int = 0
+    suspect_t_s: float = 0.0
+    suspect_lat_deg: float = 0.0
+    suspect_lng_deg: float = 0.0
+    suspect_since_s: float = 0.0
+
+    @classmethod
+    def begun(cls, ping: DriverPing) -> Track:
+        """Return the track of which this ping is all that is believed."""
+        return cls(ping.t_s, ping.lat_deg, ping.lng_deg, ping.t_s)
 
 
 def place_reason(ping: DriverPing) -> Reason | None:
@@ -60,40 +82,83 @@ def judge(
     ping: DriverPing, track: Track | None, received_s: float, params: IngestParams
 ) -> tuple[Reason | None, Track | None]:
     """Return why the ping is not believed (None: it is), and the driver's track from now on."""
+    if track is not None and is_forgotten(track, received_s, params):
+        track = None
     reason = place_reason(ping) or time_reason(ping.t_s, received_s, params)
     if reason is None and track is not None:
-        reason = order_reason(ping.t_s, track.last.t_s)
+        reason = order_reason(ping.t_s, track.t_s)
     if reason is None and ping.accuracy_m is not None and ping.accuracy_m > params.accuracy_m_max:
         reason = Reason.TOO_COARSE
     if reason is not None:
         return reason, track
-    if track is None or is_plausible(track.last, ping, params):
-        return None, Track(ping)
-    return _judge_jump(ping, track, params)
+    if track is None:
+        return None, Track.begun(ping)
+    if not is_within_reach(track.t_s, track.lat_deg, track.lng_deg, ping, params):
+        return _judge_jump(ping, track, params)
+    if (ping.lat_deg, ping.lng_deg) == (track.lat_deg, track.lng_deg):
+        return _judge_repeat(ping, track, params)
+    return None, Track.begun(ping)
+
+
+def is_forgotten(track: Track, received_s: float, params: IngestParams) -> bool:
+    """Say whether the driver was silent for so long that the track counts no more."""
+    return track.t_s < received_s - params.forget_after_s
 
 
 def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
-    """A jump is not believed, unless it goes on long enough where it led: then the old position was the wrong one."""
+    """A jump begins a quarantine, which ends by itself once a car could have got there (see `judge`).
+
+    Before that it ends only by a drive: enough pings, for long enough, each within reach of the one before and at
+    another place. Then the old position was the wrong one. A point that somebody pinned to the map does not drive.
+    """
     goes_on = (
-        track.suspect is not None
-        and order_reason(ping.t_s, track.suspect.t_s) is None
-        and is_plausible(track.suspect, ping, params)
+        track.suspects > 0
+        and to_ms(ping.t_s) > to_ms(track.suspect_t_s)
+        and is_within_reach(track.suspect_t_s, track.suspect_lat_deg, track.suspect_lng_deg, ping, params)
     )
-    in_row = track.suspects_in_row + 1 if goes_on else 1
-    if in_row >= params.jumps_to_recover:
-        return None, Track(ping)
-    return Reason.IMPOSSIBLE_JUMP, Track(track.last, ping, in_row)
+    if not goes_on:
+        since_s, suspects = ping.t_s, 1
+    else:
+        drives = (ping.lat_deg, ping.lng_deg) != (track.suspect_lat_deg, track.suspect_lng_deg)
+        since_s, suspects = track.suspect_since_s, track.suspects + drives
+    if suspects >= params.jumps_to_recover and ping.t_s - since_s >= params.quarantine_s:
+        return None, Track.begun(ping)
+    return Reason.IMPOSSIBLE_JUMP, track._replace(
+        suspects=suspects,
+        suspect_t_s=ping.t_s,
+        suspect_lat_deg=ping.lat_deg,
+        suspect_lng_deg=ping.lng_deg,
+        suspect_since_s=since_s,
+    )
 
 
-def is_plausible(earlier: DriverPing, later: DriverPing, params: IngestParams) -> bool:
-    """Say whether a car can have got from one ping to the other."""
-    reach_m = params.jump_slack_m + params.speed_mps_max * (later.t_s - earlier.t_s)
+def _judge_repeat(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
+    """The same coordinates again, to the last digit: a car at rest, or a receiver that is stuck or made up.
+
+    Whoever says that the car moves is contradicted soon, whoever says nothing after long; a car that says it stands
+    may stand.
+    """
+    repeats = track.repeats + 1
+    moves = ping.speed_mps is not None and ping.speed_mps >= params.moving_mps_min
+    moving_repeats = track.moving_repeats + 1 if moves else 0
+    is_frozen = moving_repeats > params.moving_repeats_max or (
+        ping.speed_mps is None and repeats > params.repeats_max and ping.t_s - track.still_since_s > params.frozen_s_max
+    )
+    if is_frozen:
+        return Reason.REPEATED_COORDINATES, track._replace(repeats=repeats, moving_repeats=moving_repeats)
+    after = Track(ping.t_s, ping.lat_deg, ping.lng_deg, track.still_since_s, repeats, moving_repeats)
+    return None, after
+
+
+def is_within_reach(t_s: float, lat_deg: float, lng_deg: float, later: DriverPing, params: IngestParams) -> bool:
+    """Say whether a car that was there at that time can have got to the later ping."""
+    reach_m = params.jump_slack_m + params.speed_mps_max * (later.t_s - t_s)
     # Along the meridian, then along the parallel as if it were the equator: never shorter than the great circle,
     # and twenty times cheaper. Nearly every ping passes here.
-    detour_deg = abs(later.lat_deg - earlier.lat_deg) + abs(later.lng_deg - earlier.lng_deg)
+    detour_deg = abs(later.lat_deg - lat_deg) + abs(later.lng_deg - lng_deg)
     if detour_deg * _METRES_PER_DEGREE <= reach_m:
         return True
-    return bool(great_circle_m(earlier.lat_deg, earlier.lng_deg, later.lat_deg, later.lng_deg)[0] <= reach_m)
+    return bool(great_circle_m(lat_deg, lng_deg, later.lat_deg, later.lng_deg)[0] <= reach_m)
 
 
 def to_ms(t_s: float) -> int:

@@ -272,7 +272,7 @@ class IngestService:
         again: what was stored by then is not newer any more.
         """
         groups, letters = self._decode(messages)
-        before = self._engine.tracks_of(ping.driver_id for group in groups for ping in group.pings)
+        before = self._engine.tracks_of((group.region, ping.driver_id) for group in groups for ping in group.pings)
         try:
             for region, events in self._decide(groups, now_s).items():
                 for start in range(0, len(events), self._params.batch_positions_max):

@@ -12,7 +12,7 @@ from location_ingest.commands import RecordPings
 from location_ingest.engine import IngestEngine
 from location_ingest.events import PingRejected, PositionAccepted
 from location_ingest.model import DriverPing, IngestParams, Reason
-from location_ingest.rules import to_ms
+from location_ingest.rules import Track, to_ms
 
 NOW_S = 1_700_000_000.0
 
@@ -64,7 +64,7 @@ def test_a_replay_an_hour_later_decides_as_the_first_run_did(pings):
 def test_after_restore_the_same_pings_are_judged_alike_again(earlier, later):
     engine = IngestEngine()
     engine.handle(record(*earlier), NOW_S)
-    before = engine.tracks_of(ping.driver_id for ping in later)
+    before = engine.tracks_of(("manhattan", ping.driver_id) for ping in later)
     first = engine.handle(record(*later), NOW_S)
     engine.restore(before)
     assert engine.handle(record(*later), NOW_S) == first
@@ -84,13 +84,26 @@ def test_a_message_that_claims_to_be_from_the_future_is_judged_by_now():
     assert event == PingRejected("manhattan", make_ping(t_s=NOW_S + 900), Reason.FROM_THE_FUTURE)
 
 
+@given(streets, streets)
+def test_another_region_changes_no_verdict(earlier, later):
+    alone, together = IngestEngine(), IngestEngine()
+    together.handle(RecordPings("brooklyn", NOW_S, tuple(earlier)), NOW_S)
+    assert together.handle(record(*later), NOW_S) == alone.handle(record(*later), NOW_S)
+
+
 def test_drivers_silent_for_long_are_forgotten():
     engine = IngestEngine()
     engine.handle(record(make_ping("silent"), make_ping("talking")), NOW_S)
     later_s = NOW_S + IngestParams().forget_after_s + 1
     engine.handle(record(make_ping("talking", later_s), received_s=later_s), later_s)
-    assert engine.tracks_of(["silent", "talking"]).keys() == {"silent", "talking"}
-    assert engine.tracks_of(["silent"]) == {"silent": None}
+    assert engine.tracks_of([("manhattan", "silent")]) == {("manhattan", "silent"): None}
+    assert len(engine) == 1
+
+
+def test_what_a_replay_believes_of_one_region_does_not_depend_on_how_far_another_is():
+    engine = IngestEngine()
+    engine.handle(record(make_ping()), NOW_S + 10_000)
+    engine.handle(RecordPings("brooklyn", NOW_S + 9_000, ()), NOW_S + 10_000)
     assert len(engine) == 1
 
 
@@ -100,11 +113,11 @@ def test_the_memory_is_bounded_and_the_longest_silent_goes_first(drivers_max):
     for number in range(10):
         engine.handle(record(make_ping(str(number), NOW_S + 0.1 * number)), NOW_S + 5)
         assert len(engine) <= drivers_max
-    assert engine.tracks_of(["9"])["9"] is not None
+    assert engine.tracks_of([("manhattan", "9")])["manhattan", "9"] is not None
 
 
 def test_a_rejected_ping_leaves_the_last_believed_one_in_place():
     engine = IngestEngine()
     engine.handle(record(make_ping()), NOW_S)
     engine.handle(record(replace(make_ping(), t_s=NOW_S + 1, lat_deg=float("nan"))), NOW_S + 1)
-    assert engine.tracks_of(["d"])["d"].last == make_ping()
+    assert engine.tracks_of([("manhattan", "d")])["manhattan", "d"] == Track.begun(make_ping())

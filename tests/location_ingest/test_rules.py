@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from geo.distances import great_circle_m
 from location_ingest.model import DriverPing, GatewayParams, IngestParams, Reason, StoreParams
-from location_ingest.rules import Track, is_plausible, judge, order_reason, place_reason, time_reason
+from location_ingest.rules import Track, is_within_reach, judge, order_reason, place_reason, time_reason
 
 NOW_S = 1_700_000_000.0
 PARAMS = IngestParams()
@@ -57,7 +57,7 @@ def test_a_number_beyond_its_unit_is_out_of_range(field, value):
 
 @pytest.mark.parametrize("ping", [PING, replace(PING, lat_deg=90, lng_deg=-180, heading_deg=360, accuracy_m=0)])
 def test_a_sound_first_ping_is_believed(ping):
-    assert judge(ping, None, NOW_S, PARAMS) == (None, Track(ping))
+    assert judge(ping, None, NOW_S, PARAMS) == (None, Track.begun(ping))
 
 
 def test_the_time_must_be_near_that_of_receipt():
@@ -79,45 +79,114 @@ def test_a_coarse_fix_is_not_believed_and_an_unknown_accuracy_is():
     assert seen(replace(PING, accuracy_m=None)) is None
 
 
+def drive(start: DriverPing, count: int, every_s: float = 5.0, speed_mps: float | None = None) -> list[DriverPing]:
+    """Return pings of a car that goes north by about 11 m from one to the next."""
+    return [
+        replace(start, t_s=start.t_s + every_s * step, lat_deg=start.lat_deg + 1e-4 * step, speed_mps=speed_mps)
+        for step in range(count)
+    ]
+
+
+def judged(pings: list[DriverPing], track: Track | None = None, params: IngestParams = PARAMS) -> list[Reason | None]:
+    """Return the verdicts of a drive, each ping received when it was taken."""
+    reasons = []
+    for ping in pings:
+        reason, track = judge(ping, track, ping.t_s, params)
+        reasons.append(reason)
+    return reasons
+
+
 def test_a_jump_is_not_believed_and_the_next_ping_of_the_old_track_is():
-    track = Track(replace(PING, t_s=NOW_S - 10))
+    track = Track.begun(replace(PING, t_s=NOW_S - 10))
     reason, after = judge(replace(PING, t_s=NOW_S - 5, lat_deg=41.75), track, NOW_S, PARAMS)
     assert reason is Reason.IMPOSSIBLE_JUMP
-    assert after.last == track.last
-    assert judge(PING, after, NOW_S, PARAMS) == (None, Track(PING))
+    assert after[:3] == track[:3]
+    there = replace(PING, lat_deg=40.7501)
+    assert judge(there, after, NOW_S, PARAMS) == (None, Track.begun(there))
 
 
 def test_small_jitter_is_believed_however_short_the_time_between():
-    track = Track(replace(PING, t_s=NOW_S - 0.01))
+    track = Track.begun(replace(PING, t_s=NOW_S - 0.01))
     assert seen(replace(PING, lat_deg=PING.lat_deg + 0.001), track) is None
     assert seen(replace(PING, lat_deg=PING.lat_deg + 0.002), track) is Reason.IMPOSSIBLE_JUMP
 
 
-def test_jumps_that_agree_with_one_another_win_and_jumps_that_do_not_never_do():
-    track, reasons = Track(replace(PING, t_s=NOW_S - 50)), []
-    for step in range(3):
-        there = replace(PING, t_s=NOW_S - 40 + step, lat_deg=41.75)
-        reason, track = judge(there, track, NOW_S, PARAMS)
-        reasons.append(reason)
-    assert reasons == [Reason.IMPOSSIBLE_JUMP, Reason.IMPOSSIBLE_JUMP, None]
-    for step in range(30):
-        scattered = replace(PING, t_s=NOW_S - 30 + step, lat_deg=float(step))
-        reason, track = judge(scattered, track, NOW_S, PARAMS)
-        assert reason is Reason.IMPOSSIBLE_JUMP
+def test_a_drive_far_away_is_quarantined_and_believed_when_it_has_gone_on_for_long_enough():
+    reasons = judged([PING, *drive(replace(PING, t_s=NOW_S + 5, lat_deg=41.75), 70)])
+    held = int(PARAMS.quarantine_s / 5.0)
+    assert reasons == [None, *[Reason.IMPOSSIBLE_JUMP] * held, *[None] * (70 - held)]
 
 
-@given(st.lists(any_pings, max_size=8), st.floats(-90, 90), st.floats(-180, 180))
-def test_no_driver_is_locked_out_for_ever(junk, lat_deg, lng_deg):
-    track = Track(PING)
+def test_a_point_pinned_to_the_map_is_not_believed_before_a_car_could_be_there():
+    pinned = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0) for step in range(1, 150)]
+    reasons = judged([PING, *pinned])
+    reach_s = (0.25 * 111_195 - PARAMS.jump_slack_m) / PARAMS.speed_mps_max
+    first = 1 + next(index for index, reason in enumerate(reasons[1:]) if reason is None)
+    assert first == math.ceil(reach_s / 5.0) > PARAMS.quarantine_s / 5.0
+
+
+def test_jumps_that_do_not_agree_with_one_another_are_never_believed():
+    scattered = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=40.75 - (step % 5 + 1)) for step in range(1, 150)]
+    assert set(judged([PING, *scattered])[1:]) == {Reason.IMPOSSIBLE_JUMP}
+
+
+def test_a_silent_driver_may_be_anywhere_afterwards():
+    later_s = NOW_S + PARAMS.forget_after_s + 0.1
+    assert judged([PING, replace(PING, t_s=later_s, lat_deg=-33.0)]) == [None, None]
+
+
+def test_a_receiver_that_repeats_its_place_and_says_that_it_moves_is_found_out_soon():
+    pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=8.0) for step in range(20)]
+    believed = 1 + PARAMS.moving_repeats_max
+    assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (20 - believed)
+
+
+def test_a_receiver_that_repeats_its_place_without_a_word_is_found_out_after_long():
+    pings = [replace(PING, t_s=NOW_S + 4.0 * step) for step in range(120)]
+    believed = 1 + int(PARAMS.frozen_s_max / 4.0)
+    assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (120 - believed)
+    thrifty = [replace(PING, t_s=NOW_S + 60.0 * step) for step in range(20)]
+    assert judged(thrifty) == [None] * (1 + PARAMS.repeats_max) + [Reason.REPEATED_COORDINATES] * (
+        19 - PARAMS.repeats_max
+    )
+
+
+def test_a_car_that_says_it_stands_may_stand():
+    pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=0.5) for step in range(2_000)]
+    assert set(judged(pings)) == {None}
+
+
+def test_a_frozen_receiver_is_believed_again_as_soon_as_it_drives():
+    frozen = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=8.0) for step in range(20)]
+    there = replace(PING, t_s=NOW_S + 100.0, lat_deg=40.76, speed_mps=8.0)
+    assert judged([*frozen, *drive(there, 5, speed_mps=8.0)])[-5:] == [None] * 5
+
+
+@given(st.lists(any_pings, max_size=8), st.floats(-89, 89), st.floats(-180, 180))
+def test_no_driver_is_locked_out_for_longer_than_the_quarantine(junk, lat_deg, lng_deg):
+    track = Track.begun(PING)
     for ping in junk:
         _, track = judge(ping, track, NOW_S, PARAMS)
     later_s = NOW_S + PARAMS.future_skew_s_max + 1.0
-    reasons = []
-    for step in range(PARAMS.jumps_to_recover):
-        ping = DriverPing("d", later_s + step, lat_deg, lng_deg)
-        reason, track = judge(ping, track, later_s + step, PARAMS)
-        reasons.append(reason)
-    assert None in reasons
+    pings = drive(DriverPing("d", later_s, lat_deg, lng_deg), 2 + int(PARAMS.quarantine_s / 5.0))
+    assert None in judged(pings, track)
+
+
+steps = st.tuples(st.floats(0.0, 400.0), st.sampled_from([0.0, 1e-4, 0.01, 0.5]), st.sampled_from([None, 0.0, 9.0]))
+
+
+@given(st.lists(steps, max_size=40))
+def test_every_believed_ping_was_within_reach_of_the_last_or_ended_a_whole_quarantine(drawn):
+    t_s, track = NOW_S, Track.begun(PING)
+    for gap_s, north_deg, speed_mps in drawn:
+        t_s += gap_s
+        ping = DriverPing("d", t_s, 40.75 + north_deg, -73.98, None, speed_mps)
+        reason, after = judge(ping, track, t_s, PARAMS)
+        jumped = track.t_s >= t_s - PARAMS.forget_after_s and not is_within_reach(*track[:3], ping, PARAMS)
+        if reason is None and jumped:
+            assert t_s - track.suspect_since_s >= PARAMS.quarantine_s
+        assert (reason is Reason.IMPOSSIBLE_JUMP) <= jumped
+        track = after
 
 
 @given(any_pings)
@@ -130,12 +199,13 @@ def test_every_ping_gets_a_verdict_and_only_places_on_the_globe_are_believed(pin
 
 
 @given(places, places, st.floats(0.1, 200), st.floats(0, 1e7))
-def test_plausible_means_within_reach_of_the_great_circle(earlier, later, speed_mps_max, slack_m):
+def test_within_reach_means_along_the_great_circle(earlier, later, speed_mps_max, slack_m):
     params = IngestParams(speed_mps_max=speed_mps_max, jump_slack_m=slack_m)
     reach_m = slack_m + speed_mps_max * (later.t_s - earlier.t_s)
     distance_m = great_circle_m(earlier.lat_deg, earlier.lng_deg, later.lat_deg, later.lng_deg)[0]
     if abs(distance_m - reach_m) > 1e-3:
-        assert is_plausible(earlier, later, params) == (distance_m < reach_m)
+        within = is_within_reach(earlier.t_s, earlier.lat_deg, earlier.lng_deg, later, params)
+        assert within == (distance_m < reach_m)
 
 
 @pytest.mark.parametrize("driver_id", ["", "d" * 65])
@@ -152,6 +222,8 @@ def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id):
         (IngestParams, {"speed_mps_max": math.nan}),
         (IngestParams, {"jump_slack_m": math.inf}),
         (IngestParams, {"jumps_to_recover": 0}),
+        (IngestParams, {"quarantine_s": -1}),
+        (IngestParams, {"moving_mps_min": 0}),
         (GatewayParams, {"group_wait_s": 0}),
         (GatewayParams, {"held_pings_max": -5}),
         (StoreParams, {"batch_positions_max": 1_001}),
