@@ -39,9 +39,10 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html w
 demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drivers and the map (DEMO_ARGS="--seconds 120 --speed 10")
 	$(BIN)/hexhail demo $(DEMO_ARGS)
 
-# Each run compiles its kernels anew: a cached kernel does not notice an edit in another file that it was compiled with.
+# Two at a time, for most of the time goes by waiting for servers. Each run compiles its kernels anew: a cached
+# kernel does not notice an edit in another file that it was compiled with.
 test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
-	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest $(TEST_ARGS)
+	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 check: .venv/dev.stamp ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .
