@@ -254,7 +254,8 @@ async def test_batches_that_fail_lose_nothing(broker, valkey, early_workers, str
     gateway = street.gateway("brooklyn")
     now_s = time.time()
     for step in range(20):
-        await gateway.submit([make_ping(f"d{n}", now_s + 0.1 * step) for n in range(10)], now_s + 0.1 * step)
+        batch = [make_ping(f"d{n}", now_s + 0.1 * step, step % 2) for n in range(10)]
+        await gateway.submit(batch, now_s + 0.1 * step)
     await street.await_accepted("brooklyn", 200)
 
 
@@ -286,7 +287,7 @@ async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses
     await street.await_accepted("north", 2)
     own_valkey.process.send_signal(signal.SIGSTOP)
     for step in range(5):
-        await gateway.submit([make_ping("d", now_s - 9 + step), make_ping("e", now_s - 9 + step)], now_s)
+        await gateway.submit([make_ping(name, now_s - 9 + step, step % 2) for name in "de"], now_s)
     await asyncio.sleep(1.2)
     assert worker.stop(within_s=8.0) == 0, worker.log.read_text()[-3000:]
     own_valkey.process.send_signal(signal.SIGCONT)

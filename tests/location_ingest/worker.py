@@ -1,9 +1,15 @@
-"""An ingester wired by hand: python worker.py BROKER REDIS TOPIC DATA_DIR [--fail N]; its first N batches fail."""
+"""An ingester wired by hand: python worker.py BROKER REDIS TOPIC DATA_DIR [options]; a signal makes it fail.
+
+SIGUSR1: the next four batches fail. SIGUSR2: the process kills itself in the middle of the next batch, half of it
+stored and nothing of it acknowledged.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from hexhail import streams
+from location_ingest.adapters import redis_cells
 from location_ingest.adapters.faust_agent import AgentParams, attach
 from location_ingest.adapters.kafka_pings import KafkaDeadLetters, new_producer
 from location_ingest.adapters.ping_codec import MessagePackPings
@@ -24,14 +31,19 @@ from location_ingest.model import RawMessage
 from location_ingest.service import IngestService
 
 RESOLUTION_OF_REGION = {"north": 9, "east": 9, "south": 9, "west": 8, "brooklyn": 9}
+GUARD = "t_ms > t_ms_of[driver]"
 
 
 class FailingService(IngestService):
-    """Fails its first batches: half of them before anything is stored, half of them behind it."""
+    """Fails batches: half of them before anything is stored, half of them behind it. Dies in the middle of one."""
 
     failures_left = 0
+    dies = False
 
     async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
+        if self.dies:
+            await super().process(messages[: (len(messages) + 1) // 2], now_s)
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.failures_left > 0:
             self.failures_left -= 1
             if self.failures_left % 2:
@@ -40,12 +52,29 @@ class FailingService(IngestService):
             raise ConnectionError("the answer was lost")
         await super().process(messages, now_s)
 
+    def listen(self) -> None:
+        """From now on, fail when told."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, setattr, self, "failures_left", 4)
+        loop.add_signal_handler(signal.SIGUSR2, setattr, self, "dies", True)
+
+
+def take_the_guard_off(folder: Path) -> None:
+    """Have the cells take every position, newer or not: what the tests must notice."""
+    library = redis_cells._LIBRARY.read_text(encoding="utf-8")
+    assert library.count(GUARD) == 1, "the guard is written otherwise now"
+    folder.mkdir(parents=True, exist_ok=True)
+    redis_cells._LIBRARY = folder / "unguarded.lua"
+    redis_cells._LIBRARY.write_text(library.replace(GUARD, "true"), encoding="utf-8")
+
 
 async def main(arguments: argparse.Namespace) -> None:
     redis = Redis.from_url(arguments.redis, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
     producer = new_producer(streams.bootstrap_servers(arguments.broker))
     await producer.start()
     metrics = IngestMetrics(CollectorRegistry())
+    if arguments.unguarded:
+        take_the_guard_off(arguments.data_dir)
     service = FailingService(
         IngestEngine(),
         MessagePackPings(),
@@ -55,10 +84,19 @@ async def main(arguments: argparse.Namespace) -> None:
         metrics=metrics,
     )
     service.failures_left = arguments.fail
+    service.listen()
     app = streams.build_faust_app(
-        f"ingester-{arguments.topic}", broker_url=arguments.broker, data_dir=arguments.data_dir, session_timeout_s=3.0
+        f"ingester-{arguments.topic}",
+        broker_url=arguments.broker,
+        data_dir=arguments.data_dir,
+        session_timeout_s=arguments.session_s,
     )
-    params = AgentParams(sweep_every_s=0.5, watch_every_s=0.5, stuck_after_s=arguments.stuck_after_s)
+    params = AgentParams(
+        batch_messages_max=arguments.batch_messages,
+        sweep_every_s=0.5,
+        watch_every_s=0.5,
+        stuck_after_s=arguments.stuck_after_s,
+    )
     attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=params)
     try:
         await streams.run_faust_app(app)
@@ -75,5 +113,8 @@ if __name__ == "__main__":
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--fail", type=int, default=0)
     parser.add_argument("--stuck-after-s", type=float, default=60.0)
+    parser.add_argument("--session-s", type=float, default=3.0)
+    parser.add_argument("--batch-messages", type=int, default=500)
+    parser.add_argument("--unguarded", action="store_true")
     streams.use_uvloop()
     asyncio.run(main(parser.parse_args()))
