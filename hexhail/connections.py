@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from redis.asyncio import Redis
 
-    from dispatch.adapters.sql.postgres_store import PostgresStore
-    from dispatch.adapters.sql.sqlite_store import SqliteStore
+    from dispatch.adapters.sql.store import SqlStore
 
 #: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
 REDIS_TIMEOUT_S = 5.0
@@ -92,7 +91,7 @@ async def ensure_topics(settings: Settings) -> None:
         raise _broker_missing(settings, error) from error
 
 
-async def open_store(database_url: str) -> SqliteStore | PostgresStore:
+async def open_store(database_url: str) -> SqlStore:
     """The ride store of a URL, its schema up to date. Raises DependencyMissing or ValueError."""
     url = urlsplit(database_url)
     if url.scheme == "sqlite":

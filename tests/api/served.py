@@ -17,7 +17,7 @@ from api.edges import Edges
 from api.streams import FRAME_BYTES_MAX
 from api.websocket_protocol import BoundedWebSockets
 from hexhail import embedded
-from hexhail.roles import _open_edges
+from hexhail.api_role import open_edges
 from hexhail.settings import Settings
 from tests.api.installation import Installation
 
@@ -53,7 +53,7 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
         database_url=f"sqlite:///{folder / 'hexhail.db'}",
         token_secrets=SECRETS,  # type: ignore[arg-type]
     )
-    app = build_app(lambda bell: _open_edges(settings, bell))
+    app = build_app(lambda bell: open_edges(settings, bell))
     config = uvicorn.Config(
         app,
         port=port,

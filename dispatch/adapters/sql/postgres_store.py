@@ -1,4 +1,4 @@
-"""The ride store in PostgreSQL, for several hosts."""
+"""PostgreSQL beneath the ride store, for several hosts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dispatch.adapters.sql import migrate, scripts
-from dispatch.adapters.sql import statements as sql
 from dispatch.adapters.sql.scripts import Duplicate, Script
-from dispatch.model import Ride, Shift
-from dispatch.ports import Decide, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.adapters.sql.store import SqlStore
+from dispatch.ports import OutboxRow
 
 if TYPE_CHECKING:
     import asyncpg
@@ -34,8 +33,10 @@ class Collisions(NamedTuple):
     broken_off: tuple[type[Exception], ...]
 
 
-class PostgresStore:
+class PostgresStore(SqlStore):
     """`RideStore` and `Outbox` over a pool of connections."""
+
+    _dialect = "postgres"
 
     def __init__(self, pool: asyncpg.Pool, collisions: Collisions) -> None:
         self._pool = pool
@@ -61,52 +62,6 @@ class PostgresStore:
         """Give the connections back."""
         await self._pool.close()
 
-    # -- RideStore ---------------------------------------------------------------------------------------------------
-
-    async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
-        """See `RideStore.transact`."""
-        return await self._run(lambda: scripts.transact("postgres", scope, decide, idempotency))
-
-    async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
-        """See `RideStore.replay`."""
-        return await self._run(lambda: scripts.replay(idempotency))
-
-    async def find_ride(self, ride_id: str) -> Ride | None:
-        """See `RideStore.find_ride`."""
-        rows = await self._read(sql.FIND_RIDE, ride_id)
-        return scripts.read_ride(rows[0][0]) if rows else None
-
-    async def open_rides(self, region: str) -> list[Ride]:
-        """See `RideStore.open_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.OPEN_RIDES, region)]
-
-    async def live_rides(self, region: str) -> list[Ride]:
-        """See `RideStore.live_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region)]
-
-    async def latest_trips(self, region: str, limit: int) -> list[Ride]:
-        """Rides that have been picked up, the newest requests first."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region, limit)]
-
-    async def free_drivers(self) -> dict[str, int]:
-        """See `RideStore.free_drivers`."""
-        return dict(await self._read(sql.FREE_DRIVERS))
-
-    async def set_shift(self, shift: Shift) -> None:
-        """See `RideStore.set_shift`."""
-        await self._run(lambda: scripts.set_shift("postgres", shift))
-
-    async def outbox_progress(self) -> tuple[int, int]:
-        """See `RideStore.outbox_progress`."""
-        committed, published = (await self._read(sql.PROGRESS))[0]
-        return committed, published
-
-    async def newest_token(self, region: str) -> int:
-        """See `RideStore.newest_token`."""
-        return int((await self._read(sql.NEWEST_FENCE, region))[0][0])
-
-    # -- Outbox ------------------------------------------------------------------------------------------------------
-
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """See `Outbox.unpublished`.
 
@@ -116,27 +71,7 @@ class PostgresStore:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", RELAY_LOCK)
             await _play(connection, scripts.give_positions())
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.UNPUBLISHED, limit)]
-
-    async def newest_rows(self, limit: int) -> list[OutboxRow]:
-        """See `Outbox.newest_rows`."""
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.NEWEST_ROWS, limit)]
-
-    async def newest_published(self) -> int:
-        """See `Outbox.newest_published`."""
-        return int((await self._read(sql.PUBLISHED))[0][0])
-
-    async def mark_published(self, position: int) -> None:
-        """See `Outbox.mark_published`."""
-        await self._pool.execute(_dollars(sql.MARK_PUBLISHED), position)
-
-    async def history(self) -> list[str]:
-        """Every event ever, as JSON; those of one ride in their order."""
-        return [payload for (payload,) in await self._read(sql.HISTORY)]
-
-    async def count_rides(self) -> dict[str, int]:
-        """Rides by state."""
-        return dict(await self._read(sql.COUNT_RIDES))
+        return await super().unpublished(limit)
 
     # -- the connections ---------------------------------------------------------------------------------------------
 

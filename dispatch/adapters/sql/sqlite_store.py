@@ -17,11 +17,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dispatch.adapters.sql import migrate, scripts
-from dispatch.adapters.sql import statements as sql
-from dispatch.adapters.sql.scripts import Duplicate, Rows, Script, Statement
-from dispatch.model import Ride, Shift
-from dispatch.ports import Decide, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.adapters.sql import migrate
+from dispatch.adapters.sql.scripts import Duplicate, Rows, Script
+from dispatch.adapters.sql.store import SqlStore
 
 T = TypeVar("T")
 
@@ -39,8 +37,10 @@ _Work = tuple[Callable[[], Script[Any]], "Future[Any]"]
 _Result = tuple[Any, Exception | None]
 
 
-class SqliteStore:
+class SqliteStore(SqlStore):
     """`RideStore` and `Outbox` in one SQLite file, shared by several processes."""
+
+    _dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,76 +66,6 @@ class SqliteStore:
         self._work.put(None)
         await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._close_reader)
-
-    # -- RideStore ---------------------------------------------------------------------------------------------------
-
-    async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
-        """See `RideStore.transact`."""
-        return await self._run(lambda: scripts.transact("sqlite", scope, decide, idempotency))
-
-    async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
-        """See `RideStore.replay`."""
-        return await self._run(lambda: scripts.replay(idempotency))
-
-    async def find_ride(self, ride_id: str) -> Ride | None:
-        """See `RideStore.find_ride`."""
-        rows = await self._read(sql.FIND_RIDE, ride_id)
-        return scripts.read_ride(rows[0][0]) if rows else None
-
-    async def open_rides(self, region: str) -> list[Ride]:
-        """See `RideStore.open_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.OPEN_RIDES, region)]
-
-    async def live_rides(self, region: str) -> list[Ride]:
-        """See `RideStore.live_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region)]
-
-    async def latest_trips(self, region: str, limit: int) -> list[Ride]:
-        """Rides that have been picked up, the newest requests first."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region, limit)]
-
-    async def free_drivers(self) -> dict[str, int]:
-        """See `RideStore.free_drivers`."""
-        return dict(await self._read(sql.FREE_DRIVERS))
-
-    async def set_shift(self, shift: Shift) -> None:
-        """See `RideStore.set_shift`."""
-        await self._run(lambda: scripts.set_shift("sqlite", shift))
-
-    async def outbox_progress(self) -> tuple[int, int]:
-        """See `RideStore.outbox_progress`."""
-        committed, published = (await self._read(sql.PROGRESS))[0]
-        return committed, published
-
-    async def newest_token(self, region: str) -> int:
-        """See `RideStore.newest_token`."""
-        return int((await self._read(sql.NEWEST_FENCE, region))[0][0])
-
-    # -- Outbox ------------------------------------------------------------------------------------------------------
-
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
-        """See `Outbox.unpublished`."""
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.UNPUBLISHED, limit)]
-
-    async def newest_rows(self, limit: int) -> list[OutboxRow]:
-        """See `Outbox.newest_rows`."""
-        return [scripts.read_outbox_row(row) for row in await self._read(sql.NEWEST_ROWS, limit)]
-
-    async def newest_published(self) -> int:
-        """See `Outbox.newest_published`."""
-        return int((await self._read(sql.PUBLISHED))[0][0])
-
-    async def mark_published(self, position: int) -> None:
-        """See `Outbox.mark_published`."""
-        await self._run(lambda: _one(Statement(sql.MARK_PUBLISHED, (position,))))
-
-    async def history(self) -> list[str]:
-        """Every event ever, as JSON, in the order of its commit."""
-        return [payload for (payload,) in await self._read(sql.HISTORY)]
-
-    async def count_rides(self) -> dict[str, int]:
-        """Rides by state."""
-        return dict(await self._read(sql.COUNT_RIDES))
 
     # -- the connections ---------------------------------------------------------------------------------------------
 
@@ -272,10 +202,6 @@ def _set_wal(connection: sqlite3.Connection) -> None:
             time.sleep(BUSY_RETRY_S)
         else:
             return
-
-
-def _one(statement: Statement) -> Script[None]:
-    yield statement
 
 
 def _split(text: str) -> list[str]:
