@@ -13,12 +13,13 @@ import redis.asyncio
 from redis import Redis
 
 from hexhail import embedded
+from tests.kafka import server as kafka
 
 
-def _run(command: list[str], port: int, what: str) -> Iterator[int]:
+def _run(command: list[str], port: int, what: str, start_s_max: float = embedded.START_TIMEOUT_S) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        asyncio.run(embedded.wait_for_port(port, what))
+        asyncio.run(embedded.wait_for_port(port, what, start_s_max))
         yield port
     finally:
         process.terminate()
@@ -35,6 +36,18 @@ def valkey_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def broker_port() -> Iterator[int]:
     port = embedded.free_port()
     yield from _run(embedded.broker_command(port), port, "the broker")
+
+
+@pytest.fixture(scope="session")
+def apache_kafka_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """One node of Apache Kafka, which asks for sessions of 6 s at least; skips where there is none."""
+    try:
+        kafka.find_jars()
+    except kafka.KafkaUnavailable as why:
+        pytest.skip(str(why))
+    port = embedded.free_port()
+    command = kafka.kafka_command(port, tmp_path_factory.mktemp("kafka"))
+    yield from _run(command, port, "Apache Kafka", kafka.START_S_MAX)
 
 
 @pytest.fixture

@@ -1,0 +1,309 @@
+"""What may happen to the path from the edge to the cells, one after the other, with numbered pings and a count.
+
+A fault is a function that does it and undoes it while phones go on sending. `python -m benchmarks faults` runs them
+all, the tests the essential ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from geo.arrays import FloatArray
+from hexhail import embedded, streams
+from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
+from location_ingest.adapters.redis_cells import RedisCells
+from location_ingest.metrics import GatewayMetrics
+from location_ingest.model import GatewayParams
+from location_ingest.service import PingGateway
+from tests.location_ingest.processes import Server, Worker, start_worker
+from tests.location_ingest.street import Count, Phones, Witness, count, numbered_ping
+
+REGIONS = ("north", "east", "south")
+PARTITIONS = 2
+DRIVERS_PER_REGION = 60
+#: Small, so that a redelivery is several batches and an older position over a newer one would be seen.
+BATCH_MESSAGES = 10
+#: How long phones send before the fault.
+CALM_S = 1.5
+#: Longer than any recovery seen: what is not well by then counts as lost.
+RECOVERY_S_MAX = 45.0
+
+
+@dataclass
+class Scene:
+    """Everything a fault may touch."""
+
+    broker: Server
+    valkey: Server
+    topic: str
+    folder: Path
+    session_s: float
+    producer: AIOKafkaProducer
+    redis: Redis
+    witness: Witness
+    worker_options: tuple[str, ...] = ()
+    workers: list[Worker] = field(default_factory=list)
+    phones: list[Phones] = field(default_factory=list)
+    #: When the fault began; a fault that needs preparations sets it after them.
+    began_s: float = 0.0
+    #: Positions from before this went with the store's data.
+    data_since_s: float = 0.0
+    garbage: int = 0
+
+    def start_worker(self) -> Worker:
+        options = ("--session-s", str(self.session_s), "--batch-messages", str(BATCH_MESSAGES), *self.worker_options)
+        folder = self.folder / f"worker-{len(self.workers)}"
+        self.workers.append(start_worker(self.broker, self.valkey, self.topic, folder, *options))
+        return self.workers[-1]
+
+    async def restart(self, worker: Worker, within_s: float = 15.0) -> None:
+        """Wait for a worker's death and start the next one, as the supervisor does."""
+        await asyncio.to_thread(worker.process.wait, within_s)
+        self.start_worker()
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+
+async def worker_killed_in_the_middle_of_a_batch(scene: Scene) -> None:
+    scene.workers[0].process.send_signal(signal.SIGUSR2)
+    await scene.restart(scene.workers[0])
+
+
+async def store_killed_and_restarted_with_its_data(scene: Scene) -> None:
+    scene.valkey.kill()
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(scene.valkey.start)
+
+
+async def store_killed_and_restarted_without_its_data(scene: Scene) -> None:
+    # What was stored by now is gone, also of drivers who never ping again; what is on its way must not be.
+    scene.valkey.kill()
+    scene.data_since_s = time.time()
+    scene.valkey.forget()
+    scene.witness.forget()
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(scene.valkey.start)
+
+
+async def broker_paused_for_10_s(scene: Scene) -> None:
+    scene.broker.signal(signal.SIGSTOP)
+    await asyncio.sleep(10.0)
+    scene.broker.signal(signal.SIGCONT)
+
+
+async def worker_paused_for_longer_than_its_session(scene: Scene) -> None:
+    scene.start_worker()
+    await asyncio.sleep(scene.session_s + 4.0)
+    scene.began_s = time.time()
+    paused = scene.workers[0].process
+    paused.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(2.5 * scene.session_s + 2.0)
+    paused.send_signal(signal.SIGCONT)
+
+
+async def second_worker_joins_and_leaves(scene: Scene) -> None:
+    second = scene.start_worker()
+    await asyncio.sleep(scene.session_s + 5.0)
+    assert await asyncio.to_thread(second.stop, 15.0) == 0, second.log.read_text()[-2000:]
+
+
+async def exception_in_the_batch_handler(scene: Scene) -> None:
+    scene.workers[0].process.send_signal(signal.SIGUSR1)
+    await asyncio.sleep(1.0)
+
+
+async def one_frame_of_a_hundred_is_garbage(scene: Scene) -> None:
+    """As many bad messages in three seconds as a hundredth of all, of every kind."""
+    rng = random.Random(1)
+    for _ in range(3):
+        region = rng.choice(REGIONS)
+        good = streams.partition_of(region, PARTITIONS)
+        for value in (rng.randbytes(rng.randrange(200)), b"", b"\x93\x01\x02"):
+            await scene.producer.send_and_wait(scene.topic, value, partition=good)
+            scene.garbage += 1
+        await asyncio.sleep(1.0)
+
+
+FAULTS: tuple[Fault, ...] = (
+    worker_killed_in_the_middle_of_a_batch,
+    store_killed_and_restarted_with_its_data,
+    store_killed_and_restarted_without_its_data,
+    broker_paused_for_10_s,
+    worker_paused_for_longer_than_its_session,
+    second_worker_joins_and_leaves,
+    exception_in_the_batch_handler,
+    one_frame_of_a_hundred_is_garbage,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fault has done."""
+
+    fault: str
+    count: Count
+    older_over_newer: int
+    dead_letters: int
+    garbage: int
+    #: From the beginning of the fault until every region's positions in the store are fresh again, for good.
+    recovery_s: float
+
+
+async def run_faults(
+    faults: Sequence[Fault],
+    broker: Server,
+    valkey: Server,
+    folder: Path,
+    *,
+    session_s: float = 3.0,
+    settle_s: float = 3.0,
+    worker_options: tuple[str, ...] = (),
+) -> list[Outcome]:
+    """Run each fault on a topic of its own with a worker of its own, one after the other."""
+    outcomes = []
+    for number, fault in enumerate(faults):
+        topic = f"faults-{number}-{int(time.time())}"
+        async with _scene(broker, valkey, topic, folder / topic, session_s, worker_options) as scene:
+            outcomes.append(await _run(fault, scene, settle_s))
+    return outcomes
+
+
+@asynccontextmanager
+async def _scene(
+    broker: Server, valkey: Server, topic: str, folder: Path, session_s: float, worker_options: tuple[str, ...]
+) -> AsyncIterator[Scene]:
+    broker_url = f"kafka://127.0.0.1:{broker.port}"
+    await streams.create_topics(broker_url, [topic, f"{topic}.dead"], PARTITIONS)
+    producer = new_producer(streams.bootstrap_servers(broker_url), request_timeout_s=2.0)
+    await producer.start()
+    # Once more after a lost connection: the store may have been another process.
+    redis = Redis(port=valkey.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 2))
+    await redis.flushall()
+    witness = Witness(valkey.port)
+    watching = asyncio.create_task(witness.watch())
+    scene = Scene(broker, valkey, topic, folder, session_s, producer, redis, witness, worker_options)
+    try:
+        yield scene
+    finally:
+        watching.cancel()
+        for worker in scene.workers:
+            worker.kill()
+        await producer.stop()
+        await redis.aclose()
+
+
+async def _run(fault: Fault, scene: Scene, settle_s: float) -> Outcome:
+    gateways = [_gateway(scene, region) for region in REGIONS]
+    stop = asyncio.Event()
+    scene.start_worker()
+    await _until_the_worker_works(scene, gateways)
+    scene.phones = [
+        Phones(gateway, region, DRIVERS_PER_REGION, 30.0) for gateway, region in zip(gateways, REGIONS, strict=True)
+    ]
+    sending = [asyncio.create_task(phones.run(stop)) for phones in scene.phones]
+    await asyncio.sleep(CALM_S)
+    scene.began_s = time.time()
+    await fault(scene)
+    await _until_well(scene, time.time(), settle_s)
+    stop.set()
+    await asyncio.gather(*sending)
+    counted = await _final_count(scene)
+    for gateway in gateways:
+        await gateway.close()
+    return Outcome(
+        fault.__name__.replace("_", " "),
+        counted,
+        scene.witness.older_over_newer,
+        await _dead_letters(scene),
+        scene.garbage,
+        scene.witness.late_until_s(scene.began_s) - scene.began_s,
+    )
+
+
+def _gateway(scene: Scene, region: str) -> PingGateway:
+    def everywhere(lat_deg: FloatArray, _: FloatArray) -> list[str | None]:
+        return [region] * len(lat_deg)
+
+    log = KafkaPings(scene.producer, scene.topic, lambda name: streams.partition_of(name, PARTITIONS))
+    # Small groups: many messages, so that a fault meets some of them.
+    params = GatewayParams(group_pings_max=20)
+    return PingGateway(
+        log, RedisCells(scene.redis), everywhere, metrics=GatewayMetrics(CollectorRegistry()), params=params
+    )
+
+
+async def _until_the_worker_works(scene: Scene, gateways: Sequence[PingGateway]) -> None:
+    for gateway, region in zip(gateways, REGIONS, strict=True):
+        now_s = time.time()
+        await gateway.submit([numbered_ping(f"{region}-first", now_s, 0)], now_s)
+    for region in REGIONS:
+        await _eventually(lambda region=region: scene.redis.exists(f"{{{region}}}:index"), 60.0)
+    for region in REGIONS:
+        await scene.redis.delete(f"{{{region}}}:totals")
+
+
+async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:
+    """Return when every region's positions have been fresh for a while, not before `since_s`."""
+    deadline_s = time.time() + RECOVERY_S_MAX
+    healthy_since_s = None
+    while time.time() < deadline_s:
+        now_s = time.time()
+        fresh = [times_s[-1] for times_s in scene.witness.fresh_s.values() if times_s[-1] > since_s]
+        if len(fresh) == len(REGIONS) and min(fresh) > now_s - 0.7:
+            healthy_since_s = healthy_since_s or now_s
+            if now_s - healthy_since_s > settle_s:
+                return
+        else:
+            healthy_since_s = None
+        await asyncio.sleep(0.05)
+
+
+async def _final_count(scene: Scene) -> Count:
+    """Wait until nothing is missing any more, or for so long that it never will come."""
+    found = await count(scene.redis, scene.phones, scene.data_since_s)
+    deadline_s = time.time() + 10.0
+    while found.lost and time.time() < deadline_s:
+        await asyncio.sleep(0.1)
+        found = await count(scene.redis, scene.phones, scene.data_since_s)
+    return found
+
+
+async def _dead_letters(scene: Scene) -> int:
+    from aiokafka import AIOKafkaConsumer
+
+    consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{scene.broker.port}")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(f"{scene.topic}.dead", number) for number in range(PARTITIONS)]
+        return sum((await consumer.end_offsets(partitions)).values())
+    finally:
+        await consumer.stop()
+
+
+async def _eventually(condition: Callable[[], Awaitable[object]], within_s: float) -> None:
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        with suppress(ConnectionError):
+            if await condition():
+                return
+        await asyncio.sleep(0.02)
+    raise TimeoutError(f"not within {within_s} s")
+
+
+def durable_valkey(folder: Path) -> Server:
+    """A store that a fault may kill: its append-only file brings the data back."""
+    return Server(embedded.valkey_command, folder)
