@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from location_ingest.commands import Command
 from location_ingest.events import Event, PingRejected, PositionAccepted
 from location_ingest.model import IngestParams
-from location_ingest.rules import Track, is_forgotten, judge
+from location_ingest.rules import Track, counts_no_more, judge
 
 #: Whose track: the region and the driver. What is believed of a driver in one region says nothing in another, which
 #: may be another worker's: so decisions depend on the messages of one partition alone.
@@ -62,6 +62,6 @@ class IngestEngine:
         """Bound the memory; a track that goes for its age would not have counted any more."""
         while tracks:
             driver_id, track = next(iter(tracks.items()))
-            if len(tracks) <= self._params.drivers_max and not is_forgotten(track, received_s, self._params):
+            if len(tracks) <= self._params.drivers_max and not counts_no_more(track, received_s, self._params):
                 return
             del tracks[driver_id]

@@ -120,7 +120,7 @@ class IngestParams:
     frozen_s_max: float = 300.0
     #: A fix as coarse as this is of a radio mast, not of a car: several cells of resolution 9 (0.2 km) wide.
     accuracy_m_max: float = 500.0
-    #: Behind this silence the old track says nothing about a jump that `speed_mps_max` would not allow anyway.
+    #: After this long between two pings the old track says nothing: a car may be 45 km away.
     forget_after_s: float = 900.0
     #: Of each region: bounds the memory at about 0.3 KB each; ten times the drivers of the largest city.
     drivers_max: int = 500_000

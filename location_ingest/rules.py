@@ -82,8 +82,6 @@ def judge(
     ping: DriverPing, track: Track | None, received_s: float, params: IngestParams
 ) -> tuple[Reason | None, Track | None]:
     """Return why the ping is not believed (None: it is), and the driver's track from now on."""
-    if track is not None and is_forgotten(track, received_s, params):
-        track = None
     reason = place_reason(ping) or time_reason(ping.t_s, received_s, params)
     if reason is None and track is not None:
         reason = order_reason(ping.t_s, track.t_s)
@@ -91,7 +89,7 @@ def judge(
         reason = Reason.TOO_COARSE
     if reason is not None:
         return reason, track
-    if track is None:
+    if track is None or ping.t_s - track.t_s > params.forget_after_s:
         return None, Track.begun(ping)
     if not is_within_reach(track.t_s, track.lat_deg, track.lng_deg, ping, params):
         return _judge_jump(ping, track, params)
@@ -100,9 +98,9 @@ def judge(
     return None, Track.begun(ping)
 
 
-def is_forgotten(track: Track, received_s: float, params: IngestParams) -> bool:
-    """Say whether the driver was silent for so long that the track counts no more."""
-    return track.t_s < received_s - params.forget_after_s
+def counts_no_more(track: Track, received_s: float, params: IngestParams) -> bool:
+    """Say whether every ping that is not too old by then finds the track forgotten: it may go, and no verdict changes."""
+    return track.t_s < received_s - params.age_s_max - params.forget_after_s
 
 
 def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:

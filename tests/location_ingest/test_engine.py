@@ -94,10 +94,17 @@ def test_another_region_changes_no_verdict(earlier, later):
 def test_drivers_silent_for_long_are_forgotten():
     engine = IngestEngine()
     engine.handle(record(make_ping("silent"), make_ping("talking")), NOW_S)
-    later_s = NOW_S + IngestParams().forget_after_s + 1
+    params = IngestParams()
+    later_s = NOW_S + params.forget_after_s + params.age_s_max + 1
     engine.handle(record(make_ping("talking", later_s), received_s=later_s), later_s)
     assert engine.tracks_of([("manhattan", "silent")]) == {("manhattan", "silent"): None}
     assert len(engine) == 1
+
+
+@given(streets, st.floats(0.0, 200.0))
+def test_verdicts_do_not_depend_on_how_long_the_pings_were_on_their_way(pings, delay_s):
+    at_once = IngestEngine().handle(record(*pings, received_s=NOW_S + 30), NOW_S + 30)
+    assert IngestEngine().handle(record(*pings, received_s=NOW_S + 30 + delay_s), NOW_S + 30 + delay_s) == at_once
 
 
 def test_what_a_replay_believes_of_one_region_does_not_depend_on_how_far_another_is():

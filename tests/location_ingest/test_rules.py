@@ -182,7 +182,7 @@ def test_every_believed_ping_was_within_reach_of_the_last_or_ended_a_whole_quara
         t_s += gap_s
         ping = DriverPing("d", t_s, 40.75 + north_deg, -73.98, None, speed_mps)
         reason, after = judge(ping, track, t_s, PARAMS)
-        jumped = track.t_s >= t_s - PARAMS.forget_after_s and not is_within_reach(*track[:3], ping, PARAMS)
+        jumped = t_s - track.t_s <= PARAMS.forget_after_s and not is_within_reach(*track[:3], ping, PARAMS)
         if reason is None and jumped:
             assert t_s - track.suspect_since_s >= PARAMS.quarantine_s
         assert (reason is Reason.IMPOSSIBLE_JUMP) <= jumped
