@@ -209,6 +209,7 @@ class TotalsBody(BaseModel):
     events_published: int
     events_consumed: int
     pings_accepted: int
+    pings_rejected: dict[str, int] = Field(description="by reason, behind the edge; replays are not counted")
 
 
 class Health(BaseModel):

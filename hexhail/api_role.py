@@ -157,6 +157,7 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
     from location_ingest.adapters.kafka_pings import KafkaPings
     from location_ingest.adapters.redis_cells import RedisCells
     from location_ingest.metrics import GatewayMetrics
+    from location_ingest.model import IngestParams
     from location_ingest.service import PingGateway
 
     region, cells = city.region, city.search_cells
@@ -166,7 +167,8 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
         return [region.region_id if is_inside else None for is_inside in inside.tolist()]
 
     ping_log = KafkaPings(producer, PINGS_TOPIC, lambda region: partition_of(region, settings.topic_partitions))
-    return PingGateway(ping_log, RedisCells(redis), region_of, metrics=GatewayMetrics(REGISTRY))
+    ingest = IngestParams.from_section(city.sections.get("ingest", {}))
+    return PingGateway(ping_log, RedisCells(redis), region_of, metrics=GatewayMetrics(REGISTRY), ingest_params=ingest)
 
 
 async def _figures(redis: Redis, store: SqlStore, region: str) -> Any:

@@ -50,21 +50,24 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.adapters.redis_cells import RedisCells
     from location_ingest.engine import IngestEngine
     from location_ingest.metrics import IngestMetrics
-    from location_ingest.model import IngestParams
+    from location_ingest.model import IngestParams, StoreParams
     from location_ingest.service import IngestService
 
-    region = load_city(settings.city_dir).region
+    city = load_city(settings.city_dir)
+    region, ingest = city.region, IngestParams.from_section(city.sections.get("ingest", {}))
     metrics = IngestMetrics(REGISTRY)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     service = IngestService(
-        IngestEngine(IngestParams()),
+        IngestEngine(ingest),
         MessagePackPings(),
         RedisCells(redis),
         KafkaDeadLetters(producer, DEAD_PINGS_TOPIC),
         resolution_of_region={region.region_id: region.search_resolution},
         metrics=metrics,
+        ingest_params=ingest,
+        params=StoreParams.from_section(city.sections.get("cells", {})),
     )
     app = build_faust_app(
         "hexhail-ingester",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 #: Ids become fields of keys and of messages: a longer one is a mistake or an attack.
 ID_CHARS_MAX = 64
@@ -133,6 +134,14 @@ class IngestParams:
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
 
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any]) -> Self:
+        """Read the [ingest] section of a city.toml; an absent key keeps its default.
+
+        Raises ValueError that names the key that is unknown or wrong.
+        """
+        return cls(**_checked_section(cls, "ingest", section))
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayParams:
@@ -173,6 +182,19 @@ class StoreParams:
             raise ValueError(
                 f"batch_positions_max must be at most 1000, not {self.batch_positions_max}: see Lua's unpack"
             )
+
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any]) -> Self:
+        """Read the [cells] section of a city.toml, as `IngestParams` does."""
+        return cls(**_checked_section(cls, "cells", section))
+
+
+def _checked_section(cls: type[Any], name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    known = [field.name for field in fields(cls)]
+    unknown = sorted(set(section) - set(known))
+    if unknown:
+        raise ValueError(f"[{name}] has an unknown key {unknown[0]!r}; expected only {', '.join(known)}")
+    return dict(section)
 
 
 def _require_positive(params: object, *names: str) -> None:

@@ -99,7 +99,7 @@ def judge(
 
 
 def counts_no_more(track: Track, received_s: float, params: IngestParams) -> bool:
-    """Say whether every ping that is not too old by then finds the track forgotten: it may go, and no verdict changes."""
+    """Say whether every ping that is not too old by then finds the track forgotten: without it no verdict changes."""
     return track.t_s < received_s - params.age_s_max - params.forget_after_s
 
 

@@ -20,6 +20,8 @@ from geo.roads import RoadGraph
 router = APIRouter(prefix="/v1/ops", tags=["operators"])
 
 GEOJSON = "application/geo+json"
+#: What ingestion calls its counters of pings that were not believed.
+REJECTED_PREFIX = "pings_rejected:"
 
 
 @router.get("/city", summary="The city that is served")
@@ -54,6 +56,11 @@ async def read_totals(edges: EdgesDep, operator: OperatorDep) -> TotalsBody:
         events_published=published,
         events_consumed=totals.get("ride_events_consumed", 0),
         pings_accepted=totals.get("pings_accepted", 0),
+        pings_rejected={
+            name.removeprefix(REJECTED_PREFIX): count
+            for name, count in sorted(totals.items())
+            if name.startswith(REJECTED_PREFIX)
+        },
     )
 
 

@@ -233,3 +233,12 @@ def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id):
 def test_parameters_refuse_nonsense_at_birth(kind, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         kind(**wrong)
+
+
+def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named():
+    assert IngestParams.from_section({"age_s_max": 60}) == IngestParams(age_s_max=60)
+    assert StoreParams.from_section({}) == StoreParams()
+    with pytest.raises(ValueError, match=r"\[ingest\] has an unknown key 'agility'; expected only age_s_max"):
+        IngestParams.from_section({"agility": 1})
+    with pytest.raises(ValueError, match="stale_after_s must be"):
+        StoreParams.from_section({"stale_after_s": -1})
