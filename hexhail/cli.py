@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from hexhail.cli_city import city_app
+from hexhail.cli_replay import replay_app
 from hexhail.console import fail, out
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(city_app, name="city")
+app.add_typer(replay_app, name="replay")
 
 
 def cache_dir() -> Path:
