@@ -40,6 +40,8 @@ class ReplayFigures:
     elapsed_s: float = 0.0
     #: Recorded seconds in a second.
     speed: float = 0.0
+    #: How far the times were moved, so that the first ping was of that moment.
+    shift_s: float = 0.0
 
     @property
     def unaccounted(self) -> int:
@@ -71,10 +73,10 @@ async def replay(
     """
     figures = ReplayFigures()
     clock, first_s = city.clock, float(pings.t_s[0])
-    shift_s = max(0.0, clock.now_s() - first_s)
     limits = httpx.Limits(max_connections=REQUESTS_AT_ONCE)
     async with httpx.AsyncClient(base_url=city.api_url, timeout=30.0, limits=limits) as client:
         before = await _totals(client, city)
+        shift_s = figures.shift_s = max(0.0, clock.now_s() - first_s)
         await asyncio.sleep(max(0.0, clock.wall_duration_s(first_s + shift_s - clock.now_s())))
         began_s = time.monotonic()
         sender = _Sender(client, city, figures)
@@ -110,9 +112,7 @@ class _Sender:
             ping = {name: value for name, value in zip(columns, row, strict=True) if value == value}
             rows_of.setdefault(driver_id, []).append(ping)
         self._figures.sent += len(pings)
-        async with asyncio.TaskGroup() as group:
-            for driver_id, rows in rows_of.items():
-                group.create_task(self._deliver(driver_id, rows))
+        await asyncio.gather(*[self._deliver(driver_id, rows) for driver_id, rows in rows_of.items()])
 
     async def _deliver(self, driver_id: str, rows: list[dict[str, float]]) -> None:
         async with self._slots:
@@ -130,7 +130,7 @@ class _Sender:
                     rows = self._without(rows, refusals, is_again=attempt > 0)
                 else:
                     answer.raise_for_status()
-        raise TimeoutError(f"the pings of {driver_id} were put off {TRIES_MAX} times")
+        raise TimeoutError(f"the pings of {driver_id} were put off {TRIES_MAX} times, with {answer.text}")
 
     async def _post(self, driver_id: str, rows: list[dict[str, float]]) -> httpx.Response:
         headers = self._headers.get(driver_id)
