@@ -16,6 +16,7 @@ import typer
 
 from hexhail.cli_city import city_app
 from hexhail.cli_replay import replay_app
+from hexhail.cli_simulate import simulate
 from hexhail.console import fail, out
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(city_app, name="city")
+app.command()(simulate)
 app.add_typer(replay_app, name="replay")
 
 

@@ -23,6 +23,7 @@ from simulator.actions import (
     StaySilent,
 )
 from simulator.model import DriverParams, Errand, Offer, Position, RideStage
+from simulator.motion import Movement
 from simulator.streets import Streets
 
 # How long after an offer's expiry a silent driver minds it no more, should nobody say that it has expired.
@@ -53,7 +54,7 @@ class Driver:
         self._params = params
         self._streets = streets
         self._generator = generator
-        self._motion = streets.stand(node, now_s)
+        self._motion: Movement = streets.stand(node, now_s)
         self._offer: Offer | None = None
         self._will_accept: bool | None = None
         self._will_cancel = False
@@ -71,6 +72,11 @@ class Driver:
     def is_heard(self, now_s: float) -> bool:
         """Whether the phone sends pings: the driver is online and has not lost the connection for a while."""
         return self.is_online and now_s >= self._dark_until_s
+
+    @property
+    def motion(self) -> Movement:
+        """The way that the driver is on, or was last."""
+        return self._motion
 
     def position(self, now_s: float) -> Position:
         """Where the driver is."""

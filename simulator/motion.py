@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from simulator.model import Place, Position
+
+
+class Movement(Protocol):
+    """Where somebody is and will be."""
+
+    @property
+    def arrival_s(self) -> float:
+        """When the end is reached."""
+        ...
+
+    @property
+    def end_node(self) -> int:
+        """The node where it ends."""
+        ...
+
+    def at(self, now_s: float) -> Position:
+        """The position at a time."""
+        ...
+
+    def next_corner(self, now_s: float) -> tuple[int, float]:
+        """The node where the driver can first turn off, and when that is reached."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +59,11 @@ class Motion:
         """When the last corner is reached."""
         return self.reach_s[-1]
 
+    @property
+    def end_node(self) -> int:
+        """The node where it ends."""
+        return self.node[-1]
+
     def at(self, now_s: float) -> Position:
         """Return the position at a time; a straight line from corner to corner. Python numbers: 1 µs, no arrays."""
         corner = bisect_right(self.reach_s, now_s)
@@ -58,3 +87,51 @@ class Motion:
             return self.node[-1], now_s
         corner = bisect_left(self.reach_s, now_s, lo=1)
         return self.node[corner], self.reach_s[corner]
+
+
+class Drive:
+    """A way of known duration and length, whose corners are searched only if someone asks what lies between its ends.
+
+    In virtual time hardly anybody does: a driver who is not called back is only ever met at the end of the way.
+    """
+
+    __slots__ = ("_corners", "_search", "arrival_s", "begin_s", "end_node", "length_m", "place")
+
+    def __init__(
+        self,
+        end_node: int,
+        place: Place,
+        begin_s: float,
+        arrival_s: float,
+        length_m: float,
+        search: Callable[[], Motion],
+    ) -> None:
+        """`end_node` and `place` are where it ends; `search` finds the corners."""
+        self.end_node = end_node
+        self.place = place
+        self.begin_s = begin_s
+        self.arrival_s = arrival_s
+        self.length_m = length_m
+        self._search = search
+        self._corners: Motion | None = None
+
+    def at(self, now_s: float) -> Position:
+        """The position at a time."""
+        return Position(*self.place, None, 0.0) if now_s >= self.arrival_s else self._found().at(now_s)
+
+    def next_corner(self, now_s: float) -> tuple[int, float]:
+        """The node where the driver can first turn off, and when that is reached."""
+        return (self.end_node, now_s) if now_s >= self.arrival_s else self._found().next_corner(now_s)
+
+    def driven_m(self, now_s: float) -> float:
+        """Metres driven by a time, as if at one speed."""
+        if now_s >= self.arrival_s:
+            return self.length_m
+        if now_s <= self.begin_s:
+            return 0.0
+        return self.length_m * (now_s - self.begin_s) / (self.arrival_s - self.begin_s)
+
+    def _found(self) -> Motion:
+        if self._corners is None:
+            self._corners = self._search()
+        return self._corners

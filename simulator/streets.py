@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 
 from geo import travel_times
@@ -9,7 +12,8 @@ from geo.arrays import FloatArray
 from geo.distances import EARTH_RADIUS_M
 from geo.roads import RoadGraph
 from simulator.model import Place
-from simulator.motion import Motion
+from simulator.motion import Drive, Motion, Movement
+from simulator.ways import Ways
 
 
 class Streets:
@@ -42,28 +46,65 @@ class Streets:
         """Rest at a node."""
         return Motion.standing(node, self.place_of(node), now_s)
 
-    def drive(self, motion: Motion, node: int, now_s: float, pace: float) -> Motion:
+    def drive(self, motion: Movement, node: int, now_s: float, pace: float) -> Movement:
         """Return the quickest way to a node from wherever `motion` has led by now, turning off at its next corner.
 
         Driving takes `pace` times the free-flow time. Raises travel_times.UnreachableError if there is no way.
         """
         corner, corner_s = motion.next_corner(now_s)
+        onward = self._search(corner, corner_s, node, pace)
+        return onward if corner_s <= now_s else _from_mid_road(motion, onward, now_s)
+
+    def _search(self, corner: int, corner_s: float, node: int, pace: float) -> Motion:
         way = travel_times.path(self._graph, corner, node)
         reach_s = corner_s + way.arrival_s * pace
         duration_s = np.diff(reach_s)
         speed_mps = np.divide(np.diff(way.length_m), duration_s, out=np.zeros_like(duration_s), where=duration_s > 0.0)
         places = map(Place, self._graph.lat_deg[way.node].tolist(), self._graph.lng_deg[way.node].tolist())
-        onward = Motion(
+        return Motion(
             tuple(way.node.tolist()),
             tuple(reach_s.tolist()),
             tuple(places),
             tuple(self._heading_deg[way.edge].tolist()),
             tuple(speed_mps.tolist()),
         )
-        return onward if corner_s <= now_s else _from_mid_road(motion, onward, now_s)
 
 
-def _from_mid_road(motion: Motion, onward: Motion, now_s: float) -> Motion:
+class KnownStreets(Streets):
+    """Streets of a simulation: the riders' places and their trips are known beforehand, paths are left for later."""
+
+    def __init__(self, graph: RoadGraph, ways: Ways) -> None:
+        super().__init__(graph)
+        self._ways = ways
+        self._node_of: dict[Place, int] = {}
+
+    def know(self, places: Iterable[Place], nodes: Iterable[int]) -> None:
+        """Remember to which nodes places were snapped."""
+        self._node_of.update(zip(places, nodes, strict=True))
+
+    def nearest_node(self, place: Place) -> int:
+        """Return the node nearest to a place."""
+        node = self._node_of.get(place)
+        return super().nearest_node(place) if node is None else node
+
+    def drive(self, motion: Movement, node: int, now_s: float, pace: float) -> Movement:
+        """Return the quickest way to a node, as `Streets.drive` does; from a corner on, its path is not searched yet.
+
+        Raises travel_times.UnreachableError if there is no way.
+        """
+        corner, corner_s = motion.next_corner(now_s)
+        duration_s, length_m = self._ways.between(corner, node)
+        if duration_s == math.inf:
+            raise travel_times.UnreachableError(f"no way from node {corner} to node {node}")
+
+        def search() -> Motion:
+            onward = self._search(corner, corner_s, node, pace)
+            return onward if corner_s <= now_s else _from_mid_road(motion, onward, now_s)
+
+        return Drive(node, self.place_of(node), now_s, corner_s + duration_s * pace, length_m, search)
+
+
+def _from_mid_road(motion: Movement, onward: Motion, now_s: float) -> Motion:
     here = motion.at(now_s)
     return Motion(
         (onward.node[0], *onward.node),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def test_help_lists_what_is_there_and_nothing_else():
     done = hexhail("--help")
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
-    assert listed == {"demo", "serve", "city", "replay", "bench", "doctor", "token"}
+    assert listed == {"demo", "serve", "city", "simulate", "replay", "bench", "doctor", "token"}
 
 
 def test_help_does_not_wait_for_compilers():
@@ -132,3 +133,30 @@ def test_a_name_or_currency_that_would_break_the_file_is_refused(tmp_path, name,
     with pytest.raises(ValueError, match="must be"):
         write_city_file(tmp_path, name=name, timezone="UTC", currency=currency, is_osm=False)
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path):
+    (tmp_path / "nodes.csv").write_text("node,lat,lng\n0,0,0\n1,0,0.001\n2,0.001,0\n")
+    (tmp_path / "edges.csv").write_text("source,target,length_m,travel_time_s\n0,1,111,10\n1,2,157,20\n2,0,111,10\n")
+    (tmp_path / "requests.csv").write_text(
+        "t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size\n0,0,0,0,0.001,1\n1,0,0,x,0,1\n"
+    )
+    (tmp_path / "drivers.csv").write_text("lat,lng\n0.001,0\n")
+    files = [f"--{name}={tmp_path / name}.csv" for name in ("nodes", "edges", "requests", "drivers")]
+    assert hexhail("city", "build", f"--out={tmp_path}/town", *files[:2]).returncode == 0
+    simulate = ("simulate", f"--city={tmp_path}/town", *files[2:], f"--out={tmp_path}/out", "--acceptance=always")
+    refused = hexhail(*simulate)
+    assert refused.returncode == 1
+    assert "requests.csv, line 3: dropoff_lat is 'x', not a number" in refused.stderr
+    done = hexhail(*simulate, "--skip-bad", "--surge=off")
+    assert done.returncode == 0, done.stderr
+    assert "1 bad rows left out" in done.stdout
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary) == [
+        "requests", "completed", "cancelled", "expired", "service_rate", "pickup_wait_s", "deadhead_share",
+        "utilisation", "income_gini", "cpu_s", "wall_s", "requests_per_cpu_s", "events_sha256", "seed", "version",
+    ]  # fmt: skip
+    assert (summary["completed"], summary["pickup_wait_s"]["mean"]) == (1, 12.0)
+    assert len(list((tmp_path / "out").glob("events.*"))) == 1
+    wrong = hexhail(*simulate, "--skip-bad", "--policy=guess")
+    assert "there is no policy 'guess': choose one of optimal" in wrong.stderr

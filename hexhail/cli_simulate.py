@@ -1,0 +1,129 @@
+"""`hexhail simulate`: a whole city's day, by the engine that serves the street."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hexhail.console import fail, out
+
+if TYPE_CHECKING:
+    from hexhail.simulate import Inputs, Run
+
+#: The bar moves so often; more would cost more than it tells.
+_SHOW_EVERY_S = 0.1
+
+
+def simulate(
+    city: Annotated[Path, typer.Option(help="a city folder")],
+    requests: Annotated[Path, typer.Option(help="t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size")],
+    drivers: Annotated[Path, typer.Option(help="lat,lng and, if you like, seats; CSV, CSV.gz or parquet")],
+    out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
+    policy: Annotated[str, typer.Option(help="matching policy")] = "optimal",
+    seed: Annotated[int, typer.Option(help="of everybody's behaviour")] = 1,
+    max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
+    boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
+    drain_s: Annotated[float, typer.Option(help="open for so long after the last request")] = 1800.0,
+    batch_window_s: Annotated[float, typer.Option(help="requests gather for so long")] = 2.0,
+    acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
+    surge: Annotated[str, typer.Option(help="on or off")] = "on",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,  # noqa: FBT002
+) -> None:
+    """Simulate a day of a city: riders and drivers from files, decided by the shipped engines in virtual time."""
+    from hexhail.cli import cache_dir
+
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_dir() / "numba"))
+    from hexhail.simulate import read_inputs, write_run
+    from hexhail.simulate import simulate as live
+    from simulator.day import DayParams
+
+    try:
+        params = DayParams(
+            seed=seed,
+            max_wait_s=max_wait_s,
+            boarding_s=boarding_s,
+            drain_s=drain_s,
+            batch_window_s=batch_window_s,
+            acceptance=_acceptance(acceptance),
+            is_surge_on=_is_on(surge),
+        )
+        inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad)
+        _say_inputs(inputs)
+        with _progress(inputs) as show:
+            run = live(inputs, params, policy, show)
+        written = write_run(run, out_dir)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    _say_run(run, written)
+    if run.outcome.violations:
+        fail(f"{len(run.outcome.violations)} invariants were violated, the first: {run.outcome.violations[0]}")
+
+
+def _acceptance(name: str) -> Any:
+    from simulator.day import Acceptance
+
+    if name not in list(Acceptance):
+        raise ValueError(f"--acceptance must be model or always, not {name!r}")
+    return Acceptance(name)
+
+
+def _is_on(surge: str) -> bool:
+    if surge not in ("on", "off"):
+        raise ValueError(f"--surge must be on or off, not {surge!r}")
+    return surge == "on"
+
+
+def _say_inputs(inputs: Inputs) -> None:
+    out.print(f"{len(inputs.requests):,} requests, {len(inputs.starts):,} drivers in {inputs.city.region.name}")
+    if inputs.bad.count:
+        out.print(f"{inputs.bad.count} bad rows left out, such as:")
+        for reason in inputs.bad.reasons[:3]:
+            out.print(f"  {reason}")
+
+
+@contextmanager
+def _progress(inputs: Inputs) -> Iterator[Callable[[float, int], None]]:
+    """A bar of riders who are through, with the city's time and the requests a second; nothing without a terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn()
+    begin_s = float(inputs.requests.wishes.t_s[0])
+    began_s = shown_s = time.monotonic()
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        task = progress.add_task("preparing", total=len(inputs.requests), rate="")
+
+        def show(now_s: float, gone: int) -> None:
+            nonlocal shown_s
+            if time.monotonic() - shown_s < _SHOW_EVERY_S:
+                return
+            shown_s = time.monotonic()
+            minutes, seconds = divmod(int(now_s - begin_s), 60)
+            rate = f"{gone / (shown_s - began_s):,.0f} requests/s"
+            progress.update(
+                task, completed=gone, rate=rate, description=f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+            )
+
+        yield show
+
+
+def _say_run(run: Run, written: Path) -> None:
+    figures = run.summary
+    wait = figures["pickup_wait_s"]
+    out.print(
+        f"{figures['requests']:,} requested: {figures['completed']:,} completed, {figures['cancelled']:,} cancelled, "
+        f"{figures['expired']:,} expired; {run.outcome.left_for_price:,} left for the price"
+    )
+    if wait["mean"] is not None:
+        out.print(f"pickup wait {wait['mean']:.1f} s on average, median {wait['p50']:.1f} s, p95 {wait['p95']:.1f} s")
+    out.print(
+        f"{figures['cpu_s']:.2f} CPU s, {figures['requests_per_cpu_s']:,.0f} requests a CPU second; "
+        f"{len(run.outcome.events):,} events in {written}"
+    )
+    if written.suffix == ".gz":
+        out.print("pyarrow is not installed, so the events are lines of JSON: pip install 'hexhail[bench]' for parquet")

@@ -1,0 +1,205 @@
+"""A city's day in virtual time: riders, drivers and the shipped engines on one agenda."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from dispatch.engine import DispatchEngine
+from dispatch.events import RideEvent
+from dispatch.matching.policy import MatchingPolicy
+from dispatch.model import DispatchParams
+from geo.arrays import FloatArray
+from geo.city import City
+from pricing.model import SurgeParams, Tariff
+from simulator.agenda import Agenda
+from simulator.crowd import Crowd, RiderLike
+from simulator.driver import DriverState
+from simulator.fleet import Fleet
+from simulator.inputs import DriverStarts, PlacedRequests
+from simulator.leases import Leases
+from simulator.market import Market, Surge
+from simulator.model import Place, RiderParams
+from simulator.office import Hearer, Office
+from simulator.people import driver_params, make_drivers, moody_riders, steady_riders
+from simulator.streets import KnownStreets
+from simulator.ways import Ways
+
+#: The report's curves have a point each minute of the city.
+SAMPLE_S = 60.0
+
+
+class Acceptance(StrEnum):
+    """How people answer: by the model's dice, or always yes and with the patience of the service itself."""
+
+    MODEL = "model"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class DayParams:
+    """How a day is run. All durations are city seconds."""
+
+    seed: int = 1
+    #: A rider without a driver after this long is sent away; one who always says yes waits no longer for a driver.
+    max_wait_s: float = 600.0
+    boarding_s: float = 0.0
+    #: After the last request the service stays open for so long; then only trips that have begun are finished.
+    drain_s: float = 1800.0
+    batch_window_s: float = DispatchParams().batch_window_s
+    acceptance: Acceptance = Acceptance.MODEL
+    is_surge_on: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("boarding_s", "drain_s"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number of seconds from 0, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, but is {self.seed}")
+        self.dispatch()
+
+    def dispatch(self) -> DispatchParams:
+        """The parameters of the dispatch engine. Raises ValueError."""
+        return replace(DispatchParams(), max_wait_s=self.max_wait_s, batch_window_s=self.batch_window_s)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One moment of the city: who does what, who waits, what it costs."""
+
+    at_s: float
+    drivers: Counter[DriverState]
+    waiting: int
+    #: (c,) of the surge cells; None without surge.
+    multiplier: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a day left behind."""
+
+    events: list[RideEvent]
+    violations: list[str]
+    office: Office
+    fleet: Fleet
+    left_for_price: int
+    begin_s: float
+    end_s: float
+    samples: list[Sample] = field(default_factory=list)
+
+
+class Day:
+    """One run; call `run` once."""
+
+    def __init__(
+        self, city: City, requests: PlacedRequests, starts: DriverStarts, policy: MatchingPolicy, params: DayParams
+    ) -> None:
+        """Raises ValueError for a tariff or surge section that is wrong, or a request without a way to its dropoff."""
+        self._params = params
+        self._dispatch = params.dispatch()
+        self._ways = Ways(city.graph)
+        self._agenda = Agenda()
+        self._begin_s = math.floor(float(requests.wishes.t_s[0]))
+        self._close_s = float(requests.wishes.t_s[-1]) + params.drain_s
+        self._samples: list[Sample] = []
+        engine = DispatchEngine(self._dispatch, policy=policy)
+        hearers: dict[type[RideEvent], list[Hearer]] = {}
+        self._office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers)
+        self._fleet = self._make_fleet(city, requests, starts)
+        self._surge = self._make_surge(city, requests) if params.is_surge_on else None
+        self._crowd = self._make_crowd(city, requests)
+        for hearer in (self._fleet, self._crowd, self._surge):
+            for kind, hear in (hearer.hearers() if hearer is not None else {}).items():
+                hearers.setdefault(kind, []).append(hear)
+
+    def run(self, on_progress: Callable[[float, int], None] = lambda now_s, gone: None) -> Outcome:
+        """Live the day. `on_progress` gets the city's time and how many riders are through, at each round."""
+        self._on_progress = on_progress
+        self._agenda.at(self._begin_s + self._dispatch.batch_window_s, self._round, 1)
+        self._agenda.at(self._begin_s, self._sample, 0)
+        self._agenda.at(self._close_s, self._close, 0)
+        if self._surge is not None:
+            self._agenda.at(self._begin_s + self._surge.tick_s, self._tick, 1)
+        self._agenda.run()
+        end_s = max(self._office.events[-1].at_s, self._begin_s) if self._office.events else self._begin_s
+        self._fleet.settle(end_s)
+        return Outcome(
+            events=self._office.events,
+            violations=self._office.history.violations + self._never_ended(),
+            office=self._office,
+            fleet=self._fleet,
+            left_for_price=self._crowd.left_for_price,
+            begin_s=self._begin_s,
+            end_s=end_s,
+            samples=self._samples,
+        )
+
+    # -- setting the stage -------------------------------------------------------------------------------------------
+
+    def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts) -> Fleet:
+        streets = KnownStreets(city.graph, self._ways)
+        wishes = requests.wishes
+        for places, nodes in (
+            (wishes.pickup_deg, requests.pickup_node),
+            (wishes.dropoff_deg, requests.dropoff_node),
+        ):
+            streets.know(map(Place, *places.T.tolist()), nodes.tolist())
+        always_yes = self._params.acceptance is Acceptance.ALWAYS
+        inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
+        drivers = make_drivers(starts, streets, inclined, self._params.seed, self._begin_s)
+        stale_after_s = self._dispatch.stale_after_s
+        return Fleet(drivers, starts.seats, city.graph, self._office, self._agenda, stale_after_s)
+
+    def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
+        surge_params = SurgeParams.from_section(city.sections.get("surge", {}))
+        return Surge(city.surge_cells, city.region.surge_resolution, surge_params, requests.wishes.pickup_deg)
+
+    def _make_crowd(self, city: City, requests: PlacedRequests) -> Crowd:
+        duration_s, length_m = self._ways.learn(requests.pickup_node, requests.dropoff_node)
+        if not (duration_s < math.inf).all():
+            row = int((~(duration_s < math.inf)).argmax())
+            wishes = requests.wishes
+            raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
+        tariff = Tariff.from_section(city.sections["tariff"])
+        market = Market(tariff, duration_s, length_m, self._surge)
+        make_rider: Callable[[int], RiderLike]
+        if self._params.acceptance is Acceptance.ALWAYS:
+            make_rider = steady_riders(self._params.max_wait_s)
+        else:
+            make_rider = moody_riders(RiderParams(), self._params.seed)
+        return Crowd(requests, city.region.region_id, market, self._office, self._agenda, make_rider)
+
+    # -- what happens by the clock -----------------------------------------------------------------------------------
+
+    def _round(self, number: int, now_s: float) -> None:
+        if self._crowd.is_gone or now_s > self._close_s:
+            return
+        matches = self._office.run_round(self._fleet.supply, now_s)
+        self._fleet.learn_approaches(matches, self._ways)
+        self._office.send_offers(matches, now_s)
+        self._on_progress(now_s, self._crowd.gone)
+        # By the number, not by adding up: a window of 0.1 s would drift.
+        self._agenda.at(self._begin_s + (number + 1) * self._dispatch.batch_window_s, self._round, number + 1)
+
+    def _tick(self, number: int, now_s: float) -> None:
+        if self._surge is None or self._crowd.is_gone or now_s > self._close_s:
+            return
+        self._surge.tick(self._fleet, now_s)
+        self._agenda.at(self._begin_s + (number + 1) * self._surge.tick_s, self._tick, number + 1)
+
+    def _sample(self, number: int, now_s: float) -> None:
+        multiplier = self._surge.multipliers.copy() if self._surge is not None else None
+        self._samples.append(Sample(now_s, self._fleet.states(), self._office.waiting, multiplier))
+        if not self._crowd.is_gone and now_s <= self._close_s:
+            self._agenda.at(self._begin_s + (number + 1) * SAMPLE_S, self._sample, number + 1)
+
+    def _close(self, _: int, now_s: float) -> None:
+        self._crowd.close()
+        self._office.close(now_s)
+        self._fleet.close(now_s)
+
+    def _never_ended(self) -> list[str]:
+        return [f"3 ride {ride.ride_id} was {ride.state} at the end" for ride in self._office.history.open_rides()]

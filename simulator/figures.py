@@ -1,0 +1,77 @@
+"""The figures of a day, from the rides and the drivers it left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dispatch.model import Ride, RideState
+from geo.arrays import FloatArray
+from simulator.day import Outcome
+
+
+def figures_of(outcome: Outcome) -> dict[str, Any]:
+    """Counts, waits, shares: what depends on the simulated city alone, not on the machine.
+
+    `deadhead_share` is the distance driven without a rider over all distance, `utilisation` the time with a rider
+    aboard over the time on shift, up to the last event.
+    """
+    rides = outcome.office.history.rides
+    by_state = Counter(ride.state for ride in rides.values())
+    fleet = outcome.fleet
+    return {
+        "requests": len(rides),
+        "completed": by_state[RideState.COMPLETED],
+        "cancelled": by_state[RideState.CANCELLED],
+        "expired": by_state[RideState.EXPIRED],
+        "service_rate": _share(by_state[RideState.COMPLETED], len(rides)),
+        "pickup_wait_s": spread(pickup_waits_s(rides.values())),
+        "deadhead_share": _share(fleet.deadhead_m, fleet.deadhead_m + fleet.occupied_m),
+        "utilisation": _share(fleet.occupied_s, fleet.online_s),
+        "income_gini": round(gini(incomes_cents(rides.values(), fleet.driver_id)), 4),
+    }
+
+
+def pickup_waits_s(rides: Iterable[Ride]) -> FloatArray:
+    """Seconds from request to pickup, (n,), of all who were picked up."""
+    return np.array([ride.picked_up_s - ride.requested_s for ride in rides if ride.picked_up_s is not None])
+
+
+def incomes_cents(rides: Iterable[Ride], driver_ids: Iterable[str]) -> npt.NDArray[np.float64]:
+    """The fares that each driver earned, (n,)."""
+    earned = dict.fromkeys(driver_ids, 0)
+    for ride in rides:
+        if ride.state is RideState.COMPLETED and ride.driver_id is not None:
+            earned[ride.driver_id] += ride.fare_cents
+    return np.array(list(earned.values()), np.float64)
+
+
+def spread(values_s: FloatArray) -> dict[str, float | None]:
+    """Mean, median and 95th percentile; all None for no value."""
+    if not values_s.size:
+        return {"mean": None, "p50": None, "p95": None}
+    p50, p95 = np.percentile(values_s, [50, 95])
+    return {"mean": round(float(values_s.mean()), 2), "p50": round(float(p50), 2), "p95": round(float(p95), 2)}
+
+
+def gini(values: npt.ArrayLike) -> float:
+    """Gini's coefficient of numbers that are not negative: 0 if all are equal, towards 1 if one has everything.
+
+    Raises ValueError for a negative number.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    if ordered.size and ordered[0] < 0:
+        raise ValueError(f"Gini's coefficient needs numbers that are not negative, not {ordered[0]}")
+    total = ordered.sum()
+    if not total:
+        return 0.0
+    rank = np.arange(1, ordered.size + 1)
+    return float(((2 * rank - ordered.size - 1) * ordered).sum() / (ordered.size * total))
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 6) if whole else None

@@ -1,0 +1,243 @@
+"""The drivers of a day: told what the service says, woken when they have something to do, found by a round."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from dispatch import commands as cmd
+from dispatch import events as ev
+from dispatch.errors import CommandRefused
+from dispatch.model import Party, SupplySnapshot
+from geo.arrays import BoolArray, FloatArray, IntArray
+from geo.roads import RoadGraph
+from simulator import actions as act
+from simulator.agenda import Agenda
+from simulator.driver import Driver, DriverState
+from simulator.model import Errand, Offer, Place
+from simulator.motion import Drive, Movement
+from simulator.office import Hearer, Office
+from simulator.ways import Ways
+
+
+class Fleet:
+    """All drivers, by their position in the input; ids ascend with it, so that ties break alike everywhere."""
+
+    def __init__(
+        self,
+        drivers: Sequence[Driver],
+        seats: IntArray,
+        graph: RoadGraph,
+        office: Office,
+        agenda: Agenda,
+        stale_after_s: float,
+    ) -> None:
+        count = len(drivers)
+        self.driver_id = tuple(f"d{number:06d}" for number in range(count))
+        self._number_of = {driver_id: number for number, driver_id in enumerate(self.driver_id)}
+        self._drivers = drivers
+        self._seats = seats
+        self._graph = graph
+        self._office = office
+        self._agenda = agenda
+        self._stale_after_s = stale_after_s
+        self._is_online: BoolArray = np.zeros(count, np.bool_)
+        self._is_bound: BoolArray = np.zeros(count, np.bool_)
+        self._node: IntArray = np.zeros(count, np.int64)
+        self._moves_until_s: FloatArray = np.full(count, -math.inf)
+        self._heard_s: FloatArray = np.full(count, -math.inf)
+        self._planned_s = [math.inf] * count
+        self._online_since_s = [0.0] * count
+        self._aboard_since_s = [0.0] * count
+        self._leg: list[Movement | None] = [None] * count
+        self._is_leg_occupied = [False] * count
+        self._is_closed = False
+        self.online_s = 0.0
+        self.occupied_s = 0.0
+        self.deadhead_m = 0.0
+        self.occupied_m = 0.0
+        for number in range(count):
+            self._follow(number, drivers[number].wake_s)
+
+    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+        """What drivers want to hear."""
+        return {
+            ev.OfferSent: self._hear_offer,
+            ev.OfferDeclined: self._hear_end,
+            ev.OfferExpired: self._hear_end,
+            ev.OfferWithdrawn: self._hear_end,
+            ev.AssignmentCancelled: self._hear_release,
+            ev.RideCancelled: self._hear_release,
+        }
+
+    def supply(self, now_s: float) -> SupplySnapshot:
+        """The free drivers as a round sees them: those on shift, without ride or offer, heard of lately."""
+        row = np.flatnonzero(self._is_online & ~self._is_bound)
+        row = row[self._is_fresh(row, now_s)]
+        node = self._node[row]
+        on_the_move = np.flatnonzero(self._moves_until_s[row] > now_s)
+        if on_the_move.size:
+            lat_deg, lng_deg = self._positions(row[on_the_move], now_s)
+            node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
+        names = self.driver_id
+        return SupplySnapshot(
+            now_s=now_s, driver_id=tuple([names[at] for at in row.tolist()]), node=node, seats=self._seats[row]
+        )
+
+    def learn_approaches(self, matches: Sequence[ev.MatchFound], ways: Ways) -> None:
+        """Search the ways to the pickups of a round in one sweep, before each driver asks for their own."""
+        if matches:
+            at = [self._number_of[match.driver_id] for match in matches]
+            pickups = [self._office.history.rides[match.ride_id].pickup.node for match in matches]
+            ways.learn(self._node[at], pickups)
+
+    def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
+        """Where the drivers who wait for work are: lat_deg (n,), lng_deg (n,)."""
+        return self._positions(np.flatnonzero(self._is_online & ~self._is_bound), now_s)
+
+    def states(self) -> Counter[DriverState]:
+        """How many drivers do what."""
+        return Counter(driver.state for driver in self._drivers)
+
+    def close(self, now_s: float) -> None:
+        """Take no more work: who has no errand goes home."""
+        self._is_closed = True
+        for number, driver in enumerate(self._drivers):
+            if driver.errand is None:
+                self._planned_s[number] = math.inf
+
+    def settle(self, now_s: float) -> None:
+        """Add what is still under way to the totals; the last call of a run."""
+        for number, driver in enumerate(self._drivers):
+            self._count_leg(number, now_s)
+            if driver.is_online:
+                self.online_s += now_s - self._online_since_s[number]
+
+    # -- what drivers hear -------------------------------------------------------------------------------------------
+
+    def _hear_offer(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.OfferSent)
+        number = self._number_of[event.driver_id]
+        self._is_bound[number] = True
+        pickup, dropoff = event.pickup, event.dropoff
+        offer = Offer(
+            event.offer_id,
+            event.ride_id,
+            Place(pickup.lat_deg, pickup.lng_deg),
+            Place(dropoff.lat_deg, dropoff.lng_deg),
+            event.pickup_eta_s,
+            event.expires_s,
+        )
+        self._do(number, self._drivers[number].offered(offer, now_s), now_s)
+
+    def _hear_end(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.OfferDeclined | ev.OfferExpired | ev.OfferWithdrawn)
+        number = self._number_of[event.driver_id]
+        self._is_bound[number] = False
+        self._drivers[number].offer_gone(event.offer_id, now_s)
+        self._follow(number, now_s)
+
+    def _hear_release(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.AssignmentCancelled | ev.RideCancelled)
+        if event.driver_id is None:
+            return
+        number = self._number_of[event.driver_id]
+        self._is_bound[number] = False
+        self._drivers[number].released(event.ride_id, now_s)
+        self._follow(number, now_s)
+
+    # -- what drivers do ---------------------------------------------------------------------------------------------
+
+    def _wake(self, number: int, now_s: float) -> None:
+        if now_s != self._planned_s[number]:
+            return  # planned anew since
+        self._planned_s[number] = math.inf
+        self._do(number, self._drivers[number].wake(now_s), now_s)
+
+    def _do(self, number: int, actions: list[act.DriverAction], now_s: float) -> None:
+        for action in actions:
+            match action:
+                case act.AcceptOffer():
+                    self._accept(number, action, now_s)
+                case act.ReportArrived():
+                    self._say(cmd.ReportArrival(action.ride_id, self.driver_id[number]), now_s)
+                case act.ReportPickedUp():
+                    self._aboard_since_s[number] = now_s
+                    self._say(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
+                case act.ReportDroppedOff():
+                    self._is_bound[number] = False
+                    self.occupied_s += now_s - self._aboard_since_s[number]
+                    self._say(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
+                case act.DeclineOffer():
+                    self._say(cmd.DeclineOffer(action.offer_id, self.driver_id[number]), now_s)
+                case act.CancelRide():
+                    self._say(
+                        cmd.CancelRide(action.ride_id, Party.DRIVER, self.driver_id[number], action.reason), now_s
+                    )
+                case act.GoOnline():
+                    self._is_online[number], self._online_since_s[number] = True, now_s
+                case act.GoOffline():
+                    self._is_online[number] = False
+                    self.online_s += now_s - self._online_since_s[number]
+        self._follow(number, now_s)
+
+    def _accept(self, number: int, action: act.AcceptOffer, now_s: float) -> None:
+        """Take the ride; who was too late hears that the offer is gone."""
+        try:
+            (accepted,) = self._office.handle(cmd.AcceptOffer(action.offer_id, self.driver_id[number]), now_s)
+        except CommandRefused:
+            self._drivers[number].offer_gone(action.offer_id, now_s)
+            return
+        ride = self._office.history.rides[accepted.ride_id]
+        pickup = Place(ride.pickup.lat_deg, ride.pickup.lng_deg)
+        dropoff = Place(ride.dropoff.lat_deg, ride.dropoff.lng_deg)
+        self._drivers[number].assigned(Errand(ride.ride_id, pickup, dropoff), now_s)
+
+    def _say(self, command: cmd.RideCommand, now_s: float) -> None:
+        """Tell the service; what it refuses has been overtaken by something that the driver has heard of."""
+        try:
+            self._office.handle(command, now_s)
+        except CommandRefused:
+            return
+
+    def _follow(self, number: int, now_s: float) -> None:
+        """Note the driver's next moment and way: called after everything a driver does or is told."""
+        driver = self._drivers[number]
+        wake_s = max(driver.wake_s, now_s)
+        if wake_s != self._planned_s[number] and not (self._is_closed and driver.errand is None):
+            self._planned_s[number] = wake_s
+            if wake_s < math.inf:
+                self._agenda.at(wake_s, self._wake, number)
+        if driver.motion is not self._leg[number]:
+            self._count_leg(number, now_s)
+            self._leg[number] = driver.motion
+            self._is_leg_occupied[number] = driver.state is DriverState.ON_TRIP
+            self._node[number] = driver.motion.end_node
+            self._moves_until_s[number] = driver.motion.arrival_s
+
+    def _count_leg(self, number: int, now_s: float) -> None:
+        leg = self._leg[number]
+        if not isinstance(leg, Drive):
+            return
+        if self._is_leg_occupied[number]:
+            self.occupied_m += leg.driven_m(now_s)
+        else:
+            self.deadhead_m += leg.driven_m(now_s)
+
+    # -- where drivers are -------------------------------------------------------------------------------------------
+
+    def _is_fresh(self, row: IntArray, now_s: float) -> BoolArray:
+        """Whose last ping is not older than the service allows, (n,)."""
+        heard = [at for at in row.tolist() if self._drivers[at].is_heard(now_s)]
+        self._heard_s[heard] = now_s
+        return np.asarray(now_s - self._heard_s[row] <= self._stale_after_s)
+
+    def _positions(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray]:
+        lat_deg, lng_deg = self._graph.lat_deg[self._node[row]], self._graph.lng_deg[self._node[row]]
+        for at in np.flatnonzero(self._moves_until_s[row] > now_s).tolist():
+            here = self._drivers[int(row[at])].position(now_s)
+            lat_deg[at], lng_deg[at] = here.lat_deg, here.lng_deg
+        return lat_deg, lng_deg

@@ -1,0 +1,89 @@
+"""Prices of a day: the tariff over known trips, and the shipped pricing engine ticking on what happens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dispatch import events as ev
+from geo.arrays import CellArray, FloatArray, IntArray
+from pricing.commands import CountRequest, MarkDriverBusy, MarkDriverFree, Tick
+from pricing.engine import PricingEngine
+from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams, Tariff
+from pricing.rules.cells import cell_indices
+from pricing.rules.fares import fare_cents
+from simulator.fleet import Fleet
+from simulator.office import Hearer
+
+
+class Market:
+    """Quotes the trips of all rows; without an engine every multiplier is 1."""
+
+    def __init__(self, tariff: Tariff, duration_s: FloatArray, length_m: FloatArray, surge: Surge | None) -> None:
+        """`duration_s` and `length_m` (n,) are the trips in the order of the requests."""
+        self.currency = tariff.currency
+        self._tariff = tariff
+        self._duration_s = duration_s.tolist()
+        self._length_m = length_m.tolist()
+        self._surge = surge
+
+    def quote(self, row: int) -> tuple[int, float]:
+        """Return (fare_cents, surge_multiplier) of a trip now; the multiplier in hundredths, as it is shown."""
+        surge_multiplier = self._surge.multiplier(row) if self._surge is not None else BASE_MULTIPLIER
+        fare = fare_cents(self._tariff, self._length_m[row], self._duration_s[row], surge_multiplier)
+        return fare, surge_multiplier
+
+
+class Surge:
+    """The pricing engine of the region, fed with the day's events."""
+
+    def __init__(self, cells: CellArray, resolution: int, params: SurgeParams, pickup_deg: FloatArray) -> None:
+        """`pickup_deg` (n, 2) are the pickups of all rows."""
+        self.tick_s = params.tick_s
+        self._cells = cells
+        self._resolution = resolution
+        self._engine = PricingEngine(cells, params)
+        cell: IntArray = cell_indices(cells, resolution, pickup_deg[:, 0], pickup_deg[:, 1])
+        self._cell_of_row = cell.tolist()
+        self._multiplier: FloatArray = self._engine.multiplier
+
+    @property
+    def multipliers(self) -> FloatArray:
+        """The multipliers (c,) as of the last tick."""
+        return self._multiplier
+
+    def multiplier(self, row: int) -> float:
+        """The multiplier at the pickup of a row; outside every cell the base price holds."""
+        cell = self._cell_of_row[row]
+        return round(float(self._multiplier[cell]), MULTIPLIER_DECIMALS) if cell >= 0 else BASE_MULTIPLIER
+
+    def tick(self, fleet: Fleet, now_s: float) -> None:
+        """Set the prices from the demand so far and the drivers who wait."""
+        index = cell_indices(self._cells, self._resolution, *fleet.idle_places(now_s))
+        idle_per_cell = np.bincount(index[index >= 0], minlength=len(self._cells))
+        self._engine.handle(Tick(idle_per_cell), now_s)
+        self._multiplier = self._engine.multiplier
+
+    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+        """What prices follow, the same events as of the live service."""
+        return {
+            ev.RideRequested: self._hear_request,
+            ev.OfferAccepted: self._hear_busy,
+            ev.AssignmentCancelled: self._hear_free,
+            ev.RiderDroppedOff: self._hear_free,
+            ev.RideCancelled: self._hear_free,
+            ev.RideExpired: self._hear_free,
+        }
+
+    def _hear_request(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.RideRequested)
+        where = [event.pickup.lat_deg], [event.pickup.lng_deg]
+        cell = int(cell_indices(self._cells, self._resolution, *where)[0])
+        if cell >= 0:
+            self._engine.handle(CountRequest(event.ride_id, event.sequence, cell, event.at_s), now_s)
+
+    def _hear_busy(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.OfferAccepted)
+        self._engine.handle(MarkDriverBusy(event.ride_id, event.sequence, event.driver_id, event.at_s), now_s)
+
+    def _hear_free(self, event: ev.RideEvent, now_s: float) -> None:
+        self._engine.handle(MarkDriverFree(event.ride_id, event.sequence, event.at_s), now_s)

@@ -1,0 +1,82 @@
+"""The dispatch service in virtual time: the shipped engine, leases, and the log of all that happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dispatch import commands as cmd
+from dispatch import events as ev
+from dispatch.engine import DispatchEngine
+from dispatch.errors import CommandRefused
+from dispatch.model import TERMINAL, Party, RideState, SupplySnapshot
+from dispatch.rules.invariants import History
+from dispatch.rules.lifecycle import OFFER_ENDS
+from simulator.leases import Leases
+
+#: What a hearer gets: an event, after it was written down.
+Hearer = Callable[[ev.RideEvent, float], None]
+
+
+class Office:
+    """Carries commands out as the live service does, with memory in place of SQL and Redis.
+
+    Every event is written down and checked against the invariants before anyone hears of it.
+    """
+
+    def __init__(self, engine: DispatchEngine, leases: Leases, hearers: dict[type[ev.RideEvent], list[Hearer]]) -> None:
+        """`hearers` are called for events of a type in their order; the list may still grow after this."""
+        self._engine = engine
+        self._leases = leases
+        self._hearers = hearers
+        self._history = History()
+        self.events: list[ev.RideEvent] = []
+
+    @property
+    def history(self) -> History:
+        """All rides, and the violations found so far."""
+        return self._history
+
+    @property
+    def waiting(self) -> int:
+        """How many rides have no driver yet."""
+        return len(self._engine.open_rides())
+
+    def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
+        """Carry a command out. Raises a CommandRefused."""
+        events = self._engine.handle(command, now_s)
+        for event in events:
+            self.events.append(event)
+            self._history.observe(event)
+            if type(event) in OFFER_ENDS:
+                self._leases.release(event.driver_id, event.ride_id)  # type: ignore[attr-defined]
+        for event in events:
+            for hear in self._hearers.get(type(event), ()):
+                hear(event, now_s)
+        return events
+
+    def run_round(self, supply_at: Callable[[float], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
+        """Expire what is due and match what waits; the offers are not sent yet."""
+        self.handle(cmd.ExpireDue(), now_s)
+        if not any(ride.state is RideState.REQUESTED for ride in self._engine.open_rides()):
+            return []
+        return self._engine.run_round(supply_at(now_s), now_s)
+
+    def send_offers(self, matches: list[ev.MatchFound], now_s: float) -> int:
+        """Lease each driver and show the ride; returns how many were sent. The next round sees what was refused."""
+        sent = 0
+        for match in matches:
+            token = self._leases.take(match.driver_id, match.ride_id, now_s)
+            if token is None:
+                continue
+            try:
+                self.handle(cmd.SendOffer(match.ride_id, match.driver_id, token, match.pickup_eta_s), now_s)
+                sent += 1
+            except CommandRefused:
+                self._leases.release(match.driver_id, match.ride_id)
+        return sent
+
+    def close(self, now_s: float) -> None:
+        """End every ride that has no rider aboard yet; the trips that have begun go on to their dropoff."""
+        for ride in sorted(self._history.rides.values(), key=lambda ride: ride.ride_id):
+            if ride.state not in TERMINAL and ride.state is not RideState.ON_TRIP:
+                self.handle(cmd.CancelRide(ride.ride_id, Party.SYSTEM, "", "the service closed"), now_s)

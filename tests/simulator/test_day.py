@@ -1,0 +1,181 @@
+"""A day in the town of conftest: 25 corners, 10 s apart."""
+
+import numpy as np
+import pytest
+
+from dispatch import events as ev
+from dispatch.book import Book
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.model import RideState
+from geo.city import City, Region
+from simulator.day import Acceptance, Day, DayParams
+from simulator.demand import Requests
+from simulator.event_log import sha256_of
+from simulator.figures import figures_of, gini
+from simulator.fleet import Fleet
+from simulator.inputs import DriverStarts, PlacedRequests
+from simulator.leases import Leases
+
+TARIFF = {
+    "currency": "USD",
+    "base_cents": 250,
+    "per_km_cents": 125,
+    "per_minute_cents": 35,
+    "minimum_cents": 700,
+    "rounding_cents": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def city(town):
+    return City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {"tariff": TARIFF})
+
+
+def wishes(town, rows, seats=1):
+    """Requests as (t_s, pickup node, dropoff node)."""
+    t_s, pickup, dropoff = (np.array(column) for column in zip(*rows, strict=True))
+    places = [np.column_stack([town.lat_deg[node], town.lng_deg[node]]) for node in (pickup, dropoff)]
+    return PlacedRequests(Requests(t_s.astype(float), *places, np.full(len(rows), seats, np.uint8)), pickup, dropoff)
+
+
+def starts(*nodes):
+    return DriverStarts(np.array(nodes), np.full(len(nodes), 4))
+
+
+def live(city, requests, drivers, **params):
+    params = {"acceptance": Acceptance.ALWAYS, "is_surge_on": False, **params}
+    return Day(city, requests, drivers, OptimalPolicy(city.graph), DayParams(**params)).run()
+
+
+def crowded(town, count=150, seed=5):
+    rng = np.random.default_rng(seed)
+    pickup = rng.integers(0, 25, count)
+    rows = zip(np.sort(rng.integers(0, 900, count)), pickup, (pickup + rng.integers(1, 25, count)) % 25, strict=True)
+    return wishes(town, list(rows))
+
+
+def names(outcome):
+    return [type(event).__name__ for event in outcome.events]
+
+
+def test_one_ride_by_hand_waits_for_its_round_and_its_driver(city, town):
+    outcome = live(city, wishes(town, [(0, 2, 4)]), starts(0), boarding_s=7.0)
+    assert names(outcome) == [
+        "RideRequested", "OfferSent", "OfferAccepted", "DriverArrived", "RiderPickedUp", "RiderDroppedOff",
+    ]  # fmt: skip
+    assert [event.at_s for event in outcome.events] == [0.0, 2.0, 2.0, 22.0, 29.0, 49.0]
+    figures = figures_of(outcome)
+    assert figures["pickup_wait_s"]["mean"] == 29.0
+    assert figures["deadhead_share"] == 0.5
+    assert figures["utilisation"] == pytest.approx(20 / 49)
+    assert outcome.events[-1].fare_cents == 700
+
+
+def test_a_driver_serves_the_next_rider_from_where_the_last_one_left(city, town):
+    outcome = live(city, wishes(town, [(0, 0, 4), (1, 4, 3)]), starts(0))
+    pickups = [event.at_s for event in outcome.events if isinstance(event, ev.RiderPickedUp)]
+    assert pickups == [2.0, 42.0]
+
+
+def test_a_request_that_nobody_can_serve_expires(city, town):
+    outcome = live(city, wishes(town, [(0, 2, 4)], seats=5), starts(0), max_wait_s=60.0)
+    assert names(outcome) == ["RideRequested", "RideExpired"]
+    assert outcome.events[-1].at_s == 60.0
+
+
+def test_a_rider_whose_driver_is_still_on_the_way_gives_up_in_time(city, town):
+    outcome = live(city, wishes(town, [(0, 24, 4)]), starts(0), max_wait_s=30.0)
+    (cancelled,) = (event for event in outcome.events if isinstance(event, ev.RideCancelled))
+    assert (cancelled.by, cancelled.at_s, cancelled.driver_id) == ("rider", 30.0, "d000000")
+
+
+def test_a_driver_who_was_called_back_goes_on_from_where_they_are(city, town):
+    outcome = live(city, wishes(town, [(0, 4, 24), (31, 1, 0)]), starts(0), max_wait_s=30.0)
+    # Under way along the row since 2; the rider at its end gives up at 30; at 32 the fourth corner turns the driver.
+    last = outcome.office.history.rides["r0000001"]
+    assert last.picked_up_s == pytest.approx(52.0)
+    assert outcome.fleet.deadhead_m == pytest.approx(300.0 + 200.0)
+
+
+def test_at_closing_time_trips_are_finished_and_the_rest_is_sent_away(city, town):
+    outcome = live(city, wishes(town, [(0, 0, 24), (1, 24, 0)]), starts(0), drain_s=10.0)
+    states = {ride_id: ride.state for ride_id, ride in outcome.office.history.rides.items()}
+    assert states == {"r0000000": RideState.COMPLETED, "r0000001": RideState.CANCELLED}
+    assert outcome.violations == []
+
+
+@pytest.mark.parametrize("acceptance", list(Acceptance))
+@pytest.mark.parametrize("is_surge_on", [False, True])
+def test_every_ride_ends_and_no_invariant_breaks(city, town, acceptance, is_surge_on):
+    outcome = live(city, crowded(town), starts(*range(0, 25, 3)), acceptance=acceptance, is_surge_on=is_surge_on)
+    figures = figures_of(outcome)
+    assert outcome.violations == []
+    assert figures["requests"] == figures["completed"] + figures["cancelled"] + figures["expired"]
+    assert figures["requests"] + outcome.left_for_price == 150
+    assert figures["completed"] > 75
+
+
+@pytest.mark.parametrize("acceptance", list(Acceptance))
+def test_one_seed_gives_one_log(city, town, acceptance):
+    logs = [
+        sha256_of(live(city, crowded(town), starts(3, 9, 14), acceptance=acceptance, is_surge_on=True, seed=7).events)
+        for _ in range(2)
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_another_seed_gives_another_log(city, town):
+    logs = {
+        sha256_of(live(city, crowded(town), starts(3, 9, 14), acceptance=Acceptance.MODEL, seed=seed).events)
+        for seed in (1, 2, 3)
+    }
+    assert len(logs) == 3
+
+
+def test_a_planted_violation_is_found(city, town, monkeypatch):
+    """An engine that no longer knows who is busy, shown all drivers as free, with leases given to anyone."""
+    supply = Fleet.supply
+
+    def everyone(self, now_s):
+        self._is_bound[:] = False
+        return supply(self, now_s)
+
+    monkeypatch.setattr(Fleet, "supply", everyone)
+    monkeypatch.setattr(Book, "is_asked", lambda self, driver_id: False)
+    monkeypatch.setattr(Book, "is_driving", lambda self, driver_id: False)
+    monkeypatch.setattr(Leases, "take", lambda self, driver_id, ride_id, now_s: 1)
+    violations = live(city, crowded(town), starts(3, 9)).violations
+    assert any("was asked while on a ride" in sentence for sentence in violations)
+    assert any("is not newer than the last" in sentence for sentence in violations)
+
+
+def test_prices_rise_where_riders_wait_and_fares_follow(city, town):
+    rush = wishes(town, [(second // 4, 12, 24) for second in range(600)])
+    outcome = live(city, rush, starts(0, 1), is_surge_on=True, max_wait_s=120.0)
+    assert max(sample.multiplier.max() for sample in outcome.samples) > 1.5
+    fares = [event.fare_cents for event in outcome.events if isinstance(event, ev.RideRequested)]
+    assert fares[-1] > 1.5 * fares[0]
+
+
+def test_dear_prices_keep_riders_away_in_the_model(city, town):
+    rush = wishes(town, [(second // 4, 12, 24) for second in range(600)])
+    left = [
+        live(city, rush, starts(0, 1), acceptance=Acceptance.MODEL, is_surge_on=is_on, max_wait_s=120.0).left_for_price
+        for is_on in (False, True)
+    ]
+    assert left[1] > 2 * left[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([], 0.0), ([0, 0], 0.0), ([3, 3, 3], 0.0), ([0, 0, 0, 8], 0.75), ([1, 3], 0.25)]
+)
+def test_gini_by_hand(values, expected):
+    assert gini(values) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("boarding_s", -1.0), ("drain_s", float("nan")), ("seed", -1), ("max_wait_s", 0.0)]
+)
+def test_nonsense_is_refused_at_birth(name, value):
+    with pytest.raises(ValueError, match=name):
+        DayParams(**{name: value})

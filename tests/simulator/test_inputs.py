@@ -1,0 +1,98 @@
+"""Files of requests and drivers: what is wrong is named with file, line and reason."""
+
+import gzip
+
+import pytest
+
+from simulator.inputs import BadInput, BadRow, BadRows, read_drivers, read_requests
+
+HEADER = "t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size\n"
+GOOD = "5,0.0,0.0,0.0009,0.0009,2\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text, name="requests.csv"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return path
+
+    return written
+
+
+def read(path, town, *, skip=False):
+    bad = BadRows(skip)
+    return read_requests(path, town, 200.0, bad), bad
+
+
+@pytest.mark.parametrize("name", ["requests.csv", "requests.csv.gz"])
+def test_rows_are_snapped_and_sorted_by_time(town, write, name):
+    requests, _ = read(write(HEADER + "7,0,0,0,0.0009,1\n" + GOOD, name), town)
+    assert requests.wishes.t_s.tolist() == [5.0, 7.0]
+    assert requests.pickup_node.tolist() == [0, 0]
+    assert requests.dropoff_node.tolist() == [6, 1]
+    assert requests.wishes.party_size.tolist() == [2, 1]
+
+
+def test_parquet_says_the_same_as_csv(town, write, tmp_path):
+    csv = pytest.importorskip("pyarrow.csv")
+    from pyarrow import parquet
+
+    path = write(HEADER + GOOD)
+    parquet.write_table(csv.read_csv(path), tmp_path / "requests.parquet")
+    requests, _ = read(tmp_path / "requests.parquet", town)
+    assert requests.dropoff_node.tolist() == [6]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("soon,0,0,0,0.0009,1", "line 3: t_s is 'soon', not a number"),
+        ("-1,0,0,0,0.0009,1", "line 3: t_s is -1.0, not a number of seconds from 0"),
+        ("nan,0,0,0,0.0009,1", "line 3: t_s is nan"),
+        ("1,95,0,0,0.0009,1", r"line 3: the pickup \(95.0, 0.0\) is not a place on the globe"),
+        ("1,0,0,0,0.0009,0", "line 3: party_size is 0, not a whole number from 1 to 8"),
+        ("1,0,0,0,0.0009,1.5", "line 3: party_size is 1.5"),
+        ("1,0,0,0,0.0009,inf", "line 3: party_size is inf"),
+        ("1,0,0,0,0.0009", "line 3: it has 5 values, the header 6"),
+        ("1,0,0,0,0.0009,1,9", "line 3: it has 7 values"),
+        ("1,0,0,0,0.5,1", "line 3: the dropoff is 55.* m from the nearest road, more than 200 m"),
+        ("1,0,0,0,0.0001,1", "line 3: pickup and dropoff are at one corner"),
+    ],
+)
+def test_a_bad_row_is_refused_with_line_and_reason_or_counted(town, write, row, reason):
+    path = write(HEADER + GOOD + row + "\n" + GOOD)
+    with pytest.raises(BadRow, match=f"requests.csv, {reason}"):
+        read(path, town)
+    requests, bad = read(path, town, skip=True)
+    assert (len(requests), bad.count, len(bad.reasons)) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "lacks the column t_s"),
+        ("t_s,pickup_lat\n1,2\n", "lacks the column pickup_lng, dropoff_lat"),
+        (HEADER, "holds no usable request"),
+    ],
+)
+def test_a_file_that_is_no_table_of_requests_is_refused(town, write, text, reason):
+    with pytest.raises(BadInput, match=reason):
+        read(write(text), town)
+
+
+def test_files_that_are_missing_or_broken_are_named(town, tmp_path):
+    with pytest.raises(BadInput, match=r"none\.csv does not exist"):
+        read(tmp_path / "none.csv", town)
+    for name in ("broken.csv.gz", "broken.parquet"):
+        (tmp_path / name).write_bytes(b"neither")
+        with pytest.raises(BadInput, match="cannot be read"):
+            read(tmp_path / name, town)
+
+
+def test_drivers_have_four_seats_unless_the_file_says_otherwise(town, write):
+    plain = read_drivers(write("lat,lng\n0,0\n"), town, 200.0, BadRows())
+    seated = read_drivers(write("seats,lng,lat\n6,0.0009,0\n"), town, 200.0, BadRows())
+    assert (plain.seats.tolist(), seated.seats.tolist(), seated.node.tolist()) == ([4], [6], [1])
+    with pytest.raises(BadRow, match="line 2: seats is 0"):
+        read_drivers(write("lat,lng,seats\n0,0,0\n"), town, 200.0, BadRows())
