@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import deque
+from dataclasses import fields, replace
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
 from dispatch import events as ev
 from dispatch.errors import IllegalMove, InvariantBroken
@@ -63,23 +67,52 @@ def step(ride: Ride, event: ev.RideEvent) -> Ride:
 
     Raises IllegalMove for a move that the table does not hold, InvariantBroken for an event out of its order.
     """
-    require_move(ride, type(event), type(event).__name__)
+    state = MOVES.get((ride.state, type(event)))
+    if state is None:
+        raise IllegalMove(ride.ride_id, ride.state, type(event).__name__)
     if event.sequence != ride.sequence + 1:
         raise InvariantBroken(f"ride {ride.ride_id}: event {event.sequence} after {ride.sequence}")
-    moved = replace(ride, state=MOVES[ride.state, type(event)], sequence=event.sequence)
+    return _changed(ride, {"state": state, "sequence": event.sequence, **_changes(ride, event)})
+
+
+_FIELDS = tuple(field.name for field in fields(Ride))
+_values_of = attrgetter(*_FIELDS)
+_set = object.__setattr__
+
+
+def _changed(ride: Ride, changes: dict[str, Any]) -> Ride:
+    """`dataclasses.replace` in half the time: a ride has twenty fields, and a simulated day takes a million steps."""
+    changed = object.__new__(Ride)
+    deque(map(_set, repeat(changed), _FIELDS, _values_of(ride)), maxlen=0)
+    for name, value in changes.items():
+        _set(changed, name, value)
+    return changed
+
+
+def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
+    """What an event changes besides state and sequence."""
     if isinstance(event, ev.OfferSent):
-        return _offered(moved, event)
+        return _offered(ride, event)
     if type(event) in OFFER_ENDS:
-        return _answered(moved, event)
-    if isinstance(event, ev.AssignmentCancelled):
-        refused_by = (*moved.refused_by, event.driver_id)
-        return replace(moved, driver_id=None, assigned_s=None, arrived_s=None, refused_by=refused_by)
-    if isinstance(event, ev.RideCancelled):
-        return replace(moved, ended_s=event.at_s, cancelled_by=event.by, cancel_reason=event.reason)
-    return _progressed(moved, event)
+        return _answered(ride, event)
+    match event:
+        case ev.DriverArrived():
+            return {"arrived_s": event.at_s}
+        case ev.RiderPickedUp():
+            return {"picked_up_s": event.at_s}
+        case ev.RiderDroppedOff():
+            return {"dropped_off_s": event.at_s, "ended_s": event.at_s, "fare_cents": event.fare_cents}
+        case ev.AssignmentCancelled():
+            refused_by = (*ride.refused_by, event.driver_id)
+            return {"driver_id": None, "assigned_s": None, "arrived_s": None, "refused_by": refused_by}
+        case ev.RideCancelled():
+            return {"ended_s": event.at_s, "cancelled_by": event.by, "cancel_reason": event.reason}
+        case ev.RideExpired():
+            return {"ended_s": event.at_s, "cancelled_by": Party.SYSTEM}
+    raise InvariantBroken(f"{type(event).__name__} is in the table, but nothing says what it does")
 
 
-def _offered(ride: Ride, event: ev.OfferSent) -> Ride:
+def _offered(ride: Ride, event: ev.OfferSent) -> dict[str, Any]:
     if event.token <= ride.token:
         raise InvariantBroken(f"ride {ride.ride_id}: token {event.token} is not newer than {ride.token}")
     offer = Offer(
@@ -91,26 +124,13 @@ def _offered(ride: Ride, event: ev.OfferSent) -> Ride:
         expires_s=event.expires_s,
         pickup_eta_s=event.pickup_eta_s,
     )
-    return replace(ride, offer=offer, token=event.token)
+    return {"offer": offer, "token": event.token}
 
 
-def _answered(ride: Ride, event: ev.RideEvent) -> Ride:
+def _answered(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
     if ride.offer is None:
         raise InvariantBroken(f"ride {ride.ride_id} is {ride.state} without an offer")
     offer = replace(ride.offer, state=OFFER_ENDS[type(event)])
     if isinstance(event, ev.OfferAccepted):
-        return replace(ride, offer=offer, driver_id=offer.driver_id, assigned_s=event.at_s)
-    return replace(ride, offer=offer, refused_by=(*ride.refused_by, offer.driver_id))
-
-
-def _progressed(ride: Ride, event: ev.RideEvent) -> Ride:
-    match event:
-        case ev.DriverArrived():
-            return replace(ride, arrived_s=event.at_s)
-        case ev.RiderPickedUp():
-            return replace(ride, picked_up_s=event.at_s)
-        case ev.RiderDroppedOff():
-            return replace(ride, dropped_off_s=event.at_s, ended_s=event.at_s, fare_cents=event.fare_cents)
-        case ev.RideExpired():
-            return replace(ride, ended_s=event.at_s, cancelled_by=Party.SYSTEM)
-    raise InvariantBroken(f"{type(event).__name__} is in the table, but nothing says what it does")
+        return {"offer": offer, "driver_id": offer.driver_id, "assigned_s": event.at_s}
+    return {"offer": offer, "refused_by": (*ride.refused_by, offer.driver_id)}
