@@ -48,7 +48,7 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.adapters.kafka_pings import KafkaDeadLetters
     from location_ingest.adapters.ping_codec import MessagePackPings
     from location_ingest.adapters.redis_cells import RedisCells
-    from location_ingest.engine import IngestEngine
+    from location_ingest.column_engine import ColumnEngine
     from location_ingest.metrics import IngestMetrics
     from location_ingest.model import IngestParams, StoreParams
     from location_ingest.service import IngestService
@@ -60,7 +60,7 @@ async def _ingest(settings: Settings) -> None:
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     service = IngestService(
-        IngestEngine(ingest),
+        ColumnEngine(ingest),
         MessagePackPings(),
         RedisCells(redis),
         KafkaDeadLetters(producer, DEAD_PINGS_TOPIC),
@@ -113,7 +113,9 @@ async def _price(settings: Settings) -> None:
         params,
         prices=prices,
         consumed=prices,
-        supply=RedisSupply(redis, city, stale_after_s=DispatchParams().stale_after_s),
+        supply=RedisSupply(
+            redis, city, stale_after_s=DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
+        ),
         metrics=PricingMetrics(REGISTRY),
     )
     app = build_faust_app(
@@ -139,14 +141,16 @@ async def _match(settings: Settings) -> None:
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_rounds import RedisRoundLog
     from dispatch.adapters.redis_supply import RedisSupply
-    from dispatch.matching.optimal import OptimalPolicy
+    from dispatch.adapters.redis_traces import RedisTraceLog
+    from dispatch.matching.registry import make_policy
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from geo.city import load_city
 
-    city, params, clock = load_city(settings.city_dir), DispatchParams(), settings.clock()
+    city, clock = load_city(settings.city_dir), settings.clock()
+    params = DispatchParams.from_section(city.sections.get("dispatch", {}))
     region = city.region.region_id
     redis = await connect_redis(settings)
     store = await open_store(settings.database_url)
@@ -154,7 +158,7 @@ async def _match(settings: Settings) -> None:
     service = MatchingService(
         region=region,
         graph=city.graph,
-        policy=OptimalPolicy(city.graph),
+        policy=make_policy(params.policy, city.graph),
         params=params,
         store=store,
         rides=RideService(store, leases, params, clock.now_s),
@@ -162,10 +166,12 @@ async def _match(settings: Settings) -> None:
         leases=leases,
         round_log=RedisRoundLog(redis, region),
         now=clock.now_s,
+        trace_log=RedisTraceLog(redis, region),
     )
     try:
         await service.start()
         await _until_stopped(service.run_round, clock.wall_duration_s(params.batch_window_s))
+        await service.finish()
     finally:
         await store.close()
         await redis.aclose()

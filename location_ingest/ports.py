@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from location_ingest.model import CellPosition, DeadLetter, PingGroup, RawMessage, Reason
+from location_ingest.columns import PingColumns, PositionColumns
+from location_ingest.model import DeadLetter, RawMessage, Reason
 
 
 class PingLog(Protocol):
     """Where groups of pings are written, in order for each region."""
 
-    async def append(self, group: PingGroup) -> None:
+    async def append(self, group: PingColumns) -> None:
         """Return when every replica has the group; raises an Exception if it cannot have it in time."""
         ...
 
@@ -19,7 +20,7 @@ class PingLog(Protocol):
 class PingReader(Protocol):
     """Knows how a group of pings is written."""
 
-    def decode(self, message: RawMessage) -> PingGroup:
+    def decode(self, message: RawMessage) -> PingColumns:
         """Return the group; raises UndecodableMessage, and nothing else, for anything that is none."""
         ...
 
@@ -35,10 +36,10 @@ class DeadLetters(Protocol):
 class Cells(Protocol):
     """Who is in which cell. Newer positions win, whoever writes them and in whatever order."""
 
-    async def put(self, region: str, positions: Sequence[CellPosition], rejected: Mapping[Reason, int]) -> int:
+    async def put(self, region: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         """Store the positions that are newer than what is stored, and count both kinds; all or nothing.
 
-        Returns how many were newer. Positions of one driver are taken in the order given.
+        Returns how many were newer, the earlier positions of each driver included.
         """
         ...
 

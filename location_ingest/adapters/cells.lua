@@ -2,139 +2,142 @@
 
 -- Who is in which cell, guarded by time: a newer position wins, whoever writes it and in whatever order.
 --
---   index    hash        driver -> <cell>|<t_ms>
---   seen     sorted set  driver by t_ms
+--   index    hash        driver -> <cell>|<t_ms>: 15 hexadecimal digits, and 13 decimal ones
 --   totals   hash        counters
 --   cell     hash        driver -> packed position; key = prefix .. cell
 --
 -- A call takes at most 1,000 drivers: unpack() ends at about 8,000 values. Every key bears the same {region} tag.
 
-local function add_to(group, key, ...)
-  local list = group[key]
-  if not list then
-    list = {}
-    group[key] = list
+local CELL_CHARS, ENTRY_BYTES, PACKED_BYTES = 15, 29, 24
+
+local function cell_of(entry)
+  return string.sub(entry, 1, CELL_CHARS)
+end
+
+local function time_of(entry)
+  return tonumber(string.sub(entry, CELL_CHARS + 2))
+end
+
+-- Positions of one driver that were believed before the newest one count if they were not stored already.
+local function count_newer(earlier, t_ms_of)
+  local newer = 0
+  for i = 1, #earlier, 2 do
+    if earlier[i + 1] > t_ms_of[earlier[i] + 1] then
+      newer = newer + 1
+    end
   end
-  for _, value in ipairs({...}) do
-    list[#list + 1] = value
+  return newer
+end
+
+local function leave(prefix, left)
+  for cell, drivers in pairs(left) do
+    redis.call('HDEL', prefix .. cell, unpack(drivers))
   end
 end
 
-local function cell_and_time(entry)
-  if not entry then
-    return nil, nil
-  end
-  local cell, t_ms = string.match(entry, '^(.-)|(%d+)$')
-  return cell, tonumber(t_ms)
-end
-
--- Returns the drivers of the call without repetition, their cells and their times by driver.
-local function stored_of(index, argv, first)
-  local drivers, cell_of, t_ms_of, known = {}, {}, {}, {}
-  for i = first, #argv, 4 do
-    if not known[argv[i]] then
-      known[argv[i]] = true
-      drivers[#drivers + 1] = argv[i]
+-- Stores the newer of the positions, which are ascending by cell; returns how many, and what was stored before.
+local function store(index, prefix, drivers, records)
+  local sub = string.sub
+  local stored = redis.call('HMGET', index, unpack(drivers))
+  local t_ms_of, left, entries, fields, cell = {}, {}, {}, {}, nil
+  local function flush()
+    if #fields > 0 then
+      redis.call('HSET', prefix .. cell, unpack(fields))
+      fields = {}
     end
   end
-  if #drivers > 0 then
-    for number, entry in ipairs(redis.call('HMGET', index, unpack(drivers))) do
-      local driver = drivers[number]
-      cell_of[driver], t_ms_of[driver] = cell_and_time(entry)
-    end
-  end
-  return drivers, cell_of, t_ms_of
-end
-
--- KEYS index seen totals; ARGV prefix, n, n times (reason, count), then (driver, t_ms, cell, packed) for each position.
--- Returns how many positions were newer than what was stored, those in between included.
-local function put(keys, argv)
-  local index, seen, totals = keys[1], keys[2], keys[3]
-  local prefix, reasons = argv[1], tonumber(argv[2])
-  local first = 3 + 2 * reasons
-  local drivers, cell_of, t_ms_of = stored_of(index, argv, first)
-
-  local accepted, newest = 0, {}
-  for i = first, #argv, 4 do
-    local driver, t_ms = argv[i], tonumber(argv[i + 1])
-    if not t_ms_of[driver] or t_ms > t_ms_of[driver] then
-      t_ms_of[driver] = t_ms
-      newest[driver] = i
-      accepted = accepted + 1
-    end
-  end
-
-  local left, entered, index_entries, seen_entries = {}, {}, {}, {}
-  for _, driver in ipairs(drivers) do
-    local i = newest[driver]
-    if i then
-      local t_ms, cell, packed = argv[i + 1], argv[i + 2], argv[i + 3]
-      if cell_of[driver] and cell_of[driver] ~= cell then
-        add_to(left, cell_of[driver], driver)
+  local count, from, n = 0, 0, 0
+  for place = 1, #drivers do
+    local old, driver = stored[place], drivers[place]
+    local entry = sub(records, from + 1, from + ENTRY_BYTES)
+    t_ms_of[place] = old and time_of(old) or -1
+    if time_of(entry) > t_ms_of[place] then
+      local new_cell = cell_of(entry)
+      if new_cell ~= cell then
+        flush()
+        cell, n = new_cell, 0
       end
-      add_to(entered, cell, driver, packed)
-      index_entries[#index_entries + 1] = driver
-      index_entries[#index_entries + 1] = cell .. '|' .. t_ms
-      seen_entries[#seen_entries + 1] = t_ms
-      seen_entries[#seen_entries + 1] = driver
+      local old_cell = old and cell_of(old)
+      if old_cell and old_cell ~= cell then
+        local leaving = left[old_cell] or {}
+        leaving[#leaving + 1] = driver
+        left[old_cell] = leaving
+      end
+      fields[n + 1] = driver
+      fields[n + 2] = sub(records, from + ENTRY_BYTES + 1, from + ENTRY_BYTES + PACKED_BYTES)
+      n = n + 2
+      entries[count + 1] = driver
+      entries[count + 2] = entry
+      count = count + 2
     end
+    from = from + ENTRY_BYTES + PACKED_BYTES
   end
+  flush()
+  leave(prefix, left)
+  if count > 0 then
+    redis.call('HSET', index, unpack(entries))
+  end
+  return count / 2, t_ms_of
+end
 
-  for cell, names in pairs(left) do
-    redis.call('HDEL', prefix .. cell, unpack(names))
+-- KEYS index totals; ARGV prefix, drivers as MessagePack, for each of them an index entry and the packed position, the
+-- earlier positions as MessagePack (place of the driver from 0, t_ms, ...), then (reason, count) for each reason.
+-- Returns how many positions were newer than what was stored, the earlier ones included.
+local function put(keys, argv)
+  local index, totals, prefix = keys[1], keys[2], argv[1]
+  local drivers = cmsgpack.unpack(argv[2])
+  local newer = 0
+  if #drivers > 0 then
+    local stored, t_ms_of = store(index, prefix, drivers, argv[3])
+    newer = stored + count_newer(cmsgpack.unpack(argv[4]), t_ms_of)
   end
-  for cell, fields in pairs(entered) do
-    redis.call('HSET', prefix .. cell, unpack(fields))
+  if newer > 0 then
+    redis.call('HINCRBY', totals, 'pings_accepted', newer)
   end
-  if accepted > 0 then
-    redis.call('HSET', index, unpack(index_entries))
-    redis.call('ZADD', seen, unpack(seen_entries))
-    redis.call('HINCRBY', totals, 'pings_accepted', accepted)
-  end
-  for i = 3, first - 2, 2 do
+  for i = 5, #argv, 2 do
     redis.call('HINCRBY', totals, 'pings_rejected:' .. argv[i], argv[i + 1])
   end
-  return accepted
+  return newer
 end
 
-local function take_out(index, seen, prefix, drivers)
-  if #drivers == 0 then
-    return 0
-  end
-  local left = {}
-  for number, entry in ipairs(redis.call('HMGET', index, unpack(drivers))) do
-    local cell = cell_and_time(entry)
-    if cell then
-      add_to(left, cell, drivers[number])
+local function take_out(index, prefix, drivers, entries)
+  local left, found = {}, {}
+  for number, driver in ipairs(drivers) do
+    local entry = entries[number]
+    if entry then
+      local cell = cell_of(entry)
+      left[cell] = left[cell] or {}
+      table.insert(left[cell], driver)
+      found[#found + 1] = driver
     end
   end
-  for cell, names in pairs(left) do
-    redis.call('HDEL', prefix .. cell, unpack(names))
+  leave(prefix, left)
+  if #found > 0 then
+    redis.call('HDEL', index, unpack(found))
   end
-  redis.call('HDEL', index, unpack(drivers))
-  return redis.call('ZREM', seen, unpack(drivers))
+  return #found
 end
 
--- KEYS index seen; ARGV prefix, then drivers. Returns how many were in.
+-- KEYS index; ARGV prefix, drivers as MessagePack. Returns how many were in.
 local function remove(keys, argv)
-  local drivers = {}
-  for i = 2, #argv do
-    drivers[#drivers + 1] = argv[i]
-  end
-  return take_out(keys[1], keys[2], argv[1], drivers)
+  local drivers = cmsgpack.unpack(argv[2])
+  return take_out(keys[1], argv[1], drivers, redis.call('HMGET', keys[1], unpack(drivers)))
 end
 
--- KEYS index seen; ARGV prefix, before_ms, after_ms, limit. Returns how many were taken out, at most the limit.
+-- KEYS index; ARGV prefix, before_ms, after_ms, cursor, about how many to look at. Returns the next cursor, 0 at the
+-- end, and how many were taken out.
 local function sweep(keys, argv)
-  local limit = tonumber(argv[4])
-  local drivers = redis.call('ZRANGEBYSCORE', keys[2], '-inf', '(' .. argv[2], 'LIMIT', 0, limit)
-  if #drivers < limit then
-    local early = redis.call('ZRANGEBYSCORE', keys[2], '(' .. argv[3], '+inf', 'LIMIT', 0, limit - #drivers)
-    for _, driver in ipairs(early) do
-      drivers[#drivers + 1] = driver
+  local before_ms, after_ms = tonumber(argv[2]), tonumber(argv[3])
+  local found = redis.call('HSCAN', keys[1], argv[4], 'COUNT', argv[5])
+  local drivers, entries = {}, {}
+  for i = 1, #found[2], 2 do
+    local t_ms = time_of(found[2][i + 1])
+    if t_ms < before_ms or t_ms > after_ms then
+      drivers[#drivers + 1] = found[2][i]
+      entries[#entries + 1] = found[2][i + 1]
     end
   end
-  return take_out(keys[1], keys[2], argv[1], drivers)
+  return {found[1], take_out(keys[1], argv[1], drivers, entries)}
 end
 
 redis.register_function('hexhail_cells_put', put)

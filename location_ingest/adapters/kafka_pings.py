@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
 
-from location_ingest.adapters.ping_codec import encode_group, encode_letter
-from location_ingest.model import DeadLetter, PingGroup
+from location_ingest.adapters.ping_codec import encode_columns, encode_letter
+from location_ingest.columns import PingColumns
+from location_ingest.model import DeadLetter
 
 
 def new_producer(bootstrap_servers: Sequence[str], *, request_timeout_s: float = 5.0) -> AIOKafkaProducer:
@@ -33,11 +34,11 @@ class KafkaPings:
         self._topic = topic
         self._partition_of = partition_of
 
-    async def append(self, group: PingGroup) -> None:
+    async def append(self, group: PingColumns) -> None:
         """Return when all in-sync replicas have the group; raises aiokafka's KafkaError."""
         await self._producer.send_and_wait(
             self._topic,
-            encode_group(group),
+            encode_columns(group),
             key=group.region.encode(),
             partition=self._partition_of(group.region),
         )

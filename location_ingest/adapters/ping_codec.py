@@ -6,9 +6,11 @@ import math
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
+from location_ingest.columns import ROW_NUMBERS, PingColumns
 from location_ingest.errors import UndecodableMessage
-from location_ingest.model import ID_CHARS_MAX, DeadLetter, DriverPing, PingGroup, RawMessage
+from location_ingest.model import ID_CHARS_MAX, DeadLetter, RawMessage
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
 #: The edge sends some hundred; a message with more was not written by it.
@@ -17,32 +19,25 @@ _GROUP_PINGS_MAX = 1_000
 _LETTER_VALUE_BYTES_MAX = 256 * 1024
 
 
-class _WirePing(msgspec.Struct, array_like=True, frozen=True):
-    driver_id: _Name
-    t_s: float
-    lat_deg: float
-    lng_deg: float
-    heading_deg: float | None = None
-    speed_mps: float | None = None
-    accuracy_m: float | None = None
-
-
 class _WireGroup(msgspec.Struct, frozen=True):
     region: _Name
     received_s: float
-    pings: Annotated[list[_WirePing], msgspec.Meta(max_length=_GROUP_PINGS_MAX)]
+    driver_ids: Annotated[list[_Name], msgspec.Meta(max_length=_GROUP_PINGS_MAX)]
+    values: bytes
 
 
 _decoder = msgspec.msgpack.Decoder(_WireGroup)
+_encode = msgspec.msgpack.Encoder().encode
+_WIRE_NUMBER = np.dtype("<f8")
 
 
-def encode_group(group: PingGroup) -> bytes:
+def encode_columns(columns: PingColumns) -> bytes:
     """Return the bytes of a group."""
-    pings = [(p.driver_id, p.t_s, p.lat_deg, p.lng_deg, p.heading_deg, p.speed_mps, p.accuracy_m) for p in group.pings]
-    return msgspec.msgpack.encode({"region": group.region, "received_s": group.received_s, "pings": pings})
+    values = np.ascontiguousarray(columns.values, _WIRE_NUMBER).tobytes()
+    return _encode(_WireGroup(columns.region, columns.received_s, columns.driver_ids, values))
 
 
-def decode_group(value: bytes) -> PingGroup:
+def decode_columns(value: bytes) -> PingColumns:
     """Return the group; raises UndecodableMessage, and nothing else, for bytes that are none."""
     try:
         wire = _decoder.decode(value)
@@ -51,11 +46,13 @@ def decode_group(value: bytes) -> PingGroup:
         raise UndecodableMessage(f"not a group of pings: {error}") from error
     if not math.isfinite(wire.received_s):
         raise UndecodableMessage(f"received_s is not a time: {wire.received_s}")
-    pings = (
-        DriverPing(p.driver_id, p.t_s, p.lat_deg, p.lng_deg, p.heading_deg, p.speed_mps, p.accuracy_m)
-        for p in wire.pings
-    )
-    return PingGroup(wire.region, wire.received_s, tuple(pings))
+    wanted = len(wire.driver_ids) * ROW_NUMBERS * _WIRE_NUMBER.itemsize
+    if len(wire.values) != wanted:
+        raise UndecodableMessage(
+            f"{len(wire.driver_ids)} drivers need {wanted} bytes of values, not {len(wire.values)}"
+        )
+    values = np.frombuffer(wire.values, _WIRE_NUMBER).reshape(-1, ROW_NUMBERS)
+    return PingColumns(wire.region, wire.received_s, wire.driver_ids, values)
 
 
 def encode_letter(letter: DeadLetter) -> bytes:
@@ -73,6 +70,6 @@ def encode_letter(letter: DeadLetter) -> bytes:
 class MessagePackPings:
     """A PingReader."""
 
-    def decode(self, message: RawMessage) -> PingGroup:
+    def decode(self, message: RawMessage) -> PingColumns:
         """Return the group in the message; raises UndecodableMessage."""
-        return decode_group(message.value)
+        return decode_columns(message.value)

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from location_ingest.model import CellPosition, Reason
+from location_ingest.columns import PositionColumns
+from location_ingest.kernels import index_entries
+from location_ingest.model import Reason
 
 _LIBRARY = Path(__file__).with_name("cells.lua")
 #: Drivers in one call that sweeps or removes: as many as in one that puts.
 _CALL_DRIVERS_MAX = 1_000
+#: Of `<cell>|<t_ms>`, as `index_entries` writes it.
+_ENTRY_BYTES = 29
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class RedisCells:
@@ -23,14 +30,18 @@ class RedisCells:
         self._redis = redis
         self._loaded = False
 
-    async def put(self, region: str, positions: Sequence[CellPosition], rejected: Mapping[Reason, int]) -> int:
+    async def put(self, region: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         """Store what is newer and count; returns how many were newer. Raises redis-py's errors, and what it leaks."""
-        arguments: list[bytes | str | int] = [_cell_prefix(region), len(rejected)]
+        packed = positions.packed
+        records = np.empty((len(positions), _ENTRY_BYTES + packed.itemsize), np.uint8)
+        records[:, :_ENTRY_BYTES] = index_entries(positions.cell, packed["t_ms"])
+        records[:, _ENTRY_BYTES:] = packed.view(np.uint8).reshape(len(positions), -1)
+        earlier = np.column_stack([positions.earlier_place, positions.earlier_t_ms]).ravel().tolist()
+        arguments: list[bytes | str | int] = [_cell_prefix(region), _pack(positions.driver_ids), records.tobytes()]
+        arguments.append(_pack(earlier))
         for reason, count in sorted(rejected.items()):
             arguments += (reason.value, count)
-        for position in positions:
-            arguments += (position.driver_id, position.t_ms, position.cell, position.packed)
-        return int(await self._call("put", (_index(region), _seen(region), _totals(region)), arguments))
+        return int(await self._call("put", (_index(region), _totals(region)), arguments))
 
     async def read(self, region: str, cells: Sequence[str]) -> dict[str, bytes]:
         """Return the packed position of every driver in the cells, by driver."""
@@ -56,20 +67,19 @@ class RedisCells:
         """Take the drivers out; returns how many were in. A ping that is still on its way brings one back."""
         removed = 0
         for start in range(0, len(driver_ids), _CALL_DRIVERS_MAX):
-            arguments: list[bytes | str | int] = [_cell_prefix(region)]
-            arguments += driver_ids[start : start + _CALL_DRIVERS_MAX]
-            removed += int(await self._call("remove", (_index(region), _seen(region)), arguments))
+            arguments = (_cell_prefix(region), _pack(list(driver_ids[start : start + _CALL_DRIVERS_MAX])))
+            removed += int(await self._call("remove", (_index(region),), arguments))
         return removed
 
     async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
         """Take out drivers older than `before_s` or newer than `after_s`, in bounded calls; returns how many."""
         bounds_ms = (round(before_s * 1e3), round(after_s * 1e3))
-        arguments = (_cell_prefix(region), *bounds_ms, _CALL_DRIVERS_MAX)
-        swept = 0
+        swept, cursor = 0, b"0"
         while True:
-            taken = int(await self._call("sweep", (_index(region), _seen(region)), arguments))
-            swept += taken
-            if taken < _CALL_DRIVERS_MAX:
+            arguments = (_cell_prefix(region), *bounds_ms, cursor, _CALL_DRIVERS_MAX)
+            cursor, taken = await self._call("sweep", (_index(region),), arguments)
+            swept += int(taken)
+            if cursor == b"0":
                 return swept
 
     async def _call(self, name: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
@@ -96,10 +106,6 @@ def _cell_prefix(region: str) -> str:
 
 def _index(region: str) -> str:
     return f"{{{region}}}:index"
-
-
-def _seen(region: str) -> str:
-    return f"{{{region}}}:seen"
 
 
 def _totals(region: str) -> str:

@@ -84,7 +84,7 @@ class Phones:
             self.last[ping.driver_id] = ping
 
 
-_STORED = re.compile(rb'"ZADD" "\{(\w+)\}:seen" (.*)')
+_STORED = re.compile(rb'"HSET" "\{(\w+)\}:index" (.*)')
 
 
 class Witness:
@@ -134,7 +134,8 @@ class Witness:
         self.commands += 1
         words = [word.strip(b'"').decode() for word in found[2].split()]
         newest_s = 0.0
-        for t_ms, driver_id in zip(map(int, words[::2]), words[1::2], strict=True):
+        for driver_id, entry in zip(words[::2], words[1::2], strict=True):
+            t_ms = int(entry.rpartition("|")[2])
             self.older_over_newer += t_ms < self._newest_ms.get(driver_id, 0)
             self._newest_ms[driver_id] = t_ms
             newest_s = max(newest_s, t_ms / 1e3)

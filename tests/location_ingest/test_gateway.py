@@ -11,9 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from geo.arrays import FloatArray
+from location_ingest.columns import PingColumns
 from location_ingest.errors import PingLogUnavailable, PingsRefused
 from location_ingest.metrics import GatewayMetrics
-from location_ingest.model import DriverPing, GatewayParams, PingGroup, Reason
+from location_ingest.model import DriverPing, GatewayParams, Reason
 from location_ingest.service import PingGateway
 
 NOW_S = 1_700_000_000.0
@@ -23,12 +24,12 @@ class ToldLog:
     """Keeps the groups; fails or waits when told so."""
 
     def __init__(self) -> None:
-        self.groups: list[PingGroup] = []
+        self.groups: list[PingColumns] = []
         self.failure: Exception | None = None
         self.open = asyncio.Event()
         self.open.set()
 
-    async def append(self, group: PingGroup) -> None:
+    async def append(self, group: PingColumns) -> None:
         await self.open.wait()
         if self.failure is not None:
             raise self.failure
@@ -191,7 +192,7 @@ async def test_the_memory_of_last_times_is_bounded():
     gateway = make_gateway(ToldLog(), drivers_max=5)
     for number in range(20):
         await gateway.submit([make_ping(str(number))], NOW_S)
-    assert len(gateway._last_t_s) == 5
+    assert len(gateway._last_t_ms) == 5
 
 
 async def test_closing_gives_up_on_a_broker_that_is_away():

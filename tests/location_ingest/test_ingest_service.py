@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from geo.positions import unpack
-from location_ingest.adapters.ping_codec import MessagePackPings, decode_group, encode_group, encode_letter
-from location_ingest.engine import IngestEngine
+from geo.cells import resolution_of
+from location_ingest.adapters.ping_codec import MessagePackPings, decode_columns, encode_columns, encode_letter
+from location_ingest.column_engine import ColumnEngine
+from location_ingest.columns import PingColumns, PositionColumns
 from location_ingest.errors import UndecodableMessage
 from location_ingest.metrics import IngestMetrics
-from location_ingest.model import CellPosition, DeadLetter, DriverPing, PingGroup, RawMessage, Reason, StoreParams
+from location_ingest.model import DeadLetter, DriverPing, PingGroup, RawMessage, Reason, StoreParams
 from location_ingest.service import IngestService
 
 NOW_S = 1_700_000_000.0
@@ -24,17 +26,17 @@ NOW_S = 1_700_000_000.0
 
 class ToldCells:
     def __init__(self) -> None:
-        self.puts: list[tuple[str, Sequence[CellPosition]]] = []
+        self.puts: list[tuple[str, PositionColumns]] = []
         self.rejected: Counter[Reason] = Counter()
         self.sweeps: list[tuple[str, float, float]] = []
         self.failures: list[Exception] = []
 
-    async def put(self, region: str, positions: Sequence[CellPosition], rejected: Mapping[Reason, int]) -> int:
+    async def put(self, region: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         if self.failures:
             raise self.failures.pop()
         self.puts.append((region, positions))
         self.rejected.update(rejected)
-        return len(positions)
+        return len(positions) + len(positions.earlier_place)
 
     async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
         self.sweeps.append((region, before_s, after_s))
@@ -51,7 +53,7 @@ class KeptLetters:
 
 def make_service(cells: ToldCells, letters: KeptLetters | None = None, **params: float) -> IngestService:
     return IngestService(
-        IngestEngine(),
+        ColumnEngine(),
         MessagePackPings(),
         cells,
         letters or KeptLetters(),
@@ -65,26 +67,43 @@ def make_ping(driver_id: str, t_s: float = NOW_S) -> DriverPing:
     return DriverPing(driver_id, t_s, 40.75, -73.98)
 
 
-def message(*pings: DriverPing, region: str = "east", offset: int = 0) -> RawMessage:
-    return RawMessage(0, offset, encode_group(PingGroup(region, NOW_S, pings)))
+def message(*pings: DriverPing, region: str = "east", offset: int = 0, received_s: float = NOW_S) -> RawMessage:
+    return RawMessage(0, offset, encode_columns(PingColumns.of(PingGroup(region, received_s, pings))))
 
 
 async def test_each_region_is_stored_in_one_call_at_its_own_resolution():
     cells = ToldCells()
     messages = [message(make_ping("a")), message(make_ping("b"), region="west"), message(make_ping("c"))]
     await make_service(cells).process(messages, NOW_S)
-    assert [(region, [p.driver_id for p in positions]) for region, positions in cells.puts] == [
+    assert [(region, positions.driver_ids) for region, positions in cells.puts] == [
         ("east", ["a", "c"]),
         ("west", ["b"]),
     ]
-    assert [cells.puts[0][1][0].cell[1], cells.puts[1][1][0].cell[1]] == ["9", "8"]
-    assert unpack([cells.puts[0][1][0].packed])[0]["heading_cdeg"] == 0xFFFF
+    assert [resolution_of(positions.cell[0]) for _, positions in cells.puts] == [9, 8]
+    assert cells.puts[0][1].packed["heading_cdeg"].tolist() == [0xFFFF, 0xFFFF]
 
 
 async def test_a_large_batch_is_stored_in_bounded_calls():
     cells = ToldCells()
     await make_service(cells).process([message(*[make_ping(f"{m}-{n}") for n in range(999)]) for m in range(3)], NOW_S)
     assert [len(positions) for _, positions in cells.puts] == [1_000, 1_000, 997]
+
+
+async def test_of_several_pings_of_a_driver_the_newest_is_stored_and_the_others_count():
+    cells = ToldCells()
+    service = make_service(cells, batch_positions_max=2)
+    names = [*"abcd", *"dcb", "d"]
+    drive = [DriverPing(name, NOW_S + n, 40.75 + (ord(name) - 97) / 100, -73.98) for n, name in enumerate(names)]
+    await service.process([message(*drive, received_s=NOW_S + 9)], NOW_S + 9)
+    stored = {d: t for _, part in cells.puts for d, t in zip(part.driver_ids, part.packed["t_ms"] / 1e3, strict=True)}
+    assert stored == {"a": NOW_S, "b": NOW_S + 6, "c": NOW_S + 5, "d": NOW_S + 7}
+    earlier = [
+        (part.driver_ids[place], t_ms / 1e3)
+        for _, part in cells.puts
+        for place, t_ms in zip(part.earlier_place.tolist(), part.earlier_t_ms.tolist(), strict=True)
+    ]
+    assert sorted(earlier) == [("b", NOW_S + 1), ("c", NOW_S + 2), ("d", NOW_S + 3), ("d", NOW_S + 4)]
+    assert all((np.diff(part.cell.astype(np.int64)) >= 0).all() for _, part in cells.puts)
 
 
 async def test_rejections_are_counted_by_reason_and_replays_are_not():
@@ -106,7 +125,7 @@ async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try():
         with pytest.raises(failure):
             await service.process(batch, NOW_S)
     await service.process(batch, NOW_S)
-    assert [p.driver_id for p in cells.puts[0][1]] == ["a", "b"]
+    assert cells.puts[0][1].driver_ids == ["a", "b"]
     assert [letter.message for letter in letters.letters] == [batch[1]]
 
 
@@ -127,7 +146,7 @@ async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come():
 @given(st.binary())
 def test_bytes_are_a_group_or_undecodable_and_nothing_else(value):
     with suppress(UndecodableMessage):
-        assert decode_group(value).region
+        assert decode_columns(value).region
 
 
 optional = st.one_of(st.none(), st.floats(allow_nan=False))
@@ -150,7 +169,8 @@ optional = st.one_of(st.none(), st.floats(allow_nan=False))
 )
 def test_a_group_survives_the_wire(pings):
     group = PingGroup("manhattan", NOW_S, tuple(pings))
-    assert decode_group(encode_group(group)) == group
+    decoded = decode_columns(encode_columns(PingColumns.of(group)))
+    assert PingGroup(decoded.region, decoded.received_s, decoded.pings) == group
 
 
 def test_a_huge_message_fits_into_a_letter():

@@ -4,21 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from redis.asyncio import Redis
 
+from geo.positions import pack
 from location_ingest.adapters.redis_cells import RedisCells
-from location_ingest.model import CellPosition, Reason
+from location_ingest.columns import PositionColumns
+from location_ingest.model import Reason
 
 pytestmark = pytest.mark.servers
 
 CELLS = ["892a100d2c3ffff", "892a100d2c7ffff", "892a100d2cbffff"]
 
 
-def at(driver_id: str, t_ms: int, cell: int) -> CellPosition:
-    return CellPosition(driver_id, t_ms, CELLS[cell], f"{driver_id}@{t_ms}".encode())
+class At(NamedTuple):
+    driver_id: str
+    t_ms: int
+    cell: int
+
+    @property
+    def packed(self) -> bytes:
+        return packed([self]).tobytes()
+
+
+at = At
+
+
+def packed(positions: Sequence[At]) -> Any:
+    numbers = [sum(map(ord, p.driver_id)) / 1e4 for p in positions]
+    t_s = np.array([p.t_ms / 1e3 for p in positions])
+    return pack(t_s, np.array(numbers), *(np.zeros(len(positions)) for _ in range(3)))
+
+
+def columns(positions: Sequence[At]) -> PositionColumns:
+    """As the service gives them: each driver once, the earlier ones beside."""
+    newest = {p.driver_id: p for p in sorted(positions, key=lambda p: p.t_ms)}
+    stored = sorted(newest.values(), key=lambda p: CELLS[p.cell])
+    place_of = {p.driver_id: place for place, p in enumerate(stored)}
+    earlier = sorted((place_of[p.driver_id], p.t_ms) for p in positions if p is not newest[p.driver_id])
+    return PositionColumns(
+        [p.driver_id for p in stored],
+        np.array([int(CELLS[p.cell], 16) for p in stored], np.uint64),
+        packed(stored),
+        np.array([place for place, _ in earlier], np.int64),
+        np.array([t_ms for _, t_ms in earlier], np.int64),
+    )
+
+
+class Cells(RedisCells):
+    """Takes positions one by one."""
+
+    async def put(self, region: str, positions: Sequence[At], rejected: Mapping[Reason, int]) -> int:
+        return await super().put(region, columns(positions), rejected)
 
 
 @pytest.fixture
@@ -30,17 +71,17 @@ async def redis(valkey) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def cells(redis) -> RedisCells:
-    return RedisCells(redis)
+def cells(redis) -> Cells:
+    return Cells(redis)
 
 
 async def test_an_older_position_never_overwrites_a_newer_one(redis, cells):
-    other = RedisCells(redis)
+    other = Cells(redis)
     assert await cells.put("r", [at("d", 2_000, 1)], {}) == 1
     assert await other.put("r", [at("d", 1_000, 0)], {}) == 0
     assert await other.put("r", [at("d", 2_000, 2)], {}) == 0
-    assert await cells.read("r", CELLS) == {"d": b"d@2000"}
-    assert await redis.hget("{r}:index", "d") == f"{CELLS[1]}|2000".encode()
+    assert await cells.read("r", CELLS) == {"d": at("d", 2000, 0).packed}
+    assert await redis.hget("{r}:index", "d") == f"{CELLS[1]}|0000000002000".encode()
     assert await cells.last_times_s("r", ["d", "nobody"]) == {"d": 2.0}
 
 
@@ -48,15 +89,17 @@ async def test_a_moving_driver_leaves_the_old_cell(cells):
     await cells.put("r", [at("d", 1_000, 0)], {})
     await cells.put("r", [at("d", 2_000, 1)], {})
     assert await cells.read("r", [CELLS[0]]) == {}
-    assert await cells.read("r", [CELLS[1]]) == {"d": b"d@2000"}
+    assert await cells.read("r", [CELLS[1]]) == {"d": at("d", 2000, 0).packed}
 
 
 async def test_of_several_positions_of_a_driver_in_one_call_all_newer_count_and_the_newest_stands(redis, cells):
-    positions = [at("d", 1_000, 0), at("d", 3_000, 1), at("d", 2_000, 2)]
+    positions = [at("d", 1_000, 0), at("d", 2_000, 2), at("d", 3_000, 1)]
+    assert await cells.put("r", positions[:1], {}) == 1
     assert await cells.put("r", positions, {Reason.TOO_COARSE: 2, Reason.TOO_OLD: 1}) == 2
-    assert await cells.read("r", CELLS) == {"d": b"d@3000"}
+    assert await cells.put("r", positions, {}) == 0
+    assert await cells.read("r", CELLS) == {"d": at("d", 3000, 0).packed}
     assert await redis.hgetall("{r}:totals") == {
-        b"pings_accepted": b"2",
+        b"pings_accepted": b"3",
         b"pings_rejected:too_coarse": b"2",
         b"pings_rejected:too_old": b"1",
     }
@@ -70,15 +113,13 @@ async def test_two_writers_in_any_order_leave_each_driver_once_and_newest(redis,
     shuffled = positions + positions[::3]
     rng.shuffle(shuffled)
     batches = [shuffled[start : start + 37] for start in range(0, len(shuffled), 37)]
-    writers = [RedisCells(redis), RedisCells(redis)]
+    writers = [Cells(redis), Cells(redis)]
     await asyncio.gather(*[writers[n % 2].put("r", batch, {}) for n, batch in enumerate(batches)])
     for number, cell in enumerate(CELLS):
-        there = {p.driver_id: p.packed for p in newest.values() if p.cell == cell}
+        there = {p.driver_id: p.packed for p in newest.values() if p.cell == number}
         assert await writers[number % 2].read("r", [cell]) == there
     index = {name.decode(): entry.decode() for name, entry in (await redis.hgetall("{r}:index")).items()}
-    assert index == {name: f"{position.cell}|{position.t_ms}" for name, position in newest.items()}
-    scores = dict(await redis.zrange("{r}:seen", 0, -1, withscores=True))
-    assert scores == {name.encode(): position.t_ms for name, position in newest.items()}
+    assert index == {name: f"{CELLS[position.cell]}|{position.t_ms:013}" for name, position in newest.items()}
 
 
 async def test_a_call_of_the_largest_size_fits(cells):
@@ -91,7 +132,7 @@ async def test_regions_do_not_touch_one_another(cells):
     await cells.put("r", [at("d", 1_000, 0)], {})
     await cells.put("q", [at("d", 500, 0)], {})
     assert await cells.sweep("q", before_s=10.0, after_s=20.0) == 1
-    assert await cells.read("r", CELLS) == {"d": b"d@1000"}
+    assert await cells.read("r", CELLS) == {"d": at("d", 1000, 0).packed}
 
 
 async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_many(redis, cells):
@@ -107,8 +148,8 @@ async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_
 async def test_a_removed_driver_is_in_no_cell(redis, cells):
     await cells.put("r", [at("d", 1_000, 0), at("e", 1_000, 0)], {})
     assert await cells.remove("r", ["d", "nobody"]) == 1
-    assert await cells.read("r", CELLS) == {"e": b"e@1000"}
-    assert await redis.zrange("{r}:seen", 0, -1) == [b"e"]
+    assert await cells.read("r", CELLS) == {"e": at("e", 1000, 0).packed}
+    assert await redis.hkeys("{r}:index") == [b"e"]
 
 
 async def test_a_server_that_lost_its_functions_gets_them_again(redis, cells):

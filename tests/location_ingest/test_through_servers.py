@@ -22,8 +22,9 @@ from geo.cells import cells_to_strings, latlng_to_cells
 from geo.positions import unpack
 from hexhail import streams
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
-from location_ingest.adapters.ping_codec import encode_group
+from location_ingest.adapters.ping_codec import encode_columns
 from location_ingest.adapters.redis_cells import RedisCells
+from location_ingest.columns import PingColumns
 from location_ingest.errors import PingLogUnavailable, PingsRefused
 from location_ingest.metrics import GatewayMetrics
 from location_ingest.model import DriverPing, GatewayParams, PingGroup, Reason
@@ -161,8 +162,9 @@ async def test_pings_end_in_the_right_cells_and_a_replay_changes_nothing(street)
     before = await everything_in(street.redis)
     for start in (0, 60):
         group = PingGroup("north", now_s, tuple(pings[start : start + 60]))
-        await street.write("north", encode_group(group))
-    await street.write("north", encode_group(PingGroup("north", now_s, (make_ping("behind", now_s),))))
+        await street.write("north", encode_columns(PingColumns.of(group)))
+    behind = PingGroup("north", now_s, (make_ping("behind", now_s),))
+    await street.write("north", encode_columns(PingColumns.of(behind)))
     await street.await_accepted("north", 121)
     await street.cells.remove("north", ["behind"])
     await street.redis.hincrby("{north}:totals", "pings_accepted", -1)
@@ -189,8 +191,8 @@ async def test_garbage_goes_to_the_dead_letters_and_the_next_message_is_processe
         b"\xc1",
         b"not msgpack",
         msgspec.msgpack.encode({"region": "east"}),
-        msgspec.msgpack.encode({"region": "atlantis", "received_s": now_s, "pings": []}),
-        msgspec.msgpack.encode({"region": "east", "received_s": now_s, "pings": [["d", "late", 1, 2]]}),
+        msgspec.msgpack.encode({"region": "atlantis", "received_s": now_s, "driver_ids": [], "values": b""}),
+        msgspec.msgpack.encode({"region": "east", "received_s": now_s, "driver_ids": ["d"], "values": b"short"}),
     ]
     for value in garbage:
         await street.write("east", value)

@@ -25,13 +25,13 @@ from location_ingest.adapters.faust_agent import AgentParams, attach
 from location_ingest.adapters.kafka_pings import KafkaDeadLetters, new_producer
 from location_ingest.adapters.ping_codec import MessagePackPings
 from location_ingest.adapters.redis_cells import RedisCells
-from location_ingest.engine import IngestEngine
+from location_ingest.column_engine import ColumnEngine
 from location_ingest.metrics import IngestMetrics
 from location_ingest.model import RawMessage
 from location_ingest.service import IngestService
 
 RESOLUTION_OF_REGION = {"north": 9, "east": 9, "south": 9, "west": 8, "brooklyn": 9}
-GUARD = "t_ms > t_ms_of[driver]"
+GUARD = "time_of(entry) > t_ms_of[place]"
 
 
 class FailingService(IngestService):
@@ -76,7 +76,7 @@ async def main(arguments: argparse.Namespace) -> None:
     if arguments.unguarded:
         take_the_guard_off(arguments.data_dir)
     service = FailingService(
-        IngestEngine(),
+        ColumnEngine(),
         MessagePackPings(),
         RedisCells(redis),
         KafkaDeadLetters(producer, f"{arguments.topic}.dead"),

@@ -1,0 +1,98 @@
+"""Many pings, and many positions, at once: a list of ids beside arrays. The only file where pings become arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geo.arrays import CellArray, FloatArray, IntArray
+from location_ingest.model import DriverPing, PingGroup
+
+#: Of one ping, in this order: t_s, lat_deg, lng_deg, heading_deg, speed_mps, accuracy_m. None or NaN: not known.
+PingRow = tuple[float, float, float, float | None, float | None, float | None]
+ROW_NUMBERS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PingColumns:
+    """Pings of one region that travel as one message; `received_s` is the city time when the edge closed it.
+
+    Attributes:
+        driver_ids: whose ping each is (n).
+        values: (n, 6), the columns of `PingRow`; NaN in one of the last three: the phone did not say.
+    """
+
+    region: str
+    received_s: float
+    driver_ids: list[str]
+    values: FloatArray
+
+    @classmethod
+    def of(cls, group: PingGroup) -> PingColumns:
+        """Return the group as columns."""
+        rows = [row_of(ping) for ping in group.pings]
+        return cls(group.region, group.received_s, [ping.driver_id for ping in group.pings], rows_to_values(rows))
+
+    @property
+    def pings(self) -> tuple[DriverPing, ...]:
+        """The pings as objects."""
+        rows = zip(self.driver_ids, self.values.tolist(), strict=True)
+        return tuple(
+            DriverPing(driver_id, *row[:3], *(None if value != value else value for value in row[3:]))
+            for driver_id, row in rows
+        )
+
+
+def row_of(ping: DriverPing) -> PingRow:
+    """Return the numbers of a ping. A NaN that is not the absence of a number becomes infinite: also no number."""
+    optional = (ping.heading_deg, ping.speed_mps, ping.accuracy_m)
+    heading_deg, speed_mps, accuracy_m = (
+        np.inf if value is not None and value != value else value for value in optional
+    )
+    return ping.t_s, ping.lat_deg, ping.lng_deg, heading_deg, speed_mps, accuracy_m
+
+
+def rows_to_values(rows: Sequence[PingRow]) -> FloatArray:
+    """Return the rows as an array (n, 6), None as NaN."""
+    return np.array(rows, np.float64).reshape(-1, ROW_NUMBERS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PositionColumns:
+    """Believed positions of one region, ready to be stored: the newest of each driver, so each driver once.
+
+    Attributes:
+        driver_ids: whose position each is (n).
+        cell: (n,) the cells that hold them, ascending.
+        packed: (n,) of `geo.positions.PACKED`.
+        earlier_place: (m,) ascending: whose earlier position was believed as well, as a place in the above.
+        earlier_t_ms: (m,) when that was. They are counted, not stored.
+    """
+
+    driver_ids: list[str]
+    cell: CellArray
+    packed: NDArray[Any]
+    earlier_place: IntArray
+    earlier_t_ms: IntArray
+
+    def __len__(self) -> int:
+        return len(self.driver_ids)
+
+    def parts(self, positions_max: int) -> Iterator[PositionColumns]:
+        """Cut into parts of at most so many positions, each with the earlier ones of its drivers."""
+        start = 0
+        while start < len(self):
+            end = min(start + positions_max, len(self))
+            first, last = np.searchsorted(self.earlier_place, [start, end]).tolist()
+            yield PositionColumns(
+                self.driver_ids[start:end],
+                self.cell[start:end],
+                self.packed[start:end],
+                self.earlier_place[first:last] - start,
+                self.earlier_t_ms[first:last],
+            )
+            start = end

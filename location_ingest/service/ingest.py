@@ -1,0 +1,167 @@
+"""The worker's shell: from messages of the log to the cells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from geo.cells import latlng_to_cells
+from geo.positions import pack
+from location_ingest.column_engine import ColumnEngine, Verdicts
+from location_ingest.columns import PingColumns, PositionColumns
+from location_ingest.errors import UndecodableMessage
+from location_ingest.kernels import REASONS, newest_places
+from location_ingest.metrics import IngestMetrics
+from location_ingest.model import (
+    NOT_NEWER,
+    DeadLetter,
+    DriverPing,
+    IngestParams,
+    PingGroup,
+    RawMessage,
+    Reason,
+    StoreParams,
+)
+from location_ingest.ports import Cells, DeadLetters, PingReader
+
+
+class IngestService:
+    """Takes groups of pings from the log and keeps the cells. One task at a time calls `process`."""
+
+    def __init__(
+        self,
+        engine: ColumnEngine,
+        reader: PingReader,
+        cells: Cells,
+        dead_letters: DeadLetters,
+        *,
+        resolution_of_region: Mapping[str, int],
+        metrics: IngestMetrics,
+        ingest_params: IngestParams | None = None,
+        params: StoreParams | None = None,
+    ) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._cells = cells
+        self._dead_letters = dead_letters
+        self._resolution = dict(resolution_of_region)
+        self._metrics = metrics
+        self._ingest = ingest_params or IngestParams()
+        self._params = params or StoreParams()
+
+    def prepare(self) -> None:
+        """Compile or load what the first batch needs: this holds the interpreter for up to seconds."""
+        somebody = PingColumns.of(PingGroup("nowhere", 0.0, (DriverPing("nobody", 0.0, 0.0, 0.0),)))
+        to_positions(ColumnEngine().handle([somebody], 0.0), 0)
+
+    async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
+        """Store the believed positions of the messages and bury what nobody can use.
+
+        Raises whatever the store raises; then the engine knows nothing of the messages, and the same call may be made
+        again: what was stored by then is not newer any more.
+        """
+        groups, letters = self._decode(messages)
+        decided: list[Verdicts] = []
+        try:
+            decided.extend(self._engine.handle(groups[region], now_s) for region in sorted(groups))
+            self._count(decided)
+            for verdicts in decided:
+                await self._store(verdicts)
+            for letter in letters:
+                await self._dead_letters.append(letter)
+                self._metrics.dead_letters.inc()
+        except BaseException:
+            for verdicts in decided:
+                self._engine.restore(verdicts)
+            raise
+
+    async def sweep(self, now_s: float) -> int:
+        """Take out every driver not seen for `stale_after_s`, and those seen in a time to come; returns how many."""
+        swept = 0
+        for region in sorted(self._resolution):
+            swept += await self._cells.sweep(
+                region,
+                before_s=now_s - self._params.stale_after_s,
+                after_s=now_s + self._ingest.future_skew_s_max,
+            )
+        self._metrics.drivers_swept.inc(swept)
+        return swept
+
+    def _decode(self, messages: Sequence[RawMessage]) -> tuple[dict[str, list[PingColumns]], list[DeadLetter]]:
+        groups: dict[str, list[PingColumns]] = {}
+        letters: list[DeadLetter] = []
+        for message in messages:
+            try:
+                group = self._reader.decode(message)
+            except UndecodableMessage as error:
+                letters.append(DeadLetter(str(error), message))
+                continue
+            if group.region in self._resolution:
+                groups.setdefault(group.region, []).append(group)
+            else:
+                letters.append(DeadLetter(f"unknown region {group.region!r}", message))
+        return groups, letters
+
+    def _count(self, decided: Sequence[Verdicts]) -> None:
+        pings = sum(len(verdicts.driver_ids) for verdicts in decided)
+        self._metrics.pings_in.inc(pings)
+        self._metrics.batch_pings.observe(pings)
+
+    async def _store(self, verdicts: Verdicts) -> None:
+        """Store what is believed, several parts at once; the last part, which counts the rejected, after the others.
+
+        A store that fails before that has counted nothing, and the next try counts them.
+        """
+        reasons = _count_reasons(verdicts)
+        # What is not newer is a replay here, for the edge refuses it: counting it would make a replay change something.
+        rejected = {reason: count for reason, count in reasons.items() if reason not in NOT_NEWER}
+        positions = to_positions(verdicts, self._resolution[verdicts.region])
+        *first, last = [*positions.parts(self._params.batch_positions_max)] or [positions]
+        newer = sum(await _all_done([self._cells.put(verdicts.region, part, {}) for part in first]))
+        if len(last) or rejected:
+            newer += await self._cells.put(verdicts.region, last, rejected)
+        self._metrics.pings_accepted.inc(newer)
+        for reason, count in reasons.items():
+            self._metrics.pings_rejected.labels(reason).inc(count)
+
+
+async def _all_done(calls: Sequence[Coroutine[Any, Any, int]]) -> list[int]:
+    """Return the answers; raises the first error, but only when no call is under way any more."""
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, int)]
+
+
+def _count_reasons(verdicts: Verdicts) -> dict[Reason, int]:
+    counts = np.bincount(verdicts.verdict, minlength=1 + len(REASONS)).tolist()
+    return {reason: count for reason, count in zip(REASONS, counts[1:], strict=True) if count}
+
+
+def to_positions(verdicts: Verdicts, resolution: int) -> PositionColumns:
+    """Return the believed positions as stored: packed, the newest of each driver, ascending by cell."""
+    believed = np.flatnonzero(verdicts.verdict == 0)
+    newest = newest_places(verdicts.driver[believed], verdicts.drivers)
+    is_newest = newest == np.arange(len(newest))
+    values = verdicts.values[believed[is_newest]]
+    t_s, lat_deg, lng_deg, heading_deg, speed_mps = values[:, :5].T
+    cell = latlng_to_cells(lat_deg, lng_deg, resolution)
+    order = np.argsort(cell, kind="stable")
+    # Where each believed ping's driver stands in that order.
+    place_of = np.empty(len(newest), np.int64)
+    place_of[np.flatnonzero(is_newest)[order]] = np.arange(len(order))
+    earlier = np.flatnonzero(~is_newest)
+    place = place_of[newest[earlier]]
+    by_place = np.argsort(place, kind="stable")
+    ids = verdicts.driver_ids
+    return PositionColumns(
+        [ids[at] for at in believed[is_newest][order].tolist()],
+        cell[order],
+        pack(t_s[order], lat_deg[order], lng_deg[order], speed_mps[order], heading_deg[order]),
+        place[by_place],
+        np.rint(verdicts.values[believed[earlier[by_place]], 0] * 1e3).astype(np.int64),
+    )
