@@ -18,7 +18,7 @@ from api.edges import Edges
 from api.failures import Failures
 from api.limits import BodyLimits
 from api.live import LiveFeed
-from api.routes import drivers, health, ops, rides, surge
+from api.routes import drivers, health, ops, rides, surge, trace
 from api.sockets import OpenStreams
 from api.telemetry import RequestMetrics
 
@@ -77,7 +77,7 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for router in (rides.router, drivers.router, surge.router, ops.router, health.router, streams.router):
+    for router in (rides.router, drivers.router, surge.router, ops.router, trace.router, health.router, streams.router):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimits)

@@ -15,6 +15,7 @@ from api.inboxes import InboxReads
 from api.problems import ApiProblem
 from api.supply import RecentSupply
 from api.tokens import Principal, Role, TokenInvalid, Tokens
+from dispatch.matching.reasons import RideTrace
 from dispatch.model import DispatchParams
 from dispatch.ports import RideStore, RoundReport
 from dispatch.service.rides import RideService
@@ -62,6 +63,8 @@ class Edges:
     dispatch_params: DispatchParams
     supply: RecentSupply
     figures: Callable[[], Awaitable[LiveFigures]]
+    #: The last matching rounds of a ride, the newest first.
+    traces: Callable[[str], Awaitable[list[RideTrace]]]
     #: Name of a part -> raises, with a message that says what to do, if it does not answer.
     checks: Mapping[str, Callable[[], Awaitable[Any]]]
     outages: Outages

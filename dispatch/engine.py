@@ -9,7 +9,8 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.book import Book
 from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, StaleToken
-from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.guard import decide_safely
+from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.lifecycle import begin, require_move, step
 
@@ -47,6 +48,10 @@ class DispatchEngine:
         """Rides without a driver, the oldest request first."""
         return self._book.open()
 
+    def waiting(self) -> list[Ride]:
+        """Rides that a round is about: without a driver and without an offer, the oldest request first."""
+        return [ride for ride in self.open_rides() if ride.state is RideState.REQUESTED]
+
     def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
         """Carry a command out and say what happened.
 
@@ -59,12 +64,16 @@ class DispatchEngine:
 
         A match changes nothing by itself: who takes the lease says so with SendOffer.
         """
+        return self.decide_round(supply, now_s).matches
+
+    def decide_round(self, supply: SupplySnapshot, now_s: float) -> RoundDecision:
+        """As `run_round`, with the grounds of the decision and the faults of the policy."""
         if self._policy is None:
             raise ValueError("this engine was made without a matching policy: it can handle commands, not run rounds")
-        waiting = [ride for ride in self.open_rides() if ride.state is RideState.REQUESTED]
+        waiting = self.waiting()
         if not waiting or not len(supply):
-            return []
-        return self._policy.match(waiting, supply, self._params, now_s)
+            return RoundDecision()
+        return decide_safely(self._policy, waiting, supply, self._params, now_s)
 
     def next_deadline_s(self) -> float | None:
         """When ExpireDue will have something to do next; None if nothing is open."""

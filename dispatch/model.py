@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +136,10 @@ class SupplySnapshot:
         return len(self.driver_id)
 
 
+#: What may stand in a city's file for a parameter of each type.
+_SECTION_TYPES: dict[str, tuple[type, ...]] = {"float": (int, float), "int": (int,), "str": (str,)}
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchParams:
     """How a region is dispatched. All durations are city seconds."""
@@ -151,6 +157,19 @@ class DispatchParams:
     candidates_per_request: int = 20
     #: A position older than this says nothing about where the driver is: fifteen pings missed at the usual 4 s.
     stale_after_s: float = 60.0
+    #: Who chooses the pairs: see `dispatch.matching.registry.make_policy`.
+    policy: str = "optimal"
+
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any]) -> DispatchParams:
+        """Parameters from the `[dispatch]` section of a city's file. Raises ValueError or TypeError, naming the key."""
+        known = {field.name: str(field.type) for field in fields(cls)}
+        if unknown := sorted(section.keys() - known.keys()):
+            raise ValueError(f"[dispatch] has no {', '.join(unknown)}; there are: {', '.join(known)}")
+        for name, value in section.items():
+            if isinstance(value, bool) or not isinstance(value, _SECTION_TYPES[known[name]]):
+                raise TypeError(f"[dispatch] {name} must be of type {known[name]}, not {value!r}")
+        return cls(**section)
 
     def __post_init__(self) -> None:
         for name in ("batch_window_s", "offer_ttl_s", "max_wait_s", "pickup_eta_s_max", "stale_after_s"):

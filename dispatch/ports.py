@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.events import RideEvent
+from dispatch.matching.reasons import RideTrace
 from dispatch.model import Ride, Shift
 
 
@@ -199,6 +200,14 @@ class RoundReport:
     n_offers: int
     n_expired: int
     wall_ms: float
+
+
+class TraceLog(Protocol):
+    """The grounds of the last rounds of each ride, for operators."""
+
+    async def write(self, traces: Sequence[RideTrace]) -> None:
+        """Keep each among the last ones of its ride."""
+        ...
 
 
 class RoundLog(Protocol):

@@ -82,6 +82,7 @@ async def open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
     from dispatch.adapters.redis_inboxes import RedisInboxReader, listen_for_news
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_supply import RedisSupply
+    from dispatch.adapters.redis_traces import read_traces
     from dispatch.model import DispatchParams
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
@@ -92,8 +93,8 @@ async def open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
     from pricing.quoting import QuoteService
 
     async with AsyncExitStack() as stack:
-        clock, params = settings.clock(), DispatchParams()
-        city = load_city(settings.city_dir)
+        clock, city = settings.clock(), load_city(settings.city_dir)
+        params = DispatchParams.from_section(city.sections.get("dispatch", {}))
         region = city.region.region_id
         redis = await connect_redis(settings)
         stack.push_async_callback(redis.aclose)
@@ -125,6 +126,7 @@ async def open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
             dispatch_params=params,
             supply=RecentSupply(supply.positions, store.free_drivers, city.graph, params, clock.now_s),
             figures=lambda: _figures(redis, store, region),
+            traces=lambda ride_id: read_traces(redis, region, ride_id),
             checks={
                 "redis": redis.ping,
                 "broker": lambda: producer.client.force_metadata_update(),

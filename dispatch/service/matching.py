@@ -14,9 +14,11 @@ from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
 from dispatch.events import MatchFound
 from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.reasons import Reason, RoundTrace
 from dispatch.model import DispatchParams, RideState, SupplySnapshot
-from dispatch.ports import Leases, Positions, RideStore, RoundLog, RoundReport, Supply
+from dispatch.ports import Leases, Positions, RideStore, RoundLog, RoundReport, Supply, TraceLog
 from dispatch.service.rides import RideService
+from dispatch.service.traces import TraceWriter
 from geo.roads import RoadGraph
 
 log = structlog.get_logger(__name__)
@@ -41,6 +43,7 @@ class MatchingService:
         leases: Leases,
         round_log: RoundLog,
         now: Callable[[], float],
+        trace_log: TraceLog | None = None,
     ) -> None:
         self._region = region
         self._graph = graph
@@ -52,10 +55,16 @@ class MatchingService:
         self._leases = leases
         self._round_log = round_log
         self._now = now
+        self._traces = None if trace_log is None else TraceWriter(trace_log)
 
     async def start(self) -> None:
         """Bring the fence back if Redis has lost it."""
         await self._leases.restore(await self._store.newest_token(self._region))
+
+    async def finish(self) -> None:
+        """Return when nothing is on its way any more."""
+        if self._traces is not None:
+            await self._traces.finish()
 
     async def run_round(self) -> RoundReport:
         """One round, from the snapshot to the offers sent."""
@@ -64,16 +73,24 @@ class MatchingService:
         open_rides = await self._store.open_rides(self._region)
         engine = DispatchEngine(self._params, open_rides, self._policy)
         n_waiting = sum(ride.state is RideState.REQUESTED for ride in open_rides)
-        supply = await self._snapshot() if n_waiting else None
-        matches: list[MatchFound] = []
-        if supply is not None:
-            matches = await asyncio.to_thread(engine.run_round, supply, supply.now_s)
+        supply: SupplySnapshot | None = None
+        n_matches = n_offers = 0
+        if n_waiting:
+            positions, free = await asyncio.gather(self._supply.positions(), self._store.free_drivers())
+            supply = free_supply(positions, free, self._graph, self._params, self._now())
+            decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s)
+            for fault in decision.faults:
+                log.error("policy_fault", fault=fault)
+            trace = RoundTrace(engine.waiting(), supply, decision, unseen(positions, free, len(supply)))
+            n_matches, n_offers = len(decision.matches), await self._send_offers(decision.matches, trace)
+            if self._traces is not None:
+                self._traces.write(trace)
         report = RoundReport(
             at_s=self._now(),
             n_waiting=n_waiting,
             n_free=0 if supply is None else len(supply),
-            n_matches=len(matches),
-            n_offers=await self._send_offers(matches),
+            n_matches=n_matches,
+            n_offers=n_offers,
             n_expired=n_expired,
             wall_ms=(time.perf_counter() - began) * 1e3,
         )
@@ -89,26 +106,27 @@ class MatchingService:
     async def _expire(self, ride_id: str) -> int:
         return len((await self._rides.expire(ride_id)).events)
 
-    async def _snapshot(self) -> SupplySnapshot:
-        positions, free = await asyncio.gather(self._supply.positions(), self._store.free_drivers())
-        return free_supply(positions, free, self._graph, self._params, self._now())
-
-    async def _send_offers(self, matches: Sequence[MatchFound]) -> int:
+    async def _send_offers(self, matches: Sequence[MatchFound], trace: RoundTrace) -> int:
         if not matches:
             return 0
-        pairs = [(match.driver_id, match.ride_id) for match in matches]
-        tokens = await self._take_leases(pairs)
-        leased = [(match, token) for match, token in zip(matches, tokens, strict=True) if token is not None]
-        return await _count(self._send_offer(match, token) for match, token in leased)
+        tokens = await self._take_leases([(match.driver_id, match.ride_id) for match in matches])
+        leased = []
+        for match, token in zip(matches, tokens, strict=True):
+            if token is None:
+                trace.note(match.ride_id, Reason.LEASE_HELD)
+            else:
+                leased.append((match, token))
+        return await _count(self._send_offer(match, token, trace) for match, token in leased)
 
     async def _take_leases(self, pairs: Sequence[tuple[str, str]]) -> list[int | None]:
         return await self._leases.take(pairs, self._now(), self._params.offer_ttl_s)
 
-    async def _send_offer(self, match: MatchFound, token: int) -> bool:
+    async def _send_offer(self, match: MatchFound, token: int, trace: RoundTrace) -> bool:
         command = cmd.SendOffer(match.ride_id, match.driver_id, token, match.pickup_eta_s)
         try:
             await self._rides.handle(command)
         except CommandRefused:  # cancelled, or taken, since the snapshot: the next round sees it
+            trace.note(match.ride_id, Reason.OFFER_REFUSED)
             await self._leases.release(match.driver_id, match.ride_id, token)
             return False
         return True
@@ -139,3 +157,12 @@ def free_supply(
     node, _ = graph.snap(positions.lat_deg[rows], positions.lng_deg[rows])
     seats = np.array([free[driver] for driver in driver_id], np.int64)
     return SupplySnapshot(now_s, driver_id, np.asarray(node, np.int64), seats)
+
+
+def unseen(positions: Positions, free: dict[str, int], n_fresh: int) -> dict[Reason, int]:
+    """Drivers in the region's cells who are not in the snapshot, by the gate at which they stayed."""
+    n_free = sum(driver_id in free for driver_id in positions.driver_id)
+    return {
+        Reason.BUSY_OR_OFF_SHIFT: len(positions.driver_id) - n_free,
+        Reason.STALE_POSITION: n_free - n_fresh,
+    }

@@ -35,6 +35,7 @@ MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("get", "/v1/ops/city/roads"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/figures"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/totals"): frozenset({Role.OPERATOR}),
+    ("get", "/v1/ops/rides/{ride_id}/trace"): frozenset({Role.OPERATOR}),
     ("get", "/healthz"): None,
     ("get", "/readyz"): None,
     ("get", "/metrics"): None,

@@ -91,6 +91,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     async with other.on_shift() as told:
         offer = await told.event("OfferSent", ride_id=ride_id)
         await other.post(f"/v1/offers/{offer['offer_id']}/decline")
+    await operator.get(f"/v1/ops/rides/{ride_id}/trace")
     async with driver.on_shift() as told:
         await driver.take(told)
         await rider.ride(ride_id)

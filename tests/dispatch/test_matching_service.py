@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.adapters.redis_rounds import RedisRoundLog, read_rounds
 from dispatch.adapters.redis_supply import RedisSupply
+from dispatch.adapters.redis_traces import ROUNDS_KEPT, RedisTraceLog, read_traces
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import Place, RideState
 from dispatch.rules.invariants import check_history
@@ -47,7 +48,7 @@ CELLS = ["cell-a", "cell-b"]
 class Matcher:
     """A matcher and the people it matches."""
 
-    def __init__(self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None):
+    def __init__(self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None, trace_log=None):
         self.store, self.redis, self.clock = store, redis, clock
         self.leases = leases or RedisLeases(redis, "manhattan", lambda: store.newest_token("manhattan"))
         self.rides = rides or RideService(store, self.leases, PARAMS, clock)
@@ -62,7 +63,12 @@ class Matcher:
             leases=self.leases,
             round_log=RedisRoundLog(redis, "manhattan"),
             now=clock,
+            trace_log=trace_log,
         )
+
+    async def traces(self, ride_id):
+        await self.service.finish()
+        return await read_traces(self.redis, "manhattan", ride_id)
 
     async def drivers(self, seats=4, age_s=0.0, **node_of):
         """Put drivers on shift at crossings."""
@@ -282,3 +288,64 @@ async def test_an_answer_gives_the_lease_free_at_once(matcher):
     await matcher.rides.handle(decline(f"ride-{token}", "dora"))
     await asyncio.gather(*matcher.rides._releases)
     assert await matcher.leases.take(held, matcher.clock(), 15.0) == [token + 1]
+
+
+def traced(store, redis, clock, **others):
+    return Matcher(store, redis, clock, trace_log=RedisTraceLog(redis, "manhattan"), **others)
+
+
+async def test_the_trace_of_a_ride_tells_who_was_asked_and_why_nobody_else(store, empty_redis, clock):
+    matcher = traced(store, empty_redis, clock)
+    await matcher.drivers(dora=1, dan=5)
+    await matcher.drivers(dina=0, age_s=1000.0)
+    await matcher.request("ride", node=0)
+    await matcher.service.run_round()
+    (trace,) = await matcher.traces("ride")
+    assert (trace.asked, trace.policy, trace.n_drivers) == ("dora", "optimal", 3)
+    assert trace.not_chosen == {"stale_position": 1, "another_suited_better": 1}
+    assert [(one.driver_id, one.pickup_eta_s, one.reason) for one in trace.candidates] == [
+        ("dora", 10.0, None),
+        ("dan", 50.0, "another_suited_better"),
+    ]
+
+
+async def test_a_lease_that_another_matcher_holds_is_in_the_trace(store, empty_redis, clock):
+    matcher = traced(store, empty_redis, clock)
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", node=0)
+    await matcher.leases.take([("dora", "other")], clock(), 15.0)
+    await matcher.service.run_round()
+    (trace,) = await matcher.traces("ride")
+    assert trace.asked is None
+    assert trace.not_chosen == {"lease_held": 1}
+
+
+async def test_the_trace_of_a_ride_keeps_its_last_rounds_and_ends(store, empty_redis, clock):
+    matcher = traced(store, empty_redis, clock)
+    await matcher.request("ride", node=0)
+    for _ in range(ROUNDS_KEPT + 3):
+        clock.now_s += 2.0
+        await matcher.service.run_round()
+        await matcher.service.finish()
+    traces = await matcher.traces("ride")
+    assert len(traces) == ROUNDS_KEPT
+    assert traces[0].at_s == clock.now_s
+    assert await empty_redis.ttl("{manhattan}:trace:ride") > 0
+
+
+async def test_a_policy_that_misbehaves_stops_neither_expiry_nor_the_others(store, empty_redis, clock):
+    class Raises:
+        name = "broken"
+
+        def match(self, waiting, supply, params, now_s):
+            raise ZeroDivisionError
+
+    matcher = traced(store, empty_redis, clock, policy=Raises())
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", node=0)
+    assert (await matcher.service.run_round()).n_offers == 0
+    (trace,) = await matcher.traces("ride")
+    assert trace.faults[0].startswith("policy broken: raised ZeroDivisionError")
+    clock.now_s += PARAMS.max_wait_s
+    assert (await matcher.service.run_round()).n_expired == 1
+    await matcher.service.finish()

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from dispatch.matching.optimal import WAITED_WEIGHT, OptimalPolicy
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.matching.policy import WAITED_WEIGHT
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
 from geo.travel_times import between
 from tests.dispatch.people import HERE, THERE, grid_city

@@ -1,0 +1,71 @@
+"""Who may serve whom: the k nearest drivers by road time of every request, and at which gate the others stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
+from geo.roads import RoadGraph
+from geo.travel_times import nearest_by_road
+
+#: As `geo.travel_times.nearest_by_road`.
+NearestByRoad = Callable[[RoadGraph, ArrayLike, ArrayLike, int, float], tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Feasible pairs as three arrays (e,), those of a request side by side, nearest first; and one array (m,)."""
+
+    request: NDArray[np.int64]
+    driver: NDArray[np.int64]
+    pickup_eta_s: NDArray[np.float64]
+    #: Whether the search ended with the reach, so that everyone in reach was seen, or with enough candidates.
+    saw_all_in_reach: NDArray[np.bool_]
+
+
+def find_candidates(
+    graph: RoadGraph,
+    waiting: Sequence[Ride],
+    supply: SupplySnapshot,
+    params: DispatchParams,
+    nearest: NearestByRoad = nearest_by_road,
+) -> Candidates:
+    """Drivers with room, in reach and not refused by the ride before, `params.candidates_per_request` for each request.
+
+    `waiting` (m,) and `supply` (n,) must not be empty.
+    """
+    # Ask for as many more as the most refused request may lose, so that it still has its k.
+    k = params.candidates_per_request + max(len(ride.refused_by) for ride in waiting)
+    saw_all = np.ones(len(waiting), np.bool_)
+    found = []
+    for seats in sorted({ride.seats for ride in waiting}):
+        rows = np.array([row for row, ride in enumerate(waiting) if ride.seats == seats], np.int64)
+        columns = np.flatnonzero(supply.seats >= seats)
+        if columns.size:
+            pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
+            index, eta_s = nearest(graph, supply.node[columns], pickup_node, k, params.pickup_eta_s_max)
+            is_near = index >= 0
+            saw_all[rows] = ~is_near.all(axis=1) | (columns.size <= k)
+            found.append((np.repeat(rows, k)[is_near.ravel()], columns[index[is_near]], eta_s[is_near]))
+    if not found:
+        nobody = np.zeros(0, np.int64)
+        return Candidates(nobody, nobody, np.zeros(0), saw_all)
+    request, driver, pickup_eta_s = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    willing = ~np.isin(request * len(supply) + driver, _refused_pairs(waiting, supply))
+    return Candidates(request[willing], driver[willing], pickup_eta_s[willing], saw_all)
+
+
+def _refused_pairs(waiting: Sequence[Ride], supply: SupplySnapshot) -> NDArray[np.int64]:
+    """Pairs that a driver turned down before, as row * n + column."""
+    column_of = {driver_id: column for column, driver_id in enumerate(supply.driver_id)}
+    pairs = [
+        row * len(supply) + column_of[driver_id]
+        for row, ride in enumerate(waiting)
+        for driver_id in ride.refused_by
+        if driver_id in column_of
+    ]
+    return np.array(pairs, np.int64)

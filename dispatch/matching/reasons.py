@@ -1,0 +1,177 @@
+"""Why a driver was not chosen for a request: exactly one reason for each, from the first gate to the last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.matching.policy import Considered, RoundDecision
+from dispatch.model import Ride, SupplySnapshot
+
+
+class Reason(StrEnum):
+    """What kept a driver from being asked, in the order of the gates; a driver fails at the first that applies."""
+
+    BUSY_OR_OFF_SHIFT = "busy_or_off_shift"
+    STALE_POSITION = "stale_position"
+    TOO_FEW_SEATS = "too_few_seats"
+    REFUSED_BEFORE = "refused_before"
+    OUT_OF_REACH = "out_of_reach"
+    ENOUGH_WERE_NEARER = "enough_were_nearer"
+    NOT_WORTH_ASKING = "not_worth_asking"
+    BETTER_USED_ELSEWHERE = "better_used_elsewhere"
+    ANOTHER_SUITED_BETTER = "another_suited_better"
+    LEFT_OUT_BY_POLICY = "left_out_by_policy"
+    LEASE_HELD = "lease_held"
+    OFFER_REFUSED = "offer_refused"
+
+
+#: What each reason says to an operator.
+WORDS: dict[Reason, str] = {
+    Reason.BUSY_OR_OFF_SHIFT: "seen on the map, but on a ride, with an offer, or not working",
+    Reason.STALE_POSITION: "free, but silent for too long to know where",
+    Reason.TOO_FEW_SEATS: "free, but the car is too small",
+    Reason.REFUSED_BEFORE: "declined this ride, let its offer run out or gave it back",
+    Reason.OUT_OF_REACH: "would need longer to the pickup than is allowed",
+    Reason.ENOUGH_WERE_NEARER: "in reach or not, but as many as are weighed were nearer",
+    Reason.NOT_WORTH_ASKING: "the score says that waiting is worth more than this driver",
+    Reason.BETTER_USED_ELSEWHERE: "asked for another ride in the same round",
+    Reason.ANOTHER_SUITED_BETTER: "stayed free: the round chose another driver for the ride",
+    Reason.LEFT_OUT_BY_POLICY: "stayed free and so did the ride: the policy did not pair them",
+    Reason.LEASE_HELD: "chosen, but the driver or the ride was held by another offer at that moment",
+    Reason.OFFER_REFUSED: "chosen, but the ride or the driver had changed before the offer was written",
+}
+
+#: Codes in arrays: the place of a reason in the enumeration, or this for the driver who was chosen.
+CHOSEN = -1
+_CODE = {reason: code for code, reason in enumerate(Reason)}
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateTrace:
+    """One driver who was weighed for a ride; `reason` is None for the one who was asked."""
+
+    driver_id: str
+    pickup_eta_s: float
+    score: float
+    terms: dict[str, float]
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class RideTrace:
+    """One round as one ride met it: how many drivers stayed at each gate, and who was weighed."""
+
+    ride_id: str
+    at_s: float
+    policy: str
+    n_drivers: int
+    #: Drivers by reason, over everyone whom the region sees; with the one who was asked, if any, they add up.
+    not_chosen: dict[str, int]
+    asked: str | None
+    candidates: list[CandidateTrace]
+    faults: tuple[str, ...] = ()
+
+
+class RoundTrace:
+    """The grounds of one round, from which the trace of each of its rides is told."""
+
+    def __init__(
+        self,
+        waiting: Sequence[Ride],
+        supply: SupplySnapshot,
+        decision: RoundDecision,
+        unseen: Mapping[Reason, int] | None = None,
+    ) -> None:
+        """`unseen` counts drivers of the region who are not in the snapshot, by the gate at which they stayed."""
+        self.waiting = waiting
+        self._supply = supply
+        self._decision = decision
+        self._unseen = dict(unseen or {})
+        self._column = {driver_id: column for column, driver_id in enumerate(supply.driver_id)}
+        self._match_of = {match.ride_id: match for match in decision.matches}
+        self._is_used = np.zeros(len(supply), np.bool_)
+        self._is_used[[self._column[match.driver_id] for match in decision.matches]] = True
+        #: What became of a match after the round, by ride.
+        self._fell_through: dict[str, Reason] = {}
+
+    def note(self, ride_id: str, reason: Reason) -> None:
+        """The match of this ride led to no offer."""
+        self._fell_through[ride_id] = reason
+
+    def codes(self, row: int) -> NDArray[np.int64]:
+        """For each driver of the snapshot, (n,), the code of the one reason, or `CHOSEN`."""
+        ride, supply, considered = self.waiting[row], self._supply, self._decision.considered
+        match = self._match_of.get(ride.ride_id)
+        last_gate = Reason.LEFT_OUT_BY_POLICY if match is None else Reason.ANOTHER_SUITED_BETTER
+        codes = np.full(len(supply), _CODE[last_gate])
+        codes[self._is_used] = _CODE[Reason.BETTER_USED_ELSEWHERE]
+        if considered is not None:
+            self._mark_unweighed(codes, row, considered)
+        refused = [self._column[driver_id] for driver_id in ride.refused_by if driver_id in self._column]
+        codes[refused] = _CODE[Reason.REFUSED_BEFORE]
+        codes[supply.seats < ride.seats] = _CODE[Reason.TOO_FEW_SEATS]
+        if match is not None:
+            fell = self._fell_through.get(ride.ride_id)
+            codes[self._column[match.driver_id]] = CHOSEN if fell is None else _CODE[fell]
+        return codes
+
+    def of(self, row: int) -> RideTrace:
+        """The round as the ride in this row met it."""
+        ride, decision = self.waiting[row], self._decision
+        codes = self.codes(row)
+        match = self._match_of.get(ride.ride_id)
+        is_asked = match is not None and ride.ride_id not in self._fell_through
+        counts = Counter(dict(self._unseen))
+        for code, count in zip(*np.unique(codes[codes != CHOSEN], return_counts=True), strict=True):
+            counts[_REASONS[code]] += int(count)
+        return RideTrace(
+            ride_id=ride.ride_id,
+            at_s=self._supply.now_s,
+            policy=decision.policy,
+            n_drivers=len(self._supply) + sum(self._unseen.values()),
+            not_chosen={reason.value: counts[reason] for reason in Reason if counts[reason]},
+            asked=match.driver_id if match is not None and is_asked else None,
+            candidates=self._weighed(row, codes),
+            faults=decision.faults,
+        )
+
+    def _mark_unweighed(self, codes: NDArray[np.int64], row: int, considered: Considered) -> None:
+        pairs = considered.candidates
+        edges = _edges_of(considered, row)
+        weighed = pairs.driver[edges]
+        is_weighed = np.zeros(len(codes), np.bool_)
+        is_weighed[weighed] = True
+        gate = Reason.OUT_OF_REACH if pairs.saw_all_in_reach[row] else Reason.ENOUGH_WERE_NEARER
+        codes[~is_weighed] = _CODE[gate]
+        codes[weighed[considered.score[edges] <= 0]] = _CODE[Reason.NOT_WORTH_ASKING]
+
+    def _weighed(self, row: int, codes: NDArray[np.int64]) -> list[CandidateTrace]:
+        considered = self._decision.considered
+        if considered is None:
+            return []
+        pairs = considered.candidates
+        return [
+            CandidateTrace(
+                driver_id=self._supply.driver_id[pairs.driver[edge]],
+                pickup_eta_s=round(float(pairs.pickup_eta_s[edge]), 1),
+                score=round(float(considered.score[edge]), 3),
+                terms={name: round(float(term[edge]), 3) for name, term in considered.terms.items()},
+                reason=None if codes[pairs.driver[edge]] == CHOSEN else _REASONS[codes[pairs.driver[edge]]],
+            )
+            for edge in _edges_of(considered, row).tolist()
+        ]
+
+
+_REASONS = tuple(Reason)
+
+
+def _edges_of(considered: Considered, row: int) -> NDArray[np.int64]:
+    """Places of a request's candidates, nearest first."""
+    edges = np.flatnonzero(considered.candidates.request == row)
+    return edges[np.argsort(considered.candidates.pickup_eta_s[edges], kind="stable")]

@@ -1,0 +1,47 @@
+"""Policies by name: ours, and anybody's."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from dispatch.matching.greedy import GreedyPolicy, NearestPolicy
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.matching.policy import MatchingPolicy
+from geo.roads import RoadGraph
+
+POLICIES = {policy.name: policy for policy in (OptimalPolicy, GreedyPolicy, NearestPolicy)}
+
+
+def make_policy(name: str, graph: RoadGraph) -> MatchingPolicy:
+    """The policy called `optimal`, `greedy` or `nearest`, or a class of one's own as `module:Class` or `file.py:Class`.
+
+    The class is called with the road graph. Raises ValueError or TypeError, which say what is wrong with the name.
+    """
+    if name in POLICIES:
+        return POLICIES[name](graph)
+    place, colon, class_name = name.rpartition(":")
+    if not colon or not place:
+        known = ", ".join(sorted(POLICIES))
+        raise ValueError(f"there is no policy {name!r}: choose {known}, module:Class or file.py:Class")
+    try:
+        policy_type = getattr(_module(place), class_name)
+    except (ImportError, OSError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"policy {name!r} cannot be loaded: {error}") from error
+    policy: MatchingPolicy = policy_type(graph)
+    if not callable(getattr(policy, "match", None)):
+        raise TypeError(f"policy {name!r} has no method match(waiting, supply, params, now_s)")
+    return policy
+
+
+def _module(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{place} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
