@@ -26,7 +26,7 @@ class Verdicts:
         driver_ids, values: the pings, as in `PingColumns`.
         driver: (n,) the number of each ping's driver, below `drivers`.
         verdict: (n,) 0 for believed, else 1 + the place of the reason in `Reason`.
-        before: the tracks (n, 11) of these drivers as they were, for `ColumnEngine.restore`.
+        before: the tracks (n, 12) of these drivers as they were, for `ColumnEngine.restore`.
     """
 
     region: str

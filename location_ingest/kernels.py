@@ -32,9 +32,17 @@ _REPEATED_COORDINATES = 1 + REASONS.index(Reason.REPEATED_COORDINATES)
 
 # Columns of a row of pings and of a track.
 _T, _LAT, _LNG, _HEADING, _SPEED, _ACCURACY = range(6)
-_STILL_SINCE, _REPEATS, _MOVING_REPEATS, _SUSPECTS, _SUSPECT_T, _SUSPECT_LAT, _SUSPECT_LNG, _SUSPECT_SINCE = range(
-    3, 11
-)
+(
+    _STILL_SINCE,
+    _REPEATS,
+    _MOVING_REPEATS,
+    _SUSPECTS,
+    _SUSPECT_T,
+    _SUSPECT_LAT,
+    _SUSPECT_LNG,
+    _SUSPECT_SINCE,
+    _SUSPECT_IS_FAR,
+) = range(3, 12)
 
 _LIMITS = (
     "age_s_max",
@@ -43,6 +51,7 @@ _LIMITS = (
     "jump_slack_m",
     "jumps_to_recover",
     "quarantine_s",
+    "far_jump_m",
     "moving_mps_min",
     "moving_repeats_max",
     "repeats_max",
@@ -57,13 +66,14 @@ _LIMITS = (
     _JUMP_SLACK_M,
     _JUMPS_TO_RECOVER,
     _QUARANTINE_S,
+    _FAR_JUMP_M,
     _MOVING_MPS_MIN,
     _MOVING_REPEATS_MAX,
     _REPEATS_MAX,
     _FROZEN_S_MAX,
     _ACCURACY_M_MAX,
     _FORGET_AFTER_S,
-) = range(12)
+) = range(13)
 _METRES_PER_DEGREE = np.radians(EARTH_RADIUS_M)
 
 
@@ -114,8 +124,10 @@ def _great_circle_m(lat_deg: float, lng_deg: float, to_lat_deg: float, to_lng_de
 
 
 @kernel
-def _is_within_reach(t_s: float, lat_deg: float, lng_deg: float, row: FloatArray, limit: FloatArray) -> bool:
-    reach_m = limit[_JUMP_SLACK_M] + limit[_SPEED_MPS_MAX] * (row[_T] - t_s)
+def _is_within_reach(
+    t_s: float, lat_deg: float, lng_deg: float, row: FloatArray, limit: FloatArray, more_m: float
+) -> bool:
+    reach_m = limit[_JUMP_SLACK_M] + limit[_SPEED_MPS_MAX] * (row[_T] - t_s) + more_m
     detour_deg = abs(row[_LAT] - lat_deg) + abs(row[_LNG] - lng_deg)
     is_near: bool = detour_deg * _METRES_PER_DEGREE <= reach_m
     return is_near or _great_circle_m(lat_deg, lng_deg, row[_LAT], row[_LNG]) <= reach_m
@@ -129,22 +141,42 @@ def _begin_track_inplace(track: FloatArray, row: FloatArray) -> None:
 
 
 @kernel
-def _judge_jump_inplace(track: FloatArray, row: FloatArray, limit: FloatArray) -> int:
-    goes_on = (
+def _goes_on(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
+    is_on: bool = (
         track[_SUSPECTS] > 0.0
         and np.rint(row[_T] * 1e3) > np.rint(track[_SUSPECT_T] * 1e3)
-        and _is_within_reach(track[_SUSPECT_T], track[_SUSPECT_LAT], track[_SUSPECT_LNG], row, limit)
+        and _is_within_reach(track[_SUSPECT_T], track[_SUSPECT_LAT], track[_SUSPECT_LNG], row, limit, 0.0)
     )
-    since_s, suspects = row[_T], 1.0
-    if goes_on:
+    return is_on
+
+
+@kernel
+def _is_still_far(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
+    if track[_SUSPECT_IS_FAR] == 0.0 or not _goes_on(track, row, limit):
+        return False
+    east = np.cos(np.radians(row[_LAT]))
+    lat_deg, lng_deg = row[_LAT] - track[_LAT], east * (row[_LNG] - track[_LNG])
+    on_lat_deg, on_lng_deg = row[_LAT] - track[_SUSPECT_LAT], east * (row[_LNG] - track[_SUSPECT_LNG])
+    is_far: bool = on_lat_deg * on_lat_deg + on_lng_deg * on_lng_deg < lat_deg * lat_deg + lng_deg * lng_deg
+    return is_far
+
+
+@kernel
+def _judge_jump_inplace(track: FloatArray, row: FloatArray, limit: FloatArray) -> int:
+    if _goes_on(track, row, limit):
         drives = row[_LAT] != track[_SUSPECT_LAT] or row[_LNG] != track[_SUSPECT_LNG]
         since_s, suspects = track[_SUSPECT_SINCE], track[_SUSPECTS] + (1.0 if drives else 0.0)
+        is_far = track[_SUSPECT_IS_FAR]
+    else:
+        near = _is_within_reach(track[_T], track[_LAT], track[_LNG], row, limit, limit[_FAR_JUMP_M])
+        since_s, suspects, is_far = row[_T], 1.0, 0.0 if near else 1.0
     if suspects >= limit[_JUMPS_TO_RECOVER] and row[_T] - since_s >= limit[_QUARANTINE_S]:
         _begin_track_inplace(track, row)
         return _BELIEVED
     track[_SUSPECTS] = suspects
     track[_SUSPECT_T : _SUSPECT_T + 3] = row[:3]
     track[_SUSPECT_SINCE] = since_s
+    track[_SUSPECT_IS_FAR] = is_far
     return _IMPOSSIBLE_JUMP
 
 
@@ -184,7 +216,7 @@ def _judge_inplace(track: FloatArray, row: FloatArray, received_s: float, limit:
     if not is_known or row[_T] - track[_T] > limit[_FORGET_AFTER_S]:
         _begin_track_inplace(track, row)
         return _BELIEVED
-    if not _is_within_reach(track[_T], track[_LAT], track[_LNG], row, limit):
+    if not _is_within_reach(track[_T], track[_LAT], track[_LNG], row, limit, 0.0) or _is_still_far(track, row, limit):
         return _judge_jump_inplace(track, row, limit)
     if row[_LAT] == track[_LAT] and row[_LNG] == track[_LNG]:
         return _judge_repeat_inplace(track, row, limit)
@@ -196,7 +228,7 @@ def _judge_inplace(track: FloatArray, row: FloatArray, received_s: float, limit:
 def judge_pings_inplace(
     track: FloatArray, driver: IntArray, values: FloatArray, received_s: FloatArray, limit: FloatArray
 ) -> NDArray[np.int8]:
-    """Return the verdicts (n,) on pings (n, 6) of drivers (n,) received at (n,), in order; changes tracks (d, 11)."""
+    """Return the verdicts (n,) on pings (n, 6) of drivers (n,) received at (n,), in order; changes tracks (d, 12)."""
     verdict = np.zeros(driver.shape[0], np.int8)
     for at in range(driver.shape[0]):
         verdict[at] = _judge_inplace(track[driver[at]], values[at], received_s[at], limit)
@@ -234,3 +266,12 @@ def index_entries(cell: CellArray, t_ms: IntArray) -> ByteArray:
             entry[at, place] = 48 + rest_ms % 10
             rest_ms //= 10
     return entry
+
+
+def load_kernels() -> None:
+    """Compile every kernel of this file, or load it: this holds the interpreter for seconds, or for half of one."""
+    limits, none, no_values = limits_of(IngestParams()), np.zeros(0, np.int64), np.zeros((0, 6))
+    judge_numbers(no_values, np.zeros(0), limits)
+    judge_pings_inplace(np.zeros((0, TRACK_NUMBERS)), none, no_values, np.zeros(0), limits)
+    newest_places(none, 0)
+    index_entries(np.zeros(0, np.uint64), none)

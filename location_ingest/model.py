@@ -99,8 +99,10 @@ class IngestParams:
     #: Impossible pings that agree with one another are the truth, and the old track was wrong, if they are at least
     #: this many places in a row...
     jumps_to_recover: int = 3
-    #: ...for at least this long. Whoever is closer than 15 km has been within reach before.
-    quarantine_s: float = 300.0
+    #: ...for at least this long.
+    quarantine_s: float = 600.0
+    #: A jump that ends so far out of reach was no error of a receiver: the wait does not end when a car could be there.
+    far_jump_m: float = 4_000.0
     #: As fast as this no car stands at a light, whatever the phone's filter makes of its last metres.
     moving_mps_min: float = 3.0
     #: Pings in a row that may repeat the coordinates and say that the car moves: a receiver in a tunnel lags as much.
@@ -119,7 +121,7 @@ class IngestParams:
     def __post_init__(self) -> None:
         _require_positive(self, "age_s_max", "speed_mps_max", "accuracy_m_max", "forget_after_s", "moving_mps_min")
         _require_positive(self, "jumps_to_recover", "moving_repeats_max", "repeats_max", "drivers_max")
-        for name in ("future_skew_s_max", "jump_slack_m", "quarantine_s", "frozen_s_max"):
+        for name in ("future_skew_s_max", "jump_slack_m", "quarantine_s", "far_jump_m", "frozen_s_max"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value}")

@@ -35,6 +35,8 @@ class Track(NamedTuple):
     suspect_lat_deg: float = 0.0
     suspect_lng_deg: float = 0.0
     suspect_since_s: float = 0.0
+    #: 1 if the jump led so far away that no waiting makes it a drive.
+    suspect_is_far: int = 0
 
     @classmethod
     def begun(cls, ping: DriverPing) -> Track:
@@ -91,7 +93,7 @@ def judge(
         return reason, track
     if track is None or ping.t_s - track.t_s > params.forget_after_s:
         return None, Track.begun(ping)
-    if not is_within_reach(track.t_s, track.lat_deg, track.lng_deg, ping, params):
+    if not is_within_reach(track.t_s, track.lat_deg, track.lng_deg, ping, params) or _is_still_far(ping, track, params):
         return _judge_jump(ping, track, params)
     if (ping.lat_deg, ping.lng_deg) == (track.lat_deg, track.lng_deg):
         return _judge_repeat(ping, track, params)
@@ -103,22 +105,39 @@ def counts_no_more(track: Track, received_s: float, params: IngestParams) -> boo
     return track.t_s < received_s - params.age_s_max - params.forget_after_s
 
 
-def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
-    """A jump begins a quarantine, which ends by itself once a car could have got there (see `judge`).
-
-    Before that it ends only by a drive: enough pings, for long enough, each within reach of the one before and at
-    another place. Then the old position was the wrong one. A point that somebody pinned to the map does not drive.
-    """
-    goes_on = (
+def _goes_on(ping: DriverPing, track: Track, params: IngestParams) -> bool:
+    """Say whether the ping goes on where the last jump led."""
+    return (
         track.suspects > 0
         and to_ms(ping.t_s) > to_ms(track.suspect_t_s)
         and is_within_reach(track.suspect_t_s, track.suspect_lat_deg, track.suspect_lng_deg, ping, params)
     )
-    if not goes_on:
-        since_s, suspects = ping.t_s, 1
-    else:
+
+
+def _is_still_far(ping: DriverPing, track: Track, params: IngestParams) -> bool:
+    """Say whether the ping goes on from a far jump rather than from the old place: waiting there proves nothing."""
+    if not (track.suspect_is_far and _goes_on(ping, track, params)):
+        return False
+    # On a plane, east and west drawn together: it compares, no more.
+    east = math.cos(math.radians(ping.lat_deg))
+    lat_deg, lng_deg = ping.lat_deg - track.lat_deg, east * (ping.lng_deg - track.lng_deg)
+    on_lat_deg, on_lng_deg = ping.lat_deg - track.suspect_lat_deg, east * (ping.lng_deg - track.suspect_lng_deg)
+    return on_lat_deg * on_lat_deg + on_lng_deg * on_lng_deg < lat_deg * lat_deg + lng_deg * lng_deg
+
+
+def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
+    """A jump begins a quarantine: the old place counts, and whoever goes on from there is believed at once.
+
+    It ends by a drive: enough pings, for long enough, each within reach of the one before and at another place. Then
+    the old position was the wrong one. A point that somebody pinned to the map does not drive. A jump that was not far
+    ends it as well once a car could have got there (see `judge`): with errors of the record that is the rule.
+    """
+    if _goes_on(ping, track, params):
         drives = (ping.lat_deg, ping.lng_deg) != (track.suspect_lat_deg, track.suspect_lng_deg)
-        since_s, suspects = track.suspect_since_s, track.suspects + drives
+        since_s, suspects, is_far = track.suspect_since_s, track.suspects + drives, track.suspect_is_far
+    else:
+        near = is_within_reach(track.t_s, track.lat_deg, track.lng_deg, ping, params, params.far_jump_m)
+        since_s, suspects, is_far = ping.t_s, 1, int(not near)
     if suspects >= params.jumps_to_recover and ping.t_s - since_s >= params.quarantine_s:
         return None, Track.begun(ping)
     return Reason.IMPOSSIBLE_JUMP, track._replace(
@@ -127,6 +146,7 @@ def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[R
         suspect_lat_deg=ping.lat_deg,
         suspect_lng_deg=ping.lng_deg,
         suspect_since_s=since_s,
+        suspect_is_far=is_far,
     )
 
 
@@ -148,9 +168,11 @@ def _judge_repeat(ping: DriverPing, track: Track, params: IngestParams) -> tuple
     return None, after
 
 
-def is_within_reach(t_s: float, lat_deg: float, lng_deg: float, later: DriverPing, params: IngestParams) -> bool:
-    """Say whether a car that was there at that time can have got to the later ping."""
-    reach_m = params.jump_slack_m + params.speed_mps_max * (later.t_s - t_s)
+def is_within_reach(
+    t_s: float, lat_deg: float, lng_deg: float, later: DriverPing, params: IngestParams, more_m: float = 0.0
+) -> bool:
+    """Say whether a car that was there at that time can have got to the later ping, or so many metres short of it."""
+    reach_m = params.jump_slack_m + params.speed_mps_max * (later.t_s - t_s) + more_m
     # Along the meridian, then along the parallel as if it were the equator: never shorter than the great circle,
     # and twenty times cheaper. Nearly every ping passes here.
     detour_deg = abs(later.lat_deg - lat_deg) + abs(later.lng_deg - lng_deg)

@@ -73,7 +73,7 @@ def _reason(ping: Row, believed: list[Row], suspects: list[Row], params: IngestP
         return "duplicate_time" if round(ping[1] * 1e3) == round(believed[-1][1] * 1e3) else "out_of_order"
     if ping[1] - believed[-1][1] > params.forget_after_s:
         return None
-    if not _reachable(believed[-1], ping, params):
+    if not _reachable(believed[-1], ping, params) or _is_from_far(ping, believed[-1], suspects, params):
         return _jump(ping, suspects, params)
     # How many of the latest believed pings were at this very place, without a jump or a silence in between.
     same = [row for row in _latest_run(believed, params) if row[2:] == ping[2:]]
@@ -91,7 +91,7 @@ def _latest_run(believed: list[Row], params: IngestParams) -> list[Row]:
 
 
 def _jump(ping: Row, suspects: list[Row], params: IngestParams) -> str | None:
-    if suspects and not (ping[1] > suspects[-1][1] and _reachable(suspects[-1], ping, params)):
+    if suspects and not _goes_on(suspects[-1], ping, params):
         suspects.clear()
     suspects.append(ping)
     places = 1 + sum(earlier[2:] != later[2:] for earlier, later in pairwise(suspects))
@@ -99,7 +99,23 @@ def _jump(ping: Row, suspects: list[Row], params: IngestParams) -> str | None:
     return None if is_drive else "impossible_jump"
 
 
-def _reachable(earlier: Row, later: Row, params: IngestParams) -> bool:
+def _is_from_far(ping: Row, last: Row, suspects: list[Row], params: IngestParams) -> bool:
+    """Whether the ping goes on from a jump that was far, and is nearer to that than to the old place."""
+    if not suspects or not _goes_on(suspects[-1], ping, params):
+        return False
+    was_far = not _reachable(last, suspects[0], params, params.far_jump_m)
+    return was_far and _planar(suspects[-1], ping) < _planar(last, ping)
+
+
+def _goes_on(suspect: Row, ping: Row, params: IngestParams) -> bool:
+    return round(ping[1] * 1e3) > round(suspect[1] * 1e3) and _reachable(suspect, ping, params)
+
+
+def _planar(there: Row, here: Row) -> float:
+    return math.hypot(here[2] - there[2], math.cos(math.radians(here[2])) * (here[3] - there[3]))
+
+
+def _reachable(earlier: Row, later: Row, params: IngestParams, more_m: float = 0.0) -> bool:
     """By the spherical law of cosines with the angle from its chord: not the formula of the project."""
     ends = []
     for _, _, lat_deg, lng_deg in (earlier, later):
@@ -107,4 +123,4 @@ def _reachable(earlier: Row, later: Row, params: IngestParams) -> bool:
         ends.append((math.cos(lat) * math.cos(lng), math.cos(lat) * math.sin(lng), math.sin(lat)))
     chord = math.dist(*ends)
     distance_m = 2.0 * EARTH_RADIUS_M * math.asin(min(1.0, chord / 2.0))
-    return distance_m <= params.jump_slack_m + params.speed_mps_max * (later[1] - earlier[1])
+    return distance_m <= more_m + params.jump_slack_m + params.speed_mps_max * (later[1] - earlier[1])

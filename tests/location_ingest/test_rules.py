@@ -112,17 +112,30 @@ def test_small_jitter_is_believed_however_short_the_time_between():
 
 
 def test_a_drive_far_away_is_quarantined_and_believed_when_it_has_gone_on_for_long_enough():
-    reasons = judged([PING, *drive(replace(PING, t_s=NOW_S + 5, lat_deg=41.75), 70)])
     held = int(PARAMS.quarantine_s / 5.0)
-    assert reasons == [None, *[Reason.IMPOSSIBLE_JUMP] * held, *[None] * (70 - held)]
+    reasons = judged([PING, *drive(replace(PING, t_s=NOW_S + 5, lat_deg=41.75), held + 9)])
+    assert reasons == [None, *[Reason.IMPOSSIBLE_JUMP] * held, *[None] * 9]
 
 
-def test_a_point_pinned_to_the_map_is_not_believed_before_a_car_could_be_there():
-    pinned = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0) for step in range(1, 150)]
+def test_a_point_pinned_to_the_map_far_away_is_not_believed_before_the_old_place_is_forgotten():
+    pinned = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0) for step in range(1, 200)]
     reasons = judged([PING, *pinned])
-    reach_s = (0.25 * 111_195 - PARAMS.jump_slack_m) / PARAMS.speed_mps_max
-    first = 1 + next(index for index, reason in enumerate(reasons[1:]) if reason is None)
-    assert first == math.ceil(reach_s / 5.0) > PARAMS.quarantine_s / 5.0
+    first = next(step for step, reason in enumerate(reasons[1:], 1) if reason is None)
+    assert 5.0 * first == PARAMS.forget_after_s + 5.0
+
+
+def test_a_jump_that_was_not_far_is_believed_once_a_car_could_be_there():
+    pinned = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=40.78) for step in range(1, 30)]
+    reasons = judged([PING, *pinned])
+    reach_s = (0.03 * 111_195 - PARAMS.jump_slack_m) / PARAMS.speed_mps_max
+    first = next(step for step, reason in enumerate(reasons[1:], 1) if reason is None)
+    assert first == math.ceil(reach_s / 5.0) > 1
+
+
+def test_who_comes_back_from_a_far_jump_is_believed_at_once():
+    away = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0 + 1e-4 * step) for step in range(1, 100)]
+    back = replace(PING, t_s=NOW_S + 505.0, lat_deg=40.76)
+    assert judged([PING, *away, back]) == [None, *[Reason.IMPOSSIBLE_JUMP] * 99, None]
 
 
 def test_jumps_that_do_not_agree_with_one_another_are_never_believed():
@@ -185,7 +198,8 @@ def test_every_believed_ping_was_within_reach_of_the_last_or_ended_a_whole_quara
         jumped = t_s - track.t_s <= PARAMS.forget_after_s and not is_within_reach(*track[:3], ping, PARAMS)
         if reason is None and jumped:
             assert t_s - track.suspect_since_s >= PARAMS.quarantine_s
-        assert (reason is Reason.IMPOSSIBLE_JUMP) <= jumped
+        if reason is Reason.IMPOSSIBLE_JUMP:
+            assert jumped or track.suspect_is_far
         track = after
 
 
