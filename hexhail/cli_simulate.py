@@ -57,7 +57,7 @@ def simulate(
         _say_inputs(inputs)
         with _progress(inputs) as show:
             run = live(inputs, params, policy, show)
-        written = write_run(run, out_dir)
+        written = write_run(run, inputs.city, out_dir)
     except (ValueError, OSError) as error:
         fail(str(error))
     _say_run(run, written)

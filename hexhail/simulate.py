@@ -16,14 +16,17 @@ from typing import Any
 from dispatch.events import RideEvent
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.policy import MatchingPolicy
+from geo.cells import cell_to_latlng
 from geo.city import City, load_city
 from geo.roads import RoadGraph
 from simulator.day import Day, DayParams, Outcome
 from simulator.event_log import lines, sha256_of
 from simulator.figures import figures_of
 from simulator.inputs import BadRows, DriverStarts, PlacedRequests, read_drivers, read_requests
+from simulator.report import report_html
 
 SUMMARY_FILE = "summary.json"
+REPORT_FILE = "report.html"
 #: By name, what a policy is made of: more come as files of dispatch/matching/.
 POLICIES: dict[str, Callable[[RoadGraph], MatchingPolicy]] = {"optimal": OptimalPolicy}
 
@@ -95,10 +98,12 @@ def simulate(
     return Run(outcome, summary)
 
 
-def write_run(run: Run, folder: Path) -> Path:
-    """Write the summary and the events into a folder, made if need be; returns the file of the events."""
+def write_run(run: Run, city: City, folder: Path) -> Path:
+    """Write summary, report and events into a folder, made if need be; returns the file of the events."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY_FILE).write_text(json.dumps(run.summary, indent=2) + "\n", encoding="utf-8")
+    page = report_html(city.region.name, run.summary, run.outcome, cell_to_latlng(city.surge_cells))
+    (folder / REPORT_FILE).write_text(page, encoding="utf-8")
     if find_spec("pyarrow") is None:
         return _write_lines(run.outcome.events, folder / "events.jsonl.gz")
     return _write_parquet(run.outcome.events, folder / "events.parquet")

@@ -158,5 +158,8 @@ def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path):
     ]  # fmt: skip
     assert (summary["completed"], summary["pickup_wait_s"]["mean"]) == (1, 12.0)
     assert len(list((tmp_path / "out").glob("events.*"))) == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert "http" not in page
     wrong = hexhail(*simulate, "--skip-bad", "--policy=guess")
     assert "there is no policy 'guess': choose one of optimal" in wrong.stderr

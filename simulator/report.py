@@ -1,0 +1,137 @@
+"""One page about a run, in one file: curves as inline SVG, no script, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from geo.arrays import FloatArray
+from simulator.day import Outcome, Sample
+from simulator.driver import DriverState
+from simulator.figures import incomes_cents, pickup_waits_s
+from simulator.plot import Curve, curves, maps, stacked
+
+_BUSY = (DriverState.ON_TRIP, DriverState.AT_PICKUP, DriverState.TO_PICKUP, DriverState.OFFERED, DriverState.IDLE)
+_COLOURS = ("#14746f", "#3aa17e", "#8fd0a4", "#d9c46b", "#d5dbe1")
+#: Moments shown of the surge map: as many as fit a line of the page.
+_MAPS = 6
+
+_STYLE = """
+:root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#f4f6f8;margin:0}
+main{max-width:1080px;margin:0 auto;padding:32px 24px}h1{font-size:26px;margin:0}h2{font-size:16px;margin:0 0 8px}
+p.sub{color:#5c6b7a;margin:4px 0 24px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));
+gap:12px}
+.card,section{background:#fff;border-radius:10px;box-shadow:0 1px 3px #0002;padding:14px 16px}
+.card b{display:block;font-size:22px}.card span{color:#5c6b7a;font-size:13px}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:16px;margin-top:16px}
+section.wide{grid-column:1/-1}svg{width:100%;height:auto;display:block}footer{color:#5c6b7a;font-size:13px;margin-top:24px;
+overflow-wrap:anywhere}
+"""
+
+
+def report_html(
+    title: str, summary: Mapping[str, Any], outcome: Outcome, cells_deg: tuple[FloatArray, FloatArray]
+) -> str:
+    """The whole page; `cells_deg` are the centres (c,), (c,) of the surge cells."""
+    sections = [
+        _section("Wait for the pickup", _waits(outcome)),
+        _section("What drivers do", _supply(outcome)),
+        _section("Requests without a driver", _demand(outcome)),
+        _section("Who earns what", _incomes(outcome, summary)),
+    ]
+    if any(sample.multiplier is not None for sample in outcome.samples):
+        sections.append(_section("Surge over time", _surge(outcome, cells_deg), is_wide=True))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+        f"<main><h1>{escape(title)}</h1><p class=sub>a simulated day · hexhail {escape(str(summary['version']))} · "
+        f"seed {summary['seed']}</p><div class=cards>{_cards(summary)}</div>"
+        f"<div class=plots>{''.join(sections)}</div>"
+        f"<footer>events_sha256 {summary['events_sha256']}</footer></main></html>\n"
+    )
+
+
+def _cards(summary: Mapping[str, Any]) -> str:
+    wait = summary["pickup_wait_s"]
+    cards = (
+        ("requests", f"{summary['requests']:,}"),
+        ("served", _percent(summary["service_rate"], digits=2)),
+        ("mean wait", _seconds(wait["mean"])),
+        ("95 % wait at most", _seconds(wait["p95"])),
+        ("utilisation", _percent(summary["utilisation"])),
+        ("driven empty", _percent(summary["deadhead_share"])),
+        ("Gini of incomes", f"{summary['income_gini']:.2f}"),
+        ("requests a CPU second", f"{summary['requests_per_cpu_s']:,.0f}"),
+    )
+    return "".join(f"<div class=card><b>{value}</b><span>{name}</span></div>" for name, value in cards)
+
+
+def _section(title: str, svg: str, *, is_wide: bool = False) -> str:
+    return f"<section{' class=wide' if is_wide else ''}><h2>{title}</h2>{svg}</section>"
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return "none" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _seconds(value: float | None) -> str:
+    return "none" if value is None else f"{value:.0f} s"
+
+
+def _waits(outcome: Outcome) -> str:
+    wait_s = np.sort(pickup_waits_s(outcome.office.history.rides.values()))
+    share = np.arange(1, wait_s.size + 1) / max(wait_s.size, 1)
+    return curves([Curve("share of riders picked up", wait_s, share, _COLOURS[0])], x_unit="s", y_top=1.0)
+
+
+def _minutes(samples: Sequence[Sample], begin_s: float) -> FloatArray:
+    return np.array([(sample.at_s - begin_s) / 60.0 for sample in samples])
+
+
+def _supply(outcome: Outcome) -> str:
+    layers = [
+        (
+            state.replace("_", " ").lower(),
+            np.array([float(sample.drivers[state]) for sample in outcome.samples]),
+            colour,
+        )
+        for state, colour in zip(_BUSY, _COLOURS, strict=True)
+    ]
+    return stacked(_minutes(outcome.samples, outcome.begin_s), layers, x_unit="min")
+
+
+def _demand(outcome: Outcome) -> str:
+    minutes = _minutes(outcome.samples, outcome.begin_s)
+    waiting = np.array([float(sample.waiting) for sample in outcome.samples])
+    idle = np.array([float(sample.drivers[DriverState.IDLE]) for sample in outcome.samples])
+    return curves(
+        [Curve("requests that wait", minutes, waiting, "#c1440e"), Curve("idle drivers", minutes, idle, "#7d8b99")],
+        x_unit="min",
+    )
+
+
+def _incomes(outcome: Outcome, summary: Mapping[str, Any]) -> str:
+    earned = np.sort(incomes_cents(outcome.office.history.rides.values(), outcome.fleet.driver_id))
+    share = np.concatenate([[0.0], np.cumsum(earned) / max(earned.sum(), 1.0)])
+    drivers = np.linspace(0.0, 1.0, share.size)
+    return curves(
+        [
+            Curve(f"Lorenz curve, Gini {summary['income_gini']:.2f}", drivers, share, _COLOURS[0]),
+            Curve("everybody the same", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "#b8c2cc"),
+        ],
+        x_unit="of drivers",
+        y_top=1.0,
+    )
+
+
+def _surge(outcome: Outcome, cells_deg: tuple[FloatArray, FloatArray]) -> str:
+    priced = [sample for sample in outcome.samples if sample.multiplier is not None]
+    chosen = [priced[at] for at in np.linspace(0, len(priced) - 1, min(_MAPS, len(priced))).round().astype(int)]
+    frames = [
+        (f"{(sample.at_s - outcome.begin_s) / 60:.0f} min", sample.multiplier)
+        for sample in chosen
+        if sample.multiplier is not None
+    ]
+    return maps(cells_deg, frames)
