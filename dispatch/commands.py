@@ -60,6 +60,15 @@ class CancelRide:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """The driver will not come: the ride is taken from them and matched anew."""
+
+    ride_id: str
+    driver_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportArrival:
     """The driver stands at the pickup."""
 
@@ -103,6 +112,7 @@ RideCommand = (
     | AcceptOffer
     | DeclineOffer
     | CancelRide
+    | TakeBack
     | ReportArrival
     | ReportPickup
     | ReportDropoff

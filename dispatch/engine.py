@@ -34,6 +34,7 @@ class DispatchEngine:
             cmd.AcceptOffer: self._accept,
             cmd.DeclineOffer: self._decline,
             cmd.CancelRide: self._cancel,
+            cmd.TakeBack: self._take_back,
             cmd.ReportArrival: self._arrive,
             cmd.ReportPickup: self._pick_up,
             cmd.ReportDropoff: self._drop_off,
@@ -186,6 +187,19 @@ class DispatchEngine:
             driver_id=ride.driver_id,
         )
         return withdrawn + cancelled
+
+    def _take_back(self, command: cmd.TakeBack, now_s: float) -> list[ev.RideEvent]:
+        ride = self._own_ride(command.ride_id, command.driver_id)
+        if ride.state is not RideState.ASSIGNED:  # who stands at the pickup or drives the rider did come
+            raise IllegalMove(ride.ride_id, ride.state, "taking the ride back")
+        return self._happen(
+            ride,
+            ev.AssignmentCancelled,
+            now_s,
+            "taking the ride back",
+            driver_id=command.driver_id,
+            reason=command.reason,
+        )
 
     def _arrive(self, command: cmd.ReportArrival, now_s: float) -> list[ev.RideEvent]:
         ride = self._own_ride(command.ride_id, command.driver_id)

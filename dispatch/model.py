@@ -157,6 +157,10 @@ class DispatchParams:
     candidates_per_request: int = 20
     #: A position older than this says nothing about where the driver is: fifteen pings missed at the usual 4 s.
     stale_after_s: float = 60.0
+    #: A driver on the way to a pickup who is not heard of for so long will not come: longer than a tunnel.
+    silent_after_s: float = 90.0
+    #: Nor one who came no nearer for so long: longer than the lights and the queues of a bad street.
+    stalled_after_s: float = 240.0
     #: Who chooses the pairs: see `dispatch.matching.registry.make_policy`.
     policy: str = "optimal"
 
@@ -172,7 +176,15 @@ class DispatchParams:
         return cls(**section)
 
     def __post_init__(self) -> None:
-        for name in ("batch_window_s", "offer_ttl_s", "max_wait_s", "pickup_eta_s_max", "stale_after_s"):
+        for name in (
+            "batch_window_s",
+            "offer_ttl_s",
+            "max_wait_s",
+            "pickup_eta_s_max",
+            "stale_after_s",
+            "silent_after_s",
+            "stalled_after_s",
+        ):
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a positive number of seconds, not {value}")

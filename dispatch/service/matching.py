@@ -19,6 +19,7 @@ from dispatch.model import DispatchParams, RideState, SupplySnapshot
 from dispatch.ports import Leases, Positions, RideStore, RoundLog, RoundReport, Supply, TraceLog
 from dispatch.service.rides import RideService
 from dispatch.service.traces import TraceWriter
+from dispatch.service.watch import WatchService
 from geo.roads import RoadGraph
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class MatchingService:
         self._leases = leases
         self._round_log = round_log
         self._now = now
+        self._watch = WatchService(graph, params, rides)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
     async def start(self) -> None:
@@ -70,6 +72,7 @@ class MatchingService:
         """One round, from the snapshot to the offers sent."""
         began = time.perf_counter()
         n_expired = await self._expire_due()
+        await self._take_back()
         open_rides = await self._store.open_rides(self._region)
         engine = DispatchEngine(self._params, open_rides, self._policy)
         n_waiting = sum(ride.state is RideState.REQUESTED for ride in open_rides)
@@ -102,6 +105,15 @@ class MatchingService:
         expected = DispatchEngine(self._params, open_rides).handle(cmd.ExpireDue(), self._now())
         due = sorted({event.ride_id for event in expected})
         return await _count(self._expire(ride_id) for ride_id in due)
+
+    async def _take_back(self) -> None:
+        """Rides whose driver will not come wait again from this round on."""
+        now_s = self._now()
+        if not self._watch.is_due(now_s):
+            return
+        live_rides = await self._store.live_rides(self._region)
+        if live_rides:
+            await self._watch.look(live_rides, await self._supply.positions(), now_s)
 
     async def _expire(self, ride_id: str) -> int:
         return len((await self._rides.expire(ride_id)).events)

@@ -349,3 +349,24 @@ async def test_a_policy_that_misbehaves_stops_neither_expiry_nor_the_others(stor
     clock.now_s += PARAMS.max_wait_s
     assert (await matcher.service.run_round()).n_expired == 1
     await matcher.service.finish()
+
+
+async def test_the_ride_of_a_driver_who_fell_silent_is_offered_to_another_in_the_same_round(store, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", node=0)
+    await matcher.service.run_round()
+    offered = await store.find_ride("ride")
+    await matcher.rides.handle(accept(offered.offer.offer_id, "dora"))
+    await matcher.drivers(dan=5)
+    await matcher.service.run_round()
+    for _ in range(11):
+        clock.now_s += 10.0
+        await matcher.place("dan", 5)  # goes on being heard; dora does not
+        report = await matcher.service.run_round()
+    ride = await store.find_ride("ride")
+    assert report.n_offers == 1
+    assert (ride.state, ride.offer.driver_id) == (RideState.OFFERED, "dan")
+    given_up = [event for event in await history(store) if type(event).__name__ == "AssignmentCancelled"]
+    assert [(event.driver_id, event.reason) for event in given_up] == [("dora", "gps_silence")]
+    assert check_history(await history(store)).violations == []

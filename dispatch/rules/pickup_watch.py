@@ -1,0 +1,75 @@
+"""When a driver will not come: silent for too long, or no nearer to the pickup than a while ago."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dispatch.model import DispatchParams, Ride
+
+SILENT = "gps_silence"
+STALLED = "pickup_stalled"
+#: Coming nearer by less than this is no progress: a position snaps to the next crossing and back.
+PROGRESS_S = 10.0
+#: So near to the pickup nobody is stalled: they look for the door, or wait for a light.
+NEAR_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The newest position of a ride's driver: when it was taken, and seconds from there to the pickup by road."""
+
+    t_s: float
+    remaining_s: float
+
+
+@dataclass(slots=True)
+class _Way:
+    """What is remembered of one driver's way: the nearest they came, when, and when we last heard of them."""
+
+    driver_id: str
+    remaining_s: float
+    nearest_since_s: float
+    heard_s: float
+
+
+class PickupWatch:
+    """Remembers the ways of drivers to their pickups. A new one knows nothing, and is patient for as long as it takes.
+
+    While the region hears nobody at all, the silence is ours and not the drivers': nobody is judged, and everybody
+    gets the whole time again.
+    """
+
+    def __init__(self, params: DispatchParams) -> None:
+        self._params = params
+        self._ways: dict[str, _Way] = {}
+
+    def look(
+        self, rides: Sequence[Ride], sightings: Mapping[str, Sighting], newest_s: float | None, now_s: float
+    ) -> Iterator[tuple[Ride, str]]:
+        """Rides to take back, each with the reason.
+
+        `rides` are all that are on their way to a pickup, `sightings` by ride where the driver's position is known,
+        `newest_s` the time of the newest position of anybody.
+        """
+        if newest_s is None or now_s - newest_s > self._params.stale_after_s:
+            self._ways.clear()
+            return
+        before, self._ways = self._ways, {}
+        for ride in rides:
+            way = self._follow(before.get(ride.ride_id), ride, sightings.get(ride.ride_id), now_s)
+            self._ways[ride.ride_id] = way
+            if now_s - way.heard_s > self._params.silent_after_s:
+                yield ride, SILENT
+            elif way.remaining_s > NEAR_S and now_s - way.nearest_since_s > self._params.stalled_after_s:
+                yield ride, STALLED
+
+    @staticmethod
+    def _follow(way: _Way | None, ride: Ride, seen: Sighting | None, now_s: float) -> _Way:
+        if way is None or way.driver_id != ride.driver_id:
+            way = _Way(ride.driver_id or "", float("inf"), now_s, now_s)
+        if seen is not None:
+            way.heard_s = max(way.heard_s, seen.t_s)
+            if seen.remaining_s < way.remaining_s - PROGRESS_S:
+                way.remaining_s, way.nearest_since_s = seen.remaining_s, now_s
+        return way

@@ -1,0 +1,88 @@
+"""When a driver will not come, and when it only looks like it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dispatch import commands as cmd
+from dispatch.errors import IllegalMove, NotFound
+from dispatch.model import DispatchParams, RideState
+from dispatch.rules.pickup_watch import SILENT, STALLED, PickupWatch, Sighting
+from tests.dispatch.people import accept, arrive, engine_after, offer, request
+
+PARAMS = DispatchParams(stale_after_s=60.0, silent_after_s=90.0, stalled_after_s=240.0)
+RIDE = engine_after(request(), offer(), accept()).ride("ride")
+
+
+@pytest.fixture
+def watch():
+    return PickupWatch(PARAMS)
+
+
+def look(watch, now_s, seen=None, newest_s=None, ride=RIDE):
+    sightings = {} if seen is None else {"ride": seen}
+    newest_s = now_s if newest_s is None else newest_s
+    return [(one.ride_id, reason) for one, reason in watch.look([ride], sightings, newest_s, now_s)]
+
+
+def test_a_driver_who_falls_silent_loses_the_ride_after_the_time_allowed(watch):
+    last = Sighting(t_s=100.0, remaining_s=300.0)
+    assert look(watch, 100.0, last) == []
+    assert look(watch, 190.0, last) == []
+    assert look(watch, 190.1, last) == [("ride", SILENT)]
+
+
+def test_a_driver_never_heard_of_has_as_long_from_the_first_look_on(watch):
+    assert look(watch, 1000.0) == []
+    assert look(watch, 1090.0) == []
+    assert look(watch, 1090.5) == [("ride", SILENT)]
+
+
+def test_while_nobody_is_heard_nobody_is_judged_and_the_time_begins_anew(watch):
+    last = Sighting(100.0, 300.0)
+    assert look(watch, 100.0, last) == []
+    assert look(watch, 300.0, last, newest_s=100.0) == []
+    assert list(watch.look([RIDE], {}, None, 310.0)) == []  # not even a position left
+    assert look(watch, 320.0, last) == []
+    assert look(watch, 410.5, last) == [("ride", SILENT)]
+
+
+def test_a_driver_who_comes_no_nearer_loses_the_ride(watch):
+    for now_s in range(0, 241, 20):
+        assert look(watch, float(now_s), Sighting(now_s, 300.0 - now_s % 3)) == []
+    assert look(watch, 241.0, Sighting(241.0, 299.0)) == [("ride", STALLED)]
+
+
+def test_slow_is_not_stalled(watch):
+    for now_s in range(0, 2000, 20):
+        assert look(watch, float(now_s), Sighting(now_s, 1000.0 - now_s / 4)) == []
+
+
+def test_who_waits_by_the_pickup_is_not_stalled(watch):
+    for now_s in range(0, 2000, 20):
+        assert look(watch, float(now_s), Sighting(now_s, 55.0)) == []
+
+
+def test_another_driver_of_the_same_ride_begins_anew(watch):
+    assert look(watch, 0.0, Sighting(0.0, 300.0)) == []
+    assert look(watch, 239.0, Sighting(239.0, 300.0), ride=replace(RIDE, driver_id="dan")) == []
+    assert look(watch, 300.0, Sighting(300.0, 300.0), ride=replace(RIDE, driver_id="dan")) == []
+
+
+def test_a_ride_taken_back_waits_for_somebody_else():
+    engine = engine_after(request(), offer(), accept())
+    (event,) = engine.handle(cmd.TakeBack("ride", "dora", SILENT), 200.0)
+    assert (event.driver_id, event.reason) == ("dora", SILENT)
+    ride = engine.ride("ride")
+    assert (ride.state, ride.driver_id, ride.refused_by) == (RideState.REQUESTED, None, ("dora",))
+
+
+def test_a_ride_is_taken_back_from_its_own_driver_and_only_before_the_arrival():
+    engine = engine_after(request(), offer(), accept())
+    with pytest.raises(NotFound):
+        engine.handle(cmd.TakeBack("ride", "dan", SILENT), 200.0)
+    engine.handle(arrive(), 200.0)
+    with pytest.raises(IllegalMove):
+        engine.handle(cmd.TakeBack("ride", "dora", SILENT), 201.0)
