@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from hexhail.cli_city import city_app
+from hexhail.cli_pings import pings_app
 from hexhail.cli_replay import replay_app
 from hexhail.cli_simulate import simulate
 from hexhail.console import fail, out
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(city_app, name="city")
 app.command()(simulate)
 app.add_typer(replay_app, name="replay")
+app.add_typer(pings_app, name="pings")
 
 
 def cache_dir() -> Path:

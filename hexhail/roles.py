@@ -48,6 +48,7 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.adapters.kafka_pings import KafkaDeadLetters
     from location_ingest.adapters.ping_codec import MessagePackPings
     from location_ingest.adapters.redis_cells import RedisCells
+    from location_ingest.adapters.redis_samples import RedisSamples
     from location_ingest.column_engine import ColumnEngine
     from location_ingest.metrics import IngestMetrics
     from location_ingest.model import IngestParams, StoreParams
@@ -68,6 +69,7 @@ async def _ingest(settings: Settings) -> None:
         metrics=metrics,
         ingest_params=ingest,
         params=StoreParams.from_section(city.sections.get("cells", {})),
+        samples=RedisSamples(redis),
     )
     app = build_faust_app(
         "hexhail-ingester",

@@ -85,6 +85,15 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedPing:
+    """A ping that was not believed, for an operator to look at; `judged_s` is the city time of the verdict."""
+
+    reason: Reason
+    judged_s: float
+    ping: DriverPing
+
+
+@dataclass(frozen=True, slots=True)
 class IngestParams:
     """What is believed. Seconds are city seconds."""
 
@@ -167,9 +176,11 @@ class StoreParams:
     stale_after_s: float = 120.0
     #: Positions in one call: some 2 ms of the store's time, and below Lua's limit of about 8,000 on one unpack.
     batch_positions_max: int = 1_000
+    #: Of each reason and batch: enough to see what goes on, and bounded whatever is sent.
+    batch_samples_max: int = 3
 
     def __post_init__(self) -> None:
-        _require_positive(self, "stale_after_s", "batch_positions_max")
+        _require_positive(self, "stale_after_s", "batch_positions_max", "batch_samples_max")
         if self.batch_positions_max > 1_000:
             raise ValueError(
                 f"batch_positions_max must be at most 1000, not {self.batch_positions_max}: see Lua's unpack"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from location_ingest.columns import PingColumns, PositionColumns
-from location_ingest.model import DeadLetter, RawMessage, Reason
+from location_ingest.model import DeadLetter, RawMessage, Reason, RejectedPing
 
 
 class PingLog(Protocol):
@@ -56,5 +56,16 @@ class Cells(Protocol):
         ...
 
     async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
-        """Take out every driver whose position is older than `before_s` or newer than `after_s`; returns how many."""
+        """Take out every driver whose position is older than `before_s` or newer than `after_s`; returns how many.
+
+        With each, and not without, a DriverWentStale is told.
+        """
+        ...
+
+
+class RejectionSamples(Protocol):
+    """Where operators look up which pings were not believed."""
+
+    async def add(self, region: str, samples: Sequence[RejectedPing]) -> None:
+        """Keep the samples, the oldest first, and forget the oldest of too many."""
         ...

@@ -5,10 +5,13 @@
 --   index    hash        driver -> <cell>|<t_ms>: 15 hexadecimal digits, and 13 decimal ones
 --   totals   hash        counters
 --   cell     hash        driver -> packed position; key = prefix .. cell
+--   stale    stream      a DriverWentStale for each driver that the sweep has taken out
 --
 -- A call takes at most 1,000 drivers: unpack() ends at about 8,000 values. Every key bears the same {region} tag.
 
 local CELL_CHARS, ENTRY_BYTES, PACKED_BYTES = 15, 29, 24
+-- A reader that is further behind knows all it needs from the cells.
+local STALE_TOLD_MAX = 10000
 
 local function cell_of(entry)
   return string.sub(entry, 1, CELL_CHARS)
@@ -124,8 +127,17 @@ local function remove(keys, argv)
   return take_out(keys[1], argv[1], drivers, redis.call('HMGET', keys[1], unpack(drivers)))
 end
 
--- KEYS index; ARGV prefix, before_ms, after_ms, cursor, about how many to look at. Returns the next cursor, 0 at the
--- end, and how many were taken out.
+-- Told in the same call that takes the driver out: neither can happen without the other.
+local function tell(stale, drivers, entries)
+  for number, driver in ipairs(drivers) do
+    local seen_ms = string.format('%.0f', time_of(entries[number]))
+    redis.call('XADD', stale, 'MAXLEN', '~', STALE_TOLD_MAX, '*',
+      'event', 'DriverWentStale', 'driver_id', driver, 'seen_ms', seen_ms)
+  end
+end
+
+-- KEYS index stale; ARGV prefix, before_ms, after_ms, cursor, about how many to look at. Returns the next cursor, 0 at
+-- the end, and how many were taken out.
 local function sweep(keys, argv)
   local before_ms, after_ms = tonumber(argv[2]), tonumber(argv[3])
   local found = redis.call('HSCAN', keys[1], argv[4], 'COUNT', argv[5])
@@ -137,6 +149,7 @@ local function sweep(keys, argv)
       entries[#entries + 1] = found[2][i + 1]
     end
   end
+  tell(keys[2], drivers, entries)
   return {found[1], take_out(keys[1], argv[1], drivers, entries)}
 end
 

@@ -18,6 +18,8 @@ from location_ingest.model import Reason
 _LIBRARY = Path(__file__).with_name("cells.lua")
 #: Drivers in one call that sweeps or removes: as many as in one that puts.
 _CALL_DRIVERS_MAX = 1_000
+#: The counters of rejected pings among the totals, as cells.lua names them.
+_REJECTED = "pings_rejected:"
 #: Of `<cell>|<t_ms>`, as `index_entries` writes it.
 _ENTRY_BYTES = 29
 _pack = msgspec.msgpack.Encoder().encode
@@ -35,7 +37,7 @@ class RedisCells:
         packed = positions.packed
         records = np.empty((len(positions), _ENTRY_BYTES + packed.itemsize), np.uint8)
         records[:, :_ENTRY_BYTES] = index_entries(positions.cell, packed["t_ms"])
-        records[:, _ENTRY_BYTES:] = packed.view(np.uint8).reshape(len(positions), -1)
+        records[:, _ENTRY_BYTES:] = packed.view(np.uint8).reshape(len(positions), packed.itemsize)
         earlier = np.column_stack([positions.earlier_place, positions.earlier_t_ms]).ravel().tolist()
         arguments: list[bytes | str | int] = [_cell_prefix(region), _pack(positions.driver_ids), records.tobytes()]
         arguments.append(_pack(earlier))
@@ -63,6 +65,12 @@ class RedisCells:
             if entry is not None
         }
 
+    async def rejected(self, region: str) -> dict[str, int]:
+        """Return how many pings were rejected for each reason, replays left out."""
+        totals: dict[Any, Any] = await self._redis.hgetall(_totals(region))
+        counters = {name.decode(): int(count) for name, count in totals.items()}
+        return {name.removeprefix(_REJECTED): count for name, count in counters.items() if name.startswith(_REJECTED)}
+
     async def remove(self, region: str, driver_ids: Sequence[str]) -> int:
         """Take the drivers out; returns how many were in. A ping that is still on its way brings one back."""
         removed = 0
@@ -72,12 +80,15 @@ class RedisCells:
         return removed
 
     async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
-        """Take out drivers older than `before_s` or newer than `after_s`, in bounded calls; returns how many."""
+        """Take out drivers older than `before_s` or newer than `after_s`, and tell of each; returns how many.
+
+        In bounded calls: the store serves others in between.
+        """
         bounds_ms = (round(before_s * 1e3), round(after_s * 1e3))
         swept, cursor = 0, b"0"
         while True:
             arguments = (_cell_prefix(region), *bounds_ms, cursor, _CALL_DRIVERS_MAX)
-            cursor, taken = await self._call("sweep", (_index(region),), arguments)
+            cursor, taken = await self._call("sweep", (_index(region), _stale(region)), arguments)
             swept += int(taken)
             if cursor == b"0":
                 return swept
@@ -106,6 +117,10 @@ def _cell_prefix(region: str) -> str:
 
 def _index(region: str) -> str:
     return f"{{{region}}}:index"
+
+
+def _stale(region: str) -> str:
+    return f"{{{region}}}:stale"
 
 
 def _totals(region: str) -> str:

@@ -7,25 +7,27 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import structlog
 
 from geo.cells import latlng_to_cells
 from geo.positions import pack
 from location_ingest.column_engine import ColumnEngine, Verdicts
 from location_ingest.columns import PingColumns, PositionColumns
 from location_ingest.errors import UndecodableMessage
-from location_ingest.kernels import REASONS, newest_places
+from location_ingest.kernels import REASONS, load_kernels, newest_places
 from location_ingest.metrics import IngestMetrics
 from location_ingest.model import (
     NOT_NEWER,
     DeadLetter,
-    DriverPing,
     IngestParams,
-    PingGroup,
     RawMessage,
     Reason,
+    RejectedPing,
     StoreParams,
 )
-from location_ingest.ports import Cells, DeadLetters, PingReader
+from location_ingest.ports import Cells, DeadLetters, PingReader, RejectionSamples
+
+log = structlog.get_logger(__name__)
 
 
 class IngestService:
@@ -42,6 +44,7 @@ class IngestService:
         metrics: IngestMetrics,
         ingest_params: IngestParams | None = None,
         params: StoreParams | None = None,
+        samples: RejectionSamples | None = None,
     ) -> None:
         self._engine = engine
         self._reader = reader
@@ -51,11 +54,12 @@ class IngestService:
         self._metrics = metrics
         self._ingest = ingest_params or IngestParams()
         self._params = params or StoreParams()
+        self._samples = samples
 
     def prepare(self) -> None:
         """Compile or load what the first batch needs: this holds the interpreter for up to seconds."""
-        somebody = PingColumns.of(PingGroup("nowhere", 0.0, (DriverPing("nobody", 0.0, 0.0, 0.0),)))
-        to_positions(ColumnEngine().handle([somebody], 0.0), 0)
+        load_kernels()
+        latlng_to_cells([0.0], [0.0], 0)
 
     async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
         """Store the believed positions of the messages and bury what nobody can use.
@@ -70,6 +74,7 @@ class IngestService:
             self._count(decided)
             for verdicts in decided:
                 await self._store(verdicts)
+            await self._sample(decided, now_s)
             for letter in letters:
                 await self._dead_letters.append(letter)
                 self._metrics.dead_letters.inc()
@@ -127,6 +132,17 @@ class IngestService:
         for reason, count in reasons.items():
             self._metrics.pings_rejected.labels(reason).inc(count)
 
+    async def _sample(self, decided: Sequence[Verdicts], now_s: float) -> None:
+        """Keep some of the rejected for operators to look at; nothing waits for that to succeed."""
+        for verdicts in decided if self._samples else ():
+            samples = rejected_samples(verdicts, self._params.batch_samples_max, now_s)
+            try:
+                if samples and self._samples:
+                    await self._samples.add(verdicts.region, samples)
+            # A sample is worth no retry of a batch that is stored.
+            except Exception as error:
+                log.warning("samples_not_kept", region=verdicts.region, error=str(error) or repr(error))
+
 
 async def _all_done(calls: Sequence[Coroutine[Any, Any, int]]) -> list[int]:
     """Return the answers; raises the first error, but only when no call is under way any more."""
@@ -165,3 +181,16 @@ def to_positions(verdicts: Verdicts, resolution: int) -> PositionColumns:
         place[by_place],
         np.rint(verdicts.values[believed[earlier[by_place]], 0] * 1e3).astype(np.int64),
     )
+
+
+def rejected_samples(verdicts: Verdicts, each_max: int, now_s: float) -> list[RejectedPing]:
+    """Return the last few pings of each reason that were not believed; replays are nothing to look at."""
+    samples = []
+    for number, reason in enumerate(REASONS, start=1):
+        if reason not in NOT_NEWER:
+            places = np.flatnonzero(verdicts.verdict == number)[-each_max:].tolist()
+            group = PingColumns(
+                verdicts.region, now_s, [verdicts.driver_ids[at] for at in places], verdicts.values[places]
+            )
+            samples += [RejectedPing(reason, now_s, ping) for ping in group.pings]
+    return samples

@@ -31,7 +31,7 @@ def test_help_lists_what_is_there_and_nothing_else():
     done = hexhail("--help")
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
-    assert listed == {"demo", "serve", "city", "simulate", "replay", "bench", "doctor", "token"}
+    assert listed == {"demo", "serve", "city", "simulate", "replay", "pings", "bench", "doctor", "token"}
 
 
 def test_help_does_not_wait_for_compilers():
