@@ -18,6 +18,7 @@ from api.edges import Edges
 from api.failures import Failures
 from api.limits import BodyLimits
 from api.live import LiveFeed
+from api.pings import RawPings
 from api.routes import drivers, health, ops, rides, surge, trace
 from api.sockets import OpenStreams
 from api.telemetry import RequestMetrics
@@ -28,6 +29,7 @@ _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say
 `{"type": "ready", "last_seen": N}` and push `{"type": "event", "seq": …, "event": "OfferSent", …}` in order, each once.
 After a reconnect name the last `seq` you have and get what came after it. Either side may send `{"type": "ping"}` and
 gets `{"type": "pong"}`; drivers send `{"type": "pings", "pings": […]}` with the pings of `POST /v1/drivers/me/pings`.
+Frames of text are JSON, frames of bytes the same as MessagePack; answers are text.
 A frame that is refused changes nothing and is answered with `{"type": "error", "code": …, "detail": …, "hint": …}`.
 The token comes in the `Authorization` header or, from browsers, as a subprotocol: `["hexhail.v1", "bearer.<token>"]`.
 
@@ -80,6 +82,7 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
     for router in (rides.router, drivers.router, surge.router, ops.router, trace.router, health.router, streams.router):
         app.include_router(router)
     # The last one added is the outermost.
+    app.add_middleware(RawPings)
     app.add_middleware(BodyLimits)
     app.add_middleware(Failures)
     app.add_middleware(RequestMetrics)

@@ -13,8 +13,8 @@ from starlette.websockets import WebSocket, WebSocketState
 from api import failures, sockets
 from api.edges import Edges
 from api.inboxes import PAGE
+from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, rows_of
 from api.problems import ApiProblem
-from api.routes.drivers import NOT_JSON, PingsBody, driver_pings, not_understood
 from api.tokens import Principal, Role
 
 router = APIRouter()
@@ -63,7 +63,8 @@ class _KeepAlive(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fi
     """Is anybody there?"""
 
 
-_frames = msgspec.json.Decoder(_Pings | _KeepAlive)
+_json_frames = msgspec.json.Decoder(_Pings | _KeepAlive)
+_msgpack_frames = msgspec.msgpack.Decoder(_Pings | _KeepAlive)
 
 
 @router.websocket("/v1/riders/me/stream")
@@ -131,29 +132,28 @@ async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
-        text: str | None = message.get("text")
-        raw: bytes = text.encode() if text is not None else message["bytes"]
         try:
-            answer = await _answer(raw, edges, principal)
+            answer = await _answer(message.get("text"), message.get("bytes"), edges, principal)
         except Exception as error:
             answer = failures.told(error, edges.outages).body() | {"type": "error"}
         if answer is not None:
             await sockets.send(socket, msgspec.json.encode(answer).decode())
 
 
-async def _answer(raw: bytes, edges: Edges, principal: Principal) -> dict[str, object] | None:
-    """What a frame is answered with; pings that were taken are answered with silence.
+async def _answer(text: str | None, raw: bytes | None, edges: Edges, principal: Principal) -> dict[str, object] | None:
+    """What a frame of JSON (text) or MessagePack (bytes) is answered with; pings that were taken, with silence.
 
     Raises ApiProblem, and what the gateway raises.
     """
+    sent = text.encode() if text is not None else raw or b""
     try:
-        frame = _frames.decode(raw)
-    except NOT_JSON as error:
+        frame = (_json_frames if text is not None else _msgpack_frames).decode(sent)
+    except NOT_UNDERSTOOD as error:
         hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
-        raise not_understood("invalid_frame", raw, error, hint) from error
+        raise not_understood("invalid_frame", sent, error, hint) from error
     if isinstance(frame, _KeepAlive):
         return {"type": "pong"}
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
-    await edges.gateway.submit(driver_pings(frame, principal.id), edges.now())
+    await edges.gateway.submit_rows(principal.id, rows_of(frame), edges.now())
     return None

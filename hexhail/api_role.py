@@ -152,20 +152,19 @@ def _outages() -> dict[type[Exception], str]:
 
 
 def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaProducer) -> Any:
-    import numpy as np
     from prometheus_client import REGISTRY
 
-    from geo.cells import latlng_to_cells
+    from geo.cells import CellNumbers, latlng_to_cells
     from location_ingest.adapters.kafka_pings import KafkaPings
     from location_ingest.adapters.redis_cells import RedisCells
     from location_ingest.metrics import GatewayMetrics
     from location_ingest.model import IngestParams
     from location_ingest.service import PingGateway
 
-    region, cells = city.region, city.search_cells
+    region, cells = city.region, CellNumbers.of(city.search_cells)
 
     def region_of(lat_deg: np.ndarray, lng_deg: np.ndarray) -> Sequence[str | None]:
-        inside = np.isin(latlng_to_cells(lat_deg, lng_deg, region.search_resolution), cells)
+        inside = cells.find(latlng_to_cells(lat_deg, lng_deg, region.search_resolution)) >= 0
         return [region.region_id if is_inside else None for is_inside in inside.tolist()]
 
     ping_log = KafkaPings(producer, PINGS_TOPIC, lambda region: partition_of(region, settings.topic_partitions))

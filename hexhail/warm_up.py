@@ -12,6 +12,7 @@ def warm_up(city_dir: Path) -> None:
     from dispatch.matching import assign
     from geo.city import load_city
     from geo.travel_times import nearest_by_road, path
+    from location_ingest.kernels import load_kernels
 
     city = load_city(city_dir)
     graph = city.graph
@@ -19,6 +20,7 @@ def warm_up(city_dir: Path) -> None:
     nearest_by_road(graph, np.asarray(nodes), np.asarray(nodes[:1]), 1, 60.0)
     path(graph, 0, graph.node_count - 1)
     assign([0], [0], [1.0], 1, 1)
+    load_kernels()
     _ = city.search_cells, city.surge_cells
 
 

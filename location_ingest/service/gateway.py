@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
@@ -40,7 +40,7 @@ class _Batch:
     #: Only to be judged: answered True instead of being sent.
     is_check: bool = False
     groups_left: int = 0
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[Refusal] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +246,7 @@ class PingGateway:
                         in_batch[driver_id] = t_ms
                         continue
                     reason = Reason.DUPLICATE_TIME if t_ms == last_ms else Reason.OUT_OF_ORDER
-                batch.refusals.append(Refusal(place - start, reason))
+                batch.refusals = [*(batch.refusals or ()), Refusal(place - start, reason)]
 
     def _answer_now(self, batch: _Batch) -> None:
         self._held -= len(batch.rows)
@@ -279,7 +279,7 @@ class PingGateway:
                 self._start(self._append(PingColumns(region, received_s, driver_ids, judged.values[part]), senders))
 
     async def _append(self, group: PingColumns, senders: Sequence[_Batch]) -> None:
-        stored = False
+        stored, submitted = False, 0
         try:
             await self._log.append(group)
             stored = True
@@ -296,12 +296,10 @@ class PingGateway:
                     self._give_up([batch])
                 elif batch.groups_left == 0 and not batch.answer.done():
                     batch.answer.set_result(True)
-                    self._remember_batch(batch)
-
-    def _remember_batch(self, batch: _Batch) -> None:
-        self._metrics.pings_submitted.inc(len(batch.rows))
-        for driver_id, row in zip(batch.driver_ids, batch.rows, strict=True):
-            self._remember(driver_id, round(row[0] * 1e3))
+                    submitted += len(batch.rows)
+                    for driver_id, row in zip(batch.driver_ids, batch.rows, strict=True):
+                        self._remember(driver_id, round(row[0] * 1e3))
+            self._metrics.pings_submitted.inc(submitted)
 
     def _remember(self, driver_id: str, t_ms: int) -> None:
         last_t_ms = self._last_t_ms

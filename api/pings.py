@@ -1,0 +1,98 @@
+"""The pings of phones: the hot path of the API, straight from the bytes to rows of numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.edges import Edges, principal_of, require_role
+from api.problems import ApiProblem
+from api.tokens import Role
+from location_ingest.columns import PingRow
+
+#: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.
+PINGS_MAX = 2000
+PATH = "/v1/drivers/me/pings"
+#: MessagePack is registered as application/vnd.msgpack; the others are what its libraries have used before.
+MSGPACK = frozenset({"application/vnd.msgpack", "application/msgpack", "application/x-msgpack"})
+
+
+class PingBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One GPS report; the ingestion filter judges the values, so that each gets its own reason."""
+
+    t_s: float
+    lat_deg: float
+    lng_deg: float
+    heading_deg: float | None = None
+    speed_mps: float | None = None
+    accuracy_m: float | None = None
+
+
+class PingsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Reports of one phone, the oldest first."""
+
+    pings: Annotated[list[PingBody], msgspec.Meta(min_length=1, max_length=PINGS_MAX)]
+
+
+#: The words that many JSON writers put for numbers that are none.
+_NOT_FINITE = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b")
+#: What msgspec raises for bytes that are not what it expects.
+NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeError, RecursionError)
+_json = msgspec.json.Decoder(PingsBody)
+_msgpack = msgspec.msgpack.Decoder(PingsBody)
+_row: Any = msgspec.structs.astuple
+
+
+def rows_of(body: PingsBody) -> list[PingRow]:
+    """Return the pings as ingestion takes them; a NaN of MessagePack is what the phone does not know."""
+    return [_row(ping) for ping in body.pings]
+
+
+def decode_pings(raw: bytes, form: Literal["JSON", "MessagePack"]) -> list[PingRow]:
+    """Read a batch of pings. Raises ApiProblem 422 that says where it is wrong."""
+    try:
+        return rows_of((_msgpack if form == "MessagePack" else _json).decode(raw))
+    except NOT_UNDERSTOOD as error:
+        hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}; see /docs.'
+        raise not_understood("invalid_pings", raw, error, hint) from error
+
+
+def not_understood(code: str, raw: bytes, error: Exception, hint: str) -> ApiProblem:
+    """The problem of bytes that msgspec refused; a number that is none has a code of its own."""
+    if _NOT_FINITE.search(raw):
+        detail = "JSON has no NaN and no Infinity, and they are no place or time."
+        return ApiProblem(422, "ping_not_finite", detail, "Leave out what the phone does not know.")
+    return ApiProblem(422, code, f"{error}.", hint)
+
+
+class RawPings:
+    """ASGI middleware that answers `POST /v1/drivers/me/pings` itself: routing and models cost more than the pings."""
+
+    #: The label of the request metrics, as of a route.
+    path = PATH
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on what is none of ours. Raises ApiProblem, and what the gateway raises."""
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = self
+        edges: Edges = scope["app"].state.edges
+        headers = Headers(scope=scope)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        principal = principal_of(token if scheme.lower() == "bearer" else None, edges.tokens)
+        require_role(principal, Role.DRIVER)
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        raw = await Request(scope, receive).body()
+        rows = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
+        await edges.gateway.submit_rows(principal.id, rows, edges.now())
+        await Response(b'{"accepted":%d}' % len(rows), 202, media_type="application/json")(scope, receive, send)
