@@ -16,6 +16,17 @@ from geo.travel_times import nearest_by_road
 NearestByRoad = Callable[[RoadGraph, ArrayLike, ArrayLike, int, float], tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 
+#: How much farther a ride looks after each refusal, as a part of the usual reach, and how far at most: a rider who has
+#: been refused five times would rather wait twice as long for a car than for nothing.
+REACH_STEP = 0.2
+REACH_MAX = 2.0
+
+
+def reach_s(ride: Ride, params: DispatchParams) -> float:
+    """The longest pickup ETA at which a driver is asked for the ride: wider after each refusal."""
+    return params.pickup_eta_s_max * min(REACH_MAX, 1.0 + REACH_STEP * len(ride.refused_by))
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Feasible pairs as three arrays (e,), those of a request side by side, nearest first; and one array (m,)."""
@@ -38,16 +49,19 @@ def find_candidates(
 
     `waiting` (m,) and `supply` (n,) must not be empty.
     """
-    # Ask for as many more as the most refused request may lose, so that it still has its k.
-    k = params.candidates_per_request + max(len(ride.refused_by) for ride in waiting)
     saw_all = np.ones(len(waiting), np.bool_)
     found = []
-    for seats in sorted({ride.seats for ride in waiting}):
-        rows = np.array([row for row, ride in enumerate(waiting) if ride.seats == seats], np.int64)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for row, ride in enumerate(waiting):
+        alike.setdefault((ride.seats, len(ride.refused_by)), []).append(row)
+    for (seats, n_refused), members in sorted(alike.items()):
+        rows = np.array(members, np.int64)
         columns = np.flatnonzero(supply.seats >= seats)
         if columns.size:
             pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
-            index, eta_s = nearest(graph, supply.node[columns], pickup_node, k, params.pickup_eta_s_max)
+            # As many more as have refused, so that the ride still has its k.
+            k = params.candidates_per_request + n_refused
+            index, eta_s = nearest(graph, supply.node[columns], pickup_node, k, reach_s(waiting[members[0]], params))
             is_near = index >= 0
             saw_all[rows] = ~is_near.all(axis=1) | (columns.size <= k)
             found.append((np.repeat(rows, k)[is_near.ravel()], columns[index[is_near]], eta_s[is_near]))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import inf
 
 from dispatch.events import MatchFound
+from dispatch.matching.candidates import reach_s
 from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 
@@ -60,7 +61,7 @@ def _judged(
             wrong = "the driver refused it before"
         elif seats_of[match.driver_id] < ride.seats:
             wrong = f"the car has {seats_of[match.driver_id]} seats, {ride.seats} are needed"
-        elif not 0 <= match.pickup_eta_s <= params.pickup_eta_s_max or not abs(match.score) < inf:
+        elif not 0 <= match.pickup_eta_s <= reach_s(ride, params) or not abs(match.score) < inf:
             wrong = f"a pickup in {match.pickup_eta_s} s for a score of {match.score} is no offer"
         else:
             rides.add(match.ride_id)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.events import MatchFound
-from dispatch.matching.candidates import Candidates, NearestByRoad, find_candidates
+from dispatch.matching.candidates import Candidates, NearestByRoad, find_candidates, reach_s
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from geo.roads import RoadGraph
 from geo.travel_times import nearest_by_road
@@ -97,10 +97,11 @@ def score_terms(
 ) -> dict[str, NDArray[np.float64]]:
     """The parts of each pair's score, (e,) each, in seconds of pickup ETA.
 
-    `pickup` is the ETA that the pair saves against the farthest one allowed, `waited` what the rider has waited.
+    `pickup` is the ETA that the pair saves against the ride's reach, `waited` what the rider has waited.
     """
+    reach = np.array([reach_s(ride, params) for ride in waiting])
     waited_s = np.array([now_s - ride.requested_s for ride in waiting])
     return {
-        "pickup": params.pickup_eta_s_max - candidates.pickup_eta_s,
+        "pickup": reach[candidates.request] - candidates.pickup_eta_s,
         "waited": WAITED_WEIGHT * waited_s[candidates.request],
     }

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
+from dispatch.matching.candidates import reach_s
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.policy import WAITED_WEIGHT
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
 from geo.travel_times import between
-from tests.dispatch.people import HERE, THERE, grid_city
+from tests.dispatch.people import THERE, grid_city
 
 CITY = grid_city(4, 4)
 NOW_S = 500.0
@@ -69,8 +70,9 @@ def test_every_round_is_lawful_and_none_is_better(wanted, free):
     matches = match(waiting, snapshot)
     eta_s = between(CITY, np.repeat(snapshot.node, len(waiting)), np.tile([r.pickup.node for r in waiting], len(free)))
     eta_s = eta_s.reshape(len(free), len(waiting)).T
-    score = PARAMS.pickup_eta_s_max - eta_s + WAITED_WEIGHT * np.array([[NOW_S - r.requested_s] for r in waiting])
-    lawful = eta_s <= PARAMS.pickup_eta_s_max
+    reach = np.array([[reach_s(r, PARAMS)] for r in waiting])
+    score = reach - eta_s + WAITED_WEIGHT * np.array([[NOW_S - r.requested_s] for r in waiting])
+    lawful = eta_s <= reach
     for row, one in enumerate(waiting):
         lawful[row] &= snapshot.seats >= one.seats
         lawful[row] &= ~np.isin(snapshot.driver_id, one.refused_by)
@@ -108,4 +110,10 @@ def test_who_has_waited_longer_comes_first_when_one_driver_is_free():
 
 def test_a_driver_who_is_too_far_is_not_asked():
     assert match([ride(node=0)], supply((15, 4))) == {}
-    assert HERE is not THERE
+
+
+def test_the_ring_grows_with_each_refusal_up_to_twice_as_wide():
+    # 60 s away: beyond 45 s, within 63 s after two refusals.
+    assert match([ride(node=0, refused_by=["x"])], supply((15, 4))) == {}
+    assert match([ride(node=0, refused_by=["x", "y"])], supply((15, 4)))["ride"].driver_id == "driver0"
+    assert [reach_s(ride(refused_by=["x"] * n), PARAMS) for n in (0, 1, 5, 9)] == [45.0, 54.0, 90.0, 90.0]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dispatch.engine import DispatchEngine
+from dispatch.matching.candidates import reach_s
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.reasons import CHOSEN, WORDS, Reason, RoundTrace
 from dispatch.matching.registry import make_policy
@@ -55,9 +56,9 @@ def is_right(reason, one, column, eta_s, supply, matches):
         case Reason.REFUSED_BEFORE:
             return supply.driver_id[column] in one.refused_by
         case Reason.OUT_OF_REACH:
-            return eta_s > PARAMS.pickup_eta_s_max
+            return eta_s > reach_s(one, PARAMS)
         case Reason.NOT_WORTH_ASKING:
-            return PARAMS.pickup_eta_s_max - eta_s + NOW_S - one.requested_s <= 0
+            return reach_s(one, PARAMS) - eta_s + NOW_S - one.requested_s <= 0
         case Reason.BETTER_USED_ELSEWHERE:
             return supply.driver_id[column] in {match.driver_id for match in matches if match.ride_id != one.ride_id}
         case Reason.ANOTHER_SUITED_BETTER:
