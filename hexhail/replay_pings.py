@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import httpx
@@ -50,7 +50,8 @@ class ReplayFigures:
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return {**asdict(self), "unaccounted": self.unaccounted}
+        counted = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**counted, "unaccounted": self.unaccounted}
 
 
 @dataclass(frozen=True)

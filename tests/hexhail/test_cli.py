@@ -51,6 +51,7 @@ def test_help_does_not_wait_for_compilers():
         (("city", "build", "--out", "nowhere"), "give either --osm FILE, or both --nodes FILE and --edges FILE"),
         (("city", "show", "nowhere"), "nowhere/city.toml does not exist"),
         (("token", "--role", "king"), "'king' is not a valid Role"),
+        (("replay", "pings", "nowhere.csv"), "No such file or directory: 'nowhere.csv'"),
     ],
 )
 def test_a_wrong_word_gets_a_clear_answer(arguments, message):

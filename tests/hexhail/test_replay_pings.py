@@ -1,0 +1,81 @@
+"""What the replay makes of an edge that answers in every way it may."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import numpy as np
+
+from hexhail.clock import CityClock
+from hexhail.recorded_pings import RecordedPings
+from hexhail.replay_pings import Installation, ReplayFigures, _Sender
+from tests.hexhail.test_cli import SECRETS, hexhail
+
+PINGS = RecordedPings(
+    np.array(["a", "b", "a"], dtype=object),
+    np.array([10.0, 11.0, 12.0]),
+    np.array([37.7, 37.71, 37.72]),
+    np.array([-122.4, -122.41, -122.42]),
+    {"speed_mps": np.array([3.0, np.nan, np.nan])},
+)
+CITY = Installation("http://city", CityClock(), lambda driver_id: f"token of {driver_id}", "operator")
+
+
+def refusing(status: int, *refusals: tuple[int, str]) -> httpx.Response:
+    listed = [{"index": index, "reason": reason} for index, reason in refusals]
+    return httpx.Response(status, json={"refusals": listed})
+
+
+async def sent_to(answers: dict[str, list[httpx.Response]]) -> tuple[ReplayFigures, list[tuple[str, list[dict]]]]:
+    """Send the pings to an edge that gives each driver these answers, and then 202."""
+    heard = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        driver_id = request.headers["Authorization"].rpartition(" ")[2]
+        heard.append((driver_id, json.loads(request.content)["pings"]))
+        waiting = answers.get(driver_id)
+        return waiting.pop(0) if waiting else httpx.Response(202)
+
+    figures = ReplayFigures()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://city") as client:
+        await _Sender(client, CITY, figures).send(PINGS, 100.0)
+    return figures, heard
+
+
+async def test_each_driver_sends_her_pings_in_one_request_and_says_only_what_is_known():
+    figures, heard = await sent_to({})
+    first = {"t_s": 110.0, "lat_deg": 37.7, "lng_deg": -122.4, "speed_mps": 3.0}
+    assert sorted(heard, key=str)[0] == ("a", [first, {"t_s": 112.0, "lat_deg": 37.72, "lng_deg": -122.42}])
+    assert (figures.sent, figures.taken, figures.requests) == (3, 3, 2)
+
+
+async def test_refused_pings_are_left_out_and_counted_by_reason():
+    figures, heard = await sent_to({"a": [refusing(422, (0, "off_region"))]})
+    assert figures.refused == {"off_region": 1}
+    assert figures.taken == 2
+    assert [len(pings) for driver_id, pings in heard if driver_id == "a"] == [2, 1]
+
+
+async def test_a_ping_that_is_late_after_being_put_off_had_been_taken():
+    away = httpx.Response(503, headers={"Retry-After": "0"})
+    figures, _ = await sent_to({"a": [away, refusing(409, (0, "duplicate_time"), (1, "duplicate_time"))]})
+    assert (figures.taken, figures.put_off, sum(figures.refused.values())) == (3, 2, 0)
+
+
+def test_figures_can_be_written_as_json_and_say_what_is_missing():
+    figures = ReplayFigures(sent=5, accepted=2)
+    figures.refused["off_region"] += 1
+    figures.rejected["impossible_jump"] += 1
+    written = json.loads(json.dumps(figures.as_dict()))
+    assert written["unaccounted"] == 1
+    assert written["rejected"] == {"impossible_jump": 1}
+
+
+def test_a_speed_that_is_not_the_clocks_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "pings.csv"
+    path.write_text("driver_id,t_s,lat,lng\na,1,2,3\n")
+    done = hexhail("replay", "pings", str(path), "--speed", "5", HEXHAIL_TOKEN_SECRETS=SECRETS)
+    assert done.returncode == 1
+    assert "--speed is 5 and the city's clock runs at 1" in done.stderr
+    assert "Start the city with HEXHAIL_CLOCK_SPEED=5" in done.stderr
