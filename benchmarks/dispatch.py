@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from api.tokens import Role, Tokens
 from benchmarks.measure import Report
@@ -86,6 +87,7 @@ class Load:
     wronged: set[str] = field(default_factory=set)
     mute: set[str] = field(default_factory=set)
     errors: int = 0
+    reconnects: int = 0
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def post(self, role: Role, who: str, path: str, body: Any = None, **headers: str) -> dict[str, Any] | None:
@@ -113,11 +115,16 @@ class Load:
         return {"lat_deg": float(lat_deg[at]), "lng_deg": float(lng_deg[at])}
 
     async def drive(self, driver_id: str, ready: asyncio.Semaphore) -> None:
-        """On shift at one place, pinging, hearing offers, until cancelled."""
+        """On shift at one place, pinging, hearing offers, back after each loss of the socket, until cancelled."""
         headers = {"Authorization": f"Bearer {self.tokens.issue(Role.DRIVER, driver_id)}"}
         url = self.url.replace("http", "ws") + "/v1/drivers/me/stream"
-        async with connect(url, additional_headers=headers, max_queue=None, proxy=None, open_timeout=60) as socket:
-            pinging = asyncio.create_task(self._ping(driver_id, socket))
+        place = self.place()
+        # A generator that is itself late must not take the server for dead.
+        sockets = connect(
+            url, additional_headers=headers, max_queue=None, proxy=None, open_timeout=60, ping_interval=None
+        )
+        async for socket in sockets:
+            pinging = asyncio.create_task(self._ping(driver_id, socket, place))
             await self.post(Role.DRIVER, driver_id, "/v1/drivers/me/status", {"status": "online", "seats": 4})
             ready.release()
             try:
@@ -126,11 +133,12 @@ class Load:
                     if event.get("event") == "OfferSent":
                         self.received_s.setdefault(event["ride_id"], self.city_s())
                         self.spawn(self.on_offer(self, driver_id, event))
+            except ConnectionClosed:
+                self.reconnects += 1
             finally:
                 pinging.cancel()
 
-    async def _ping(self, driver_id: str, socket: ClientConnection) -> None:
-        place = self.place()
+    async def _ping(self, driver_id: str, socket: ClientConnection, place: dict[str, float]) -> None:
         await asyncio.sleep(float(self.rng.uniform(0, 1)))
         while True:
             if driver_id not in self.mute:
@@ -205,26 +213,21 @@ async def _measure(size: Size, report: Report) -> None:
         cache = Path(os.environ.get("NUMBA_CACHE_DIR", f"{folder}/numba")).parent
         params = DemoParams(city_dir=city_dir, run_dir=Path(folder) / "run", cache_dir=cache, speed=1.0, port=0)
         async with running_city(params, lambda _: None) as demo, _people(demo, size) as load:
-            rows = [await _latency(load, rate, size) for rate in size.rates]
             window_ms = DispatchParams().batch_window_s * MS
-            header = ["requests/s", "offered", "of", "p50 ms", "p99 ms", "p99 - window", "on socket p50", "p99"]
-            title = f"From the request sent to the offer committed, and heard by the driver; window {window_ms:.0f} ms"
             store = await SqliteStore.open(Path(folder) / "run" / "hexhail.db")
             try:
-                report.table(title, header, [_row(*row, load, await _history(store), window_ms) for row in rows])
-                load.on_offer = _things_go_wrong
-                since_s = load.city_s()
-                await load.at_rate(size.rematch_rate, size.rematch_seconds)
-                await asyncio.sleep(size.missed_s)
+                # What goes wrong comes first: the rates end where the machine is overrun.
+                await _rematch(load, size, store, window_ms, report)
+                rows = [await _latency(load, rate, size, store, window_ms) for rate in size.rates]
                 history = await _history(store)
             finally:
                 await store.close()
-        header = ["what went wrong", "times", "offered again", "p50 ms", "p99 ms", "p99 - window"]
-        report.table(
-            f"To the next offer, at {size.rematch_rate} requests/s", header, _rematch(history, since_s, window_ms)
-        )
+        header = ["requests/s", "offered", "of", "p50 ms", "p99 ms", "p99 - window", "on socket p50", "p99"]
+        title = f"From the request sent to the offer committed, and heard by the driver; window {window_ms:.0f} ms"
+        report.table(title, header, rows)
         report.figure("violations of the invariants in the whole history", len(check_history(history).violations), "")
-        report.figure("answers that were errors of the server", load.errors, "")
+        report.figure("answers that were errors of the server, or none", load.errors, "")
+        report.figure("sockets lost", load.reconnects, "")
         report.note("load generator, servers and services share the machine's cores")
 
 
@@ -252,33 +255,41 @@ async def _people(demo: Any, size: Size) -> AsyncIterator[Load]:
             await asyncio.gather(*drivers, *load.tasks, return_exceptions=True)
 
 
-async def _latency(load: Load, rate: int, size: Size) -> tuple[int, float, float]:
+async def _rematch(load: Load, size: Size, store: SqliteStore, window_ms: float, report: Report) -> None:
+    load.on_offer = _things_go_wrong
+    await load.at_rate(size.rematch_rate, size.rematch_seconds)
+    await asyncio.sleep(size.missed_s)
+    load.mute.clear()
+    header = ["what went wrong", "times", "offered again", "p50 ms", "p99 ms", "p99 - window"]
+    rows = _mishaps(await _history(store), window_ms)
+    report.table(f"To the next offer, at {size.rematch_rate} requests/s", header, rows)
+
+
+async def _latency(load: Load, rate: int, size: Size, store: SqliteStore, window_ms: float) -> list[Any]:
     load.on_offer = _rider_leaves
     since_s = load.city_s()
     await load.at_rate(rate, size.seconds)
     await asyncio.sleep(size.settle_s)
-    return rate, since_s, load.city_s()
+    return _row(rate, since_s, load, await _history(store), window_ms)
 
 
 async def _history(store: SqliteStore) -> list[ev.RideEvent]:
     return [decode(payload) for payload in await store.history()]
 
 
-def _row(
-    rate: int, since_s: float, until_s: float, load: Load, history: Sequence[ev.RideEvent], window_ms: float
-) -> list[Any]:
+def _row(rate: int, since_s: float, load: Load, history: Sequence[ev.RideEvent], window_ms: float) -> list[Any]:
     offered_s: dict[str, float] = {}
     for event in history:
         if isinstance(event, ev.OfferSent):
             offered_s.setdefault(event.ride_id, event.at_s)
-    asked = {ride_id: sent_s for ride_id, sent_s in load.sent_s.items() if since_s <= sent_s < until_s}
+    asked = {ride_id: sent_s for ride_id, sent_s in load.sent_s.items() if since_s <= sent_s}
     committed = [offered_s[ride_id] - sent_s for ride_id, sent_s in asked.items() if ride_id in offered_s]
     heard = [load.received_s[ride_id] - sent_s for ride_id, sent_s in asked.items() if ride_id in load.received_s]
     p50, p99 = _quantiles_ms(committed)
     return [rate, len(committed), len(asked), p50, p99, p99 - window_ms, *_quantiles_ms(heard)]
 
 
-def _rematch(history: Sequence[ev.RideEvent], since_s: float, window_ms: float) -> list[list[Any]]:
+def _mishaps(history: Sequence[ev.RideEvent], window_ms: float) -> list[list[Any]]:
     """Per kind of mishap: how often, how often another driver was asked, and how soon after it was known."""
     went_wrong: dict[str, tuple[str, float]] = {}
     times, waits_s = defaultdict(int), defaultdict(list)
@@ -293,7 +304,7 @@ def _rematch(history: Sequence[ev.RideEvent], since_s: float, window_ms: float) 
         elif isinstance(event, ev.OfferSent) and event.ride_id in went_wrong:
             known_as, at_s = went_wrong.pop(event.ride_id)
             waits_s[known_as].append(event.at_s - at_s)
-        if kind and event.at_s >= since_s:
+        if kind:
             went_wrong[event.ride_id] = kind, event.at_s
             times[kind] += 1
     rows = []
