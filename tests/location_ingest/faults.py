@@ -70,6 +70,17 @@ class Scene:
         self.workers.append(start_worker(self.broker, self.valkey, self.topic, folder, *options))
         return self.workers[-1]
 
+    async def start_second_worker(self) -> Worker:
+        """Return when it is up and the group has settled."""
+        worker = self.start_worker()
+
+        async def is_up() -> bool:
+            return "worker started" in worker.log.read_text()
+
+        await _eventually(is_up, 60.0)
+        await asyncio.sleep(self.session_s + 1.0)
+        return worker
+
     async def restart(self, worker: Worker, within_s: float = 15.0) -> None:
         """Wait for a worker's death and start the next one, as the supervisor does."""
         await asyncio.to_thread(worker.process.wait, within_s)
@@ -107,8 +118,7 @@ async def broker_paused_for_10_s(scene: Scene) -> None:
 
 
 async def worker_paused_for_longer_than_its_session(scene: Scene) -> None:
-    scene.start_worker()
-    await asyncio.sleep(scene.session_s + 4.0)
+    await scene.start_second_worker()
     scene.began_s = time.time()
     paused = scene.workers[0].process
     paused.send_signal(signal.SIGSTOP)
@@ -117,8 +127,7 @@ async def worker_paused_for_longer_than_its_session(scene: Scene) -> None:
 
 
 async def second_worker_joins_and_leaves(scene: Scene) -> None:
-    second = scene.start_worker()
-    await asyncio.sleep(scene.session_s + 5.0)
+    second = await scene.start_second_worker()
     assert await asyncio.to_thread(second.stop, 15.0) == 0, second.log.read_text()[-2000:]
 
 

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ from location_ingest.service import IngestService
 
 RESOLUTION_OF_REGION = {"north": 9, "east": 9, "south": 9, "west": 8, "brooklyn": 9}
 GUARD = "time_of(entry) > t_ms_of[place]"
+
+
+STARTED = "worker started"
 
 
 class FailingService(IngestService):
@@ -68,6 +72,11 @@ def take_the_guard_off(folder: Path) -> None:
     redis_cells._LIBRARY.write_text(library.replace(GUARD, "true"), encoding="utf-8")
 
 
+async def say_started() -> None:
+    """Tell the test, which reads the log, that signals are heard."""
+    sys.stdout.write(f"{STARTED}\n")
+
+
 async def main(arguments: argparse.Namespace) -> None:
     redis = Redis.from_url(arguments.redis, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
     producer = new_producer(streams.bootstrap_servers(arguments.broker))
@@ -98,6 +107,7 @@ async def main(arguments: argparse.Namespace) -> None:
         stuck_after_s=arguments.stuck_after_s,
     )
     attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=params)
+    app.task()(say_started)
     try:
         await streams.run_faust_app(app)
     finally:
