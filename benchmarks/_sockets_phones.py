@@ -63,6 +63,8 @@ class Phone(asyncio.Protocol):
         if data[:1] == b"\x89":
             self.transport.write(struct.pack(">BBI", 0x8A, 0x80 | data[1], 0) + data[2 : 2 + data[1]])
         else:
+            if not Phone.errors:
+                print(data[:500], file=sys.stderr, flush=True)
             Phone.errors += 1
 
     def connection_lost(self, error: Exception | None) -> None:
