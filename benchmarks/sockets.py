@@ -186,7 +186,7 @@ async def _deaf(city: City, token: str) -> socket.socket:
 
 
 async def _push(redis: Redis, ids: Sequence[str]) -> None:
-    """Fill the inboxes of those who do not read, some megabytes a second, until cancelled."""
+    """Fill the inboxes of those who do not read, 10 KB a second each, until cancelled."""
     payload = b'{"event":"OfferSent","filler":"%s"}' % (b"x" * EVENT_BYTES)
     position = 0
     while True:
@@ -198,7 +198,7 @@ async def _push(redis: Redis, ids: Sequence[str]) -> None:
                 pipeline.xadd(name, {"payload": payload}, id=f"{position}-0", maxlen=100)
         pipeline.publish(NEWS_CHANNEL, " ".join(f"driver:{driver_id}" for driver_id in ids))
         await pipeline.execute()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2.0)
 
 
 async def _measure(city: City, report: Report, drivers: int, readers: int, seconds_s: float) -> None:
