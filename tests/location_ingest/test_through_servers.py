@@ -49,7 +49,7 @@ def everywhere(region: str) -> Callable[[FloatArray, FloatArray], list[str | Non
     return lambda lat_deg, _: [region] * len(lat_deg)
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], within_s: float = 30.0) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], within_s: float = 90.0) -> Any:
     deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
         if found := await condition():
@@ -106,7 +106,7 @@ class Street:
     async def accepted(self, region: str) -> int:
         return int(await self.redis.hget(f"{{{region}}}:totals", "pings_accepted") or 0)
 
-    async def await_accepted(self, region: str, count: int, within_s: float = 30.0) -> None:
+    async def await_accepted(self, region: str, count: int, within_s: float = 90.0) -> None:
         async def reached() -> bool:
             return await self.accepted(region) >= count
 
