@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hexhail.console import fail, out
+from hexhail.console import err, fail, out
 
 if TYPE_CHECKING:
     from hexhail.simulate import Inputs, Run
@@ -25,7 +25,7 @@ def simulate(
     requests: Annotated[Path, typer.Option(help="t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size")],
     drivers: Annotated[Path, typer.Option(help="lat,lng and, if you like, seats; CSV, CSV.gz or parquet")],
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
-    policy: Annotated[str, typer.Option(help="matching policy")] = "optimal",
+    policy: Annotated[str, typer.Option(help="optimal, greedy, nearest, or your own: file.py:Class")] = "optimal",
     seed: Annotated[int, typer.Option(help="of everybody's behaviour")] = 1,
     max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
     boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
@@ -57,12 +57,27 @@ def simulate(
         _say_inputs(inputs)
         with _progress(inputs) as show:
             run = live(inputs, params, policy, show)
-        written = write_run(run, inputs.city, out_dir)
-    except (ValueError, OSError) as error:
+        written = write_run(run, inputs, out_dir)
+    except (ValueError, TypeError, OSError) as error:
         fail(str(error))
     _say_run(run, written)
+    _fail_for_wrongs(run)
+
+
+def _fail_for_wrongs(run: Run) -> None:
+    """End with an error if the service broke an invariant or the policy a rule; the run's files are written by now."""
+    faults = run.outcome.office.policy_faults
+    if faults.count:
+        err.print(
+            f"[bold red]error:[/] the policy was at fault {faults.count:,} times in {faults.rounds:,} rounds, and what "
+            "was wrong was left out; the first:"
+        )
+        for sentence in faults.first[:3]:
+            err.print(f"  {sentence}", markup=False)
     if run.outcome.violations:
         fail(f"{len(run.outcome.violations)} invariants were violated, the first: {run.outcome.violations[0]}")
+    if faults.count:
+        raise typer.Exit(1)
 
 
 def _acceptance(name: str) -> Any:

@@ -12,6 +12,7 @@ from dispatch.model import TERMINAL, Party, RideState, SupplySnapshot
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from simulator.leases import Leases
+from simulator.policy_faults import PolicyFaults
 
 #: What a hearer gets: an event, after it was written down.
 Hearer = Callable[[ev.RideEvent, float], None]
@@ -30,6 +31,7 @@ class Office:
         self._hearers = hearers
         self._history = History()
         self.events: list[ev.RideEvent] = []
+        self.policy_faults = PolicyFaults()
 
     @property
     def history(self) -> History:
@@ -59,7 +61,9 @@ class Office:
         self.handle(cmd.ExpireDue(), now_s)
         if not any(ride.state is RideState.REQUESTED for ride in self._engine.open_rides()):
             return []
-        return self._engine.run_round(supply_at(now_s), now_s)
+        decision = self._engine.decide_round(supply_at(now_s), now_s)
+        self.policy_faults.note(decision.faults, now_s)
+        return decision.matches
 
     def send_offers(self, matches: list[ev.MatchFound], now_s: float) -> int:
         """Lease each driver and show the ride; returns how many were sent. The next round sees what was refused."""

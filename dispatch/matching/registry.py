@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,8 @@ POLICIES = {policy.name: policy for policy in (OptimalPolicy, GreedyPolicy, Near
 def make_policy(name: str, graph: RoadGraph) -> MatchingPolicy:
     """The policy called `optimal`, `greedy` or `nearest`, or a class of one's own as `module:Class` or `file.py:Class`.
 
-    The class is called with the road graph. Raises ValueError or TypeError, which say what is wrong with the name.
+    The class is called with the road graph. Raises ValueError or TypeError, which say what is wrong with the name or
+    with what stands behind it.
     """
     if name in POLICIES:
         return POLICIES[name](graph)
@@ -28,9 +30,12 @@ def make_policy(name: str, graph: RoadGraph) -> MatchingPolicy:
         raise ValueError(f"there is no policy {name!r}: choose {known}, module:Class or file.py:Class")
     try:
         policy_type = getattr(_module(place), class_name)
-    except (ImportError, OSError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"policy {name!r} cannot be loaded: {error}") from error
-    policy: MatchingPolicy = policy_type(graph)
+    except Exception as error:  # the file is anybody's, and so is what it raises
+        raise ValueError(f"policy {name!r} cannot be loaded: {_said(error)}") from error
+    try:
+        policy: MatchingPolicy = policy_type(graph)
+    except Exception as error:
+        raise ValueError(f"policy {name!r} cannot be made of a road graph: {_said(error)}") from error
     if not callable(getattr(policy, "match", None)):
         raise TypeError(f"policy {name!r} has no method match(waiting, supply, params, now_s)")
     return policy
@@ -39,9 +44,15 @@ def make_policy(name: str, graph: RoadGraph) -> MatchingPolicy:
 def _module(place: str) -> ModuleType:
     if not place.endswith(".py"):
         return importlib.import_module(place)
-    spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+    spec = importlib.util.spec_from_file_location(f"policy file {Path(place).resolve()}", place)
     if spec is None or spec.loader is None:
         raise ImportError(f"{place} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up by its name. A name that no import statement can say replaces nobody else's.
+    sys.modules[f"policy file {Path(place).resolve()}"] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -101,9 +101,10 @@ def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(tmp_path, monkeypat
     ("name", "message"),
     [
         ("fastest", "choose greedy, nearest, optimal, module:Class"),
-        ("no.such.module:Class", "cannot be loaded: No module"),
+        ("no.such.module:Class", "cannot be loaded: ModuleNotFoundError: No module"),
         ("no/such/file.py:Class", "cannot be loaded"),
         ("dispatch.model:Nothing", "cannot be loaded"),
+        ("dispatch.model:Place", "cannot be made of a road graph: TypeError"),
         ("builtins:repr", "has no method match"),
     ],
 )

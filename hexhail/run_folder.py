@@ -1,0 +1,87 @@
+"""A run on disk: what it added up to, every event, who drove, a report; written by a simulation, read by a replay."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dispatch.events import RideEvent
+from geo.city import City
+from geo.roads import RoadGraph
+from simulator.event_log import lines
+
+SUMMARY_FILE = "summary.json"
+REPORT_FILE = "report.html"
+DRIVERS_FILE = "drivers.csv"
+EVENTS_FILE = "events.parquet"
+#: Without pyarrow.
+EVENT_LINES_FILE = "events.jsonl.gz"
+
+
+def city_facts(city: City, folder: Path) -> dict[str, str]:
+    """Which city a run was about: where it was read from, and what its roads were."""
+    return {
+        "name": city.region.name,
+        "region_id": city.region.region_id,
+        "folder": str(folder.resolve()),
+        "roads_sha256": roads_sha256(city.graph),
+    }
+
+
+def roads_sha256(graph: RoadGraph) -> str:
+    """A fingerprint (hex) of the nodes and edges; travel times are not in it, for they change with the traffic."""
+    digest = hashlib.sha256()
+    for column in (graph.lat_deg, graph.lng_deg, graph.source, graph.target, graph.length_m):
+        digest.update(column.tobytes())
+    return digest.hexdigest()
+
+
+def write_summary(summary: dict[str, Any], folder: Path) -> None:
+    """Write `summary.json`."""
+    (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def write_drivers(driver_ids: Sequence[str], graph: RoadGraph, nodes: Sequence[int], folder: Path) -> None:
+    """Write where every driver began, for events speak of rides alone."""
+    with (folder / DRIVERS_FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["driver_id", "lat", "lng"])
+        for driver_id, node in zip(driver_ids, nodes, strict=True):
+            writer.writerow([driver_id, f"{graph.lat_deg[node]:.6f}", f"{graph.lng_deg[node]:.6f}"])
+
+
+def write_events(events: list[RideEvent], folder: Path) -> Path:
+    """Write every event, as parquet where pyarrow is installed, else as lines of JSON; returns the file."""
+    if find_spec("pyarrow") is None:
+        return _write_lines(events, folder / EVENT_LINES_FILE)
+    return _write_parquet(events, folder / EVENTS_FILE)
+
+
+def _write_lines(events: list[RideEvent], path: Path) -> Path:
+    # A fixed time of change, so that one run gives one file.
+    with path.open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0, compresslevel=5) as packed:
+        packed.writelines(line + b"\n" for line in lines(events))
+    return path
+
+
+def _write_parquet(events: list[RideEvent], path: Path) -> Path:
+    """One row an event: what one filters by as columns, and the whole event as the service publishes it."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {
+        "at_s": pa.array([event.at_s for event in events], pa.float64()),
+        "event": pa.array([type(event).__name__ for event in events]).dictionary_encode(),
+        "ride_id": pa.array([event.ride_id for event in events], pa.string()),
+        "sequence": pa.array([event.sequence for event in events], pa.int32()),
+        "driver_id": pa.array([getattr(event, "driver_id", None) for event in events], pa.string()),
+        "payload": pa.array([line.decode() for line in lines(events)], pa.string()),
+    }
+    parquet.write_table(pa.table(columns), path, compression="zstd")
+    return path

@@ -1,0 +1,33 @@
+"""What a policy did wrong in the course of a day, counted; the first sentences are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+#: A policy that errs in every round says the same thing ten thousand times.
+SENTENCES_KEPT = 20
+
+
+@dataclass
+class PolicyFaults:
+    """Counts of faults, each of which was left out of its round."""
+
+    count: int = 0
+    #: Rounds with at least one fault.
+    rounds: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def note(self, faults: Sequence[str], now_s: float) -> None:
+        """Count the faults of one round."""
+        if not faults:
+            return
+        self.count += len(faults)
+        self.rounds += 1
+        room = SENTENCES_KEPT - len(self.first)
+        self.first += [f"at {now_s:.0f} s: {sentence}" for sentence in faults[:room]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in a run's summary."""
+        return {"count": self.count, "rounds": self.rounds, "first": self.first}

@@ -1,0 +1,38 @@
+"""The town of conftest with people in it, as a run takes them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from geo.city import City, Region
+from geo.roads import RoadGraph
+from hexhail.simulate import Inputs
+from simulator.demand import Requests
+from simulator.inputs import BadRows, DriverStarts, PlacedRequests
+
+TARIFF = {
+    "currency": "USD",
+    "base_cents": 250,
+    "per_km_cents": 125,
+    "per_minute_cents": 35,
+    "minimum_cents": 700,
+    "rounding_cents": 1,
+}
+FOUR_SEATS = 4
+
+
+def crowded(town: RoadGraph, *, count: int = 150, last_s: int = 900, drivers: int = 9, seed: int = 5) -> Inputs:
+    """So many requests between random corners of a town of 25, and drivers at random corners."""
+    rng = np.random.default_rng(seed)
+    t_s = np.sort(rng.integers(0, last_s, count)).astype(float)
+    pickup = rng.integers(0, 25, count)
+    dropoff = (pickup + rng.integers(1, 25, count)) % 25
+    places = [np.column_stack([town.lat_deg[node], town.lng_deg[node]]) for node in (pickup, dropoff)]
+    city = City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {"tariff": TARIFF})
+    return Inputs(
+        city,
+        Path("town"),
+        PlacedRequests(Requests(t_s, *places, np.ones(count, np.uint8)), pickup, dropoff),
+        DriverStarts(rng.integers(0, 25, drivers), np.full(drivers, FOUR_SEATS)),
+        BadRows(),
+    )
