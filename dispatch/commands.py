@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatch.model import Party, Place, ShiftStatus
@@ -9,7 +10,7 @@ from dispatch.model import Party, Place, ShiftStatus
 
 @dataclass(frozen=True, slots=True)
 class RequestRide:
-    """A rider wants to go; the quote's price holds."""
+    """A rider wants to go; the quote's price holds. `receipt`: see `Ride`."""
 
     ride_id: str
     region: str
@@ -20,6 +21,7 @@ class RequestRide:
     seats: int
     fare_cents: int
     currency: str
+    receipt: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,12 @@ class ReportPickup:
 
 @dataclass(frozen=True, slots=True)
 class ReportDropoff:
-    """The rider has left at the dropoff."""
+    """The rider has left at the dropoff. Without a fare the one that was agreed stands, with its receipt."""
 
     ride_id: str
     driver_id: str
+    fare_cents: int | None = None
+    receipt: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

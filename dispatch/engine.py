@@ -101,6 +101,7 @@ class DispatchEngine:
             seats=command.seats,
             fare_cents=command.fare_cents,
             currency=command.currency,
+            receipt=command.receipt,
         )
         if command.ride_id in self._book:
             raise IllegalMove(command.ride_id, self._book.get(command.ride_id).state, "a second request")
@@ -217,8 +218,9 @@ class DispatchEngine:
             now_s,
             "dropping off",
             driver_id=command.driver_id,
-            fare_cents=ride.fare_cents,
+            fare_cents=ride.fare_cents if command.fare_cents is None else command.fare_cents,
             currency=ride.currency,
+            receipt=ride.receipt if command.fare_cents is None else command.receipt,
         )
 
     def _expire_due(self, command: cmd.ExpireDue, now_s: float) -> list[ev.RideEvent]:

@@ -5,6 +5,7 @@ Every event carries the ride, its place in the ride's own order (`sequence`, fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatch.model import Party, Place
@@ -31,6 +32,7 @@ class RideRequested(RideEvent):
     seats: int
     fare_cents: int
     currency: str
+    receipt: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ class RiderDroppedOff(RideEvent):
     driver_id: str
     fare_cents: int
     currency: str
+    receipt: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

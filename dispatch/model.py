@@ -111,6 +111,8 @@ class Ride:
     ended_s: float | None = None
     cancelled_by: Party | None = None
     cancel_reason: str | None = None
+    #: How the fare came about, as pricing wrote it: kept and handed on, never read here.
+    receipt: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ def begin(event: ev.RideRequested) -> Ride:
         currency=event.currency,
         requested_s=event.at_s,
         sequence=event.sequence,
+        receipt=event.receipt,
     )
 
 
@@ -101,7 +102,8 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
         case ev.RiderPickedUp():
             return {"picked_up_s": event.at_s}
         case ev.RiderDroppedOff():
-            return {"dropped_off_s": event.at_s, "ended_s": event.at_s, "fare_cents": event.fare_cents}
+            ended = {"dropped_off_s": event.at_s, "ended_s": event.at_s}
+            return {**ended, "fare_cents": event.fare_cents, "receipt": event.receipt}
         case ev.AssignmentCancelled():
             refused_by = (*ride.refused_by, event.driver_id)
             return {"driver_id": None, "assigned_s": None, "arrived_s": None, "refused_by": refused_by}

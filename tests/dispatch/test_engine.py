@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dispatch import commands as cmd
@@ -72,6 +74,21 @@ def test_a_ride_goes_from_request_to_fare():
     )
     ride = engine.ride("ride")
     assert (ride.assigned_s, ride.arrived_s, ride.picked_up_s, ride.dropped_off_s) == (2.0, 3.0, 4.0, 300.0)
+
+
+def test_the_fare_of_the_dropoff_replaces_the_agreed_one_and_brings_its_receipt():
+    engine = engine_after(replace(request(), receipt={"price": "agreed"}), offer(), accept(), arrive(), pick_up())
+    assert engine.ride("ride").receipt == {"price": "agreed"}
+    (event,) = engine.handle(replace(drop_off(), fare_cents=1400, receipt={"price": "farther"}), 300.0)
+    assert (event.fare_cents, event.receipt) == (1400, {"price": "farther"})
+    ride = engine.ride("ride")
+    assert (ride.fare_cents, ride.receipt) == (1400, {"price": "farther"})
+
+
+def test_without_a_new_fare_the_agreed_receipt_stands():
+    engine = engine_after(replace(request(), receipt={"price": "agreed"}), offer(), accept(), arrive(), pick_up())
+    (event,) = engine.handle(drop_off(), 300.0)
+    assert event.receipt == engine.ride("ride").receipt == {"price": "agreed"}
 
 
 @pytest.mark.parametrize("state", RideState)

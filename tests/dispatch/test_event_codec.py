@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_type_hints
 
 import pytest
@@ -22,6 +23,8 @@ STRATEGY = {
     float: finite,
     Place: st.builds(Place, finite, finite, whole),
     Party: st.sampled_from(Party),
+    Mapping[str, object] | None: st.none()
+    | st.dictionaries(st.text(), st.text() | whole | st.lists(st.dictionaries(st.text(), whole))),
 }
 
 
