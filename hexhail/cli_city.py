@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hexhail.cli_demand import demand
 from hexhail.console import fail, out
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from geo.road_builder import BuildReport
 
 city_app = typer.Typer(help="Make and inspect city folders.", no_args_is_help=True)
+city_app.command("demand")(demand)
 
 
 @city_app.command("build")

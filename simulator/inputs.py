@@ -82,7 +82,7 @@ def read_requests(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadR
     Rows of one time keep their order. Raises BadInput for a file that cannot be read, lacks a column or holds no
     usable row, BadRow as `bad` says.
     """
-    rows, line = _checked_rows(path, REQUEST_COLUMNS, {}, _wrong_request, bad)
+    rows, line = checked_rows(path, REQUEST_COLUMNS, {}, _wrong_request, bad)
     nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"pickup": 1, "dropoff": 3}, bad)
     order = np.argsort(rows[kept, 0], kind="stable")
     rows, nodes = rows[kept][order], nodes[kept][order]
@@ -94,14 +94,14 @@ def read_requests(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadR
 
 def read_drivers(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows) -> DriverStarts:
     """Read `lat,lng` and, if it is there, `seats`, from CSV, CSV.gz or parquet. Raises as `read_requests` does."""
-    rows, line = _checked_rows(path, DRIVER_COLUMNS, {"seats": float(SEATS_DEFAULT)}, _wrong_driver, bad)
+    rows, line = checked_rows(path, DRIVER_COLUMNS, {"seats": float(SEATS_DEFAULT)}, _wrong_driver, bad)
     nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"driver": 0}, bad)
     if not kept.any():
         raise BadInput(f"{path} holds no usable driver")
     return DriverStarts(nodes[kept, 0].copy(), rows[kept, 2].astype(np.int64))
 
 
-def _checked_rows(
+def checked_rows(
     path: Path,
     columns: Sequence[str],
     defaults: dict[str, float],
@@ -139,7 +139,8 @@ def _not_a_number(names: Sequence[str], texts: Sequence[object]) -> str:
     return "it is not a row of numbers"
 
 
-def _wrong_place(name: str, lat_deg: float, lng_deg: float) -> str | None:
+def wrong_place(name: str, lat_deg: float, lng_deg: float) -> str | None:
+    """What is wrong about a place, as a sentence; None if nothing is."""
     if -90.0 <= lat_deg <= 90.0 and -180.0 <= lng_deg <= 180.0:
         return None
     return f"the {name} ({lat_deg}, {lng_deg}) is not a place on the globe; the order is latitude, longitude"
@@ -151,13 +152,13 @@ def _wrong_request(row: Sequence[float]) -> str | None:
         return f"t_s is {t_s}, not a number of seconds from 0"
     if not 1 <= party <= SEATS_MAX or party != int(party):
         return f"party_size is {party:g}, not a whole number from 1 to {SEATS_MAX}"
-    return _wrong_place("pickup", row[1], row[2]) or _wrong_place("dropoff", row[3], row[4])
+    return wrong_place("pickup", row[1], row[2]) or wrong_place("dropoff", row[3], row[4])
 
 
 def _wrong_driver(row: Sequence[float]) -> str | None:
     if not 1 <= row[2] <= SEATS_MAX or row[2] != int(row[2]):
         return f"seats is {row[2]:g}, not a whole number from 1 to {SEATS_MAX}"
-    return _wrong_place("driver", row[0], row[1])
+    return wrong_place("driver", row[0], row[1])
 
 
 def _placed(
