@@ -53,7 +53,9 @@ def write_friday(folder: Path, city: City, drivers: int, trips: float | None = N
     folder.mkdir(parents=True, exist_ok=True)
     files = ZoneFiles(folder / "zones.csv", folder / "volumes.csv", folder / "seen.csv.gz")
     with (SF / "taz981_centroids.csv").open(encoding="utf-8") as file:
-        _write(files.zones, ["zone", "lat", "lng"], ([row["taz"], row["lat"], row["lon"]] for row in csv.DictReader(file)))
+        _write(
+            files.zones, ["zone", "lat", "lng"], ([row["taz"], row["lat"], row["lon"]] for row in csv.DictReader(file))
+        )
     volumes = parquet.read_table(SF / "tnc_pickups_dropoffs_by_taz.parquet").to_pydict()
     names = ["taz", "hour", "pickups", "dropoffs", "day_of_week"]
     header = ["zone", "hour", "pickups", "dropoffs", "day_of_week"]

@@ -15,8 +15,9 @@ from geo.distances import great_circle_m
 #: Sweeps over both margins; on 981 zones the margins agree to 1e-6 after about 30.
 SWEEPS_MAX = 200
 MARGIN_ERROR_MAX = 1e-6
-#: Steps in search of the reach of trips: each divides the error by about three.
-REACH_STEPS = 10
+#: The reach of trips is searched until their mean length is right to this share, in so many steps at most.
+REACH_ERROR_MAX = 1e-4
+REACH_STEPS_MAX = 12
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,26 @@ def balanced(seed: FloatArray, origins: FloatArray, destinations: FloatArray) ->
 def gravity(distance_m: FloatArray, observed: FloatArray) -> FloatArray:
     """Flows (z, z) with the totals of `observed` (z, z) that thin out with distance as observed trips do.
 
-    f = exp(-d / reach) with the reach at which the mean distance is the observed one (Hyman 1969,
+    f = exp(-d / reach) with the reach at which the mean distance is the observed one, found by secants (Hyman 1969,
     doi:10.1068/a010105): where few trips were seen, this says what is likely. Nobody travels within a zone.
     """
     origins, destinations = observed.sum(axis=1), observed.sum(axis=0)
-    mean_m = float((observed * distance_m).sum() / observed.sum())
-    reach_m, between = mean_m, ~np.eye(distance_m.shape[0], dtype=bool)
-    flows = observed
-    for _ in range(REACH_STEPS):
+    goal_m, between = _mean_m(observed, distance_m), ~np.eye(distance_m.shape[0], dtype=bool)
+
+    def of_reach(reach_m: float) -> tuple[FloatArray, float]:
         flows = balanced(np.exp(-distance_m / reach_m) * between, origins, destinations)
-        reach_m *= mean_m / float((flows * distance_m).sum() / flows.sum())
+        return flows, _mean_m(flows, distance_m)
+
+    before_m, (flows, mean_before_m) = goal_m, of_reach(goal_m)
+    reach_m, mean_m = before_m * goal_m / mean_before_m, mean_before_m
+    for _ in range(REACH_STEPS_MAX):
+        flows, mean_m = of_reach(reach_m)
+        if abs(mean_m - goal_m) <= REACH_ERROR_MAX * goal_m or mean_m == mean_before_m:
+            break
+        secant_m = reach_m + (goal_m - mean_m) * (reach_m - before_m) / (mean_m - mean_before_m)
+        before_m, mean_before_m = reach_m, mean_m
+        # A secant may overshoot where the reach hardly matters any more: at most a factor of two a step.
+        reach_m = min(max(secant_m, reach_m / 2.0), reach_m * 2.0)
     return flows
 
 
@@ -90,6 +101,10 @@ def seed_of(distance_m: FloatArray, observed: FloatArray) -> FloatArray:
     if not between.sum() > 0.0:
         raise ValueError("no observed trip leads from one zone to another")
     return between + gravity(distance_m, between)
+
+
+def _mean_m(flows: FloatArray, distance_m: FloatArray) -> float:
+    return float((flows * distance_m).sum() / flows.sum())
 
 
 def _ratio(goal: FloatArray, sums: FloatArray) -> FloatArray:
