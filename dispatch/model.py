@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dispatch.weights import ScoreWeights
 
 
 class RideState(StrEnum):
@@ -133,13 +135,23 @@ class SupplySnapshot:
     driver_id: tuple[str, ...]
     node: NDArray[np.int64]
     seats: NDArray[np.int64]
+    #: Since when each waits for work, city seconds, NaN where nobody knows; None if nobody is asked.
+    idle_since_s: NDArray[np.float64] | None = None
+    #: Mean rating and number of ratings; None where drivers are not rated.
+    rating: NDArray[np.float64] | None = None
+    rating_count: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.driver_id)
 
 
 #: What may stand in a city's file for a parameter of each type.
-_SECTION_TYPES: dict[str, tuple[type, ...]] = {"float": (int, float), "int": (int,), "str": (str,)}
+_SECTION_TYPES: dict[str, tuple[type, ...]] = {
+    "float": (int, float),
+    "int": (int,),
+    "str": (str,),
+    "ScoreWeights": (Mapping,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +177,20 @@ class DispatchParams:
     stalled_after_s: float = 240.0
     #: Who chooses the pairs: see `dispatch.matching.registry.make_policy`.
     policy: str = "optimal"
+    #: What the parts of a pair's score weigh.
+    score: ScoreWeights = field(default_factory=ScoreWeights)
 
     @classmethod
     def from_section(cls, section: Mapping[str, Any]) -> DispatchParams:
         """Parameters from the `[dispatch]` section of a city's file. Raises ValueError or TypeError, naming the key."""
-        known = {field.name: str(field.type) for field in fields(cls)}
+        known = {each.name: str(each.type) for each in fields(cls)}
         if unknown := sorted(section.keys() - known.keys()):
             raise ValueError(f"[dispatch] has no {', '.join(unknown)}; there are: {', '.join(known)}")
         for name, value in section.items():
             if isinstance(value, bool) or not isinstance(value, _SECTION_TYPES[known[name]]):
                 raise TypeError(f"[dispatch] {name} must be of type {known[name]}, not {value!r}")
-        return cls(**section)
+        score = ScoreWeights.from_section(section.get("score", {}))
+        return cls(**{**section, "score": score})
 
     def __post_init__(self) -> None:
         for name in (

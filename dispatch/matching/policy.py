@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dispatch.events import MatchFound
 from dispatch.matching.candidates import Candidates, NearestByRoad, find_candidates, reach_s
+from dispatch.matching.score import Pairs, RequestColumns, score_terms
+from dispatch.matching.trips import TripTimes
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from geo.roads import RoadGraph
 from geo.travel_times import nearest_by_road
-
-#: A second that a rider has waited already counts as this many seconds of pickup ETA, so that nobody starves.
-WAITED_WEIGHT = 1.0
 
 
 class MatchingPolicy(Protocol):
@@ -40,6 +39,8 @@ class Considered:
     candidates: Candidates
     terms: Mapping[str, NDArray[np.float64]]
     score: NDArray[np.float64]
+    #: The chance that the driver says yes, (e,); None for policies that do not ask for it.
+    acceptance: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,28 @@ class RoundDecision:
     faults: tuple[str, ...] = ()
 
 
+class MoveGain(Protocol):
+    """What drivers gain by where a trip leaves them; see `dispatch.matching.position_value.PositionValue.move_gain`."""
+
+    def move_gain(
+        self, node: ArrayLike, next_node: ArrayLike, duration_s: ArrayLike, now_s: float
+    ) -> NDArray[np.float64]:
+        """Gain (e,), in minor units, by being free at `next_node` in `duration_s` instead of at `node` now."""
+        ...
+
+
 class PairPolicy:
     """Candidates by road time, scores, and a choice among them, which is all that is left to say in a subclass."""
 
     name = "pairs"
 
-    def __init__(self, graph: RoadGraph, nearest: NearestByRoad = nearest_by_road) -> None:
+    def __init__(
+        self, graph: RoadGraph, nearest: NearestByRoad = nearest_by_road, position_value: MoveGain | None = None
+    ) -> None:
         self._graph = graph
         self._nearest = nearest
+        self._position_value = position_value
+        self._trips = TripTimes(graph)
 
     def match(
         self, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float
@@ -74,8 +89,7 @@ class PairPolicy:
     ) -> RoundDecision:
         """The matches of the round with what was considered for them."""
         candidates = find_candidates(self._graph, waiting, supply, params, self._nearest)
-        terms = score_terms(candidates, waiting, params, now_s)
-        considered = Considered(candidates, terms, sum(terms.values(), start=np.zeros(len(candidates.request))))
+        considered = self.weigh(candidates, waiting, supply, params, now_s)
         matches = [
             MatchFound(
                 ride_id=waiting[candidates.request[edge]].ride_id,
@@ -87,21 +101,52 @@ class PairPolicy:
         ]
         return RoundDecision(self.name, matches, considered)
 
+    def weigh(
+        self,
+        candidates: Candidates,
+        waiting: Sequence[Ride],
+        supply: SupplySnapshot,
+        params: DispatchParams,
+        now_s: float,
+    ) -> Considered:
+        """The score of each candidate with its terms."""
+        requests = request_columns(waiting, self._trips, params, now_s)
+        gain = self._move_gain(candidates, waiting, supply, requests.trip_s, now_s)
+        pairs = Pairs(candidates.request, candidates.driver, candidates.pickup_eta_s, gain)
+        terms = score_terms(pairs, requests, supply, params.score)
+        return Considered(candidates, terms, total(terms, len(candidates.request)))
+
     def choose(self, considered: Considered, n_requests: int, n_drivers: int) -> NDArray[np.int64]:
         """The candidates to match, as places in the arrays (e,), by the order of their requests."""
         raise NotImplementedError
 
+    def _move_gain(
+        self,
+        candidates: Candidates,
+        waiting: Sequence[Ride],
+        supply: SupplySnapshot,
+        trip_s: NDArray[np.float64],
+        now_s: float,
+    ) -> NDArray[np.float64] | None:
+        if self._position_value is None:
+            return None
+        dropoff_node = np.array([ride.dropoff.node for ride in waiting], np.int64)
+        duration_s = candidates.pickup_eta_s + trip_s[candidates.request]
+        return self._position_value.move_gain(
+            supply.node[candidates.driver], dropoff_node[candidates.request], duration_s, now_s
+        )
 
-def score_terms(
-    candidates: Candidates, waiting: Sequence[Ride], params: DispatchParams, now_s: float
-) -> dict[str, NDArray[np.float64]]:
-    """The parts of each pair's score, (e,) each, in seconds of pickup ETA.
 
-    `pickup` is the ETA that the pair saves against the ride's reach, `waited` what the rider has waited.
-    """
-    reach = np.array([reach_s(ride, params) for ride in waiting])
-    waited_s = np.array([now_s - ride.requested_s for ride in waiting])
-    return {
-        "pickup": reach[candidates.request] - candidates.pickup_eta_s,
-        "waited": WAITED_WEIGHT * waited_s[candidates.request],
-    }
+def request_columns(waiting: Sequence[Ride], trips: TripTimes, params: DispatchParams, now_s: float) -> RequestColumns:
+    """What the score takes from the requests that wait, (m,) each."""
+    return RequestColumns(
+        reach_s=np.array([reach_s(ride, params) for ride in waiting]),
+        waited_s=np.array([now_s - ride.requested_s for ride in waiting]),
+        trip_s=trips.of([ride.pickup for ride in waiting], [ride.dropoff for ride in waiting]),
+        fare_cents=np.array([ride.fare_cents for ride in waiting], np.float64),
+    )
+
+
+def total(terms: Mapping[str, NDArray[np.float64]], n_pairs: int) -> NDArray[np.float64]:
+    """The score of each pair, (e,): the sum of its terms."""
+    return sum(terms.values(), start=np.zeros(n_pairs))

@@ -12,7 +12,6 @@ from scipy.optimize import linear_sum_assignment
 
 from dispatch.matching.candidates import reach_s
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.matching.policy import WAITED_WEIGHT
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
 from geo.travel_times import between
 from tests.dispatch.people import THERE, grid_city
@@ -71,7 +70,7 @@ def test_every_round_is_lawful_and_none_is_better(wanted, free):
     eta_s = between(CITY, np.repeat(snapshot.node, len(waiting)), np.tile([r.pickup.node for r in waiting], len(free)))
     eta_s = eta_s.reshape(len(free), len(waiting)).T
     reach = np.array([[reach_s(r, PARAMS)] for r in waiting])
-    score = reach - eta_s + WAITED_WEIGHT * np.array([[NOW_S - r.requested_s] for r in waiting])
+    score = reach - eta_s + PARAMS.score.waited * np.array([[NOW_S - r.requested_s] for r in waiting])
     lawful = eta_s <= reach
     for row, one in enumerate(waiting):
         lawful[row] &= snapshot.seats >= one.seats

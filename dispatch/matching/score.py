@@ -1,0 +1,136 @@
+"""The score of every candidate pair at once, term by term, in seconds of pickup ETA.
+
+A distance to the pickup is no term of its own: candidates come with road times, and a second is what a rider feels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.model import SupplySnapshot
+from dispatch.weights import ScoreWeights
+from geo.jit import kernel
+
+Floats = NDArray[np.float64]
+
+#: The terms in the order of the kernel's rows.
+TERMS = ("pickup", "waited", "efficiency", "rating", "idle", "price", "position")
+#: No term is greater, whatever came in: a year of seconds.
+TERM_MAX = 3.2e7
+
+
+@dataclass(frozen=True, slots=True)
+class RequestColumns:
+    """What the score takes from the requests of a round: arrays (m,)."""
+
+    reach_s: Floats
+    waited_s: Floats
+    trip_s: Floats
+    fare_cents: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The candidate pairs of a round: arrays (e,)."""
+
+    request: NDArray[np.int64]
+    driver: NDArray[np.int64]
+    pickup_eta_s: Floats
+    #: What the driver gains by where the trip ends, in minor units; None where nobody has learned it.
+    move_gain_cents: Floats | None = None
+
+
+def score_terms(
+    pairs: Pairs, requests: RequestColumns, supply: SupplySnapshot, weights: ScoreWeights
+) -> dict[str, Floats]:
+    """The terms of each pair's score by name, (e,) each, in seconds; their sum is the score.
+
+    Only terms that weigh something in this region are there. All are finite, whatever came in: what is not a number
+    counts as 0, and a pair without a finite pickup ETA as not worth asking.
+    """
+    gain = np.zeros(len(pairs.request)) if pairs.move_gain_cents is None else pairs.move_gain_cents
+    rows = pair_terms(
+        (pairs.request, pairs.driver, pairs.pickup_eta_s, gain),
+        (requests.reach_s, requests.waited_s, requests.trip_s, requests.fare_cents),
+        (stars_above_usual(supply, weights), idle_s(supply, weights)),
+        (
+            weights.waited,
+            weights.efficiency_s,
+            weights.rating_s_per_star,
+            weights.idle,
+            weights.price_s_per_cent,
+            weights.position_s_per_cent,
+        ),
+    )
+    has_weight = _has_weight(weights, has_gain=pairs.move_gain_cents is not None)
+    return {name: row for name, row in zip(TERMS, rows, strict=True) if has_weight[name]}
+
+
+def _has_weight(weights: ScoreWeights, *, has_gain: bool) -> Mapping[str, bool]:
+    return {
+        "pickup": True,
+        "waited": weights.waited > 0.0,
+        "efficiency": weights.efficiency_s > 0.0,
+        "rating": weights.rating_s_per_star > 0.0,
+        "idle": weights.idle > 0.0,
+        "price": weights.price_s_per_cent > 0.0,
+        "position": weights.position_s_per_cent > 0.0 and has_gain,
+    }
+
+
+def stars_above_usual(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
+    """Each driver's mean rating against the usual one, (n,), shrunk toward it by how few ratings there are."""
+    if supply.rating is None or supply.rating_count is None:
+        return np.zeros(len(supply))
+    count = np.maximum(supply.rating_count, 0)
+    stars = np.where(count > 0, supply.rating - weights.rating_usual, 0.0)
+    return np.asarray(stars * count / (count + weights.rating_usual_count))
+
+
+def idle_s(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
+    """How long each driver has been idle, (n,), at most `idle_s_max`; 0 where nobody knows."""
+    if supply.idle_since_s is None:
+        return np.zeros(len(supply))
+    return np.clip(supply.now_s - supply.idle_since_s, 0.0, weights.idle_s_max)
+
+
+@kernel
+def pair_terms(
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats],
+    requests: tuple[Floats, Floats, Floats, Floats],
+    drivers: tuple[Floats, Floats],
+    weights: tuple[float, float, float, float, float, float],
+) -> Floats:
+    """The terms (7, e) of pairs (e,): request, driver, pickup ETA s, move gain in minor units.
+
+    `requests` (m,) are reach s, waited s, trip s, fare in minor units; `drivers` (n,) stars above the usual, idle s;
+    `weights` those of the terms after the first, in the order of `TERMS`.
+    """
+    request, driver, pickup_eta_s, move_gain_cents = pairs
+    reach_s, waited_s, trip_s, fare_cents = requests
+    stars, driver_idle_s = drivers
+    waited, efficiency_s, rating, idle, price, position = weights
+    terms = np.empty((7, len(request)))
+    for e in range(len(request)):
+        i, j, eta_s = request[e], driver[e], pickup_eta_s[e]
+        terms[0, e] = _sound(reach_s[i] - eta_s) if np.isfinite(eta_s) else -TERM_MAX
+        terms[1, e] = _sound(waited * waited_s[i])
+        way_s = eta_s + trip_s[i]
+        terms[2, e] = _sound(-efficiency_s * eta_s / way_s) if way_s > 0.0 else 0.0
+        terms[3, e] = _sound(rating * stars[j])
+        terms[4, e] = _sound(idle * driver_idle_s[j])
+        terms[5, e] = _sound(price * fare_cents[i])
+        terms[6, e] = _sound(position * move_gain_cents[e])
+    return terms
+
+
+@kernel
+def _sound(value: float) -> float:
+    """The value as a number that adds up: NaN is 0, and nothing is beyond `TERM_MAX`."""
+    if np.isnan(value):
+        return 0.0
+    return min(max(value, -TERM_MAX), TERM_MAX)

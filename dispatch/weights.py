@@ -1,0 +1,59 @@
+"""What each part of a pair's score is worth in a region, in seconds of pickup ETA."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreWeights:
+    """The weights of the score's terms: section `[dispatch.score]` of a city's file.
+
+    The unit of every term is the second: what a rider gains by a car that is there a second sooner. The defaults are a
+    rider's interest, the shortest waits over all; whatever else an operator wants has its price in seconds here.
+    """
+
+    #: Seconds for each second that the rider has waited already, so that nobody starves.
+    waited: float = 1.0
+    #: Seconds that a pair loses whose way is all pickup; one with a pickup as long as the trip loses half of it.
+    efficiency_s: float = 0.0
+    #: Seconds for each star above the usual, and against a pair for each below.
+    rating_s_per_star: float = 0.0
+    #: What a driver without ratings counts as, and as how many ratings that weighs against real ones.
+    rating_usual: float = 4.8
+    rating_usual_count: float = 20.0
+    #: Seconds for each second that the driver has been idle: fairness between drivers.
+    idle: float = 0.0
+    #: A driver idle for longer counts as idle for so long.
+    idle_s_max: float = 1800.0
+    #: Seconds for each minor unit of the fare.
+    price_s_per_cent: float = 0.0
+    #: Seconds for each minor unit by which the dropoff is a better place to be free at than where the driver is.
+    position_s_per_cent: float = 0.0
+    #: What a refusal costs besides the match: the time until the next driver is asked. Policy `expected` alone.
+    refusal_s: float = 10.0
+    #: The rate at which riders cancel while a driver is on the way: one in seventeen within five minutes.
+    #: Policy `expected` alone.
+    cancellations_per_s: float = 2e-4
+
+    @classmethod
+    def from_section(cls, section: Mapping[str, Any]) -> ScoreWeights:
+        """Weights from a city's file. Raises ValueError or TypeError, naming the key."""
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(section.keys() - set(known)):
+            raise ValueError(f"[dispatch.score] has no {', '.join(unknown)}; there are: {', '.join(known)}")
+        for name, value in section.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"[dispatch.score] {name} must be a number, not {value!r}")
+        return cls(**section)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0.0 <= value < math.inf:
+                raise ValueError(f"[dispatch.score] {field.name} must be a finite number from 0, not {value}")
+        if not self.rating_usual_count > 0.0:
+            raise ValueError("[dispatch.score] rating_usual_count must be above 0: a single rating would say it all")
