@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.edges import Edges, principal_of, require_role
 from api.problems import ApiProblem
 from api.tokens import Role
-from location_ingest.columns import PingRow
+from location_ingest.columns import ROW_NUMBERS
 
 #: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.
 PINGS_MAX = 2000
@@ -23,7 +23,7 @@ PATH = "/v1/drivers/me/pings"
 MSGPACK = frozenset({"application/vnd.msgpack", "application/msgpack", "application/x-msgpack"})
 
 
-class PingBody(msgspec.Struct, forbid_unknown_fields=True):
+class PingBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One GPS report; the ingestion filter judges the values, so that each gets its own reason."""
 
     t_s: float
@@ -49,15 +49,18 @@ _msgpack = msgspec.msgpack.Decoder(PingsBody)
 _row: Any = msgspec.structs.astuple
 
 
-def rows_of(body: PingsBody) -> list[PingRow]:
-    """Return the pings as ingestion takes them; a NaN of MessagePack is what the phone does not know."""
-    return [_row(ping) for ping in body.pings]
+def numbers_of(body: PingsBody) -> list[float | None]:
+    """Return the pings as the gateway takes them; a NaN of MessagePack is what the phone does not know."""
+    numbers: list[float | None] = []
+    for ping in body.pings:
+        numbers += _row(ping)
+    return numbers
 
 
-def decode_pings(raw: bytes, form: Literal["JSON", "MessagePack"]) -> list[PingRow]:
-    """Read a batch of pings. Raises ApiProblem 422 that says where it is wrong."""
+def decode_pings(raw: bytes, form: Literal["JSON", "MessagePack"]) -> list[float | None]:
+    """Read a batch of pings, six numbers each. Raises ApiProblem 422 that says where it is wrong."""
     try:
-        return rows_of((_msgpack if form == "MessagePack" else _json).decode(raw))
+        return numbers_of((_msgpack if form == "MessagePack" else _json).decode(raw))
     except NOT_UNDERSTOOD as error:
         hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}; see /docs.'
         raise not_understood("invalid_pings", raw, error, hint) from error
@@ -93,6 +96,7 @@ class RawPings:
         require_role(principal, Role.DRIVER)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await Request(scope, receive).body()
-        rows = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
-        await edges.gateway.submit_rows(principal.id, rows, edges.now())
-        await Response(b'{"accepted":%d}' % len(rows), 202, media_type="application/json")(scope, receive, send)
+        numbers = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
+        await edges.gateway.submit_numbers(principal.id, numbers, edges.now())
+        accepted = len(numbers) // ROW_NUMBERS
+        await Response(b'{"accepted":%d}' % accepted, 202, media_type="application/json")(scope, receive, send)

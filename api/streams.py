@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from api import failures, sockets
 from api.edges import Edges
 from api.inboxes import PAGE
-from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, rows_of
+from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
 from api.problems import ApiProblem
 from api.tokens import Principal, Role
 
@@ -155,5 +155,5 @@ async def _answer(text: str | None, raw: bytes | None, edges: Edges, principal: 
         return {"type": "pong"}
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
-    await edges.gateway.submit_rows(principal.id, rows_of(frame), edges.now())
+    await edges.gateway.submit_numbers(principal.id, numbers_of(frame), edges.now())
     return None

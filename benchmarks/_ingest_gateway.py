@@ -27,10 +27,10 @@ ID_BYTES = 8
 _numbers = CellNumbers.of(CELLS)
 
 
-def region_of(lat_deg: np.ndarray, lng_deg: np.ndarray) -> list[str | None]:
+def region_of(lat_deg: np.ndarray, lng_deg: np.ndarray) -> np.ndarray:
     """As the API's: by the cell, over a table of all cells that are served."""
-    found = _numbers.find(latlng_to_cells(lat_deg, lng_deg, RESOLUTION))
-    return [REGIONS[REGION_OF_CELL[number]] if number >= 0 else None for number in found.tolist()]
+    number = _numbers.find(latlng_to_cells(lat_deg, lng_deg, RESOLUTION))
+    return np.where(number >= 0, REGION_OF_CELL[number], -1)
 
 
 class Frames(asyncio.Protocol):
@@ -42,7 +42,6 @@ class Frames(asyncio.Protocol):
         self._gateway = gateway
         self._rest = b""
         self._size = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def data_received(self, data: bytes) -> None:
         """Submit what is whole."""
@@ -52,20 +51,29 @@ class Frames(asyncio.Protocol):
             (self._size,) = struct.unpack_from("<I", data)
             at = 4
         for start in range(at, len(data) - self._size + 1, self._size):
-            task = asyncio.create_task(self._submit(data[start : start + self._size]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._submit(data[start : start + self._size])
             at = start + self._size
         self._rest = data[at:]
 
-    async def _submit(self, frame: bytes) -> None:
-        rows = decode_pings(frame[ID_BYTES:], "MessagePack")
+    def _submit(self, frame: bytes) -> None:
+        numbers = decode_pings(frame[ID_BYTES:], "MessagePack")
         try:
-            await self._gateway.submit_rows(frame[:ID_BYTES].decode(), rows, time.time())
+            answer = self._gateway.submit_numbers(frame[:ID_BYTES].decode(), numbers, time.time())
         except IngestError as error:
-            if not Frames.failures:
-                print(error, file=sys.stderr, flush=True)
-            Frames.failures += 1
+            self._failed(error)
+        else:
+            answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: asyncio.Future[None]) -> None:
+        error = answer.exception()
+        if error is not None:
+            self._failed(error)
+
+    @staticmethod
+    def _failed(error: BaseException) -> None:
+        if not Frames.failures:
+            print(error, file=sys.stderr, flush=True)
+        Frames.failures += 1
 
 
 async def main(broker: str, redis_url: str, topic: str, port: str) -> None:
@@ -76,6 +84,7 @@ async def main(broker: str, redis_url: str, topic: str, port: str) -> None:
     gateway = PingGateway(
         KafkaPings(producer, topic, REGIONS.index),
         RedisCells(redis),
+        REGIONS,
         region_of,
         metrics=GatewayMetrics(CollectorRegistry()),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from hexhail.settings import Settings
 from hexhail.streams import partition_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from aiokafka import AIOKafkaProducer
     from redis.asyncio import Redis
 
@@ -152,6 +151,7 @@ def _outages() -> dict[type[Exception], str]:
 
 
 def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaProducer) -> Any:
+    import numpy as np
     from prometheus_client import REGISTRY
 
     from geo.cells import CellNumbers, latlng_to_cells
@@ -163,13 +163,16 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
 
     region, cells = city.region, CellNumbers.of(city.search_cells)
 
-    def region_of(lat_deg: np.ndarray, lng_deg: np.ndarray) -> Sequence[str | None]:
-        inside = cells.find(latlng_to_cells(lat_deg, lng_deg, region.search_resolution)) >= 0
-        return [region.region_id if is_inside else None for is_inside in inside.tolist()]
+    def region_of(lat_deg: np.ndarray, lng_deg: np.ndarray) -> np.ndarray:
+        number = cells.find(latlng_to_cells(lat_deg, lng_deg, region.search_resolution))
+        return np.where(number >= 0, 0, -1)
 
     ping_log = KafkaPings(producer, PINGS_TOPIC, lambda region: partition_of(region, settings.topic_partitions))
     ingest = IngestParams.from_section(city.sections.get("ingest", {}))
-    return PingGateway(ping_log, RedisCells(redis), region_of, metrics=GatewayMetrics(REGISTRY), ingest_params=ingest)
+    metrics = GatewayMetrics(REGISTRY)
+    return PingGateway(
+        ping_log, RedisCells(redis), [region.region_id], region_of, metrics=metrics, ingest_params=ingest
+    )
 
 
 async def _figures(redis: Redis, store: SqlStore, region: str) -> Any:

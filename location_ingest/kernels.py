@@ -19,6 +19,9 @@ REASONS = tuple(Reason)
 TRACK_NUMBERS = len(Track._fields)
 ByteArray = NDArray[np.uint8]
 
+#: The time of a driver of whom none is known.
+NEVER_MS = np.iinfo(np.int64).min
+
 _BELIEVED = 0
 _NOT_FINITE = 1 + REASONS.index(Reason.NOT_FINITE)
 _OUT_OF_RANGE = 1 + REASONS.index(Reason.OUT_OF_RANGE)
@@ -28,6 +31,7 @@ _DUPLICATE_TIME = 1 + REASONS.index(Reason.DUPLICATE_TIME)
 _OUT_OF_ORDER = 1 + REASONS.index(Reason.OUT_OF_ORDER)
 _TOO_COARSE = 1 + REASONS.index(Reason.TOO_COARSE)
 _IMPOSSIBLE_JUMP = 1 + REASONS.index(Reason.IMPOSSIBLE_JUMP)
+OFF_REGION = 1 + REASONS.index(Reason.OFF_REGION)
 _REPEATED_COORDINATES = 1 + REASONS.index(Reason.REPEATED_COORDINATES)
 
 # Columns of a row of pings and of a track.
@@ -110,6 +114,19 @@ def judge_numbers(values: FloatArray, received_s: FloatArray, limit: FloatArray)
     for at in range(values.shape[0]):
         verdict[at] = _number_reason(values[at], received_s[at], limit)
     return verdict
+
+
+@kernel
+def judge_times_inplace(verdict: NDArray[np.int8], newest_ms: IntArray, slot: IntArray, t_s: FloatArray) -> None:
+    """Refuse each believed ping (n,) that is not newer than the newest time (s,) of its slot, which it else becomes."""
+    for at in range(verdict.shape[0]):
+        if verdict[at] != _BELIEVED:
+            continue
+        t_ms = np.int64(np.rint(t_s[at] * 1e3))
+        if t_ms > newest_ms[slot[at]]:
+            newest_ms[slot[at]] = t_ms
+        else:
+            verdict[at] = _DUPLICATE_TIME if t_ms == newest_ms[slot[at]] else _OUT_OF_ORDER
 
 
 @kernel
@@ -268,10 +285,15 @@ def index_entries(cell: CellArray, t_ms: IntArray) -> ByteArray:
     return entry
 
 
+def load_edge_kernels() -> None:
+    """Compile the kernels that the edge calls, or load them; see `load_kernels`."""
+    judge_numbers(np.zeros((0, 6)), np.zeros(0), limits_of(IngestParams()))
+    judge_times_inplace(np.zeros(0, np.int8), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
 def load_kernels() -> None:
-    """Compile every kernel of this file, or load it: this holds the interpreter for seconds, or for half of one."""
+    """Compile the kernels that the worker calls, or load them: this holds the interpreter for a while."""
     limits, none, no_values = limits_of(IngestParams()), np.zeros(0, np.int64), np.zeros((0, 6))
-    judge_numbers(no_values, np.zeros(0), limits)
     judge_pings_inplace(np.zeros((0, TRACK_NUMBERS)), none, no_values, np.zeros(0), limits)
     newest_places(none, 0)
     index_entries(np.zeros(0, np.uint64), none)

@@ -150,6 +150,8 @@ class GatewayParams:
 
     #: Long enough to group the pings of a busy city, short enough not to be seen on the map.
     group_wait_s: float = 0.03
+    #: So many do not wait any longer: to judge them takes some milliseconds, in which the edge does nothing else.
+    flush_pings_max: int = 4_000
     #: About 60 KB a message, and the most that the worker takes; Faust's 80 µs a message are nothing beside it.
     group_pings_max: int = 1_000
     #: What the edge holds while the broker is slow: some 10 MB, and a second of the busiest city.
@@ -165,7 +167,7 @@ class GatewayParams:
 
     def __post_init__(self) -> None:
         _require_positive(self, "group_wait_s", "submit_s_max", "retry_after_s", "last_times_s_max")
-        _require_positive(self, "group_pings_max", "held_pings_max", "drivers_max")
+        _require_positive(self, "flush_pings_max", "group_pings_max", "held_pings_max", "drivers_max")
 
 
 @dataclass(frozen=True, slots=True)

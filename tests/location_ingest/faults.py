@@ -21,7 +21,6 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from geo.arrays import FloatArray
 from hexhail import embedded, streams
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
 from location_ingest.adapters.redis_cells import RedisCells
@@ -29,7 +28,7 @@ from location_ingest.metrics import GatewayMetrics
 from location_ingest.model import GatewayParams
 from location_ingest.service import PingGateway
 from tests.location_ingest.processes import Server, Worker, start_worker
-from tests.location_ingest.street import Count, Phones, Witness, count, numbered_ping
+from tests.location_ingest.street import Count, Phones, Witness, count, everywhere, numbered_ping
 
 #: The partition of each region: both are in use, so that both of two workers have something to do.
 REGIONS = {"north": 0, "east": 1, "south": 0}
@@ -244,15 +243,11 @@ async def _run(fault: Fault, scene: Scene, settle_s: float) -> Outcome:
 
 
 def _gateway(scene: Scene, region: str) -> PingGateway:
-    def everywhere(lat_deg: FloatArray, _: FloatArray) -> list[str | None]:
-        return [region] * len(lat_deg)
-
     log = KafkaPings(scene.producer, scene.topic, REGIONS.__getitem__)
     # Small groups: many messages, so that a fault meets some of them.
     params = GatewayParams(group_pings_max=20)
-    return PingGateway(
-        log, RedisCells(scene.redis), everywhere, metrics=GatewayMetrics(CollectorRegistry()), params=params
-    )
+    metrics = GatewayMetrics(CollectorRegistry())
+    return PingGateway(log, RedisCells(scene.redis), [region], everywhere, metrics=metrics, params=params)
 
 
 async def _until_the_worker_works(scene: Scene, gateways: Sequence[PingGateway]) -> None:

@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import numpy as np
 from redis.asyncio import Redis
 
+from geo.arrays import FloatArray, IntArray
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.errors import PingLogUnavailable, PingsRefused
 from location_ingest.model import NOT_NEWER, DriverPing
@@ -28,6 +30,11 @@ LATE_S = 1.0
 def numbered_ping(driver_id: str, t_s: float, number: int) -> DriverPing:
     """The number can be read from the place: north by 1 m each, as at 10 m/s."""
     return DriverPing(driver_id, t_s, 40.0 + 1e-5 * number, -73.98, 0.0, 10.0, 5.0)
+
+
+def everywhere(lat_deg: FloatArray, _: FloatArray) -> IntArray:
+    """The one region holds all of the world."""
+    return np.zeros(len(lat_deg), np.int64)
 
 
 @dataclass
