@@ -71,7 +71,8 @@ class Edges:
     web_dir: Path
 
 
-def edges_of(request: Request) -> Edges:
+# Dependencies are coroutines although they wait for nothing: FastAPI sends plain functions to a thread each.
+async def edges_of(request: Request) -> Edges:
     """The edges of the app that serves the request."""
     edges: Edges = request.app.state.edges
     return edges
@@ -103,8 +104,8 @@ def require_role(principal: Principal, *roles: Role) -> Principal:
     return principal
 
 
-def _for(*roles: Role) -> Callable[..., Principal]:
-    def principal(
+def _for(*roles: Role) -> Callable[..., Awaitable[Principal]]:
+    async def principal(
         edges: EdgesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
         return require_role(principal_of(credentials.credentials if credentials else None, edges.tokens), *roles)

@@ -7,33 +7,37 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from redis.asyncio import Redis
 
-from api.tokens import Role, Tokens
+from api.tokens import Tokens
+from benchmarks._dispatch_people import FIRST_PING_S_MAX, Load, rider_leaves, things_go_wrong
 from benchmarks.measure import Report
 from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
+from dispatch.adapters.redis_rounds import read_rounds
 from dispatch.adapters.sql.sqlite_store import SqliteStore
 from dispatch.model import DispatchParams
 from dispatch.rules.invariants import check_history
 from geo.city import load_city
-from hexhail.demo import DemoParams, running_city
+from hexhail import limits, streams
+from hexhail.demo import ROLES_OF_DEMO, Demo, DemoParams, running_city
 from hexhail.settings import MANHATTAN
 
 #: Short times, so that silence and expiry come up often enough in a minute; the path after them is the same.
 SECTION = {"offer_ttl_s": 6.0, "stale_after_s": 15.0, "silent_after_s": 20.0}
-PING_EVERY_S = 4.0
 MS = 1e3
+REGION = "manhattan"
+WINDOW_MS = DispatchParams().batch_window_s * MS
+CONNECT_EVERY_S = 0.01
+#: Wall seconds for the first pings to get through to the cells.
+SETTLE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Size:
     #: For the last offers, and for those who vanished to be missed.
     settle_s: float
     missed_s: float
+    quiet_s: float
 
 
 FULL = Size(
@@ -58,238 +63,193 @@ FULL = Size(
     rematch_seconds=40.0,
     settle_s=6.0,
     missed_s=40.0,
+    quiet_s=5.0,
 )
-SMALL = Size(drivers=20, rates=(3,), seconds=3.0, rematch_rate=3, rematch_seconds=3.0, settle_s=2.5, missed_s=3.0)
+SMALL = Size(
+    drivers=20,
+    rates=(4,),
+    seconds=1.0,
+    rematch_rate=4,
+    rematch_seconds=1.0,
+    settle_s=2.5,
+    missed_s=2.5,
+    quiet_s=0.2,
+)
 
 
 def run(small: bool, report: Report) -> None:
     """Measure everything; ``small`` shrinks all inputs."""
+    limits.raise_open_files()
+    streams.use_uvloop()
     asyncio.run(_measure(SMALL if small else FULL, report))
 
 
-@dataclass
-class Load:
-    """Riders and drivers who know nothing but the public API."""
+@dataclass(frozen=True)
+class Scene:
+    """A running city, its people, and where to look what became of them."""
 
-    url: str
-    tokens: Tokens
-    city_s: Callable[[], float]
-    http: httpx.AsyncClient
-    places: Any
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
-    #: City time by ride: sent by the rider, and on the driver's socket for the first time.
-    sent_s: dict[str, float] = field(default_factory=dict)
-    received_s: dict[str, float] = field(default_factory=dict)
-    rider_of: dict[str, str] = field(default_factory=dict)
-    #: What drivers do with an offer; given (load, driver_id, socket, event).
-    on_offer: Callable[["Load", str, dict[str, Any]], Any] = lambda *_: None
-    #: Rides with which something has gone wrong, and drivers who have vanished.
-    wronged: set[str] = field(default_factory=set)
-    mute: set[str] = field(default_factory=set)
-    errors: int = 0
-    reconnects: int = 0
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    demo: Demo
+    load: Load
+    store: SqliteStore
+    redis: Redis
+    size: Size
 
-    async def post(self, role: Role, who: str, path: str, body: Any = None, **headers: str) -> dict[str, Any] | None:
-        """The answer's body, None if it was refused."""
-        token = {"Authorization": f"Bearer {self.tokens.issue(role, who)}"}
-        try:
-            answer = await self.http.post(path, json=body, headers=token | headers)
-        except httpx.HTTPError:
-            self.errors += 1
-            return None
-        if answer.status_code >= 500:
-            self.errors += 1
-        return answer.json() if answer.status_code < 300 else None
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds of each process so far, those of the people beside them."""
+        spent = {name: _cpu_s(self.demo.supervisor.pid(name)) for name in (*ROLES_OF_DEMO, "valkey", "broker")}
+        return {**spent, "people": time.process_time()}
 
-    def spawn(self, work: Any) -> None:
-        """Let something go on beside."""
-        task = asyncio.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    def place(self) -> dict[str, float]:
-        """Somewhere in the city."""
-        lat_deg, lng_deg = self.places
-        at = int(self.rng.integers(len(lat_deg)))
-        return {"lat_deg": float(lat_deg[at]), "lng_deg": float(lng_deg[at])}
-
-    async def drive(self, driver_id: str, ready: asyncio.Semaphore) -> None:
-        """On shift at one place, pinging, hearing offers, back after each loss of the socket, until cancelled."""
-        headers = {"Authorization": f"Bearer {self.tokens.issue(Role.DRIVER, driver_id)}"}
-        url = self.url.replace("http", "ws") + "/v1/drivers/me/stream"
-        place = self.place()
-        # A generator that is itself late must not take the server for dead.
-        sockets = connect(
-            url, additional_headers=headers, max_queue=None, proxy=None, open_timeout=60, ping_interval=None
-        )
-        async for socket in sockets:
-            pinging = asyncio.create_task(self._ping(driver_id, socket, place))
-            await self.post(Role.DRIVER, driver_id, "/v1/drivers/me/status", {"status": "online", "seats": 4})
-            ready.release()
-            try:
-                async for message in socket:
-                    event = json.loads(message)
-                    if event.get("event") == "OfferSent":
-                        self.received_s.setdefault(event["ride_id"], self.city_s())
-                        self.spawn(self.on_offer(self, driver_id, event))
-            except ConnectionClosed:
-                self.reconnects += 1
-            finally:
-                pinging.cancel()
-
-    async def _ping(self, driver_id: str, socket: ClientConnection, place: dict[str, float]) -> None:
-        await asyncio.sleep(float(self.rng.uniform(0, 1)))
-        while True:
-            if driver_id not in self.mute:
-                await socket.send(json.dumps({"type": "pings", "pings": [{"t_s": self.city_s(), **place}]}))
-            await asyncio.sleep(PING_EVERY_S)
-
-    async def quotes(self, count: int) -> list[tuple[str, str]]:
-        """(rider, quote) of so many riders, asked for a few at a time."""
-        gate, found = asyncio.Semaphore(8), []
-
-        async def ask() -> None:
-            async with gate:
-                rider = f"rider-{uuid.uuid4().hex[:10]}"
-                trip = {"pickup": self.place(), "dropoff": self.place()}
-                quote = await self.post(Role.RIDER, rider, "/v1/quotes", trip)
-                if quote is not None:
-                    found.append((rider, quote["quote_id"]))
-
-        await asyncio.gather(*(ask() for _ in range(count)))
-        return found
-
-    async def request(self, rider: str, quote_id: str) -> None:
-        """Ask for a ride and note when."""
-        sent_s = self.city_s()
-        key = {"Idempotency-Key": uuid.uuid4().hex}
-        ride = await self.post(Role.RIDER, rider, "/v1/rides", {"quote_id": quote_id}, **key)
-        if ride is not None:
-            self.sent_s[ride["ride_id"]], self.rider_of[ride["ride_id"]] = sent_s, rider
-
-    async def at_rate(self, rate: int, seconds: float) -> None:
-        """Requests at even distances, whatever becomes of them."""
-        asked = await self.quotes(int(rate * seconds))
-        began = time.monotonic()
-        for number, (rider, quote_id) in enumerate(asked):
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            self.spawn(self.request(rider, quote_id))
+    async def history(self) -> list[ev.RideEvent]:
+        """Every event so far."""
+        return [decode(payload) for payload in await self.store.history()]
 
 
-async def _rider_leaves(load: Load, driver_id: str, event: dict[str, Any]) -> None:
-    """The rider cancels as soon as somebody is asked: the driver is free again."""
-    ride_id = event["ride_id"]
-    while ride_id not in load.rider_of:  # the offer may be quicker than the answer to the request
-        await asyncio.sleep(0.05)
-    await load.post(Role.RIDER, load.rider_of[ride_id], f"/v1/rides/{ride_id}/cancel")
-
-
-async def _things_go_wrong(load: Load, driver_id: str, event: dict[str, Any]) -> None:
-    """The first driver declines, keeps silent, gives up or vanishes; at the second offer the rider leaves."""
-    ride_id, offer = event["ride_id"], f"/v1/offers/{event['offer_id']}"
-    if ride_id in load.wronged:
-        await _rider_leaves(load, driver_id, event)
-        return
-    load.wronged.add(ride_id)
-    fate = load.rng.choice(["decline", "ignore", "give back", "vanish"], p=[0.5, 0.1, 0.35, 0.05])
-    if fate == "decline":
-        await load.post(Role.DRIVER, driver_id, f"{offer}/decline")
-    elif fate == "give back":
-        await load.post(Role.DRIVER, driver_id, f"{offer}/accept")
-        await load.post(Role.DRIVER, driver_id, f"/v1/rides/{ride_id}/cancel")
-    elif fate == "vanish":
-        load.mute.add(driver_id)
-        await load.post(Role.DRIVER, driver_id, f"{offer}/accept")
+def _cpu_s(pid: int | None) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _measure(size: Size, report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        city_dir = Path(folder) / "city"
-        shutil.copytree(MANHATTAN, city_dir)
-        lines = "".join(f"{name} = {value}\n" for name, value in SECTION.items())
-        with (city_dir / "city.toml").open("a", encoding="utf-8") as file:
-            file.write(f"\n[dispatch]\n{lines}")
-        cache = Path(os.environ.get("NUMBA_CACHE_DIR", f"{folder}/numba")).parent
-        params = DemoParams(city_dir=city_dir, run_dir=Path(folder) / "run", cache_dir=cache, speed=1.0, port=0)
-        async with running_city(params, lambda _: None) as demo, _people(demo, size) as load:
-            window_ms = DispatchParams().batch_window_s * MS
-            store = await SqliteStore.open(Path(folder) / "run" / "hexhail.db")
-            try:
-                # What goes wrong comes first: the rates end where the machine is overrun.
-                await _rematch(load, size, store, window_ms, report)
-                rows = [await _latency(load, rate, size, store, window_ms) for rate in size.rates]
-                history = await _history(store)
-            finally:
-                await store.close()
-        header = ["requests/s", "offered", "of", "p50 ms", "p99 ms", "p99 - window", "on socket p50", "p99"]
-        title = f"From the request sent to the offer committed, and heard by the driver; window {window_ms:.0f} ms"
-        report.table(title, header, rows)
-        report.figure("violations of the invariants in the whole history", len(check_history(history).violations), "")
-        report.figure("answers that were errors of the server, or none", load.errors, "")
-        report.figure("sockets lost", load.reconnects, "")
-        report.note("load generator, servers and services share the machine's cores")
+        async with _scene(Path(folder), size) as scene:
+            # What goes wrong comes first: the rates end where the machine is overrun.
+            await _rematch(scene, report)
+            quiet = await _spent_quietly(scene)
+            steps = [await _latency(scene, rate) for rate in size.rates]
+            history = await scene.history()
+    _tell_latency(steps, report)
+    _tell_cpu(quiet, steps, report)
+    report.figure("violations of the invariants in the whole history", len(check_history(history).violations), "")
+    report.figure("answers that were errors of the server, or none", scene.load.errors, "")
+    report.figure("sockets lost", scene.load.reconnects, "")
+    report.note("people, servers and services share the machine's cores")
 
 
 @contextlib.asynccontextmanager
-async def _people(demo: Any, size: Size) -> AsyncIterator[Load]:
+async def _scene(folder: Path, size: Size) -> AsyncIterator[Scene]:
+    city_dir = folder / "city"
+    shutil.copytree(MANHATTAN, city_dir)
+    lines = "".join(f"{name} = {value}\n" for name, value in SECTION.items())
+    with (city_dir / "city.toml").open("a", encoding="utf-8") as file:
+        file.write(f"\n[dispatch]\n{lines}")
+    cache = Path(os.environ.get("NUMBA_CACHE_DIR", f"{folder}/numba")).parent
+    params = DemoParams(city_dir=city_dir, run_dir=folder / "run", cache_dir=cache, speed=1.0, port=0)
+    async with contextlib.AsyncExitStack() as stack:
+        demo = await stack.enter_async_context(running_city(params, lambda _: None))
+        store = await SqliteStore.open(folder / "run" / "hexhail.db")
+        stack.push_async_callback(store.close)
+        redis = Redis.from_url(demo.env["HEXHAIL_REDIS_URL"])
+        stack.push_async_callback(redis.aclose)
+        load = await stack.enter_async_context(_people(demo, size))
+        yield Scene(demo, load, store, redis, size)
+
+
+@contextlib.asynccontextmanager
+async def _people(demo: Demo, size: Size) -> AsyncIterator[Load]:
     env, graph = demo.env, load_city(MANHATTAN).graph
     offset_s = float(env["HEXHAIL_CLOCK_CITY_S"]) - float(env["HEXHAIL_CLOCK_WALL_S"])
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    async with httpx.AsyncClient(base_url=demo.url, timeout=30.0, limits=limits) as http:
-        tokens = Tokens(json.loads(env["HEXHAIL_TOKEN_SECRETS"]))
-        load = Load(demo.url, tokens, lambda: time.time() + offset_s, http, (graph.lat_deg, graph.lng_deg))
-        ready = asyncio.Semaphore(0)
-        drivers = []
-        for number in range(size.drivers):
-            drivers.append(asyncio.create_task(load.drive(f"driver-{number:04d}", ready)))
-            await asyncio.sleep(0.01)
-        for _ in range(size.drivers):
-            await asyncio.wait_for(ready.acquire(), 60)
-        await asyncio.sleep(PING_EVERY_S)
-        try:
-            yield load
-        finally:
-            for task in [*drivers, *load.tasks]:
-                task.cancel()
-            await asyncio.gather(*drivers, *load.tasks, return_exceptions=True)
+    tokens = Tokens(json.loads(env["HEXHAIL_TOKEN_SECRETS"]))
+    load = Load(demo.ports["api"], tokens, lambda: time.time() + offset_s, (graph.lat_deg, graph.lng_deg))
+    ready = asyncio.Semaphore(0)
+    drivers = []
+    for number in range(size.drivers):
+        drivers.append(asyncio.create_task(load.drive(f"driver-{number:04d}", ready)))
+        await asyncio.sleep(CONNECT_EVERY_S)
+    for _ in range(size.drivers):
+        await asyncio.wait_for(ready.acquire(), 60)
+    await asyncio.sleep(FIRST_PING_S_MAX + SETTLE_S)
+    try:
+        yield load
+    finally:
+        for task in [*drivers, *load.tasks]:
+            task.cancel()
+        await asyncio.gather(*drivers, *load.tasks, return_exceptions=True)
+        load.rest.close()
 
 
-async def _rematch(load: Load, size: Size, store: SqliteStore, window_ms: float, report: Report) -> None:
-    load.on_offer = _things_go_wrong
-    await load.at_rate(size.rematch_rate, size.rematch_seconds)
+async def _rematch(scene: Scene, report: Report) -> None:
+    load, size = scene.load, scene.size
+    load.on_offer = things_go_wrong
+    await load.at_rate(size.rematch_rate, await load.quotes(int(size.rematch_rate * size.rematch_seconds)))
     await asyncio.sleep(size.missed_s)
     load.mute.clear()
     header = ["what went wrong", "times", "offered again", "p50 ms", "p99 ms", "p99 - window"]
-    rows = _mishaps(await _history(store), window_ms)
-    report.table(f"To the next offer, at {size.rematch_rate} requests/s", header, rows)
+    report.table(f"To the next offer, at {size.rematch_rate} requests/s", header, _mishaps(await scene.history()))
 
 
-async def _latency(load: Load, rate: int, size: Size, store: SqliteStore, window_ms: float) -> list[Any]:
-    load.on_offer = _rider_leaves
-    since_s = load.city_s()
-    await load.at_rate(rate, size.seconds)
+async def _spent_quietly(scene: Scene) -> dict[str, float]:
+    """CPU ms of each process in a second in which drivers ping and nobody asks for anything."""
+    before = scene.cpu_s()
+    await asyncio.sleep(scene.size.quiet_s)
+    return {name: (spent - before[name]) / scene.size.quiet_s * MS for name, spent in scene.cpu_s().items()}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened at one rate: latencies in ms, and CPU ms of each process for a quote and for a request."""
+
+    rate: int
+    asked: int
+    committed_ms: list[float]
+    heard_ms: list[float]
+    round_ms: list[float]
+    quote_cpu_ms: dict[str, float]
+    request_cpu_ms: dict[str, float]
+
+
+async def _latency(scene: Scene, rate: int) -> Step:
+    load, size = scene.load, scene.size
+    load.on_offer = rider_leaves
+    count = int(rate * size.seconds)
+    before, since_s = scene.cpu_s(), load.city_s()
+    asked = await load.quotes(count)
+    quoted = scene.cpu_s()
+    await load.at_rate(rate, asked)
     await asyncio.sleep(size.settle_s)
-    return _row(rate, since_s, load, await _history(store), window_ms)
-
-
-async def _history(store: SqliteStore) -> list[ev.RideEvent]:
-    return [decode(payload) for payload in await store.history()]
-
-
-def _row(rate: int, since_s: float, load: Load, history: Sequence[ev.RideEvent], window_ms: float) -> list[Any]:
+    served = scene.cpu_s()
     offered_s: dict[str, float] = {}
-    for event in history:
+    for event in await scene.history():
         if isinstance(event, ev.OfferSent):
             offered_s.setdefault(event.ride_id, event.at_s)
-    asked = {ride_id: sent_s for ride_id, sent_s in load.sent_s.items() if since_s <= sent_s}
-    committed = [offered_s[ride_id] - sent_s for ride_id, sent_s in asked.items() if ride_id in offered_s]
-    heard = [load.received_s[ride_id] - sent_s for ride_id, sent_s in asked.items() if ride_id in load.received_s]
-    p50, p99 = _quantiles_ms(committed)
-    return [rate, len(committed), len(asked), p50, p99, p99 - window_ms, *_quantiles_ms(heard)]
+    sent_s = {ride_id: at_s for ride_id, at_s in load.sent_s.items() if since_s <= at_s}
+    rounds = await read_rounds(scene.redis, REGION)
+    return Step(
+        rate=rate,
+        asked=len(asked),
+        committed_ms=[(offered_s[ride_id] - at_s) * MS for ride_id, at_s in sent_s.items() if ride_id in offered_s],
+        heard_ms=[
+            (load.received_s[ride_id] - at_s) * MS for ride_id, at_s in sent_s.items() if ride_id in load.received_s
+        ],
+        round_ms=[report.wall_ms for report in rounds if report.n_waiting and report.at_s >= since_s],
+        quote_cpu_ms={name: (quoted[name] - before[name]) / count * MS for name in before},
+        request_cpu_ms={name: (served[name] - quoted[name]) / count * MS for name in before},
+    )
 
 
-def _mishaps(history: Sequence[ev.RideEvent], window_ms: float) -> list[list[Any]]:
+def _tell_latency(steps: Sequence[Step], report: Report) -> None:
+    header = ["requests/s", "offered", "of", "p50 ms", "p99 ms", "p99 - window"]
+    header += ["on socket p50", "p99", "round p50", "round p99"]
+    rows = []
+    for step in steps:
+        p50, p99 = _quantiles(step.committed_ms)
+        found = [p50, p99, p99 - WINDOW_MS, *_quantiles(step.heard_ms), *_quantiles(step.round_ms)]
+        rows.append([step.rate, len(step.committed_ms), step.asked, *found])
+    title = f"From the request sent to the offer committed, and heard by the driver; window {WINDOW_MS:.0f} ms"
+    report.table(title, header, rows)
+
+
+def _tell_cpu(quiet: Mapping[str, float], steps: Sequence[Step], report: Report) -> None:
+    """With the share of what goes on all the time, so that the rows of one rate add up to what the machine did."""
+    rows: list[list[Any]] = [["quiet, per second", *quiet.values()]]
+    for step in steps:
+        rows.append([f"quote, before {step.rate}/s", *step.quote_cpu_ms.values()])
+        rows.append([f"request at {step.rate}/s", *step.request_cpu_ms.values()])
+    for row in rows:
+        row.append(float(sum(row[1:])))
+    report.table("CPU ms", ["of", *quiet, "together"], rows)
+
+
+def _mishaps(history: Sequence[ev.RideEvent]) -> list[list[Any]]:
     """Per kind of mishap: how often, how often another driver was asked, and how soon after it was known."""
     went_wrong: dict[str, tuple[str, float]] = {}
     times, waits_s = defaultdict(int), defaultdict(list)
@@ -309,13 +269,13 @@ def _mishaps(history: Sequence[ev.RideEvent], window_ms: float) -> list[list[Any
             times[kind] += 1
     rows = []
     for kind in sorted(times):
-        p50, p99 = _quantiles_ms(waits_s[kind])
-        rows.append([kind, times[kind], len(waits_s[kind]), p50, p99, p99 - window_ms])
+        p50, p99 = _quantiles([wait_s * MS for wait_s in waits_s[kind]])
+        rows.append([kind, times[kind], len(waits_s[kind]), p50, p99, p99 - WINDOW_MS])
     return rows
 
 
-def _quantiles_ms(values_s: Sequence[float]) -> tuple[float, float]:
-    if not values_s:
+def _quantiles(values: Sequence[float]) -> tuple[float, float]:
+    if not values:
         return float("nan"), float("nan")
-    p50, p99 = np.quantile(values_s, [0.5, 0.99]) * MS
+    p50, p99 = np.quantile(values, [0.5, 0.99])
     return float(p50), float(p99)

@@ -15,7 +15,7 @@ from dispatch.errors import CommandRefused
 from dispatch.events import MatchFound
 from dispatch.matching.policy import MatchingPolicy
 from dispatch.matching.reasons import Reason, RoundTrace
-from dispatch.model import DispatchParams, RideState, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, RideState, SupplySnapshot
 from dispatch.ports import Leases, Positions, RideStore, RoundLog, RoundReport, Supply, TraceLog
 from dispatch.service.rides import RideService
 from dispatch.service.traces import TraceWriter
@@ -71,9 +71,10 @@ class MatchingService:
     async def run_round(self) -> RoundReport:
         """One round, from the snapshot to the offers sent."""
         began = time.perf_counter()
-        n_expired = await self._expire_due()
-        await self._take_back()
         open_rides = await self._store.open_rides(self._region)
+        n_expired = await self._expire_due(open_rides)
+        if await self._take_back() or n_expired:
+            open_rides = await self._store.open_rides(self._region)
         engine = DispatchEngine(self._params, open_rides, self._policy)
         n_waiting = sum(ride.state is RideState.REQUESTED for ride in open_rides)
         supply: SupplySnapshot | None = None
@@ -100,20 +101,20 @@ class MatchingService:
         await self._round_log.write(report)
         return report
 
-    async def _expire_due(self) -> int:
-        open_rides = await self._store.open_rides(self._region)
+    async def _expire_due(self, open_rides: Sequence[Ride]) -> int:
         expected = DispatchEngine(self._params, open_rides).handle(cmd.ExpireDue(), self._now())
         due = sorted({event.ride_id for event in expected})
         return await _count(self._expire(ride_id) for ride_id in due)
 
-    async def _take_back(self) -> None:
-        """Rides whose driver will not come wait again from this round on."""
+    async def _take_back(self) -> int:
+        """Rides whose driver will not come wait again from this round on; returns how many."""
         now_s = self._now()
         if not self._watch.is_due(now_s):
-            return
+            return 0
         live_rides = await self._store.live_rides(self._region)
-        if live_rides:
-            await self._watch.look(live_rides, await self._supply.positions(), now_s)
+        if not live_rides:
+            return 0
+        return await self._watch.look(live_rides, await self._supply.positions(), now_s)
 
     async def _expire(self, ride_id: str) -> int:
         return len((await self._rides.expire(ride_id)).events)

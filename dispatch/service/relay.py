@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 
 from dispatch.ports import EventLog, Inboxes, Outbox
@@ -11,6 +12,8 @@ from dispatch.ports import EventLog, Inboxes, Outbox
 BATCH_ROWS = 500
 #: How far back inboxes are built anew after Redis has lost its data: far more than a client can be behind.
 HISTORY_ROWS = 50_000
+#: Wall seconds between two looks, while nothing happens, whether Redis still has the inboxes.
+LOOK_EVERY_S = 0.5
 
 
 class RelayService:
@@ -24,19 +27,28 @@ class RelayService:
         self._outbox = outbox
         self._event_log = event_log
         self._inboxes = inboxes
+        self._next_look_s = float("-inf")
 
     async def relay_once(self) -> int:
         """Send what is waiting, one batch of it; returns how many rows. Raises if a receiver does not acknowledge."""
-        # SQL first: another relay may move both on in between.
-        published = await self._outbox.newest_published()
+        rows = await self._outbox.unpublished(BATCH_ROWS)
+        if rows:
+            # Positions have no gaps: everything before the first of these rows is published.
+            await self._complete_inboxes(rows[0].position - 1)
+            await _both(self._event_log.append(rows), self._inboxes.push(rows))
+            await self._outbox.mark_published(rows[-1].position)
+        elif time.monotonic() >= self._next_look_s:
+            await self._complete_inboxes(await self._outbox.newest_published())
+        return len(rows)
+
+    async def _complete_inboxes(self, published: int) -> None:
+        """Build the inboxes anew if they lack what is published; known before they are read, for they may grow."""
         complete_to = await self._inboxes.newest()
         if complete_to is None or complete_to < published:
             await self._inboxes.rebuild(lambda: self._outbox.newest_rows(HISTORY_ROWS))
-        rows = await self._outbox.unpublished(BATCH_ROWS)
-        if rows:
-            await _both(self._event_log.append(rows), self._inboxes.push(rows))
-            await self._outbox.mark_published(rows[-1].position)
-        return len(rows)
+            self._next_look_s = float("-inf")  # Redis may have forgotten again meanwhile
+        else:
+            self._next_look_s = time.monotonic() + LOOK_EVERY_S
 
 
 async def _both(*sendings: Awaitable[None]) -> None:

@@ -45,6 +45,11 @@ from tests.dispatch.people import (
 pytestmark = pytest.mark.servers
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_between_looks(monkeypatch):
+    monkeypatch.setattr("dispatch.service.relay.LOOK_EVERY_S", 0.0)
+
+
 @pytest.fixture
 async def topic(broker_port):
     name = f"events-{uuid.uuid4().hex}"
