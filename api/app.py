@@ -54,7 +54,7 @@ _MAP_POLICY = (
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 )
 
-OpenEdges = Callable[[streams.Bell], AbstractAsyncContextManager[Edges]]
+OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
 
 def build_app(open_edges: OpenEdges) -> FastAPI:
@@ -62,8 +62,7 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.bell = streams.Bell()
-        async with open_edges(app.state.bell) as edges:
+        async with open_edges() as edges:
             app.state.edges = edges
             app.state.live = LiveFeed(edges)
             app.state.open_streams = OpenStreams()

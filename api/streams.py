@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
-
 import msgspec
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketState
 
 from api import failures, sockets
 from api.edges import Edges
-from api.inboxes import PAGE
 from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
 from api.problems import ApiProblem
 from api.tokens import Principal, Role
 
 router = APIRouter()
 
-#: News can be lost with a Redis connection; an inbox is looked at this often in any case.
-LOOK_AGAIN_S = 5.0
 #: For the server that runs the app: it hangs up with 1009 on a longer frame before anything reads it.
 FRAME_BYTES_MAX = 512 * 1024
-#: While Redis is away, inboxes are tried again after so long.
-AWAY_S = 1.0
 #: Positions are counted from 1; JavaScript counts exactly up to here.
 LAST_SEEN_MAX = 2**53
-
-
-class Bell:
-    """Wakes the streams whose inbox has grown."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-
-    def listen(self, name: str) -> asyncio.Event:
-        """An event that is set whenever the inbox has grown."""
-        event = asyncio.Event()
-        self._waiting.setdefault(name, set()).add(event)
-        return event
-
-    def leave(self, name: str, event: asyncio.Event) -> None:
-        """Stop listening."""
-        listeners = self._waiting[name]
-        listeners.discard(event)
-        if not listeners:
-            del self._waiting[name]
-
-    def ring(self, names: Iterable[str]) -> None:
-        """These inboxes have grown."""
-        for name in names:
-            for event in self._waiting.get(name, ()):
-                event.set()
 
 
 class _Pings(PingsBody, tag_field="type", tag="pings"):
@@ -89,13 +54,8 @@ async def _stream(socket: WebSocket, role: Role) -> None:
     except ApiProblem as problem:
         await sockets.refuse(socket, problem)
         return
-    bell: Bell = socket.app.state.bell
-    grown = bell.listen(principal.inbox)
-    try:
-        push = _push(socket, edges, principal, last_seen, grown)
-        await sockets.converse(socket, principal, push, _take(socket, edges, principal))
-    finally:
-        bell.leave(principal.inbox, grown)
+    push = _push(socket, edges, principal, last_seen)
+    await sockets.converse(socket, principal, push, _take(socket, edges, principal))
 
 
 def _last_seen(socket: WebSocket) -> int:
@@ -107,24 +67,13 @@ def _last_seen(socket: WebSocket) -> int:
     raise ApiProblem(422, "invalid_last_seen", detail, "Send the seq of the last event you have.")
 
 
-async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int, grown: asyncio.Event) -> None:
+async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int) -> None:
     await sockets.send(socket, msgspec.json.encode({"type": "ready", "last_seen": after}).decode())
     while socket.client_state is WebSocketState.CONNECTED:
-        grown.clear()
-        try:
-            page = await edges.inboxes.read(principal.inbox, after)
-        except tuple(edges.outages):
-            # Nothing is lost: the inbox is filled again. Who is connected stays, so that not all come back at once.
-            await asyncio.sleep(AWAY_S)
-            continue
-        for position, payload in page:
+        for position, payload in await edges.inboxes.next_page(principal.inbox, after):
             # The payload is a JSON object of its own; its fields go beside ours.
             await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
             after = position
-        if len(page) < PAGE:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN_S):
-                    await grown.wait()
 
 
 async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from api.edges import Edges
-    from api.streams import Bell
     from dispatch.adapters.sql.store import SqlStore
     from geo.city import City
 
@@ -40,9 +39,9 @@ def run_api(settings: Settings) -> None:
     missing: list[DependencyMissing] = []
 
     @asynccontextmanager
-    async def opened(bell: Bell) -> AsyncIterator[Edges]:
+    async def opened() -> AsyncIterator[Edges]:
         try:
-            async with open_edges(settings, bell) as edges:
+            async with open_edges(settings) as edges:
                 yield edges
         except DependencyMissing as error:
             missing.append(error)
@@ -71,7 +70,7 @@ def run_api(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
+async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     """Connect everything that requests may need, and close it at the end. Raises DependencyMissing."""
     from api.edges import Edges
     from api.inboxes import InboxReads
@@ -107,8 +106,9 @@ async def open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
         prices = RedisPrices(redis, region, SurgeParams.from_section(city.sections.get("surge", {})))
         supply = RedisSupply(redis, region, cells_to_strings(city.search_cells))
         leases = RedisLeases(redis, region, lambda: store.newest_token(region))
-        news = asyncio.create_task(listen_for_news(redis, bell.ring))
-        stack.push_async_callback(end, [news])
+        inboxes = InboxReads(RedisInboxReader(redis))
+        reading = [asyncio.create_task(inboxes.run()), asyncio.create_task(listen_for_news(redis, inboxes.ring))]
+        stack.push_async_callback(end, reading)
         secrets = {kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()}
         yield Edges(
             city=city,
@@ -121,7 +121,7 @@ async def open_edges(settings: Settings, bell: Bell) -> AsyncIterator[Edges]:
             quote_signer=QuoteSigner(secrets),
             prices=prices,
             gateway=gateway,
-            inboxes=InboxReads(RedisInboxReader(redis)),
+            inboxes=inboxes,
             dispatch_params=params,
             supply=RecentSupply(supply.positions, store.free_drivers, city.graph, params, clock.now_s),
             figures=lambda: _figures(redis, store, region),

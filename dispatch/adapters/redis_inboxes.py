@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -130,8 +130,19 @@ class RedisInboxReader:
 
     async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """(position, JSON event) of what came after a position, in order."""
-        entries: list[Any] = await self._redis.xrange(inbox_key(name), min=f"({after}-0", count=limit) or []
-        return [(_position(entry_id), fields[b"payload"]) for entry_id, fields in entries]
+        return (await self.read_many({name: after}, limit)).get(name, [])
+
+    async def read_many(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, bytes]]]:
+        """The same of each inbox that has anything after its position, in one question."""
+        keys = {inbox_key(name).encode(): name for name in after}
+        wanted: dict[Any, Any] = {key: f"{after[name]}-0" for key, name in keys.items()}
+        found: Any = await self._redis.xread(wanted, count=limit) or []
+        # Pairs in one version of the protocol; a mapping, with one more list around, in the other.
+        pairs = [(key, lists[0]) for key, lists in found.items()] if isinstance(found, dict) else found
+        return {
+            keys[key]: [(_position(entry_id), fields[b"payload"]) for entry_id, fields in entries]
+            for key, entries in pairs
+        }
 
 
 async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:

@@ -53,7 +53,7 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
         database_url=f"sqlite:///{folder / 'hexhail.db'}",
         token_secrets=SECRETS,  # type: ignore[arg-type]
     )
-    app = build_app(lambda bell: open_edges(settings, bell))
+    app = build_app(lambda: open_edges(settings))
     config = uvicorn.Config(
         app,
         port=port,

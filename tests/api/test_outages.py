@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from api import streams
+from api import inboxes
 from dispatch import commands as cmd
 from dispatch.ports import Outcome
 from tests.api.installation import PATIENCE_S, TRIP, Driver, People, Rider, Valkey, assert_problem
@@ -101,7 +101,7 @@ async def test_many_requests_while_redis_dies_are_all_answered(
 async def test_a_stream_outlives_redis_and_tells_what_comes_after(
     served: Served, served_people: People, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr(inboxes, "LOOK_AGAIN_S", 0.2)
     rider = served_people.rider()
     async with rider.stream() as stream:
         own_valkey.kill()
