@@ -137,16 +137,15 @@ class Stream(asyncio.Protocol):
                 self._hear(payload)
 
     def _next_frame(self) -> tuple[int, bytes] | None:
-        if len(self._buffer) < 4:
+        frame = self._buffer
+        begin = 4 if frame[1:2] == b"\x7e" else 2
+        if len(frame) < begin:
             return None
-        begin, size = 2, self._buffer[1]
-        if size == 126:
-            begin, size = 4, int.from_bytes(self._buffer[2:4])
-        if len(self._buffer) < begin + size:
+        end = begin + (frame[1] if begin == 2 else int.from_bytes(frame[2:4]))
+        if len(frame) < end:
             return None
-        opcode, payload = self._buffer[0] & 0xF, self._buffer[begin : begin + size]
-        self._buffer = self._buffer[begin + size :]
-        return opcode, payload
+        self._buffer = frame[end:]
+        return frame[0] & 0xF, frame[begin:end]
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the driver."""

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.events import RideEvent
+from dispatch.events import MatchFound, RideEvent
 from dispatch.matching.reasons import RideTrace
-from dispatch.model import Ride, Shift
+from dispatch.model import DispatchParams, Ride, Shift, SupplySnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,4 +215,24 @@ class RoundLog(Protocol):
 
     async def write(self, report: RoundReport) -> None:
         """Keep the report among the last ones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """All that a matching round was decided on, and what it decided."""
+
+    region: str
+    params: DispatchParams
+    #: Which rides waited, each at which of its events: (ride_id, sequence).
+    waiting: tuple[tuple[str, int], ...]
+    supply: SupplySnapshot
+    matches: tuple[MatchFound, ...]
+
+
+class RoundRecords(Protocol):
+    """Rounds kept so that they can be decided again."""
+
+    async def write(self, record: RoundRecord) -> None:
+        """Append the round."""
         ...

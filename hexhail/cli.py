@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from hexhail.cli_city import city_app
+from hexhail.cli_export import export, rides
 from hexhail.cli_pings import pings_app
 from hexhail.cli_replay import replay_app
 from hexhail.cli_simulate import simulate
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(city_app, name="city")
 app.command()(simulate)
+app.command()(export)
+replay_app.command("rides")(rides)
 app.add_typer(replay_app, name="replay")
 app.add_typer(pings_app, name="pings")
 

@@ -15,12 +15,7 @@ if TYPE_CHECKING:
     from hexhail.recorded_pings import RecordedPings
     from hexhail.replay_pings import Installation, ReplayFigures
 
-replay_app = typer.Typer(help="Send recorded data through a running city.", no_args_is_help=True)
-
-
-@replay_app.callback()
-def _replay() -> None:
-    """Keep `pings` a command of its own although it is the only one."""
+replay_app = typer.Typer(help="Recorded days, lived again.", no_args_is_help=True)
 
 
 @replay_app.command("pings")

@@ -23,6 +23,7 @@ import httpx
 import msgspec
 
 from hexhail import embedded
+from hexhail.run_folder import ROUNDS_FOLDER
 from hexhail.settings import MANHATTAN
 from hexhail.summary import Summary, summarise
 from hexhail.supervisor import Spec, Supervisor
@@ -139,6 +140,7 @@ def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{ports['broker']}",
         "HEXHAIL_DATABASE_URL": params.database_url or f"sqlite:///{database}",
         "HEXHAIL_API_PORT": str(ports["api"]),
+        "HEXHAIL_RECORD_DIR": str((params.run_dir / ROUNDS_FOLDER).resolve()),
         "HEXHAIL_DATA_DIR": str((params.run_dir / "workers").resolve()),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": str(EMBEDDED_SESSION_S),
         "HEXHAIL_TOKEN_SECRETS": json.dumps({"demo": secrets.token_hex(32)}),

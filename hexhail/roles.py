@@ -144,6 +144,7 @@ async def _match(settings: Settings) -> None:
     from dispatch.adapters.redis_rounds import RedisRoundLog
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import RedisTraceLog
+    from dispatch.adapters.round_files import FileRoundRecords
     from dispatch.matching.registry import make_policy
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
@@ -169,6 +170,7 @@ async def _match(settings: Settings) -> None:
         round_log=RedisRoundLog(redis, region),
         now=clock.now_s,
         trace_log=RedisTraceLog(redis, region),
+        records=FileRoundRecords(settings.record_dir, region) if settings.record_dir else None,
     )
     try:
         await service.start()

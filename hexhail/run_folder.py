@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from dispatch.adapters.event_codec import decode
 from dispatch.events import RideEvent
 from geo.city import City
 from geo.roads import RoadGraph
@@ -22,6 +23,8 @@ DRIVERS_FILE = "drivers.csv"
 EVENTS_FILE = "events.parquet"
 #: Without pyarrow.
 EVENT_LINES_FILE = "events.jsonl.gz"
+#: What the rounds of a live run were decided on.
+ROUNDS_FOLDER = "rounds"
 
 
 def city_facts(city: City, folder: Path) -> dict[str, str]:
@@ -61,6 +64,18 @@ def write_events(events: list[RideEvent], folder: Path) -> Path:
     if find_spec("pyarrow") is None:
         return _write_lines(events, folder / EVENT_LINES_FILE)
     return _write_parquet(events, folder / EVENTS_FILE)
+
+
+def read_events(folder: Path) -> list[RideEvent]:
+    """Every event of a run. Raises FileNotFoundError, or ValueError for what is no event."""
+    if (path := folder / EVENTS_FILE).is_file():
+        from pyarrow import parquet
+
+        return [decode(payload) for payload in parquet.read_table(path, columns=["payload"])["payload"].to_pylist()]
+    if (path := folder / EVENT_LINES_FILE).is_file():
+        with gzip.open(path, "rb") as file:
+            return [decode(line) for line in file]
+    raise FileNotFoundError(f"{folder} has neither {EVENTS_FILE} nor {EVENT_LINES_FILE}")
 
 
 def _write_lines(events: list[RideEvent], path: Path) -> Path:

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
     data_dir: Annotated[Path, Field(description="scratch folder of the workers")] = Path(".cache/hexhail")
+    record_dir: Annotated[
+        Path | None, Field(description="every matching round with what it saw goes there; nowhere if not set")
+    ] = None
     web_dir: Annotated[Path, Field(description="the built live map")] = Path(__file__).parents[1] / "web" / "dist"
     topic_partitions: Annotated[int, Field(ge=1)] = 4
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.

@@ -13,10 +13,20 @@ from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
 from dispatch.events import MatchFound
-from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.matching.reasons import Reason, RoundTrace
 from dispatch.model import DispatchParams, Ride, RideState, SupplySnapshot
-from dispatch.ports import Leases, Positions, RideStore, RoundLog, RoundReport, Supply, TraceLog
+from dispatch.ports import (
+    Leases,
+    Positions,
+    RideStore,
+    RoundLog,
+    RoundRecord,
+    RoundRecords,
+    RoundReport,
+    Supply,
+    TraceLog,
+)
 from dispatch.service.rides import RideService
 from dispatch.service.traces import TraceWriter
 from dispatch.service.watch import WatchService
@@ -45,6 +55,7 @@ class MatchingService:
         round_log: RoundLog,
         now: Callable[[], float],
         trace_log: TraceLog | None = None,
+        records: RoundRecords | None = None,
     ) -> None:
         self._region = region
         self._graph = graph
@@ -56,6 +67,7 @@ class MatchingService:
         self._leases = leases
         self._round_log = round_log
         self._now = now
+        self._records = records
         self._watch = WatchService(graph, params, rides)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
@@ -85,6 +97,8 @@ class MatchingService:
             decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s)
             for fault in decision.faults:
                 log.error("policy_fault", fault=fault)
+            if self._records is not None and len(supply):
+                await self._records.write(_record(self._region, self._params, engine.waiting(), supply, decision))
             trace = RoundTrace(engine.waiting(), supply, decision, unseen(positions, free, len(supply)))
             n_matches, n_offers = len(decision.matches), await self._send_offers(decision.matches, trace)
             if self._traces is not None:
@@ -143,6 +157,13 @@ class MatchingService:
             await self._leases.release(match.driver_id, match.ride_id, token)
             return False
         return True
+
+
+def _record(
+    region: str, params: DispatchParams, waiting: Sequence[Ride], supply: SupplySnapshot, decision: RoundDecision
+) -> RoundRecord:
+    known = tuple((ride.ride_id, ride.sequence) for ride in waiting)
+    return RoundRecord(region, params, known, supply, tuple(decision.matches))
 
 
 async def _count(steps: Iterable[Awaitable[int]]) -> int:

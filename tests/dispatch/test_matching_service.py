@@ -48,7 +48,7 @@ CELLS = ["cell-a", "cell-b"]
 class Matcher:
     """A matcher and the people it matches."""
 
-    def __init__(self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None, trace_log=None):
+    def __init__(self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None, **logs):
         self.store, self.redis, self.clock = store, redis, clock
         self.leases = leases or RedisLeases(redis, "manhattan", lambda: store.newest_token("manhattan"))
         self.rides = rides or RideService(store, self.leases, PARAMS, clock)
@@ -63,7 +63,7 @@ class Matcher:
             leases=self.leases,
             round_log=RedisRoundLog(redis, "manhattan"),
             now=clock,
-            trace_log=trace_log,
+            **logs,
         )
 
     async def traces(self, ride_id):

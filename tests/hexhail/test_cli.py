@@ -31,7 +31,7 @@ def test_help_lists_what_is_there_and_nothing_else():
     done = hexhail("--help")
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
-    assert listed == {"demo", "serve", "city", "simulate", "replay", "pings", "bench", "doctor", "token"}
+    assert listed == {"demo", "serve", "city", "simulate", "replay", "export", "pings", "bench", "doctor", "token"}
 
 
 def test_help_does_not_wait_for_compilers():
@@ -51,6 +51,8 @@ def test_help_does_not_wait_for_compilers():
         (("city", "build", "--out", "nowhere"), "give either --osm FILE, or both --nodes FILE and --edges FILE"),
         (("city", "show", "nowhere"), "nowhere/city.toml does not exist"),
         (("token", "--role", "king"), "'king' is not a valid Role"),
+        (("export", "nowhere"), "nowhere/hexhail.db does not exist"),
+        (("replay", "rides", "nowhere"), "nowhere has neither events.parquet nor events.jsonl.gz"),
         (("replay", "pings", "nowhere.csv"), "No such file or directory: 'nowhere.csv'"),
     ],
 )

@@ -1,0 +1,120 @@
+"""A recorded run is decided again, bit for bit; what would be decided otherwise is named."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dispatch.adapters.event_codec import decode
+from dispatch.adapters.round_files import SUFFIX, FileRoundRecords, read_rounds
+from dispatch.events import MatchFound, OfferAccepted, OfferSent
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.model import SupplySnapshot
+from dispatch.ports import RoundRecord
+from dispatch.service.replay import Replay, ReplayDiverged, replay_rounds
+from dispatch.service.watch import LOOK_EVERY_S
+from hexhail.city_files import write_city_file
+from hexhail.export import export, replay
+from hexhail.run_folder import read_events
+from simulator.event_log import sha256_of
+from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, pick_up, rider_cancels
+from tests.dispatch.test_matching_service import CITY, Matcher
+
+
+async def live_a_little(matcher):
+    """Rounds in which every kind of event happens; returns the history."""
+    await matcher.drivers(**{f"driver{n:02}": n for n in range(12)})
+    for n in range(6):
+        await matcher.request(f"ride{n}", (5 * n) % 18, f"rider{n}")
+    await matcher.service.run_round()
+    offers = [(await matcher.store.find_ride(f"ride{n}")).offer for n in range(6)]
+    await do(matcher.rides, decline(offers[0].offer_id, offers[0].driver_id), rider_cancels("ride1", "rider1"))
+    for n in (2, 3):
+        await do(matcher.rides, accept(offers[n].offer_id, offers[n].driver_id))
+    matcher.clock.now_s += 0.1 + PARAMS.offer_ttl_s
+    await matcher.service.run_round()
+    await do(matcher.rides, arrive("ride2", offers[2].driver_id), pick_up("ride2", offers[2].driver_id))
+    await do(matcher.rides, drop_off("ride2", offers[2].driver_id))
+    matcher.clock.now_s += LOOK_EVERY_S + PARAMS.silent_after_s
+    for n in range(12):
+        if f"driver{n:02}" != offers[3].driver_id:
+            await matcher.place(f"driver{n:02}", n)
+    await matcher.service.run_round()
+    matcher.clock.now_s += 0.7 + PARAMS.max_wait_s
+    await matcher.service.run_round()
+    return [decode(payload) for payload in await matcher.store.history()]
+
+
+@pytest.fixture
+async def recorded(sqlite_store, empty_redis, clock, tmp_path):
+    matcher = Matcher(sqlite_store, empty_redis, clock, records=FileRoundRecords(tmp_path / "rounds", "manhattan"))
+    events = await live_a_little(matcher)
+    await asyncio.gather(*matcher.rides._releases)
+    return events, read_rounds(tmp_path / "rounds")
+
+
+@pytest.mark.servers
+async def test_a_live_run_comes_out_the_same_bit_for_bit(recorded):
+    events, rounds = recorded
+    kinds = {type(event).__name__ for event in events}
+    assert {"OfferDeclined", "OfferExpired", "OfferWithdrawn", "AssignmentCancelled", "RiderDroppedOff"} <= kinds
+    assert sha256_of(event for event, _ in Replay(PARAMS).run(events)) == sha256_of(events)
+    again = list(replay_rounds(events, rounds, OptimalPolicy(CITY)))
+    assert len(again) >= 3
+    assert all(one.is_same for one in again)
+    offered = {(event.ride_id, event.driver_id) for event in events if isinstance(event, OfferSent)}
+    assert offered == {(match.ride_id, match.driver_id) for one in again for match in one.matches}
+
+
+@pytest.mark.servers
+async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(recorded, tmp_path):
+    events, rounds = recorded
+    city_dir, out = tmp_path / "city", tmp_path / "out"
+    city_dir.mkdir()
+    CITY.save(city_dir)
+    write_city_file(city_dir, name="Grid", timezone="UTC", currency="USD", is_osm=False)
+    summary = await export(f"sqlite:///{tmp_path}/rides.db", city_dir, tmp_path / "rounds", out)
+    assert (summary["requests"], summary["completed"], summary["violations"]) == (6, 1, [])
+    assert summary["events_sha256"] == sha256_of(events)
+    assert read_events(out) == events
+    assert len((out / "drivers.csv").read_text().splitlines()) == 1 + 12
+    replayed = replay(out, city_dir)
+    assert replayed.is_same
+    assert (replayed.events, replayed.rounds) == (len(events), len(rounds))
+
+
+@pytest.mark.servers
+async def test_other_decisions_are_noticed_and_named(recorded):
+    events, rounds = recorded
+    at = next(at for at, event in enumerate(events) if isinstance(event, OfferAccepted))
+    forged = [*events[:at], replace(events[at], driver_id="somebody"), *events[at + 1 :]]
+    with pytest.raises(ReplayDiverged, match=f"event {at} .*somebody"):
+        list(Replay(PARAMS).run(forged))
+    with pytest.raises(ReplayDiverged, match="expires_s"):
+        list(Replay(replace(PARAMS, offer_ttl_s=PARAMS.offer_ttl_s + 1)).run(events))
+    fewer = replace(rounds[0], supply=_without_first(rounds[0].supply))
+    (first, *_) = replay_rounds(events, [fewer], OptimalPolicy(CITY))
+    assert not first.is_same
+
+
+def _without_first(supply):
+    return SupplySnapshot(supply.now_s, supply.driver_id[1:], supply.node[1:], supply.seats[1:])
+
+
+async def test_recorded_rounds_come_back_and_one_that_was_cut_short_ends_its_file(tmp_path):
+    supply = SupplySnapshot(12.5, ("dora", "dan"), np.array([3, 4]), np.array([4, 6]))
+    match = MatchFound(ride_id="ride", driver_id="dora", pickup_eta_s=0.1 + 0.2, score=-1e-9)
+    record = RoundRecord("manhattan", replace(PARAMS, batch_window_s=0.5), (("ride", 7),), supply, (match,))
+    records = FileRoundRecords(tmp_path / "new", "manhattan")
+    for _ in range(2):
+        await records.write(record)
+    (file,) = (tmp_path / "new").glob(f"*{SUFFIX}")
+    file.write_bytes(file.read_bytes()[:-3])
+    (back,) = read_rounds(tmp_path / "new")
+    assert (back.params, back.waiting, back.matches) == (record.params, record.waiting, record.matches)
+    assert back.supply.driver_id == supply.driver_id
+    assert back.supply.node.tolist() == [3, 4]
+    assert back.supply.seats.tolist() == [4, 6]
