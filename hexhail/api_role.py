@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hexhail.connections import (
     PINGS_TOPIC,
+    QUOTES_TOPIC,
     DependencyMissing,
     connect_producer,
     connect_redis,
@@ -72,6 +73,8 @@ def run_api(settings: Settings) -> None:
 @asynccontextmanager
 async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     """Connect everything that requests may need, and close it at the end. Raises DependencyMissing."""
+    from prometheus_client import REGISTRY
+
     from api.edges import Edges
     from api.inboxes import InboxReads
     from api.sockets import end
@@ -85,8 +88,10 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from geo.city import load_city
+    from pricing.adapters.kafka_quotes import KafkaQuotes
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.signed_quotes import QuoteSigner
+    from pricing.metrics import QuoteMetrics
     from pricing.model import SurgeParams, Tariff
     from pricing.quoting import QuoteService
 
@@ -101,6 +106,13 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         await ensure_topics(settings)
         producer = await connect_producer(settings)
         stack.push_async_callback(producer.stop)
+        quote_log = KafkaQuotes(
+            producer,
+            QUOTES_TOPIC,
+            lambda region: partition_of(region, settings.topic_partitions),
+            QuoteMetrics(REGISTRY),
+        )
+        stack.push_async_callback(quote_log.close)
         gateway = _gateway(settings, city, redis, producer)
         stack.push_async_callback(gateway.close)
         prices = RedisPrices(redis, region, SurgeParams.from_section(city.sections.get("surge", {})))
@@ -117,7 +129,13 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             speed=clock.speed,
             rides=RideService(store, leases, params, clock.now_s),
             store=store,
-            quotes=QuoteService(city.region, city.graph, Tariff.from_section(city.sections["tariff"]), prices),
+            quotes=QuoteService(
+                city.region,
+                city.graph,
+                Tariff.from_section(city.sections["tariff"]),
+                prices,
+                announce=quote_log.announce,
+            ),
             quote_signer=QuoteSigner(secrets),
             prices=prices,
             gateway=gateway,

@@ -23,6 +23,7 @@ REDIS_CONNECTIONS_MAX = 64
 PINGS_TOPIC = "driver.pings"
 DEAD_PINGS_TOPIC = "driver.pings.dead"
 RIDE_EVENTS_TOPIC = "ride.events"
+QUOTES_TOPIC = "quotes.asked"
 
 
 class DependencyMissing(Exception):
@@ -84,7 +85,7 @@ async def ensure_topics(settings: Settings) -> None:
     """Create the topics that are missing. Raises DependencyMissing."""
     from aiokafka.errors import KafkaError
 
-    names = [PINGS_TOPIC, DEAD_PINGS_TOPIC, RIDE_EVENTS_TOPIC]
+    names = [PINGS_TOPIC, DEAD_PINGS_TOPIC, RIDE_EVENTS_TOPIC, QUOTES_TOPIC]
     try:
         await create_topics(settings.broker_url, names, settings.topic_partitions)
     except (KafkaError, OSError) as error:

@@ -16,6 +16,7 @@ from hexhail.api_role import run_api
 from hexhail.connections import (
     DEAD_PINGS_TOPIC,
     PINGS_TOPIC,
+    QUOTES_TOPIC,
     RIDE_EVENTS_TOPIC,
     DependencyMissing,
     connect_producer,
@@ -86,7 +87,7 @@ async def _ingest(settings: Settings) -> None:
 
 
 def run_pricer(settings: Settings) -> None:
-    """Ride events into surge prices."""
+    """Rides and quotes into surge prices."""
     use_uvloop()
     asyncio.run(_price(settings))
 
@@ -98,9 +99,11 @@ async def _price(settings: Settings) -> None:
     from geo.city import load_city
     from pricing.adapters.faust_agent import attach
     from pricing.adapters.redis_prices import RedisPrices
+    from pricing.adapters.redis_signals import RedisSignals
     from pricing.adapters.redis_supply import RedisSupply
     from pricing.metrics import PricingMetrics
     from pricing.model import SurgeParams
+    from pricing.rules.reach import grid_of
     from pricing.service import PricingService
 
     city = load_city(settings.city_dir)
@@ -108,13 +111,12 @@ async def _price(settings: Settings) -> None:
     params = SurgeParams.from_section(city.sections.get("surge", {}))
     redis = await connect_redis(settings)
     await ensure_topics(settings)
-    prices = RedisPrices(redis, region.region_id, params)
     service = PricingService(
         region,
-        city.surge_cells,
+        grid_of(city, params.reach_s),
         params,
-        prices=prices,
-        consumed=prices,
+        prices=RedisPrices(redis, region.region_id, params),
+        signals=RedisSignals(redis, region.region_id, city.surge_cells, params.demand_half_life_s),
         supply=RedisSupply(
             redis, city, stale_after_s=DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
         ),
@@ -126,7 +128,14 @@ async def _price(settings: Settings) -> None:
         data_dir=settings.data_dir / "pricer",
         session_timeout_s=settings.broker_session_timeout_s,
     )
-    attach(app, RIDE_EVENTS_TOPIC, service, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s)
+    attach(
+        app,
+        RIDE_EVENTS_TOPIC,
+        QUOTES_TOPIC,
+        service,
+        now_s=clock.now_s,
+        wall_duration_s=clock.wall_duration_s,
+    )
     try:
         await run_faust_app(app)
     finally:

@@ -1,10 +1,8 @@
-"""What the pricing engine can be asked to do.
-
-Those about a ride carry its sequence: one that is not newer than the ride's last is a repetition and changes nothing.
-"""
+"""What the pricing engine can be asked to do. Each is said once: repetitions are sorted out before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy.typing as npt
@@ -12,10 +10,16 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class CountRequest:
-    """A rider asked for a ride in this cell: demand."""
+    """A rider asked for a ride in this cell: demand, and evidence of it."""
 
-    ride_id: str
-    sequence: int
+    cell_index: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CountQuote:
+    """A rider asked what a ride from this cell costs: demand before the order."""
+
     cell_index: int
     at_s: float
 
@@ -25,7 +29,6 @@ class MarkDriverBusy:
     """A driver took a ride: no supply until the ride lets go."""
 
     ride_id: str
-    sequence: int
     driver_id: str
     at_s: float
 
@@ -35,8 +38,16 @@ class MarkDriverFree:
     """The ride ended, or was given back: its driver is supply again."""
 
     ride_id: str
-    sequence: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restore:
+    """Forget what was counted and go on from this: decayed counts (c,) as of ``at_s``, ride -> (driver, since when)."""
+
+    requests: npt.ArrayLike
+    quotes: npt.ArrayLike
     at_s: float
+    busy: Mapping[str, tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +57,16 @@ class AdoptPrices:
     multiplier: npt.ArrayLike
 
 
+@dataclass(frozen=True, slots=True)
+class FreezePrices:
+    """Put every price to 1.0 at once and keep it there: an operator's emergency brake."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfreezePrices:
+    """Let prices move again, by steps, from 1.0."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tick:
     """Set the prices from the demand counted so far and the idle drivers (c,) per cell."""
@@ -53,5 +74,5 @@ class Tick:
     idle_per_cell: npt.ArrayLike
 
 
-RideCommand = CountRequest | MarkDriverBusy | MarkDriverFree
-Command = RideCommand | AdoptPrices | Tick
+Signal = CountRequest | CountQuote | MarkDriverBusy | MarkDriverFree
+Command = Signal | Restore | AdoptPrices | FreezePrices | UnfreezePrices | Tick

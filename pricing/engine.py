@@ -7,39 +7,49 @@ from collections import OrderedDict
 import numpy as np
 import numpy.typing as npt
 
-from pricing.commands import AdoptPrices, Command, CountRequest, MarkDriverBusy, MarkDriverFree, RideCommand, Tick
+from pricing.commands import (
+    AdoptPrices,
+    Command,
+    CountQuote,
+    CountRequest,
+    FreezePrices,
+    MarkDriverBusy,
+    MarkDriverFree,
+    Restore,
+    Tick,
+    UnfreezePrices,
+)
 from pricing.events import Event, SurgeChanged
 from pricing.model import SurgeParams
 from pricing.rules import surge
+from pricing.rules.grid import SurgeGrid
 
-# Redelivery reaches back minutes; 100,000 rides are hours of the busiest city, in about 20 MB.
-RIDES_REMEMBERED_MAX = 100_000
 # More drivers on rides at once than any one region has.
 BUSY_RIDES_MAX = 100_000
 # No trip in a city takes so long: the end of such a ride was missed, and its driver must not be lost for ever.
 BUSY_S_MAX = 4 * 3600.0
 
+FloatArray = npt.NDArray[np.float64]
+
 
 class PricingEngine:
-    """Decides the surge multiplier of each cell. Waits for nothing; the caller brings the time.
+    """Decides the surge multiplier of each cell. Waits for nothing; the caller brings the time."""
 
-    A command about a ride is a repetition if its sequence is not greater than the last one seen for that ride.
-    """
-
-    def __init__(self, cells: npt.NDArray[np.uint64], params: SurgeParams) -> None:
-        """``cells`` (c,) are the H3 ids that dense cell indices stand for."""
-        self._cells = cells
+    def __init__(self, grid: SurgeGrid, params: SurgeParams) -> None:
+        self._grid = grid
         self._params = params
-        self._requests = np.zeros(len(cells))
-        #: The moment that the counts in `_requests` are decayed to.
-        self._requests_at_s = -np.inf
-        self._log_multiplier = np.zeros(len(cells))
-        self._last_sequence: OrderedDict[str, int] = OrderedDict()
+        self._version = surge.version_of(params)
+        self._requests = np.zeros(len(grid))
+        self._quotes = np.zeros(len(grid))
+        #: The moment that the counts are decayed to.
+        self._counted_to_s = -np.inf
+        self._log_multiplier = np.zeros(len(grid))
+        self._is_frozen = False
         #: ride -> (driver, since when), oldest first.
         self._busy: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     @property
-    def multiplier(self) -> npt.NDArray[np.float64]:
+    def multiplier(self) -> FloatArray:
         """The multipliers (c,) as of the last tick."""
         return surge.multipliers(self._log_multiplier, self._params)
 
@@ -47,6 +57,11 @@ class PricingEngine:
     def busy_drivers(self) -> frozenset[str]:
         """Who is on a live ride, as far as the events say."""
         return frozenset(driver_id for driver_id, _ in self._busy.values())
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether an operator holds every price at 1.0."""
+        return self._is_frozen
 
     def handle(self, command: Command, now_s: float) -> list[Event]:
         """Take one command in at city time ``now_s`` and return what it changed for riders.
@@ -56,77 +71,106 @@ class PricingEngine:
         match command:
             case Tick():
                 return self._tick(self._per_cell("idle_per_cell", command.idle_per_cell), now_s)
+            case FreezePrices():
+                return self._freeze(now_s)
+            case UnfreezePrices():
+                self._is_frozen = False
             case AdoptPrices():
                 adopted = self._per_cell("multiplier", command.multiplier)
-                bounded = np.clip(adopted, self._params.surge_floor, self._params.surge_cap)
-                self._log_multiplier = np.log(bounded)
-            case CountRequest(cell_index=index) if not 0 <= index < len(self._cells):
-                raise ValueError(f"cell_index must be 0 to {len(self._cells) - 1}, not {index}")
-            case CountRequest() | MarkDriverBusy() | MarkDriverFree():
-                if self._is_news(command):
-                    self._note(command, now_s)
-        return []
-
-    def _is_news(self, command: RideCommand) -> bool:
-        last = self._last_sequence.get(command.ride_id)
-        if last is not None and command.sequence <= last:
-            return False
-        self._last_sequence[command.ride_id] = command.sequence
-        self._last_sequence.move_to_end(command.ride_id)
-        if len(self._last_sequence) > RIDES_REMEMBERED_MAX:
-            self._last_sequence.popitem(last=False)
-        return True
-
-    def _note(self, command: RideCommand, now_s: float) -> None:
-        match command:
+                self._log_multiplier = surge.adopted_log_multiplier(self._grid, adopted, self._params)
+            case Restore():
+                self._restore(command)
             case CountRequest():
-                self._count(command.cell_index, command.at_s, now_s)
+                self._count(self._requests, command, now_s)
+            case CountQuote():
+                self._count(self._quotes, command, now_s)
             case MarkDriverBusy():
-                self._busy[command.ride_id] = (command.driver_id, min(command.at_s, now_s))
-                self._busy.move_to_end(command.ride_id)
-                if len(self._busy) > BUSY_RIDES_MAX:
-                    self._busy.popitem(last=False)
+                self._mark_busy(command, now_s)
             case MarkDriverFree():
                 self._busy.pop(command.ride_id, None)
+        return []
 
-    def _count(self, cell_index: int, at_s: float, now_s: float) -> None:
-        """Add a request with its age; one from the future counts as one of now."""
+    def _restore(self, command: Restore) -> None:
+        self._requests = self._per_cell("requests", command.requests).copy()
+        self._quotes = self._per_cell("quotes", command.quotes).copy()
+        self._counted_to_s = command.at_s
+        self._busy = OrderedDict(sorted(command.busy.items(), key=lambda item: (item[1][1], item[0])))
+
+    def _count(self, counts: FloatArray, command: CountRequest | CountQuote, now_s: float) -> None:
+        """Add one with its age; one from the future counts as one of now."""
+        if not 0 <= command.cell_index < len(self._grid):
+            raise ValueError(f"cell_index must be 0 to {len(self._grid) - 1}, not {command.cell_index}")
         self._decay_to(now_s)
-        age_s = self._requests_at_s - at_s
-        self._requests[cell_index] += surge.decay_factor(age_s, self._params.demand_half_life_s)
+        age_s = self._counted_to_s - command.at_s
+        counts[command.cell_index] += surge.decay_factor(age_s, self._params.demand_half_life_s)
+
+    def _mark_busy(self, command: MarkDriverBusy, now_s: float) -> None:
+        self._busy[command.ride_id] = (command.driver_id, min(command.at_s, now_s))
+        self._busy.move_to_end(command.ride_id)
+        if len(self._busy) > BUSY_RIDES_MAX:
+            self._busy.popitem(last=False)
 
     def _decay_to(self, now_s: float) -> None:
         """Bring the counts to ``now_s``; a clock that steps back leaves them."""
-        if now_s > self._requests_at_s:
-            self._requests *= surge.decay_factor(now_s - self._requests_at_s, self._params.demand_half_life_s)
-            self._requests_at_s = now_s
+        if now_s > self._counted_to_s:
+            kept = surge.decay_factor(now_s - self._counted_to_s, self._params.demand_half_life_s)
+            self._requests *= kept
+            self._quotes *= kept
+            self._counted_to_s = now_s
 
-    def _tick(self, idle_per_cell: npt.NDArray[np.float64], now_s: float) -> list[Event]:
+    def _tick(self, idle_per_cell: FloatArray, now_s: float) -> list[Event]:
         self._decay_to(now_s)
         self._forget_endless_rides(now_s)
-        target = surge.target_log_multiplier(self._requests, idle_per_cell, self._params)
+        if self._is_frozen:
+            return []
+        signals = surge.Signals(self._requests, self._quotes, self._grid.reach.supply(idle_per_cell))
         before = self.multiplier
-        self._log_multiplier = surge.next_log_multiplier(self._log_multiplier, target, self._params)
+        move = surge.next_log_multiplier(self._grid, self._log_multiplier, signals, self._params)
+        self._log_multiplier = move.log_multiplier
+        return self._changed(before, idle_per_cell, signals, move, now_s)
+
+    def _freeze(self, now_s: float) -> list[Event]:
+        """At once, not by steps: that is what an emergency brake is for."""
+        self._is_frozen = True
+        before, base = self.multiplier, np.zeros(len(self._grid))
+        self._log_multiplier = base
+        signals = surge.Signals(self._requests, self._quotes, base)
+        return self._changed(before, base, signals, surge.Move(base, base, base, base.astype(np.uint8)), now_s)
+
+    def _changed(
+        self, before: FloatArray, idle_per_cell: FloatArray, signals: surge.Signals, move: surge.Move, now_s: float
+    ) -> list[Event]:
         after = self.multiplier
+        at = np.flatnonzero(after != before)
+        if not at.size:
+            return []
         return [
             SurgeChanged(
-                cell=int(self._cells[index]),
-                multiplier=float(after[index]),
-                multiplier_before=float(before[index]),
-                requests=float(self._requests[index]),
-                idle_drivers=float(idle_per_cell[index]),
                 at_s=now_s,
+                version=self._version,
+                is_frozen=self._is_frozen,
+                cell=self._grid.cell[at],
+                multiplier=after[at],
+                multiplier_before=before[at],
+                requests=signals.requests[at],
+                quotes=signals.quotes[at],
+                idle_drivers=idle_per_cell[at],
+                supply=signals.supply[at],
+                target=np.exp(move.target[at]),
+                wanted=np.exp(move.wanted[at]),
+                bounds=move.bounds[at],
             )
-            for index in np.flatnonzero(after != before)
         ]
 
     def _forget_endless_rides(self, now_s: float) -> None:
-        endless = [ride_id for ride_id, (_, since_s) in self._busy.items() if now_s - since_s > BUSY_S_MAX]
-        for ride_id in endless:
+        while self._busy:
+            ride_id, (_, since_s) = next(iter(self._busy.items()))
+            if now_s - since_s <= BUSY_S_MAX:
+                return
             del self._busy[ride_id]
 
-    def _per_cell(self, name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def _per_cell(self, name: str, values: npt.ArrayLike) -> FloatArray:
         array = np.asarray(values, dtype=np.float64)
-        if array.shape != self._cells.shape or not (array >= 0).all():
-            raise ValueError(f"{name} must be {len(self._cells)} numbers that are not negative, one per cell")
+        if array.shape != (len(self._grid),) or not (array >= 0).all():
+            raise ValueError(f"{name} must be {len(self._grid)} numbers that are not negative, one per cell")
         return array

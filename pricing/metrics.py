@@ -16,6 +16,13 @@ class PricingMetrics:
             ["region", "outcome"],
             registry=registry,
         )
+        #: outcome: new, repeated, undecodable, other_region.
+        self.quotes_asked = Counter(
+            "hexhail_pricing_quotes_asked",
+            "Messages read from the topic quotes.asked, by what became of them.",
+            ["region", "outcome"],
+            registry=registry,
+        )
         self.requests_outside = Counter(
             "hexhail_pricing_requests_outside",
             "Requests whose pickup is in no surge cell of the region: not counted as demand.",
@@ -48,5 +55,18 @@ class PricingMetrics:
             "hexhail_pricing_idle_drivers",
             "Drivers counted as supply at the last tick.",
             ["region"],
+            registry=registry,
+        )
+
+
+class QuoteMetrics:
+    """What an edge that gives quotes says; made once, by the composition root."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        #: outcome: sent, lost (the broker refused), dropped (too many under way).
+        self.quotes_announced = Counter(
+            "hexhail_pricing_quotes_announced",
+            "Quotes told to the topic quotes.asked, by what became of them.",
+            ["region", "outcome"],
             registry=registry,
         )

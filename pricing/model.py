@@ -69,10 +69,21 @@ class SurgeParams:
     supply_elasticity: float = 1.0
     #: A request counts half after this long: about a trip in a city, in which its driver is missing elsewhere.
     demand_half_life_s: float = 300.0
-    #: So many requests, decayed, may one idle driver have before the price moves up.
-    requests_per_driver: float = 1.0
-    #: Below this many decayed requests there is no evidence, and the target is 1.0.
+    #: What a quote counts as demand, beside the request that may follow it: few look twice without wanting a ride.
+    quote_weight: float = 0.2
+    #: So much demand, decayed, may one idle driver have before the price moves up: with trips of ten minutes, the base
+    #: price holds where two drivers are on rides for one who waits.
+    requests_per_driver: float = 2.0
+    #: Below this many decayed requests there is no evidence, and no price above 1.0.
     minimum_requests: float = 3.0
+    #: A driver is supply of other cells by exp(-seconds to drive there / this).
+    reach_s: float = 120.0
+    #: What a cell's parent says weighs as much as so many drivers of its own.
+    prior_drivers: float = 2.0
+    #: How much a target is drawn to those of the cells around it: kappa of (I + kappa L)^-1.
+    smoothing: float = 0.1
+    #: Next door a price is at most so many times as high: about what a short walk saves.
+    neighbour_ratio_max: float = 1.25
     #: The multiplier is multiplied or divided by at most 1 + this in a tick.
     surge_step_max: float = 0.1
     #: A change smaller than this share of the multiplier is not worth unsettling people.
@@ -94,6 +105,8 @@ class SurgeParams:
             value = getattr(self, name)
             if round(value, MULTIPLIER_DECIMALS) != value:
                 raise ValueError(f"{name} must be a whole number of hundredths, not {value}")
+        if not self.neighbour_ratio_max > 1:
+            raise ValueError(f"neighbour_ratio_max must be above 1, not {self.neighbour_ratio_max}")
         if self.price_life_s < 4 * self.tick_s:
             raise ValueError(
                 f"price_life_s must be at least four ticks ({4 * self.tick_s:g} s), so that one late tick fades no "

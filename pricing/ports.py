@@ -6,16 +6,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pricing.commands import Restore, Signal
 from pricing.model import SupplySnapshot, SurgePrice
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumedEvent:
-    """The identity of one event of a ride, and when it happened."""
+class Heard:
+    """One event as it came: what tells it from its repetitions, when it happened, and what it asks of the engine."""
 
-    ride_id: str
+    #: Of the ride, or of the rider's question.
+    ident: str
     sequence: int
     at_s: float
+    signal: Signal | None
 
 
 class SurgePrices(Protocol):
@@ -34,14 +37,23 @@ class SurgePrices(Protocol):
         ...
 
 
-class ConsumedEvents(Protocol):
-    """The count of ride events that outlives the process."""
+class CountedSignals(Protocol):
+    """The demand and the busy drivers that outlive the process, with the memory of what was counted."""
 
-    async def count(self, events: Sequence[ConsumedEvent]) -> int:
-        """Count each (ride_id, sequence) once, whoever brings it how often; return how many of these were new.
+    async def count_rides(self, events: Sequence[Heard]) -> list[int]:
+        """Count each (ident, sequence) once, whoever brings it how often; return which of these were new.
 
-        The events of one ride come in the order of their sequences.
+        The events of one ride come in the order of their sequences. What an event asks is taken in with it: both
+        happen or neither does.
         """
+        ...
+
+    async def count_quotes(self, events: Sequence[Heard]) -> list[int]:
+        """Do the same for quotes, which are remembered for a shorter time."""
+        ...
+
+    async def read(self, now_s: float) -> Restore:
+        """Return all that was taken in, decayed to ``now_s``."""
         ...
 
 

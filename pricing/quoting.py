@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from geo import cells, travel_times
@@ -57,8 +58,11 @@ class QuoteService:
         prices: SurgePrices,
         *,
         quote_life_s: float = QUOTE_LIFE_S,
+        announce: Callable[[Quote], None] = lambda quote: None,
     ) -> None:
-        """Raises ValueError if the tariff is not in the region's currency, or the life is not positive."""
+        """Each quote is shown to ``announce``, which must neither wait nor fail: asking is demand before the order.
+
+        Raises ValueError if the tariff is not in the region's currency, or the life is not positive."""
         if tariff.currency != region.currency:
             raise ValueError(
                 f"the tariff of region {region.region_id} must be in its currency {region.currency}, "
@@ -71,6 +75,7 @@ class QuoteService:
         self._tariff = tariff
         self._prices = prices
         self._quote_life_s = quote_life_s
+        self._announce = announce
 
     async def quote(
         self, pickup: Point, dropoff: Point, *, seats: int, rider_id: str, quote_id: str, now_s: float
@@ -84,7 +89,7 @@ class QuoteService:
         trip = await asyncio.to_thread(find_trip, self._region, self._graph, pickup, dropoff)
         cell = int(cells.latlng_to_cells(pickup.lat_deg, pickup.lng_deg, self._region.surge_resolution)[0])
         surge_multiplier = round((await self._prices.read(cell, now_s)).multiplier, MULTIPLIER_DECIMALS)
-        return Quote(
+        quote = Quote(
             quote_id=quote_id,
             region_id=self._region.region_id,
             rider_id=rider_id,
@@ -101,3 +106,5 @@ class QuoteService:
             issued_s=now_s,
             expires_s=now_s + self._quote_life_s,
         )
+        self._announce(quote)
+        return quote

@@ -1,12 +1,11 @@
-"""The pricer of one region: ride events in, supply read at each tick, multipliers out."""
+"""The pricer of one region: rides and quotes in, supply read at each tick, multipliers out."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 
 from geo.city import Region
@@ -16,87 +15,123 @@ from pricing.engine import PricingEngine
 from pricing.events import Event
 from pricing.metrics import PricingMetrics
 from pricing.model import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
-from pricing.ports import ConsumedEvent, ConsumedEvents, Supply, SurgePrices
+from pricing.ports import CountedSignals, Heard, Supply, SurgePrices
 from pricing.rules.cells import cell_indices
+from pricing.rules.grid import SurgeGrid
 
 
 class PricingService:
     """Feeds the engine of one region and publishes what it decides.
 
-    What a crash costs: the counted demand and the busy drivers are held in memory only. The next pricer goes on from
-    the prices that stand, learns demand anew from the events that follow, and takes drivers whose ride began before
-    for idle until that ride ends; prices move meanwhile by bounded steps. The count of consumed events is exact.
+    The truth about demand and busy drivers is with `CountedSignals`; the engine holds a copy, read when the process
+    starts and again after any call of which it is not known whether it was carried out. So a crash costs nothing but
+    the ticks that are missed, and an event that comes twice, or late, counts as if it had come once and in time.
 
-    One pricer prices a region at a time: two would each see their own demand.
+    One pricer prices a region at a time: two would walk the same prices.
     """
 
     def __init__(
         self,
         region: Region,
-        surge_cells: npt.NDArray[np.uint64],
+        grid: SurgeGrid,
         params: SurgeParams,
         *,
         prices: SurgePrices,
-        consumed: ConsumedEvents,
+        signals: CountedSignals,
         supply: Supply,
         metrics: PricingMetrics,
     ) -> None:
-        """``surge_cells`` (c,) are the region's, sorted (`City.surge_cells`)."""
         self.region_id = region.region_id
         self.tick_s = params.tick_s
         self._surge_resolution = region.surge_resolution
-        self._cells = surge_cells
-        self._engine = PricingEngine(surge_cells, params)
+        self._cells = grid.cell
+        self._engine = PricingEngine(grid, params)
         self._prices = prices
-        self._consumed = consumed
+        self._signals = signals
         self._supply = supply
         self._metrics = metrics
         self._log = structlog.get_logger(__name__).bind(region=region.region_id)
+        #: Between a call that takes signals in and the engine's hearing of them, nobody may read them all.
+        self._in_step = asyncio.Lock()
+        self._is_restored = False
         self._has_adopted = False
         #: Cells whose last change has not reached the store yet.
         self._unwritten: set[int] = set()
 
-    async def process(self, values: Sequence[bytes | None], now_s: float) -> None:
+    async def process_rides(self, values: Sequence[bytes | None], now_s: float) -> None:
         """Take in messages of ride.events; what cannot be decoded is counted and skipped.
 
         Raises only what the store raises; doing it all again then is safe, as nothing counts twice.
         """
-        outcomes: Counter[str] = Counter()
-        outside = 0
-        consumed: list[ConsumedEvent] = []
+        outcomes, heard, outside = Counter[str](), list[Heard](), 0
         for value in values:
-            event = wire.decode(value)
-            if event is None:
-                outcomes["undecodable"] += 1
-            elif event.region != self.region_id:
-                outcomes["other_region"] += 1
-            else:
-                outside += self._apply(event, now_s)
-                # No event is later than now: one with a wrong time must not make the store forget the others.
-                consumed.append(ConsumedEvent(event.ride_id, event.sequence, min(event.at_s, now_s)))
-        if consumed:
-            outcomes["new"] = await self._consumed.count(consumed)
-            outcomes["repeated"] = len(consumed) - outcomes["new"]
-        self._report(outcomes, outside)
-
-    def _apply(self, event: wire.RideEvent, now_s: float) -> bool:
-        """Hand the event to the engine; says whether it was a request in none of the cells."""
-        cell_index = -1
-        if event.pickup is not None:
-            places = [event.pickup.lat_deg], [event.pickup.lng_deg]
-            cell_index = int(cell_indices(self._cells, self._surge_resolution, *places)[0])
-        command = wire.to_command(event, cell_index)
-        if command is not None:
-            self._engine.handle(command, now_s)
-        return event.event == "RideRequested" and cell_index < 0
-
-    def _report(self, outcomes: Counter[str], outside: int) -> None:
+            event = wire.decode_ride(value)
+            if event is None or event.region != self.region_id:
+                outcomes["undecodable" if event is None else "other_region"] += 1
+                continue
+            cell_index = self._cell_index(event.pickup)
+            outside += event.event == "RideRequested" and cell_index < 0
+            # No event is later than now: one with a wrong time must not make the store forget the others.
+            at_s = min(event.at_s, now_s)
+            heard.append(Heard(event.ride_id, event.sequence, at_s, wire.ride_signal(event, cell_index)))
+        await self._take(self._signals.count_rides, heard, outcomes, now_s)
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
         self._metrics.requests_outside.labels(self.region_id).inc(outside)
         self._metrics.busy_drivers.labels(self.region_id).set(len(self._engine.busy_drivers))
+        self._complain(outcomes, "ride_events_undecodable")
+
+    async def process_quotes(self, values: Sequence[bytes | None], now_s: float) -> None:
+        """Take in messages of quotes.asked, as `process_rides` does those of ride.events."""
+        outcomes, heard = Counter[str](), list[Heard]()
+        for value in values:
+            event = wire.decode_quote(value)
+            if event is None or event.region != self.region_id:
+                outcomes["undecodable" if event is None else "other_region"] += 1
+                continue
+            cell_index = self._cell_index(event.pickup)
+            ident, signal = wire.quote_ident(event, cell_index), wire.quote_signal(event, cell_index)
+            heard.append(Heard(ident, 1, min(event.at_s, now_s), signal))
+        await self._take(self._signals.count_quotes, heard, outcomes, now_s)
+        for outcome, count in outcomes.items():
+            self._metrics.quotes_asked.labels(self.region_id, outcome).inc(count)
+        self._complain(outcomes, "quotes_undecodable")
+
+    async def _take(
+        self,
+        count: Callable[[Sequence[Heard]], Awaitable[list[int]]],
+        heard: Sequence[Heard],
+        outcomes: Counter[str],
+        now_s: float,
+    ) -> None:
+        """Have the events counted, and tell the engine of those that were new."""
+        if not heard:
+            return
+        async with self._in_step:
+            await self._restore(now_s)
+            self._is_restored = False  # until the answer is here, it may have been counted without our knowing
+            new = await count(heard)
+            for place in new:
+                signal = heard[place].signal
+                if signal is not None:
+                    self._engine.handle(signal, now_s)
+            self._is_restored = True
+        outcomes["new"] = len(new)
+        outcomes["repeated"] = len(heard) - len(new)
+
+    async def _restore(self, now_s: float) -> None:
+        if not self._is_restored:
+            self._engine.handle(await self._signals.read(now_s), now_s)
+            self._is_restored = True
+
+    def _cell_index(self, pickup: wire.WirePoint | None) -> int:
+        if pickup is None:
+            return -1
+        return int(cell_indices(self._cells, self._surge_resolution, [pickup.lat_deg], [pickup.lng_deg])[0])
+
+    def _complain(self, outcomes: Counter[str], what: str) -> None:
         if outcomes["undecodable"]:
-            self._log.warning("ride_events_undecodable", count=outcomes["undecodable"])
+            self._log.warning(what, count=outcomes["undecodable"])
 
     async def tick(self, now_s: float) -> list[Event]:
         """Set the prices; returns what moved. Raises what the stores raise; the next tick makes up for it.
@@ -108,7 +143,7 @@ class PricingService:
             with self._metrics.tick_seconds.labels(self.region_id).time():
                 supply = await self._read(now_s)
                 events = self._engine.handle(Tick(supply.idle_per_cell), now_s) if supply.fresh_drivers else []
-                self._unwritten.update(event.cell for event in events)
+                self._unwritten.update(cell for event in events for cell in event.cell.tolist())
                 if supply.fresh_drivers:
                     await self._publish(now_s)
         except Exception:
@@ -118,7 +153,9 @@ class PricingService:
         return events
 
     async def _read(self, now_s: float) -> SupplySnapshot:
-        """Read the supply; before the first tick also the prices that stand, to go on from them."""
+        """Read the supply; before the first tick also what was counted and the prices that stand, to go on from."""
+        async with self._in_step:
+            await self._restore(now_s)
         if not self._has_adopted:
             standing = await self._prices.read_many(self._cells.tolist(), now_s)
             self._engine.handle(AdoptPrices([price.multiplier for price in standing]), now_s)
@@ -135,10 +172,11 @@ class PricingService:
 
     def _report_tick(self, events: list[Event], supply: SupplySnapshot) -> None:
         outcome = "priced" if supply.fresh_drivers else "no_positions"
+        moved = sum(map(len, events))
         self._metrics.ticks.labels(self.region_id, outcome).inc()
-        self._metrics.surge_changes.labels(self.region_id).inc(len(events))
+        self._metrics.surge_changes.labels(self.region_id).inc(moved)
         self._metrics.idle_drivers.labels(self.region_id).set(int(supply.idle_per_cell.sum()))
         highest = float(self._engine.multiplier.max())
         self._metrics.surge_multiplier_max.labels(self.region_id).set(highest)
         if events:
-            self._log.info("surge_changed", cells=len(events), highest=highest)
+            self._log.info("surge_changed", cells=moved, highest=highest)

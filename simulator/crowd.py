@@ -107,7 +107,7 @@ class Crowd:
         for action in actions:
             match action:
                 case act.AskQuote():
-                    self._fare_cents[row], surge_multiplier = self._market.quote(row)
+                    self._fare_cents[row], surge_multiplier = self._market.quote(row, now_s)
                     rider.quoted(surge_multiplier, now_s)
                 case act.RequestRide():
                     self._request(row, rider, now_s)

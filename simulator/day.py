@@ -155,7 +155,7 @@ class Day:
 
     def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
         surge_params = SurgeParams.from_section(city.sections.get("surge", {}))
-        return Surge(city.surge_cells, city.region.surge_resolution, surge_params, requests.wishes.pickup_deg)
+        return Surge(city, surge_params, requests.wishes.pickup_deg)
 
     def _make_crowd(self, city: City, requests: PlacedRequests) -> Crowd:
         duration_s, length_m = self._ways.learn(requests.pickup_node, requests.dropoff_node)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from dispatch import events as ev
-from geo.arrays import CellArray, FloatArray, IntArray
-from pricing.commands import CountRequest, MarkDriverBusy, MarkDriverFree, Tick
+from geo.arrays import FloatArray, IntArray
+from geo.city import City
+from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
 from pricing.engine import PricingEngine
 from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams, Tariff
 from pricing.rules.cells import cell_indices
 from pricing.rules.fares import fare_cents
+from pricing.rules.reach import grid_of
 from simulator.fleet import Fleet
 from simulator.office import Hearer
 
@@ -26,8 +28,10 @@ class Market:
         self._length_m = length_m.tolist()
         self._surge = surge
 
-    def quote(self, row: int) -> tuple[int, float]:
+    def quote(self, row: int, now_s: float) -> tuple[int, float]:
         """Return (fare_cents, surge_multiplier) of a trip now; the multiplier in hundredths, as it is shown."""
+        if self._surge is not None:
+            self._surge.hear_quote(row, now_s)
         surge_multiplier = self._surge.multiplier(row) if self._surge is not None else BASE_MULTIPLIER
         fare = fare_cents(self._tariff, self._length_m[row], self._duration_s[row], surge_multiplier)
         return fare, surge_multiplier
@@ -36,13 +40,13 @@ class Market:
 class Surge:
     """The pricing engine of the region, fed with the day's events."""
 
-    def __init__(self, cells: CellArray, resolution: int, params: SurgeParams, pickup_deg: FloatArray) -> None:
+    def __init__(self, city: City, params: SurgeParams, pickup_deg: FloatArray) -> None:
         """`pickup_deg` (n, 2) are the pickups of all rows."""
         self.tick_s = params.tick_s
-        self._cells = cells
-        self._resolution = resolution
-        self._engine = PricingEngine(cells, params)
-        cell: IntArray = cell_indices(cells, resolution, pickup_deg[:, 0], pickup_deg[:, 1])
+        self._cells = city.surge_cells
+        self._resolution = city.region.surge_resolution
+        self._engine = PricingEngine(grid_of(city, params.reach_s), params)
+        cell: IntArray = cell_indices(self._cells, self._resolution, pickup_deg[:, 0], pickup_deg[:, 1])
         self._cell_of_row = cell.tolist()
         self._multiplier: FloatArray = self._engine.multiplier
 
@@ -55,6 +59,11 @@ class Surge:
         """The multiplier at the pickup of a row; outside every cell the base price holds."""
         cell = self._cell_of_row[row]
         return round(float(self._multiplier[cell]), MULTIPLIER_DECIMALS) if cell >= 0 else BASE_MULTIPLIER
+
+    def hear_quote(self, row: int, now_s: float) -> None:
+        """A rider is told a price: demand before the order."""
+        if self._cell_of_row[row] >= 0:
+            self._engine.handle(CountQuote(self._cell_of_row[row], now_s), now_s)
 
     def tick(self, fleet: Fleet, now_s: float) -> None:
         """Set the prices from the demand so far and the drivers who wait."""
@@ -79,11 +88,11 @@ class Surge:
         where = [event.pickup.lat_deg], [event.pickup.lng_deg]
         cell = int(cell_indices(self._cells, self._resolution, *where)[0])
         if cell >= 0:
-            self._engine.handle(CountRequest(event.ride_id, event.sequence, cell, event.at_s), now_s)
+            self._engine.handle(CountRequest(cell, event.at_s), now_s)
 
     def _hear_busy(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.OfferAccepted)
-        self._engine.handle(MarkDriverBusy(event.ride_id, event.sequence, event.driver_id, event.at_s), now_s)
+        self._engine.handle(MarkDriverBusy(event.ride_id, event.driver_id, event.at_s), now_s)
 
     def _hear_free(self, event: ev.RideEvent, now_s: float) -> None:
-        self._engine.handle(MarkDriverFree(event.ride_id, event.sequence, event.at_s), now_s)
+        self._engine.handle(MarkDriverFree(event.ride_id), now_s)

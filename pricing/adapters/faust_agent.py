@@ -1,4 +1,4 @@
-"""The pricer on Faust: batches from the topic until each is counted, and the tick.
+"""The pricer on Faust: batches from its two topics until each is counted, and the tick.
 
 Faust acknowledges a batch when the body of an agent ends, also when it ends by an exception or is cancelled: that is
 silent loss. So a batch is acknowledged here, by hand, after it is counted; the application must be built with
@@ -7,7 +7,7 @@ silent loss. So a batch is acknowledged here, by hand, after it is counted; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,7 +17,7 @@ from pricing.service import PricingService
 if TYPE_CHECKING:
     import faust
 
-# A batch is one call of the counting function: 1,500 arguments, and 50 ms at most until the first of it is counted.
+# A batch is one call of the counting function: 2,500 arguments, and 50 ms at most until the first of it is counted.
 BATCH_MAX = 500
 BATCH_WITHIN_S = 0.05
 # Wall seconds between attempts while a store is away: soon enough to catch up at once, rare enough not to hammer it.
@@ -26,24 +26,31 @@ RETRY_S_MAX = 2.0
 
 log = structlog.get_logger(__name__)
 
+Process = Callable[[Sequence[bytes | None], float], Awaitable[None]]
+
 
 def attach(
     app: faust.App,
-    topic_name: str,
+    rides_topic: str,
+    quotes_topic: str,
     service: PricingService,
     *,
     now_s: Callable[[], float],
     wall_duration_s: Callable[[float], float],
-) -> Any:
-    """Have ``app`` feed ``service`` from the topic, and tick it each `service.tick_s` of city time; return the agent.
+) -> tuple[Any, Any]:
+    """Have ``app`` feed ``service`` from the topics, and tick it each `service.tick_s` of city time; return the agents.
 
     ``now_s`` is the city's clock, ``wall_duration_s`` turns a stretch of city time into wall seconds.
     """
     worker = _Worker(app, service, now_s, wall_duration_s)
-    topic = app.topic(topic_name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.task()(worker.tick_until_stopped)
-    # More than one at a time would acknowledge out of order, where Faust commits one message too many.
-    return app.agent(topic, concurrency=1, name=f"pricing.{service.region_id}")(worker.take_batches)
+
+    def agent(topic_name: str, name: str, take_batches: Callable[[Any], Awaitable[None]]) -> Any:
+        topic = app.topic(topic_name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        # More than one at a time would acknowledge out of order, where Faust commits one message too many.
+        return app.agent(topic, concurrency=1, name=f"pricing.{name}.{service.region_id}")(take_batches)
+
+    return agent(rides_topic, "rides", worker.take_rides), agent(quotes_topic, "quotes", worker.take_quotes)
 
 
 class _Worker:
@@ -59,19 +66,25 @@ class _Worker:
         self._now_s = now_s
         self._wall_duration_s = wall_duration_s
 
-    async def take_batches(self, stream: Any) -> None:
+    async def take_rides(self, stream: Any) -> None:
+        await self._take_batches(stream, self._service.process_rides)
+
+    async def take_quotes(self, stream: Any) -> None:
+        await self._take_batches(stream, self._service.process_quotes)
+
+    async def _take_batches(self, stream: Any, process: Process) -> None:
         async for events in stream.noack_take(BATCH_MAX, within=BATCH_WITHIN_S):
-            if not await self._process_until_done([event.message.value for event in events]):
+            if not await self._process_until_done(process, [event.message.value for event in events]):
                 return
             for event in events:
                 await stream.ack(event)
 
-    async def _process_until_done(self, values: list[bytes | None]) -> bool:
+    async def _process_until_done(self, process: Process, values: list[bytes | None]) -> bool:
         """Return True when all are counted, False if the worker is to stop before that."""
         wait_s = RETRY_S_MIN
         while not self._app.should_stop:
             try:
-                await self._service.process(values, self._now_s())
+                await process(values, self._now_s())
             # Not only RedisError: redis-py lets others out while a server goes away.
             except Exception as error:
                 log.warning("batch_failed", messages=len(values), retry_s=wait_s, error=repr(error))

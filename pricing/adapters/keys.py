@@ -14,7 +14,7 @@ def surge(region_id: str) -> str:
 
 
 def totals(region_id: str) -> str:
-    """Hash: counters that outlive a process; ours is `ride_events_consumed`."""
+    """Hash: counters that outlive a process; ours are `ride_events_consumed` and `quotes_consumed`."""
     return f"{{{region_id}}}:totals"
 
 
@@ -26,3 +26,28 @@ def seen(region_id: str) -> str:
 def seen_at(region_id: str) -> str:
     """Sorted set: ride_id by the time of its last event counted (ms), by which `seen` is kept small."""
     return f"{{{region_id}}}:pricing:seen_at"
+
+
+def quotes_seen(region_id: str) -> str:
+    """Hash: wish behind a quote (`wire.quote_ident`) -> 1."""
+    return f"{{{region_id}}}:pricing:quotes_seen"
+
+
+def quotes_seen_at(region_id: str) -> str:
+    """Sorted set: the same wishes by the time they were heard of (ms)."""
+    return f"{{{region_id}}}:pricing:quotes_seen_at"
+
+
+def requests(region_id: str) -> str:
+    """Hash: cell -> `<decayed count>|<counted_to_ms>`."""
+    return f"{{{region_id}}}:pricing:requests"
+
+
+def quotes(region_id: str) -> str:
+    """Hash: the same of quotes."""
+    return f"{{{region_id}}}:pricing:quotes"
+
+
+def busy(region_id: str) -> str:
+    """Hash: ride_id -> `<since_ms>|<driver_id>`, of drivers on live rides."""
+    return f"{{{region_id}}}:pricing:busy"

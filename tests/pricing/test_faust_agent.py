@@ -21,14 +21,18 @@ class ScriptedService:
 
     def __init__(self) -> None:
         self.processed: list[bytes | None] = []
+        self.quotes: list[bytes | None] = []
         self.failures_left = 0
         self.attempts = 0
         self.ticks: list[float] = []
 
-    async def process(self, values: list[bytes | None], now_s: float) -> None:
+    async def process_rides(self, values: list[bytes | None], now_s: float) -> None:
         self.attempts += 1
         self._fail_if_told()
         self.processed += values
+
+    async def process_quotes(self, values: list[bytes | None], now_s: float) -> None:
+        self.quotes += values
 
     async def tick(self, now_s: float) -> list[object]:
         self.ticks.append(now_s)
@@ -84,7 +88,9 @@ async def agent(service: ScriptedService, tmp_path: Path, monkeypatch: pytest.Mo
         autodiscover=False,
         loop=asyncio.get_running_loop(),
     )
-    attached = attach(app, "ride.events", service, now_s=lambda: 100.0, wall_duration_s=lambda s: s / 10)
+    attached, _ = attach(
+        app, "ride.events", "quotes.asked", service, now_s=lambda: 100.0, wall_duration_s=lambda s: s / 10
+    )
     async with attached.test_context() as context:
         yield context
     # Made by Faust for a consumer that the test context never starts.
@@ -128,20 +134,34 @@ async def test_a_stop_ends_the_attempts_and_leaves_the_batch_unacknowledged(serv
 
     service.failures_left = 1_000
     app, stream = StoppableApp(stop_after=7), Stream()
-    body = attach(app, "ride.events", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
+    body, _ = attach(app, "ride.events", "quotes.asked", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
     await body(stream)
     assert app.slept_s == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     assert stream.acknowledged == []
     service.failures_left = 0
-    await attach(StoppableApp(1), "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)(stream)  # type: ignore[arg-type]
+    await attach(StoppableApp(1), "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)[0](stream)  # type: ignore[arg-type]
     assert len(stream.acknowledged) == 1
 
 
 async def test_ticks_come_each_tick_of_city_time_and_survive_failures(service: ScriptedService) -> None:
     service.failures_left = 2
     app = StoppableApp(stop_after=4)
-    attach(app, "ride.events", service, now_s=lambda: 123.0, wall_duration_s=lambda s: s / 10)  # type: ignore[arg-type]
+    attach(app, "ride.events", "quotes.asked", service, now_s=lambda: 123.0, wall_duration_s=lambda s: s / 10)  # type: ignore[arg-type]
     [tick] = app.tasks
     await tick()
     assert service.ticks == [123.0] * 4
     assert app.slept_s == [1.5] * 4
+
+
+async def test_quotes_take_the_other_way(service: ScriptedService) -> None:
+    class Stream:
+        async def noack_take(self, *_: object, **__: object) -> AsyncIterator[list[Any]]:
+            yield [type("Event", (), {"message": type("Message", (), {"value": b"1"})})]
+
+        async def ack(self, event: object) -> None:
+            pass
+
+    app = StoppableApp(stop_after=1)
+    _, body = attach(app, "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
+    await body(Stream())
+    assert (service.quotes, service.processed) == ([b"1"], [])

@@ -1,29 +1,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from geo.city import City
+from pricing.adapters.redis_signals import RedisSignals
+from pricing.commands import Restore
 from pricing.metrics import PricingMetrics
 from pricing.model import SupplySnapshot, SurgeParams, SurgePrice
-from pricing.ports import ConsumedEvent
+from pricing.ports import Heard
+from pricing.rules.reach import grid_of
 from pricing.service import PricingService
+
+pytestmark = pytest.mark.servers
 
 NOW_S = 1_400_000_000.0
 
 
 class MemoryPrices:
-    """The ports `SurgePrices` and `ConsumedEvents` in memory, and a switch that takes them away."""
+    """The port `SurgePrices` in memory, and a switch that takes it away."""
 
     def __init__(self) -> None:
         self.multiplier_of: dict[int, float] = {}
-        self.last_sequence: dict[str, int] = {}
         self.writes: list[dict[int, float]] = []
-        self.counted_at_s: list[float] = []
         self.is_away = False
 
     async def read(self, cell: int, now_s: float) -> SurgePrice:
@@ -38,16 +42,38 @@ class MemoryPrices:
         self.writes.append(dict(multiplier_of))
         self.multiplier_of.update(multiplier_of)
 
-    async def count(self, events: Sequence[ConsumedEvent]) -> int:
-        self._answer()
-        self.counted_at_s += [event.at_s for event in events]
-        new = [event for event in events if event.sequence > self.last_sequence.get(event.ride_id, 0)]
-        self.last_sequence.update({event.ride_id: event.sequence for event in new})
-        return len(new)
-
     def _answer(self) -> None:
         if self.is_away:
             raise ConnectionError("away")
+
+
+class LosingSignals:
+    """Real signals whose answers, or calls, get lost on command."""
+
+    def __init__(self, signals: RedisSignals) -> None:
+        self._signals = signals
+        self.loses_answer = self.loses_call = False
+        self.heard_at_s: list[float] = []
+
+    async def count_rides(self, events: Sequence[Heard]) -> list[int]:
+        self.heard_at_s += [event.at_s for event in events]
+        return await self._counted(self._signals.count_rides, events)
+
+    async def count_quotes(self, events: Sequence[Heard]) -> list[int]:
+        return await self._counted(self._signals.count_quotes, events)
+
+    async def _counted(
+        self, count: Callable[[Sequence[Heard]], Awaitable[list[int]]], events: Sequence[Heard]
+    ) -> list[int]:
+        if self.loses_call:
+            raise ConnectionError("away")
+        new = await count(events)
+        if self.loses_answer:
+            raise ConnectionError("away")
+        return new
+
+    async def read(self, now_s: float) -> Restore:
+        return await self._signals.read(now_s)
 
 
 class DrawnSupply:
@@ -64,16 +90,18 @@ class DrawnSupply:
 class Pricer:
     """A service with its ports, for one life of the process."""
 
-    def __init__(self, city: City, prices: MemoryPrices) -> None:
+    def __init__(self, city: City, redis: Redis, prices: MemoryPrices) -> None:
+        params = SurgeParams()
         self.prices = prices
+        self.signals = LosingSignals(RedisSignals(redis, "grid", city.surge_cells, params.demand_half_life_s))
         self.supply = DrawnSupply(len(city.surge_cells))
         self.registry = CollectorRegistry()
         self.service = PricingService(
             city.region,
-            city.surge_cells,
-            SurgeParams(),
+            grid_of(city, params.reach_s),
+            params,
             prices=prices,
-            consumed=prices,
+            signals=self.signals,
             supply=self.supply,
             metrics=PricingMetrics(self.registry),
         )
@@ -81,10 +109,15 @@ class Pricer:
     def metric(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"hexhail_pricing_{name}", {"region": "grid", **labels})
 
+    async def demand(self, now_s: float = NOW_S) -> float:
+        """The requests that the engine prices by, all cells together."""
+        await self.service.tick(now_s)
+        return float(self.service._engine._requests.sum())
+
 
 @pytest.fixture
-def pricer(grid_city: City) -> Pricer:
-    return Pricer(grid_city, MemoryPrices())
+def pricer(grid_city: City, empty_redis: Redis) -> Pricer:
+    return Pricer(grid_city, empty_redis, MemoryPrices())
 
 
 def requested(number: int, **changes: object) -> bytes:
@@ -100,25 +133,25 @@ def requested(number: int, **changes: object) -> bytes:
 
 
 async def test_requests_without_drivers_raise_the_price_where_they_are(pricer: Pricer) -> None:
-    await pricer.service.process([requested(number) for number in range(10)], NOW_S)
+    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
     [event] = await pricer.service.tick(NOW_S)
-    assert pricer.prices.multiplier_of == {event.cell: pytest.approx(1.1)}
-    assert pricer.metric("surge_changes_total") == 1.0
-    assert pricer.metric("surge_multiplier_max") == pytest.approx(1.1)
+    assert pricer.prices.multiplier_of == dict(zip(event.cell.tolist(), event.multiplier.tolist(), strict=True))
+    assert pricer.metric("surge_changes_total") == len(event)
+    assert pricer.metric("surge_multiplier_max") == event.multiplier.max() == pytest.approx(1.1)
 
 
 async def test_what_cannot_be_decoded_is_counted_and_skipped(pricer: Pricer) -> None:
     values = [b"\x00", requested(1), None, requested(2, region="elsewhere"), b"{}", requested(3)]
-    await pricer.service.process(values, NOW_S)
+    await pricer.service.process_rides(values, NOW_S)
     assert pricer.metric("ride_events_total", outcome="undecodable") == 3.0
     assert pricer.metric("ride_events_total", outcome="other_region") == 1.0
     assert pricer.metric("ride_events_total", outcome="new") == 2.0
-    assert pricer.prices.last_sequence == {"ride1": 1, "ride3": 1}
+    assert await pricer.demand() == 2.0
 
 
 async def test_a_request_outside_every_surge_cell_is_consumed_but_is_no_demand(pricer: Pricer) -> None:
     away = {"lat_deg": 10.0, "lng_deg": 10.0}
-    await pricer.service.process([requested(number, pickup=away) for number in range(20)], NOW_S)
+    await pricer.service.process_rides([requested(number, pickup=away) for number in range(20)], NOW_S)
     assert await pricer.service.tick(NOW_S) == []
     assert pricer.metric("requests_outside_total") == 20.0
     assert pricer.metric("ride_events_total", outcome="new") == 20.0
@@ -126,45 +159,61 @@ async def test_a_request_outside_every_surge_cell_is_consumed_but_is_no_demand(p
 
 async def test_an_event_from_the_future_is_handed_on_as_one_of_now(pricer: Pricer) -> None:
     """The store forgets rides by the time of the events: a wrong one must not make it forget them all."""
-    await pricer.service.process([requested(1, at_s=NOW_S + 1e9), requested(2, at_s=NOW_S - 60.0)], NOW_S)
-    assert pricer.prices.counted_at_s == [NOW_S, NOW_S - 60.0]
+    await pricer.service.process_rides([requested(1, at_s=NOW_S + 1e9), requested(2, at_s=NOW_S - 60.0)], NOW_S)
+    assert pricer.signals.heard_at_s == [NOW_S, NOW_S - 60.0]
 
 
 async def test_a_redelivered_batch_is_repeated_everywhere_and_counts_nowhere(pricer: Pricer) -> None:
     batch = [requested(number) for number in range(10)]
     for _ in range(3):
-        await pricer.service.process(batch, NOW_S)
-    [event] = await pricer.service.tick(NOW_S)
-    assert event.requests == 10.0
+        await pricer.service.process_rides(batch, NOW_S)
+    assert await pricer.demand() == 10.0
     assert pricer.metric("ride_events_total", outcome="new") == 10.0
     assert pricer.metric("ride_events_total", outcome="repeated") == 20.0
 
 
-async def test_a_batch_that_failed_half_way_can_be_done_again(pricer: Pricer) -> None:
+@pytest.mark.parametrize("loss", ["loses_call", "loses_answer"])
+async def test_a_batch_whose_call_or_answer_got_lost_counts_once_when_it_is_done_again(
+    pricer: Pricer, loss: str
+) -> None:
+    """After a lost answer nobody knows whether it was counted: the engine then reads anew what was."""
     batch = [requested(number) for number in range(10)]
-    pricer.prices.is_away = True
+    await pricer.service.process_rides(batch[:3], NOW_S)
+    setattr(pricer.signals, loss, True)
     with pytest.raises(ConnectionError):
-        await pricer.service.process(batch, NOW_S)
-    pricer.prices.is_away = False
-    await pricer.service.process(batch, NOW_S)
-    [event] = await pricer.service.tick(NOW_S)
-    assert event.requests == 10.0
-    assert pricer.metric("ride_events_total", outcome="new") == 10.0
+        await pricer.service.process_rides(batch, NOW_S)
+    setattr(pricer.signals, loss, False)
+    await pricer.service.process_rides(batch, NOW_S)
+    assert await pricer.demand() == 10.0
+
+
+async def test_quotes_become_demand_once_for_each_wish(pricer: Pricer) -> None:
+    def asked(rider: str, at_s: float = NOW_S) -> bytes:
+        event = {"event": "QuoteAsked", "quote_id": f"{rider}{at_s}", "rider_id": rider, "at_s": at_s, "region": "grid"}
+        return json.dumps({**event, "pickup": {"lat_deg": 40.751, "lng_deg": -73.979}}).encode()
+
+    await pricer.service.process_quotes(
+        [asked("a"), asked("b"), asked("a"), asked("a", NOW_S + 1.0), b"x"], NOW_S + 1.0
+    )
+    await pricer.service.tick(NOW_S + 1.0)
+    assert pricer.service._engine._quotes.sum() == pytest.approx(2.0, rel=0.01)
+    assert pricer.metric("quotes_asked_total", outcome="repeated") == 2.0
+    assert pricer.metric("quotes_asked_total", outcome="undecodable") == 1.0
 
 
 async def test_drivers_on_live_rides_are_no_supply(pricer: Pricer) -> None:
     accepted = requested(1, event="OfferAccepted", sequence=3, driver_id="driver")
-    await pricer.service.process([requested(1), accepted], NOW_S)
+    await pricer.service.process_rides([requested(1), accepted], NOW_S)
     await pricer.service.tick(NOW_S)
     assert pricer.supply.busy_drivers == {"driver"}
     assert pricer.metric("busy_drivers") == 1.0
-    await pricer.service.process([requested(1, event="RiderDroppedOff", sequence=6)], NOW_S)
+    await pricer.service.process_rides([requested(1, event="RiderDroppedOff", sequence=6)], NOW_S)
     await pricer.service.tick(NOW_S)
     assert pricer.supply.busy_drivers == frozenset()
 
 
 async def test_without_any_fresh_position_nothing_is_priced(pricer: Pricer) -> None:
-    await pricer.service.process([requested(number) for number in range(10)], NOW_S)
+    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
     pricer.supply.fresh_drivers = 0
     assert await pricer.service.tick(NOW_S) == []
     assert pricer.prices.writes == []
@@ -172,61 +221,65 @@ async def test_without_any_fresh_position_nothing_is_priced(pricer: Pricer) -> N
 
 
 async def test_a_standing_price_is_renewed_at_each_tick_and_a_base_price_is_left_alone(pricer: Pricer) -> None:
-    await pricer.service.process([requested(number) for number in range(6)], NOW_S)
-    pricer.supply.idle_per_cell[:] = 4
-    for tick in range(6):
-        await pricer.service.tick(NOW_S + 15.0 * tick)
-    assert [len(write) for write in pricer.prices.writes] == [1] * 6
-    assert pricer.prices.writes[-1] == pricer.prices.writes[-2]
+    await pricer.service.process_rides([requested(number) for number in range(9)], NOW_S)
+    for _ in range(8):
+        await pricer.service.tick(NOW_S)
+    standing = {cell: price for cell, price in pricer.prices.multiplier_of.items() if price != 1.0}
+    assert pricer.prices.writes[-1] == pricer.prices.writes[-2] == standing
 
 
 async def test_a_store_that_lost_its_prices_does_not_interrupt_the_walk(pricer: Pricer) -> None:
-    await pricer.service.process([requested(number) for number in range(30)], NOW_S)
+    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
     [first] = await pricer.service.tick(NOW_S)
     pricer.prices.multiplier_of.clear()
     [second] = await pricer.service.tick(NOW_S + 15.0)
-    assert second.multiplier == pytest.approx(first.multiplier * 1.1)
-    assert pricer.prices.multiplier_of == {second.cell: second.multiplier}
+    assert second.multiplier.max() == pytest.approx(first.multiplier.max() * 1.1)
+    assert max(pricer.prices.multiplier_of.values()) == second.multiplier.max()
 
 
 async def test_the_way_home_is_written_to_its_end(pricer: Pricer) -> None:
-    await pricer.service.process([requested(number) for number in range(10)], NOW_S)
+    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
     for tick in range(200):
         await pricer.service.tick(NOW_S + 15.0 * tick)
-    assert list(pricer.prices.multiplier_of.values()) == [1.0]
+    assert set(pricer.prices.multiplier_of.values()) == {1.0}
     assert len(pricer.prices.writes) < 200
 
 
 async def test_a_price_that_could_not_be_written_is_written_at_the_next_tick(pricer: Pricer) -> None:
     """The last step home to 1.0 fails: nothing renews base prices, so only the memory of the failure saves it."""
-    await pricer.service.process([requested(number) for number in range(10)], NOW_S)
-    [event] = await pricer.service.tick(NOW_S)
+    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
+    await pricer.service.tick(NOW_S)
     pricer.prices.is_away = True
     with pytest.raises(ConnectionError):
         await pricer.service.tick(NOW_S + 86_400.0)
     assert pricer.metric("ticks_total", outcome="failed") == 1.0
     pricer.prices.is_away = False
     await pricer.service.tick(NOW_S + 86_415.0)
-    assert pricer.prices.multiplier_of == {event.cell: 1.0}
+    assert set(pricer.prices.multiplier_of.values()) == {1.0}
 
 
-async def test_the_next_pricer_goes_on_from_the_standing_prices_and_walks_home(grid_city: City) -> None:
-    prices = MemoryPrices()
-    first = Pricer(grid_city, prices)
-    await first.service.process([requested(number) for number in range(30)], NOW_S)
-    for tick in range(5):
-        await first.service.tick(NOW_S + 15.0 * tick)
-    standing = max(prices.multiplier_of.values())
-    second = Pricer(grid_city, prices)
-    [event] = await second.service.tick(NOW_S + 90.0)
-    assert event.multiplier_before == pytest.approx(standing)
-    assert event.multiplier == pytest.approx(standing / 1.1)
+async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_as_it_would_have(
+    grid_city: City, empty_redis: Redis
+) -> None:
+    """One dies between two ticks with a batch not acknowledged; another lives through all of it."""
+    log = [requested(number, at_s=NOW_S + number) for number in range(60)]
+    log[40] = requested(3, event="OfferAccepted", sequence=2, driver_id="driver", at_s=NOW_S + 40.0)
+    lived, died = MemoryPrices(), MemoryPrices()
 
+    async def through(prices: MemoryPrices, dies: bool) -> Pricer:
+        await empty_redis.flushall()
+        pricer = Pricer(grid_city, empty_redis, prices)
+        await pricer.service.process_rides(log[:30], NOW_S + 30.0)
+        await pricer.service.tick(NOW_S + 30.0)
+        await pricer.service.process_rides(log[30:50], NOW_S + 50.0)
+        if dies:
+            pricer = Pricer(grid_city, empty_redis, prices)
+            await pricer.service.process_rides(log[20:50], NOW_S + 52.0)
+        await pricer.service.process_rides(log[50:], NOW_S + 60.0)
+        await pricer.service.tick(NOW_S + 60.0)
+        return pricer
 
-async def test_a_new_life_counts_no_event_of_the_old_one_again(grid_city: City) -> None:
-    prices = MemoryPrices()
-    batch = [requested(number) for number in range(10)]
-    await Pricer(grid_city, prices).service.process(batch, NOW_S)
-    second = Pricer(grid_city, prices)
-    await second.service.process([*batch, requested(10)], NOW_S)
-    assert second.metric("ride_events_total", outcome="new") == 1.0
+    first, second = await through(lived, dies=False), await through(died, dies=True)
+    assert died.multiplier_of == pytest.approx(lived.multiplier_of, rel=1e-9)
+    assert max(died.multiplier_of.values()) > 1.1
+    assert second.supply.busy_drivers == first.supply.busy_drivers == {"driver"}

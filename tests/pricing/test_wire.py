@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing import wire
-from pricing.commands import CountRequest, MarkDriverBusy, MarkDriverFree
+from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree
+from pricing.model import Point, Quote
 
 REQUESTED = {
     "event": "RideRequested",
@@ -25,30 +27,30 @@ def encoded(**changes: object) -> bytes:
 
 
 def test_a_request_becomes_demand() -> None:
-    event = wire.decode(encoded())
+    event = wire.decode_ride(encoded())
     assert event is not None
-    assert wire.to_command(event, 7) == CountRequest("ride-1", 1, 7, 1000.5)
-    assert wire.to_command(event, -1) is None
+    assert wire.ride_signal(event, 7) == CountRequest(7, 1000.5)
+    assert wire.ride_signal(event, -1) is None
 
 
 def test_an_acceptance_takes_the_driver() -> None:
-    event = wire.decode(encoded(event="OfferAccepted", sequence=3, driver_id="driver-1"))
+    event = wire.decode_ride(encoded(event="OfferAccepted", sequence=3, driver_id="driver-1"))
     assert event is not None
-    assert wire.to_command(event, 7) == MarkDriverBusy("ride-1", 3, "driver-1", 1000.5)
+    assert wire.ride_signal(event, 7) == MarkDriverBusy("ride-1", "driver-1", 1000.5)
 
 
 @pytest.mark.parametrize("ending", ["AssignmentCancelled", "RiderDroppedOff", "RideCancelled", "RideExpired"])
 def test_an_ending_frees_the_driver(ending: str) -> None:
-    event = wire.decode(encoded(event=ending, sequence=9, driver_id=None))
+    event = wire.decode_ride(encoded(event=ending, sequence=9, driver_id=None))
     assert event is not None
-    assert wire.to_command(event, -1) == MarkDriverFree("ride-1", 9, 1000.5)
+    assert wire.ride_signal(event, -1) == MarkDriverFree("ride-1")
 
 
 @pytest.mark.parametrize("other", ["OfferSent", "OfferDeclined", "DriverArrived", "RiderPickedUp", "InventedLater"])
 def test_other_events_ask_for_nothing(other: str) -> None:
-    event = wire.decode(encoded(event=other))
+    event = wire.decode_ride(encoded(event=other))
     assert event is not None
-    assert wire.to_command(event, 7) is None
+    assert wire.ride_signal(event, 7) is None
 
 
 @pytest.mark.parametrize(
@@ -79,9 +81,55 @@ def test_other_events_ask_for_nothing(other: str) -> None:
     ],
 )
 def test_what_is_not_an_event_is_none(value: bytes | None) -> None:
-    assert wire.decode(value) is None
+    assert wire.decode_ride(value) is None
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(value: bytes) -> None:
-    wire.decode(value)
+    wire.decode_ride(value)
+    wire.decode_quote(value)
+
+
+QUOTE = Quote(
+    quote_id="quote-1",
+    region_id="grid",
+    rider_id="rider-1",
+    pickup=Point(40.75, -73.98),
+    dropoff=Point(40.76, -73.97),
+    pickup_node=1,
+    dropoff_node=2,
+    seats=1,
+    price_cents=900,
+    currency="USD",
+    surge_multiplier=1.0,
+    distance_m=1000.0,
+    travel_time_s=120.0,
+    issued_s=1000.5,
+    expires_s=1300.5,
+)
+
+
+def test_a_quote_is_read_as_it_was_told_and_becomes_demand_and_its_price_stays_at_home() -> None:
+    told = wire.encode_quote(QUOTE)
+    event = wire.decode_quote(told)
+    assert event is not None
+    assert (event.quote_id, event.region, event.at_s) == ("quote-1", "grid", 1000.5)
+    assert wire.quote_signal(event, 7) == CountQuote(7, 1000.5)
+    assert wire.quote_signal(event, -1) is None
+    assert b"900" not in told
+
+
+def test_asking_again_within_minutes_is_one_wish_and_later_or_elsewhere_another() -> None:
+    def ident(issued_s: float, quote_id: str, cell_index: int = 7) -> str:
+        again = replace(QUOTE, quote_id=quote_id, issued_s=issued_s, expires_s=issued_s + 1.0)
+        event = wire.decode_quote(wire.encode_quote(again))
+        assert event is not None
+        return wire.quote_ident(event, cell_index)
+
+    assert ident(1000.5, "quote-1") == ident(1100.0, "quote-2")
+    assert ident(1000.5, "quote-1") != ident(1000.5, "quote-1", cell_index=8)
+    assert ident(1000.5, "quote-1") != ident(1300.0, "quote-2")
+
+
+def test_a_ride_event_is_no_quote() -> None:
+    assert wire.decode_quote(encoded()) is None

@@ -1,0 +1,57 @@
+#!lua name=hexhail_signals
+
+-- Entries forgotten in one call: enough to keep up with any batch, few enough not to hold the server up.
+local FORGOTTEN_MAX = 1000
+
+-- Adds one to a decayed count `<count>|<counted_to_ms>`, whichever of the two is the older.
+local function add(counts, cell, at_ms, half_life_ms)
+  local held = redis.call('HGET', counts, cell)
+  local count, counted_ms = 0, at_ms
+  if held then
+    local bar = string.find(held, '|', 1, true)
+    count, counted_ms = tonumber(string.sub(held, 1, bar - 1)), tonumber(string.sub(held, bar + 1))
+  end
+  if at_ms >= counted_ms then
+    count, counted_ms = count * 0.5 ^ ((at_ms - counted_ms) / half_life_ms) + 1, at_ms
+  else
+    count = count + 0.5 ^ ((counted_ms - at_ms) / half_life_ms)
+  end
+  redis.call('HSET', counts, cell, string.format('%.17g|%d', count, counted_ms))
+end
+
+-- Takes each event in once: those whose sequence is greater than the last one taken of the same ident.
+-- Keys: totals, seen, seen_at, counts, busy. Arguments: name of the total, life_ms, half_life_ms, then ident, sequence,
+-- at_ms, kind, what for each event; kind is count (what: the cell), busy (what: the driver), free or none.
+-- Idents without an event for life_ms (by the time of the events) are forgotten. Returns the places of the new ones.
+local function take(keys, args)
+  local totals, seen, seen_at, counts, busy = keys[1], keys[2], keys[3], keys[4], keys[5]
+  local life_ms, half_life_ms, newest_ms, new = tonumber(args[2]), tonumber(args[3]), 0, {}
+  for i = 4, #args, 5 do
+    local ident, sequence, at_ms, kind = args[i], tonumber(args[i + 1]), tonumber(args[i + 2]), args[i + 3]
+    if sequence > tonumber(redis.call('HGET', seen, ident) or '0') then
+      redis.call('HSET', seen, ident, args[i + 1])
+      redis.call('ZADD', seen_at, args[i + 2], ident)
+      if kind == 'count' then
+        add(counts, args[i + 4], at_ms, half_life_ms)
+      elseif kind == 'busy' then
+        redis.call('HSET', busy, ident, args[i + 2] .. '|' .. args[i + 4])
+      elseif kind == 'free' then
+        redis.call('HDEL', busy, ident)
+      end
+      new[#new + 1] = (i - 4) / 5
+      newest_ms = math.max(newest_ms, at_ms)
+    end
+  end
+  if #new > 0 then
+    redis.call('HINCRBY', totals, args[1], #new)
+    local before = string.format('(%d', newest_ms - life_ms)
+    for _, ident in ipairs(redis.call('ZRANGEBYSCORE', seen_at, '-inf', before, 'LIMIT', 0, FORGOTTEN_MAX)) do
+      redis.call('HDEL', seen, ident)
+      redis.call('HDEL', busy, ident)
+      redis.call('ZREM', seen_at, ident)
+    end
+  end
+  return new
+end
+
+redis.register_function('hexhail_signals_take', take)
