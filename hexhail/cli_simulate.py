@@ -25,7 +25,9 @@ def simulate(
     requests: Annotated[Path, typer.Option(help="t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size")],
     drivers: Annotated[Path, typer.Option(help="lat,lng and, if you like, seats; CSV, CSV.gz or parquet")],
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
-    policy: Annotated[str, typer.Option(help="optimal, greedy, nearest, or your own: file.py:Class")] = "optimal",
+    policy: Annotated[
+        str, typer.Option(help="optimal, expected, greedy, nearest, or your own: file.py:Class")
+    ] = "optimal",
     seed: Annotated[int, typer.Option(help="of everybody's behaviour")] = 1,
     max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
     boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.policy import MatchingPolicy
 from dispatch.matching.registry import make_policy
 from geo.cells import cell_to_latlng
@@ -82,6 +83,8 @@ def simulate(
         "seed": params.seed,
         "version": version("hexhail"),
     }
+    if isinstance(chosen, ExpectedPolicy):
+        summary["acceptance"] = asdict(chosen.answers.model.figures())
     return Run(outcome, summary)
 
 

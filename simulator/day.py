@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from dispatch.engine import DispatchEngine
 from dispatch.events import RideEvent
-from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.model import DispatchParams
 from geo.arrays import FloatArray
 from geo.city import City
@@ -114,6 +114,10 @@ class Day:
         for hearer in (self._fleet, self._crowd, self._surge):
             for kind, hear in (hearer.hearers() if hearer is not None else {}).items():
                 hearers.setdefault(kind, []).append(hear)
+        if isinstance(policy, LearningPolicy):
+            learn = policy.hear
+            for kind in policy.hears:  # before anyone acts on the event, so that it hears them in their order
+                hearers.setdefault(kind, []).insert(0, lambda event, now_s: learn(event))
 
     def run(self, on_progress: Callable[[float, int], None] = lambda now_s, gone: None) -> Outcome:
         """Live the day. `on_progress` gets the city's time and how many riders are through, at each round."""

@@ -21,6 +21,7 @@ class CandidateBody(BaseModel):
     pickup_eta_s: float
     score: float
     terms: dict[str, float] = Field(description="parts of the score by name; they add up to it")
+    acceptance: float | None = Field(description="the chance of a yes, if the policy asked for it")
     reason: Reason | None = Field(description="why not; null for the driver who was asked")
     words: str | None = Field(description="the reason in words")
 
@@ -51,6 +52,7 @@ class RoundBody(BaseModel):
                     pickup_eta_s=one.pickup_eta_s,
                     score=one.score,
                     terms=one.terms,
+                    acceptance=one.acceptance,
                     reason=one.reason,
                     words=None if one.reason is None else WORDS[one.reason],
                 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dispatch.events import MatchFound
+from dispatch.events import MatchFound, RideEvent
 from dispatch.matching.candidates import Candidates, NearestByRoad, find_candidates, reach_s
 from dispatch.matching.score import Pairs, RequestColumns, score_terms
 from dispatch.matching.trips import TripTimes
@@ -29,6 +29,18 @@ class MatchingPolicy(Protocol):
         Each ride and each driver appears at most once; a driver who refused a ride is not paired with it again.
         `waiting` comes with the oldest request first.
         """
+        ...
+
+
+@runtime_checkable
+class LearningPolicy(Protocol):
+    """A policy that learns from what happens: it is told, in order, live and in simulations alike."""
+
+    #: The events that it wants to hear of.
+    hears: tuple[type[RideEvent], ...]
+
+    def hear(self, event: RideEvent) -> None:
+        """Take in an event; comes between rounds, never during one."""
         ...
 
 

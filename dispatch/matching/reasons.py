@@ -61,6 +61,8 @@ class CandidateTrace:
     score: float
     terms: dict[str, float]
     reason: Reason | None
+    #: The chance of a yes, if the policy asked for it.
+    acceptance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class RoundTrace:
         considered = self._decision.considered
         if considered is None:
             return []
-        pairs = considered.candidates
+        pairs, share = considered.candidates, considered.acceptance
         return [
             CandidateTrace(
                 driver_id=self._supply.driver_id[pairs.driver[edge]],
@@ -163,6 +165,7 @@ class RoundTrace:
                 score=round(float(considered.score[edge]), 3),
                 terms={name: round(float(term[edge]), 3) for name, term in considered.terms.items()},
                 reason=None if codes[pairs.driver[edge]] == CHOSEN else _REASONS[codes[pairs.driver[edge]]],
+                acceptance=None if share is None else round(float(share[edge]), 3),
             )
             for edge in _edges_of(considered, row).tolist()
         ]

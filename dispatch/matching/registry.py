@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.greedy import GreedyPolicy, NearestPolicy
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.policy import MatchingPolicy
 from geo.roads import RoadGraph
 
-POLICIES = {policy.name: policy for policy in (OptimalPolicy, GreedyPolicy, NearestPolicy)}
+POLICIES = {policy.name: policy for policy in (OptimalPolicy, ExpectedPolicy, GreedyPolicy, NearestPolicy)}
 
 
 def make_policy(name: str, graph: RoadGraph) -> MatchingPolicy:
-    """The policy called `optimal`, `greedy` or `nearest`, or a class of one's own as `module:Class` or `file.py:Class`.
+    """A policy by name, see `POLICIES`, or a class of one's own as `module:Class` or `file.py:Class`.
 
     The class is called with the road graph. Raises ValueError or TypeError, which say what is wrong with the name or
     with what stands behind it.

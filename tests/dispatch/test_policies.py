@@ -75,7 +75,7 @@ def test_the_optimum_leaves_a_short_pickup_for_a_better_whole():
     assert pairs("optimal", waiting, drivers) == {"left": "a", "middle": "b"}
 
 
-@pytest.mark.parametrize("name", ["nearest", "greedy", "optimal"])
+@pytest.mark.parametrize("name", ["nearest", "greedy", "optimal", "expected"])
 def test_no_policy_of_ours_breaks_a_rule(name):
     rng = np.random.default_rng(1)
     for _ in range(50):
@@ -100,7 +100,7 @@ def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("fastest", "choose greedy, nearest, optimal, module:Class"),
+        ("fastest", "choose expected, greedy, nearest, optimal, module:Class"),
         ("no.such.module:Class", "cannot be loaded: ModuleNotFoundError: No module"),
         ("no/such/file.py:Class", "cannot be loaded"),
         ("dispatch.model:Nothing", "cannot be loaded"),

@@ -1,0 +1,85 @@
+"""The best set of pairs over what is to be expected of them: offers are refused, and riders do not wait for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.events import RideEvent
+from dispatch.matching.acceptance import Asks
+from dispatch.matching.answers import HEARD, Answers
+from dispatch.matching.candidates import Candidates, NearestByRoad
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.matching.policy import Considered, MoveGain, total
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
+from dispatch.weights import ScoreWeights
+from geo.roads import RoadGraph
+from geo.travel_times import nearest_by_road
+
+
+class ExpectedPolicy(OptimalPolicy):
+    """Maximises p(1 - c)v - (1 - p)r over a round.
+
+    v is the score of a pair as the policy `optimal` has it, p the chance that the driver accepts, c the chance that
+    the rider cancels before the pickup, and r what a refusal costs: the time until the next driver is asked.
+    """
+
+    name = "expected"
+    #: See `LearningPolicy`.
+    hears = HEARD
+
+    def __init__(
+        self,
+        graph: RoadGraph,
+        nearest: NearestByRoad = nearest_by_road,
+        position_value: MoveGain | None = None,
+        answers: Answers | None = None,
+    ) -> None:
+        super().__init__(graph, nearest, position_value)
+        #: What was heard so far; as long as that is nothing, all drivers accept alike.
+        self.answers = answers or Answers(graph)
+
+    def hear(self, event: RideEvent) -> None:
+        """See `LearningPolicy.hear`."""
+        self.answers.hear(event)
+
+    def weigh(
+        self,
+        candidates: Candidates,
+        waiting: Sequence[Ride],
+        supply: SupplySnapshot,
+        params: DispatchParams,
+        now_s: float,
+    ) -> Considered:
+        """See `PairPolicy.weigh`; the terms `refusal` and `cancellation` are what is lost by either on average."""
+        worth = super().weigh(candidates, waiting, supply, params, now_s)
+        model = self.answers.model
+        share = model.probability(model.features(self._asks(candidates, waiting, supply), candidates.driver))
+        terms = {**worth.terms, **losses(worth.score, share, candidates.pickup_eta_s, params.score)}
+        return replace(worth, terms=terms, score=total(terms, len(share)), acceptance=share)
+
+    def _asks(self, candidates: Candidates, waiting: Sequence[Ride], supply: SupplySnapshot) -> Asks:
+        trip_s = self._trips.of([ride.pickup for ride in waiting], [ride.dropoff for ride in waiting])
+        refusals = np.array([len(ride.refused_by) for ride in waiting], np.float64)
+        fare_cents = np.array([ride.fare_cents for ride in waiting], np.float64)
+        row = candidates.request
+        return Asks(
+            supply.driver_id, candidates.pickup_eta_s, refusals[row], trip_s[row], fare_cents[row], supply.now_s
+        )
+
+
+def losses(
+    worth: NDArray[np.float64],
+    acceptance: NDArray[np.float64],
+    pickup_eta_s: NDArray[np.float64],
+    weights: ScoreWeights,
+) -> dict[str, NDArray[np.float64]]:
+    """What each pair (e,) loses on average, in seconds, by a refusal and by a rider who cancels on the way."""
+    cancellation = -np.expm1(-weights.cancellations_per_s * pickup_eta_s)
+    return {
+        "refusal": -(1.0 - acceptance) * (worth + weights.refusal_s),
+        "cancellation": -acceptance * cancellation * worth,
+    }
