@@ -24,6 +24,8 @@ from location_ingest.service import PingGateway
 from pricing.model import Quote
 from pricing.ports import SurgePrices
 from pricing.quoting import QuoteService
+from pricing.settling import FareService
+from pricing.tariff_watch import TariffWatch
 
 
 class QuoteSigning(Protocol):
@@ -56,6 +58,8 @@ class Edges:
     rides: RideService
     store: RideStore
     quotes: QuoteService
+    fares: FareService
+    tariff: TariffWatch
     quote_signer: QuoteSigning
     prices: SurgePrices
     gateway: PingGateway

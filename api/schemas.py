@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.receipts import receipt_of
 from dispatch.model import Ride, RideState
-from pricing.model import Quote
+from pricing.currencies import MINOR_UNIT_DIGITS
+from pricing.model import Line, Quote, Receipt
 
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS84")]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS84")]
@@ -36,12 +40,28 @@ class QuoteRequest(Strict):
     seats: Annotated[int, Field(ge=1, le=8)] = 1
 
 
+class LineBody(BaseModel):
+    """One amount of a price; what is taken off is negative."""
+
+    name: str
+    cents: Annotated[int, Field(description="minor units of the currency")]
+
+
+def lines_of(lines: Sequence[Line]) -> list[LineBody]:
+    """The public face of a bill's lines."""
+    return [LineBody(name=line.name, cents=line.cents) for line in lines]
+
+
 class QuoteBody(BaseModel):
     """A price that holds until `expires_s`."""
 
     quote_id: Annotated[str, Field(description="signed: send it back unchanged to request the ride")]
     price_cents: Annotated[int, Field(description="minor units of the currency")]
     currency: str
+    minor_unit_digits: Annotated[int, Field(description="decimals of the currency: 0 for JPY, 2 for USD, 3 for KWD")]
+    lines: Annotated[list[LineBody], Field(description="they add up to the price")]
+    tax_cents: Annotated[int, Field(description="the tax in the price, whether it is a line or included in others")]
+    tariff_version: str
     surge_multiplier: float
     distance_m: float
     travel_time_s: float
@@ -55,6 +75,10 @@ class QuoteBody(BaseModel):
             quote_id=signed,
             price_cents=quote.price_cents,
             currency=quote.currency,
+            minor_unit_digits=MINOR_UNIT_DIGITS[quote.currency],
+            lines=lines_of(quote.lines),
+            tax_cents=quote.tax_cents,
+            tariff_version=quote.tariff_version,
             surge_multiplier=quote.surge_multiplier,
             distance_m=quote.distance_m,
             travel_time_s=quote.travel_time_s,
@@ -81,6 +105,42 @@ class DeclineBody(Strict):
     reason: Reason = None
 
 
+class ReceiptBody(BaseModel):
+    """How the fare of a ride came about."""
+
+    tariff_version: str
+    quoted_s: Seconds
+    distance_m: float
+    travel_time_s: float
+    surge_multiplier: float
+    lines: Annotated[list[LineBody], Field(description="they add up to the fare")]
+    tax_cents: int
+    changes: Annotated[list[str], Field(description="why the fare is not the quoted one; empty while it is")]
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> ReceiptBody:
+        """The public face of a receipt."""
+        return cls(**asdict(receipt))
+
+
+class DropoffBody(Strict):
+    """Where the rider left."""
+
+    dropoff: PointBody | None = None
+
+
+class EarningsBody(BaseModel):
+    """What the driver earns with a ride, and how it came about."""
+
+    ride_id: str
+    currency: str
+    driver_cents: int
+    lines: Annotated[list[LineBody], Field(description="they add up to what the driver gets")]
+    platform_cents: int
+    tax_cents: int
+    fare_cents: Annotated[int, Field(description="what the rider pays: the driver's, the platform's and the tax")]
+
+
 class RideBody(BaseModel):
     """A ride as its rider and its driver see it."""
 
@@ -104,10 +164,12 @@ class RideBody(BaseModel):
     ended_s: float | None
     cancelled_by: Literal["rider", "driver", "system"] | None
     cancel_reason: str | None
+    receipt: Annotated[ReceiptBody | None, Field(description="null for rides without a quote of this service")]
 
     @classmethod
     def of(cls, ride: Ride) -> RideBody:
         """The public face of a ride."""
+        receipt = receipt_of(ride)
         return cls(
             ride_id=ride.ride_id,
             region=ride.region,
@@ -129,6 +191,7 @@ class RideBody(BaseModel):
             ended_s=ride.ended_s,
             cancelled_by=ride.cancelled_by.value if ride.cancelled_by else None,
             cancel_reason=ride.cancel_reason,
+            receipt=ReceiptBody.of(receipt) if receipt else None,
         )
 
 
@@ -200,6 +263,26 @@ class FiguresBody(BaseModel):
     round_ms_p50: float | None
     round_ms_p99: float | None
     surge_max: float
+
+
+class RefusalBody(BaseModel):
+    """Why a tariff file was not put in force."""
+
+    file: str
+    line: int
+    key: str
+    found: str
+    expected: str
+
+
+class TariffBody(BaseModel):
+    """The tariff that quotes are given by."""
+
+    region: str
+    version: str
+    currency: str
+    refusal: Annotated[RefusalBody | None, Field(description="what is wrong with the file; null if it is in force")]
+    content: Annotated[dict[str, object], Field(description="the tariff in force")]
 
 
 class TotalsBody(BaseModel):

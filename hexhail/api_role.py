@@ -36,15 +36,16 @@ def run_api(settings: Settings) -> None:
     from api.app import build_app, serve_map
     from api.streams import FRAME_BYTES_MAX
     from api.websocket_protocol import BoundedWebSockets
+    from pricing.errors import TariffRefused
 
-    missing: list[DependencyMissing] = []
+    missing: list[DependencyMissing | TariffRefused] = []
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Edges]:
         try:
             async with open_edges(settings) as edges:
                 yield edges
-        except DependencyMissing as error:
+        except (DependencyMissing, TariffRefused) as error:
             missing.append(error)
             raise
 
@@ -87,13 +88,16 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from dispatch.model import DispatchParams
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
-    from geo.city import load_city
+    from geo.city import CITY_FILE, load_city
     from pricing.adapters.kafka_quotes import KafkaQuotes
     from pricing.adapters.redis_prices import RedisPrices
+    from pricing.adapters.redis_tariffs import RedisTariffs
     from pricing.adapters.signed_quotes import QuoteSigner
-    from pricing.metrics import QuoteMetrics
-    from pricing.model import SurgeParams, Tariff
+    from pricing.metrics import QuoteMetrics, TariffMetrics
+    from pricing.model import SurgeParams
     from pricing.quoting import QuoteService
+    from pricing.settling import FareService
+    from pricing.tariff_watch import TariffWatch
 
     async with AsyncExitStack() as stack:
         clock, city = settings.clock(), load_city(settings.city_dir)
@@ -119,8 +123,11 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         supply = RedisSupply(redis, region, cells_to_strings(city.search_cells))
         leases = RedisLeases(redis, region, lambda: store.newest_token(region))
         inboxes = InboxReads(RedisInboxReader(redis))
-        reading = [asyncio.create_task(inboxes.run()), asyncio.create_task(listen_for_news(redis, inboxes.ring))]
-        stack.push_async_callback(end, reading)
+        tariffs = RedisTariffs(redis, region)
+        tariff = TariffWatch(settings.city_dir / CITY_FILE, region, tariffs, TariffMetrics(REGISTRY))
+        await tariff.start()
+        lasting = inboxes.run(), listen_for_news(redis, inboxes.ring), tariff.watch()
+        stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
         secrets = {kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()}
         yield Edges(
             city=city,
@@ -129,13 +136,9 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             speed=clock.speed,
             rides=RideService(store, leases, params, clock.now_s),
             store=store,
-            quotes=QuoteService(
-                city.region,
-                city.graph,
-                Tariff.from_section(city.sections["tariff"]),
-                prices,
-                announce=quote_log.announce,
-            ),
+            quotes=QuoteService(city.region, city.graph, lambda: tariff.tariff, prices, announce=quote_log.announce),
+            fares=FareService(city.region, city.graph, tariffs),
+            tariff=tariff,
             quote_signer=QuoteSigner(secrets),
             prices=prices,
             gateway=gateway,

@@ -89,6 +89,23 @@ def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
     out.print(f"{len(city.search_cells)} search cells, {len(city.surge_cells)} surge cells; {city.region.attribution}")
 
 
+@city_app.command("check")
+def check(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
+    """Say whether a city folder can be served, and if not, which line of its file is wrong."""
+    from geo.city import CITY_FILE, load_city
+    from pricing.errors import TariffRefused
+    from pricing.tariff_file import read_tariff
+
+    try:
+        city = load_city(folder)
+        tariff = read_tariff(folder / CITY_FILE)
+    except TariffRefused as refusal:
+        fail(f"{refusal}\n{refusal.hint}")
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    out.print(f"{city.region.name}: tariff {tariff.version} in {tariff.currency}, {len(tariff.surcharges)} surcharges")
+
+
 @city_app.command("convert-hive")
 def convert_hive(
     wheel: Annotated[Path, typer.Argument(help="nrel.hive 1.3.1: pip download --no-deps nrel.hive==1.3.1")],

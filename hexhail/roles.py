@@ -254,9 +254,11 @@ def run(role: str, settings: Settings) -> None:
         from prometheus_client import start_http_server
 
         start_http_server(settings.metrics_port, addr="127.0.0.1")
+    from pricing.errors import TariffRefused
+
     try:
         ROLES[role](settings)
-    except DependencyMissing as error:
-        log.error("dependency_missing", detail=str(error))  # noqa: TRY400 - the line says all there is
+    except (DependencyMissing, TariffRefused) as error:
+        log.error("not_started", detail=str(error))  # noqa: TRY400 - the line says all there is
         print(f"hexhail {role}: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None

@@ -5,11 +5,13 @@ PricingError
 │   ├── OutsideRegion         a point is too far from every road
 │   ├── NoTrip                pickup and dropoff are the same place on the road
 │   └── NoWay                 no road leads from the pickup to the dropoff
-└── QuoteUnusable             the signed quote that was shown cannot be used
-    ├── QuoteForged           it is not one of ours, or it was changed
-    ├── QuoteExpired          its time is over
-    ├── QuoteVersionUnknown   ours, but of a version that this one does not read
-    └── QuoteOfAnotherRider   ours, but given to somebody else
+├── QuoteUnusable             the signed quote that was shown cannot be used
+│   ├── QuoteForged           it is not one of ours, or it was changed
+│   ├── QuoteExpired          its time is over
+│   ├── QuoteVersionUnknown   ours, but of a version that this one does not read
+│   └── QuoteOfAnotherRider   ours, but given to somebody else
+├── FieldWrong                a key of a tariff is wrong
+└── TariffRefused             a tariff file is wrong, and at which line
 """
 
 from __future__ import annotations
@@ -110,3 +112,35 @@ class QuoteOfAnotherRider(QuoteUnusable):
 
     def __init__(self) -> None:
         super().__init__("The quote was given to another rider.")
+
+
+class FieldWrong(PricingError, ValueError):
+    """A key of a tariff, what it is, and what was expected; `path` leads to the table that holds it."""
+
+    code = "tariff_wrong"
+
+    def __init__(self, key: str, found: object, expected: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(f"{key} is {found!r}; expected {expected}")
+        self.path = (*path, key)
+        self.found = found
+        self.expected = expected
+
+    def under(self, *path: str | int) -> FieldWrong:
+        """The same, seen from the table that holds `path`."""
+        *inner, key = self.path
+        return FieldWrong(str(key), self.found, self.expected, (*path, *inner))
+
+
+class TariffRefused(PricingError, ValueError):
+    """A tariff file that is not put in force."""
+
+    code = "tariff_refused"
+    hint = "Mend the file; until then the tariff before it stays in force."
+
+    def __init__(self, file: str, line: int, key: str, found: str, expected: str) -> None:
+        super().__init__(f"{file}, line {line}: {key} is {found}; expected {expected}")
+        self.file = file
+        self.line = line
+        self.key = key
+        self.found = found
+        self.expected = expected

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class PricingMetrics:
-    """The metrics of one process; made once, by the composition root."""
+    """The pricer's; made once per process, by the composition root."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         #: outcome: new, repeated, undecodable, other_region.
@@ -70,3 +70,31 @@ class QuoteMetrics:
             ["region", "outcome"],
             registry=registry,
         )
+
+
+class TariffMetrics:
+    """Those of the tariffs that quotes are given by; made once per process, by the composition root."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._in_force = Gauge(
+            "hexhail_tariff_in_force",
+            "1 for the version of the tariff that quotes are given by.",
+            ["region", "version"],
+            registry=registry,
+        )
+        self._refused = Gauge(
+            "hexhail_tariff_refused",
+            "1 while the region's tariff file is refused and the version before it stays in force.",
+            ["region"],
+            registry=registry,
+        )
+        self._version_of: dict[str, str] = {}
+
+    def in_force(self, region: str, version: str, *, is_refused: bool) -> None:
+        """Say which version counts, and whether the file is refused."""
+        before = self._version_of.get(region)
+        if before not in (None, version):
+            self._in_force.remove(region, before)
+        self._version_of[region] = version
+        self._in_force.labels(region, version).set(1)
+        self._refused.labels(region).set(is_refused)

@@ -1,4 +1,4 @@
-"""The nouns of pricing: tariffs, surge parameters, prices and quotes. Money is in integer minor units."""
+"""The nouns of pricing: surge parameters, prices, bills and quotes. Money is in integer minor units."""
 
 from __future__ import annotations
 
@@ -14,46 +14,6 @@ import numpy.typing as npt
 MULTIPLIER_DECIMALS = 2
 #: What a cell costs when nothing is known about it.
 BASE_MULTIPLIER = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tariff:
-    """What a trip costs before surge, in minor units of one currency.
-
-    Raises ValueError or TypeError at birth, naming the field, what it is and what was expected.
-    """
-
-    #: ISO 4217, such as "USD".
-    currency: str
-    base_cents: int
-    per_km_cents: int
-    per_minute_cents: int
-    #: The least that a trip costs, whatever the multiplier.
-    minimum_cents: int
-    #: Prices are multiples of this; 1 keeps every cent.
-    rounding_cents: int
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.currency, str) and len(self.currency) == 3 and self.currency.isascii()):
-            raise ValueError(f"currency must be three letters of ISO 4217, such as USD, not {self.currency!r}")
-        if not (self.currency.isalpha() and self.currency.isupper()):
-            raise ValueError(f"currency must be three capital letters, such as USD, not {self.currency!r}")
-        for name in ("base_cents", "per_km_cents", "per_minute_cents", "minimum_cents", "rounding_cents"):
-            _require_cents(name, getattr(self, name))
-        if self.rounding_cents < 1:
-            raise ValueError(f"rounding_cents must be at least 1, not {self.rounding_cents}")
-        if self.minimum_cents % self.rounding_cents:
-            raise ValueError(
-                f"minimum_cents must be a multiple of rounding_cents ({self.rounding_cents}), not {self.minimum_cents}"
-            )
-
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> Self:
-        """Read the [tariff] section of a city.toml.
-
-        Raises ValueError or TypeError naming the key that is unknown, missing or wrong, and what was expected.
-        """
-        return cls(**_checked_section(cls, "tariff", section))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +75,7 @@ class SurgeParams:
 
     @classmethod
     def from_section(cls, section: Mapping[str, Any]) -> Self:
-        """Read the [surge] section of a city.toml; an absent key keeps its default. Raises as `Tariff` does."""
+        """Read the [surge] section of a city.toml; an absent key keeps its default. Raises ValueError or TypeError."""
         return cls(**_checked_section(cls, "surge", section))
 
 
@@ -153,6 +113,41 @@ class Point:
             raise ValueError(f"lng_deg must be -180 to 180, not {self.lng_deg}")
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One amount of a bill; what is taken off is negative."""
+
+    name: str
+    cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """A price and the lines that add up to it."""
+
+    price_cents: int
+    lines: tuple[Line, ...]
+    #: The tax in the price: the line "tax" where it is added, a part of the other lines where it is included.
+    tax_cents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """How a fare came about: what it was computed from, and its lines."""
+
+    #: `Tariff.version`.
+    tariff_version: str
+    #: City time of the quote: surcharges by the hour go by it, also at the dropoff.
+    quoted_s: float
+    distance_m: float
+    travel_time_s: float
+    surge_multiplier: float
+    lines: tuple[Line, ...]
+    tax_cents: int
+    #: Why the fare is another one than the quoted: `rules.dropoff.Change`; empty while it is the quoted one.
+    changes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """A price held for one rider and one trip until `expires_s` (city time)."""
@@ -171,6 +166,9 @@ class Quote:
     surge_multiplier: float
     distance_m: float
     travel_time_s: float
+    tariff_version: str
+    lines: tuple[Line, ...]
+    tax_cents: int
     issued_s: float
     expires_s: float
 
@@ -183,6 +181,19 @@ class Quote:
         _require_cents("price_cents", self.price_cents)
         if not self.expires_s > self.issued_s:
             raise ValueError(f"expires_s must be after issued_s ({self.issued_s}), not {self.expires_s}")
+
+    @property
+    def receipt(self) -> Receipt:
+        """How the price came about, for the ride to keep."""
+        return Receipt(
+            tariff_version=self.tariff_version,
+            quoted_s=self.issued_s,
+            distance_m=self.distance_m,
+            travel_time_s=self.travel_time_s,
+            surge_multiplier=self.surge_multiplier,
+            lines=self.lines,
+            tax_cents=self.tax_cents,
+        )
 
 
 def _require_cents(name: str, value: object) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pricing.commands import Restore, Signal
 from pricing.model import SupplySnapshot, SurgePrice
+from pricing.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +63,16 @@ class Supply(Protocol):
 
     async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:
         """Return the drivers whose position is fresh at ``now_s``; idle are those not in ``busy_drivers``."""
+        ...
+
+
+class TariffArchive(Protocol):
+    """Every version of a region's tariff that a quote was ever given by."""
+
+    async def keep(self, tariff: Tariff) -> None:
+        """Keep the version for as long as rides may ask for it."""
+        ...
+
+    async def find(self, version: str) -> Tariff | None:
+        """Return the tariff of a version; None if nobody kept it."""
         ...

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from geo import cells, travel_times
+from geo.arrays import IntArray
 from geo.city import Region
 from geo.roads import RoadGraph
 from pricing.errors import NoTrip, NoWay, OutsideRegion
-from pricing.model import MULTIPLIER_DECIMALS, Point, Quote, Tariff
+from pricing.local_time import local_time
+from pricing.model import MULTIPLIER_DECIMALS, Point, Quote
 from pricing.ports import SurgePrices
-from pricing.rules.fares import fare_cents
+from pricing.rules.fares import itemise
+from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
+from pricing.tariff import Surcharge, Tariff
 
 #: Long enough to read a price and decide; the surge walks at most a few steps meanwhile.
 QUOTE_LIFE_S = 300.0
@@ -26,6 +30,8 @@ class Trip:
     dropoff_node: int
     distance_m: float
     travel_time_s: float
+    #: Every crossing of the way, (n,).
+    node: IntArray
 
 
 def find_trip(region: Region, graph: RoadGraph, pickup: Point, dropoff: Point) -> Trip:
@@ -44,7 +50,7 @@ def find_trip(region: Region, graph: RoadGraph, pickup: Point, dropoff: Point) -
         way = travel_times.path(graph, pickup_node, dropoff_node)
     except travel_times.UnreachableError as error:
         raise NoWay from error
-    return Trip(pickup_node, dropoff_node, float(way.length_m[-1]), float(way.arrival_s[-1]))
+    return Trip(pickup_node, dropoff_node, float(way.length_m[-1]), float(way.arrival_s[-1]), way.node)
 
 
 class QuoteService:
@@ -54,20 +60,16 @@ class QuoteService:
         self,
         region: Region,
         graph: RoadGraph,
-        tariff: Tariff,
+        tariff: Callable[[], Tariff],
         prices: SurgePrices,
         *,
         quote_life_s: float = QUOTE_LIFE_S,
         announce: Callable[[Quote], None] = lambda quote: None,
     ) -> None:
-        """Each quote is shown to ``announce``, which must neither wait nor fail: asking is demand before the order.
+        """``tariff`` gives the one in force. Each quote is shown to ``announce``, which must neither wait nor fail.
 
-        Raises ValueError if the tariff is not in the region's currency, or the life is not positive."""
-        if tariff.currency != region.currency:
-            raise ValueError(
-                f"the tariff of region {region.region_id} must be in its currency {region.currency}, "
-                f"not in {tariff.currency}"
-            )
+        Asking is demand before the order. Raises ValueError if the life is not positive.
+        """
         if not quote_life_s > 0:
             raise ValueError(f"quote_life_s must be a positive number of seconds, not {quote_life_s}")
         self._region = region
@@ -85,10 +87,13 @@ class QuoteService:
         The multiplier is taken in hundredths, as it is shown, so that the price can be checked by hand.
         Raises OutsideRegion, NoTrip or NoWay; ValueError for fewer seats than one.
         """
+        tariff = self._tariff()
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
         trip = await asyncio.to_thread(find_trip, self._region, self._graph, pickup, dropoff)
         cell = int(cells.latlng_to_cells(pickup.lat_deg, pickup.lng_deg, self._region.surge_resolution)[0])
         surge_multiplier = round((await self._prices.read(cell, now_s)).multiplier, MULTIPLIER_DECIMALS)
+        due = surcharges_of(tariff, self._region, self._graph, trip, pickup, dropoff, now_s)
+        bill = itemise(tariff, trip.distance_m, trip.travel_time_s, surge_multiplier, due)
         quote = Quote(
             quote_id=quote_id,
             region_id=self._region.region_id,
@@ -98,13 +103,33 @@ class QuoteService:
             pickup_node=trip.pickup_node,
             dropoff_node=trip.dropoff_node,
             seats=seats,
-            price_cents=fare_cents(self._tariff, trip.distance_m, trip.travel_time_s, surge_multiplier),
-            currency=self._tariff.currency,
+            price_cents=bill.price_cents,
+            currency=tariff.currency,
             surge_multiplier=surge_multiplier,
             distance_m=trip.distance_m,
             travel_time_s=trip.travel_time_s,
+            tariff_version=tariff.version,
+            lines=bill.lines,
+            tax_cents=bill.tax_cents,
             issued_s=now_s,
             expires_s=now_s + self._quote_life_s,
         )
         self._announce(quote)
         return quote
+
+
+def surcharges_of(
+    tariff: Tariff, region: Region, graph: RoadGraph, trip: Trip, pickup: Point, dropoff: Point, quoted_s: float
+) -> tuple[Surcharge, ...]:
+    """Return what a trip that is quoted at ``quoted_s`` owes on top, by the region's clock and the tariff's zones."""
+    if not tariff.surcharges:
+        return ()
+    local = local_time(region.timezone, quoted_s)
+    if not tariff.zones:
+        return surcharges_due(tariff, local, Touched())
+    touched = Touched(
+        pickup=zones_touched(tariff, pickup.lat_deg, pickup.lng_deg),
+        dropoff=zones_touched(tariff, dropoff.lat_deg, dropoff.lng_deg),
+        way=zones_touched(tariff, graph.lat_deg[trip.node], graph.lng_deg[trip.node]),
+    )
+    return surcharges_due(tariff, local, touched)

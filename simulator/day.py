@@ -14,7 +14,8 @@ from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.model import DispatchParams
 from geo.arrays import FloatArray
 from geo.city import City
-from pricing.model import SurgeParams, Tariff
+from pricing.model import SurgeParams
+from pricing.tariff_file import tariff_of
 from simulator.agenda import Agenda
 from simulator.crowd import Crowd, RiderLike
 from simulator.driver import DriverState
@@ -167,7 +168,7 @@ class Day:
             row = int((~(duration_s < math.inf)).argmax())
             wishes = requests.wishes
             raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
-        tariff = Tariff.from_section(city.sections["tariff"])
+        tariff = tariff_of(city.sections)
         market = Market(tariff, duration_s, length_m, self._surge)
         make_rider: Callable[[int], RiderLike]
         if self._params.acceptance is Acceptance.ALWAYS:

@@ -9,10 +9,11 @@ from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
 from pricing.engine import PricingEngine
-from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams, Tariff
+from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams
 from pricing.rules.cells import cell_indices
 from pricing.rules.fares import fare_cents
 from pricing.rules.reach import grid_of
+from pricing.tariff import Tariff
 from simulator.fleet import Fleet
 from simulator.office import Hearer
 

@@ -9,10 +9,22 @@ from fastapi import APIRouter, Body, Path
 
 from api.edges import DriverDep, EdgesDep
 from api.pings import MSGPACK, PingsBody
+from api.problems import ApiProblem
+from api.receipts import receipt_of, settled
 from api.routes.rides import ID_PATTERN, RideId
-from api.schemas import DeclineBody, PingsAccepted, RideBody, StatusBody, StatusRequest
+from api.schemas import (
+    DeclineBody,
+    DropoffBody,
+    EarningsBody,
+    PingsAccepted,
+    RideBody,
+    StatusBody,
+    StatusRequest,
+    lines_of,
+)
 from dispatch import commands as cmd
-from dispatch.model import ShiftStatus
+from dispatch.model import Party, ShiftStatus
+from pricing.model import Point
 
 router = APIRouter(prefix="/v1", tags=["drivers"])
 
@@ -77,6 +89,36 @@ async def picked_up(ride_id: RideId, edges: EdgesDep, driver: DriverDep) -> Ride
 
 
 @router.post("/rides/{ride_id}/dropped-off", summary="The trip is over")
-async def dropped_off(ride_id: RideId, edges: EdgesDep, driver: DriverDep) -> RideBody:
-    """The fare stands, and the driver is free again."""
-    return RideBody.of((await edges.rides.handle(cmd.ReportDropoff(ride_id, driver.id))).ride)
+async def dropped_off(
+    ride_id: RideId, edges: EdgesDep, driver: DriverDep, body: Annotated[DropoffBody | None, Body()] = None
+) -> RideBody:
+    """The fare stands, and the driver is free again.
+
+    It is the quote's, unless the region's tariff computes it anew for another dropoff, another duration or waiting;
+    `receipt.changes` says why. Say where the rider left if it was not the agreed dropoff.
+    """
+    ride = await edges.rides.find(ride_id, Party.DRIVER, driver.id)
+    left_at = Point(body.dropoff.lat_deg, body.dropoff.lng_deg) if body and body.dropoff else None
+    fare_cents, receipt = await settled(edges.fares, ride, left_at, edges.now(), edges.outages)
+    command = cmd.ReportDropoff(ride_id, driver.id, fare_cents, receipt)
+    return RideBody.of((await edges.rides.handle(command)).ride)
+
+
+@router.get("/drivers/me/rides/{ride_id}/earnings", summary="What you earn with a ride of yours")
+async def read_earnings(ride_id: RideId, edges: EdgesDep, driver: DriverDep) -> EarningsBody:
+    """What the rider pays without tax, less the platform's commission; as agreed until the dropoff."""
+    ride = await edges.rides.find(ride_id, Party.DRIVER, driver.id)
+    receipt = receipt_of(ride)
+    earnings = await edges.fares.earnings(ride.fare_cents, receipt) if receipt else None
+    if earnings is None:
+        detail = f"Nobody kept the tariff by which ride {ride_id} was quoted."
+        raise ApiProblem(404, "tariff_unknown", detail, "Ask the operator: the fare itself stands in the ride.")
+    return EarningsBody(
+        ride_id=ride_id,
+        currency=ride.currency,
+        driver_cents=earnings.driver_cents,
+        lines=lines_of(earnings.lines),
+        platform_cents=earnings.platform_cents,
+        tax_cents=earnings.tax_cents,
+        fare_cents=ride.fare_cents,
+    )

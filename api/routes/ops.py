@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from api import sockets
 from api.edges import Edges, EdgesDep, OperatorDep
 from api.live import LiveFeed
-from api.schemas import BoundsBody, CityBody, FiguresBody, TotalsBody
+from api.schemas import BoundsBody, CityBody, FiguresBody, RefusalBody, TariffBody, TotalsBody
 from api.tokens import Role
 from geo.roads import RoadGraph
 
@@ -61,6 +61,22 @@ async def read_totals(edges: EdgesDep, operator: OperatorDep) -> TotalsBody:
             for name, count in sorted(totals.items())
             if name.startswith(REJECTED_PREFIX)
         },
+    )
+
+
+@router.get("/tariff", summary="The tariff in force")
+async def read_tariff(edges: EdgesDep, operator: OperatorDep) -> TariffBody:
+    """What quotes are given by, and, if the file was changed since and is wrong, where and what was expected.
+
+    A changed file is put in force by itself within seconds, once it is right.
+    """
+    tariff, refusal = edges.tariff.tariff, edges.tariff.refusal
+    return TariffBody(
+        region=edges.city.region.region_id,
+        version=tariff.version,
+        currency=tariff.currency,
+        refusal=RefusalBody(**vars(refusal)) if refusal else None,
+        content=msgspec.to_builtins(tariff),
     )
 
 

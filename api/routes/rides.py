@@ -11,6 +11,7 @@ import numpy as np
 from fastapi import APIRouter, Body, Header, Path, Response
 
 from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
+from api.receipts import of_quote
 from api.schemas import CancelBody, QuoteBody, QuoteRequest, RideBody, RideRequestBody
 from api.tokens import Role
 from dispatch import commands as cmd
@@ -112,6 +113,7 @@ def _request(quote: Quote) -> cmd.RequestRide:
         seats=quote.seats,
         fare_cents=quote.price_cents,
         currency=quote.currency,
+        receipt=of_quote(quote),
     )
 
 

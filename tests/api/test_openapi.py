@@ -45,6 +45,7 @@ async def valid_body(path: str, people: People, rider: Any) -> dict[str, Any]:
         "/v1/quotes": dict(TRIP),
         "/v1/drivers/me/status": {"status": "offline", "seats": 4},
         "/v1/drivers/me/pings": {"pings": [ping]},
+        "/v1/rides/{ride_id}/dropped-off": {"dropoff": TRIP["dropoff"]},
     }
     if path == "/v1/rides":
         return {"quote_id": await rider.quote()}

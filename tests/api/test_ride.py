@@ -18,6 +18,7 @@ async def test_a_ride_from_the_quote_to_the_fare(people: People) -> None:
         assert quote["currency"] == "USD"
         assert 0.9 <= quote["surge_multiplier"] <= 3.0
         assert 2_000 < quote["distance_m"] < 6_000
+        assert sum(line["cents"] for line in quote["lines"]) == quote["price_cents"]
 
         request = {"quote_id": quote["quote_id"]}
         asked = await rider.post("/v1/rides", request, **{"Idempotency-Key": "the-first-ride"})
@@ -58,6 +59,18 @@ async def test_a_ride_from_the_quote_to_the_fare(people: People) -> None:
         moments = ("requested_s", "assigned_s", "arrived_s", "picked_up_s", "dropped_off_s")
         assert [ride[name] for name in moments] == sorted(ride[name] for name in moments)
         assert (await driver.get(f"/v1/rides/{ride_id}")).json() == ride
+        assert ride["receipt"] == {
+            **{name: quote[name] for name in ("lines", "tax_cents", "tariff_version", "distance_m", "travel_time_s")},
+            "surge_multiplier": quote["surge_multiplier"],
+            "quoted_s": quote["expires_s"] - 300.0,
+            "changes": [],
+        }
+        earnings = (await driver.get(f"/v1/drivers/me/rides/{ride_id}/earnings")).json()
+        assert earnings["driver_cents"] == sum(line["cents"] for line in earnings["lines"])
+        shares = ("driver_cents", "platform_cents", "tax_cents")
+        assert sum(earnings[name] for name in shares) == earnings["fare_cents"] == ride["fare_cents"]
+        stranger = await people.driver().get(f"/v1/drivers/me/rides/{ride_id}/earnings")
+        assert_problem(stranger, 404, "not_found")
 
 
 async def test_of_two_riders_and_one_driver_one_wins_and_the_other_is_driven_afterwards(people: People) -> None:

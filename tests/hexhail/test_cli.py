@@ -50,6 +50,7 @@ def test_help_does_not_wait_for_compilers():
         (("serve", "cook"), "there is no role 'cook': choose one of api, ingester, matcher, pricer, relay"),
         (("city", "build", "--out", "nowhere"), "give either --osm FILE, or both --nodes FILE and --edges FILE"),
         (("city", "show", "nowhere"), "nowhere/city.toml does not exist"),
+        (("city", "check", "nowhere"), "nowhere/city.toml does not exist"),
         (("token", "--role", "king"), "'king' is not a valid Role"),
         (("export", "nowhere"), "nowhere/hexhail.db does not exist"),
         (("replay", "rides", "nowhere"), "nowhere has neither events.parquet nor events.jsonl.gz"),

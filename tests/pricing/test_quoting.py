@@ -9,9 +9,10 @@ from geo import cells
 from geo.city import City
 from geo.roads import RoadGraph
 from pricing.errors import NoTrip, NoWay, OutsideRegion
-from pricing.model import Point, Quote, SurgePrice, Tariff
+from pricing.model import Line, Point, Quote, SurgePrice
 from pricing.quoting import QuoteService
 from pricing.rules.fares import fare_cents
+from pricing.tariff import Surcharge, Tariff, zone_of
 
 TARIFF = Tariff("USD", base_cents=250, per_km_cents=125, per_minute_cents=35, minimum_cents=100, rounding_cents=1)
 NOW_S = 1_400_000_000.0
@@ -38,9 +39,16 @@ def corner(city: City, node: int, north_deg: float = 0.0) -> Point:
 
 
 async def quote(
-    city: City, pickup: Point, dropoff: Point, prices: OneCell | None = None, *, seats: int = 1, life_s: float = 120.0
+    city: City,
+    pickup: Point,
+    dropoff: Point,
+    prices: OneCell | None = None,
+    *,
+    seats: int = 1,
+    life_s: float = 120.0,
+    tariff: Tariff = TARIFF,
 ) -> Quote:
-    service = QuoteService(city.region, city.graph, TARIFF, prices or OneCell(), quote_life_s=life_s)
+    service = QuoteService(city.region, city.graph, lambda: tariff, prices or OneCell(), quote_life_s=life_s)
     return await service.quote(pickup, dropoff, seats=seats, rider_id="rider", quote_id="q-1", now_s=NOW_S)
 
 
@@ -61,6 +69,9 @@ async def test_a_quote_says_all_about_the_trip(grid_city: City) -> None:
         surge_multiplier=1.0,
         distance_m=800.0,
         travel_time_s=80.0,
+        tariff_version=TARIFF.version,
+        lines=(Line("base", 250), Line("distance", 100), Line("time", 47)),
+        tax_cents=0,
         issued_s=NOW_S,
         expires_s=NOW_S + 120.0,
     )
@@ -127,11 +138,44 @@ async def test_fewer_seats_than_one_are_refused(grid_city: City) -> None:
         await quote(grid_city, corner(grid_city, 0), corner(grid_city, 35), seats=0)
 
 
-def test_a_tariff_in_another_currency_than_the_regions_is_refused(grid_city: City) -> None:
-    with pytest.raises(ValueError, match="must be in its currency USD, not in EUR"):
-        QuoteService(grid_city.region, grid_city.graph, replace(TARIFF, currency="EUR"), OneCell())
+def cell_of(place: Point, resolution: int = 10) -> str:
+    return cells.cells_to_strings(cells.latlng_to_cells(place.lat_deg, place.lng_deg, resolution))[0]
+
+
+@pytest.mark.parametrize(("at", "nodes"), [("pickup", {0}), ("dropoff", {35}), ("either", {0, 35}), ("way", {0, 35})])
+async def test_a_zone_counts_where_the_surcharge_says(grid_city: City, at: str, nodes: set[int]) -> None:
+    """From the south-west corner to the north-east one."""
+    for node in (0, 35):
+        zone = zone_of("here", {cell_of(corner(grid_city, node)): 10})
+        tariff = replace(TARIFF, zones=(zone,), surcharges=(Surcharge("fee", amount_cents=500, zone="here", at=at),))
+        quoted = await quote(grid_city, corner(grid_city, 0), corner(grid_city, 35), tariff=tariff)
+        assert (Line("surcharge:fee", 500) in quoted.lines) == (node in nodes)
+
+
+async def test_a_toll_on_the_way_is_owed_although_neither_end_is_in_its_zone(grid_city: City) -> None:
+    all_inner = {cell_of(corner(grid_city, node)): 10 for node in range(1, 35)}
+    toll = Surcharge("bridge", amount_cents=694, zone="river", at="way")
+    tariff = replace(TARIFF, zones=(zone_of("river", all_inner),), surcharges=(toll,))
+    crossing = await quote(grid_city, corner(grid_city, 0), corner(grid_city, 35), tariff=tariff)
+    assert Line("surcharge:bridge", 694) in crossing.lines
+    at_ends = replace(tariff, surcharges=(replace(toll, at="either"),))
+    assert (await quote(grid_city, corner(grid_city, 0), corner(grid_city, 35), tariff=at_ends)).lines[
+        -1
+    ].name == "time"
+
+
+async def test_a_night_is_one_by_the_clocks_of_the_region(grid_city: City) -> None:
+    """NOW_S is 12:53 in New York and 16:53 in UTC, on a Tuesday."""
+    for from_s, until_s, weekday, is_due in (
+        *((12.0, 13.0, "tue", True), (16.0, 17.0, "tue", False)),
+        *((12.0, 13.0, "wed", False), (13.0, 12.9, "mon", True), (13.0, 12.9, "tue", False)),
+    ):
+        hours = {"from_s": from_s * 3600.0, "until_s": until_s * 3600.0, "weekdays": (weekday,)}
+        tariff = replace(TARIFF, surcharges=(Surcharge("hours", percent=10, **hours),))  # type: ignore[arg-type]
+        quoted = await quote(grid_city, corner(grid_city, 0), corner(grid_city, 35), tariff=tariff)
+        assert ("surcharge:hours" in [line.name for line in quoted.lines]) == is_due, (from_s, until_s, weekday)
 
 
 def test_a_quote_that_never_holds_is_refused(grid_city: City) -> None:
     with pytest.raises(ValueError, match="quote_life_s must be a positive number"):
-        QuoteService(grid_city.region, grid_city.graph, TARIFF, OneCell(), quote_life_s=0.0)
+        QuoteService(grid_city.region, grid_city.graph, lambda: TARIFF, OneCell(), quote_life_s=0.0)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pricing.adapters.signed_quotes import AUDIENCE, SIGNED_LENGTH_MAX, VERSION, QuoteSigner
 from pricing.errors import QuoteExpired, QuoteForged, QuoteOfAnotherRider, QuoteUnusable, QuoteVersionUnknown
-from pricing.model import Point, Quote
+from pricing.model import Line, Point, Quote
+from pricing.tariff import SURCHARGES_MAX
 
 KEY, OLD_KEY, FOREIGN_KEY = "k" * 32, "o" * 32, "f" * 32
 SIGNER = QuoteSigner({"2": KEY, "1": OLD_KEY})
@@ -31,6 +32,9 @@ QUOTE = Quote(
     surge_multiplier=1.1,
     distance_m=2345.678901234,
     travel_time_s=321.1,
+    tariff_version="0123456789abcdef",
+    lines=(Line("base", 250), Line("distance", 1000), Line("rounding", -16)),
+    tax_cents=102,
     issued_s=NOW_S,
     expires_s=NOW_S + 300.0,
 )
@@ -54,6 +58,15 @@ def test_a_signed_quote_comes_back_as_it_was(
         QUOTE, pickup=Point(lat_deg, lng_deg), distance_m=distance_m, price_cents=price_cents, rider_id=rider_id
     )
     assert SIGNER.verify(SIGNER.sign(quote), NOW_S, rider_id=rider_id) == quote
+
+
+def test_a_quote_with_all_the_surcharges_there_may_be_fits_into_a_request() -> None:
+    lines = tuple(Line(f"surcharge:{number:032}", 10**7) for number in range(SURCHARGES_MAX))
+    names = ("base", "distance", "time", "minimum", "surge", "booking_fee", "tax", "rounding")
+    quote = replace(QUOTE, lines=(*lines, *(Line(name, 10**7) for name in names)), rider_id="r" * 200)
+    text = SIGNER.sign(quote)
+    assert len(text) < SIGNED_LENGTH_MAX
+    assert SIGNER.verify(text, NOW_S, rider_id=quote.rider_id) == quote
 
 
 def test_a_quote_holds_until_it_expires_by_city_time() -> None:

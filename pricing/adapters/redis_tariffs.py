@@ -1,0 +1,35 @@
+"""Every version of a region's tariff that a quote was ever given by, in Redis: `{region}:tariffs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pricing.tariff import Tariff
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class RedisTariffs:
+    """A hash of version -> the tariff as JSON. A version never changes, so it is kept once it was read."""
+
+    def __init__(self, redis: Redis, region: str) -> None:
+        self._redis = redis
+        self._key = f"{{{region}}}:tariffs"
+        self._known: dict[str, Tariff] = {}
+
+    async def keep(self, tariff: Tariff) -> None:
+        """Keep the version for as long as rides may ask for it. Raises what Redis raises."""
+        await self._redis.hset(self._key, tariff.version, msgspec.json.encode(tariff))
+        self._known[tariff.version] = tariff
+
+    async def find(self, version: str) -> Tariff | None:
+        """The tariff of a version; None if nobody kept it. Raises what Redis raises."""
+        if version not in self._known:
+            kept = await self._redis.hget(self._key, version)
+            if kept is None:
+                return None
+            self._known[version] = msgspec.json.decode(kept, type=Tariff)
+        return self._known[version]
