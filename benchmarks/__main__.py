@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--small", action="store_true", help="tiny inputs, seconds instead of minutes; figures mean nothing"
     )
+    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="quality alone: runs of each policy")
     options = parser.parse_args(arguments)
     names = found()
     if options.name == "list":
@@ -55,17 +56,18 @@ def main(arguments: list[str]) -> int:
     if options.name != "all" and options.name not in names:
         parser.error(f"no benchmark {options.name!r}; there are: {', '.join(names)}")
     print("  ".join(f"{name} {value}" for name, value in machine().items()))
-    reports = [_run(name, small=options.small) for name in (names if options.name == "all" else [options.name])]
+    reports = [_run(name, options) for name in (names if options.name == "all" else [options.name])]
     if options.json:
         texts = [report.as_json() for report in reports]
         options.json.write_text(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]\n", encoding="utf-8")
     return 0
 
 
-def _run(name: str, *, small: bool) -> Report:
+def _run(name: str, options: argparse.Namespace) -> Report:
     print(f"\n== {name} ==")
-    report = Report(name, small)
-    importlib.import_module(f"benchmarks.{name}").run(small, report)
+    report = Report(name, options.small)
+    module = importlib.import_module(f"benchmarks.{name}")
+    module.run(options.small, report, **{own: getattr(options, own) for own in getattr(module, "OPTIONS", ())})
     return report
 
 

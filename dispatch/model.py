@@ -177,6 +177,8 @@ class DispatchParams:
     stalled_after_s: float = 240.0
     #: Who chooses the pairs: see `dispatch.matching.registry.make_policy`.
     policy: str = "optimal"
+    #: The file of position values, in the city's folder, see `hexhail city learn-values`; empty for none.
+    values: str = ""
     #: What the parts of a pair's score weigh.
     score: ScoreWeights = field(default_factory=ScoreWeights)
 

@@ -31,8 +31,9 @@ class ScoreWeights:
     idle_s_max: float = 1800.0
     #: Seconds for each minor unit of the fare.
     price_s_per_cent: float = 0.0
-    #: Seconds for each minor unit by which the dropoff is a better place to be free at than where the driver is.
-    position_s_per_cent: float = 0.0
+    #: Seconds for each second of earning by which the dropoff is a better place to be free at than where the driver is;
+    #: of no effect without position values.
+    position: float = 1.0
     #: What a refusal costs besides the match: the time until the next driver is asked. Policy `expected` alone.
     refusal_s: float = 10.0
     #: The rate at which riders cancel while a driver is on the way: one in seventeen within five minutes.

@@ -73,6 +73,38 @@ def _build_with_progress(source: OsmSource | CsvSource, out_dir: Path) -> BuildR
         return build_city(source, out_dir, lambda stage, done: progress.update(task, description=stage, completed=done))
 
 
+@city_app.command("learn-values")
+def learn_values(
+    folder: Annotated[Path, typer.Argument(help="a city folder")],
+    events: Annotated[
+        list[Path], typer.Option(help="a run's folder, such as of hexhail simulate --out; may be given again")
+    ],
+    out_file: Annotated[Path, typer.Option("--out", help="file to write, such as CITY/values.npz")],
+) -> None:
+    """Learn what places are worth to a free driver, which the policies then heed."""
+    from geo.city import load_city
+    from hexhail.learn_values import learn_from_runs
+
+    try:
+        with out.status("starting") as status:
+            learned = learn_from_runs(load_city(folder), events, on_progress=status.update)
+        out_file.parent.mkdir(parents=True, exist_ok=True)
+        learned.values.save(out_file)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    values = learned.values
+    seen = values.value_cents[values.visits > 0] / 100
+    out.print(f"{learned.trips:,} trips and {learned.transitions - learned.trips:,} steps of waiting or in vain")
+    out.print(
+        f"{(values.visits.sum(axis=1) > 0).sum()} of {len(values.cell)} cells seen; worth {seen.min():,.2f} to "
+        f"{seen.max():,.2f}, an hour on shift earns {values.earned_cents_per_s * 36:,.2f}"
+    )
+    out.print(
+        f"written to {out_file}: use it with hexhail simulate --values, or as `values` in [dispatch] of city.toml",
+        markup=False,
+    )
+
+
 @city_app.command("show")
 def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
     """Say what a city folder holds."""

@@ -28,6 +28,7 @@ def simulate(
     policy: Annotated[
         str, typer.Option(help="optimal, expected, greedy, nearest, or your own: file.py:Class")
     ] = "optimal",
+    values: Annotated[Path | None, typer.Option(help="position values, see hexhail city learn-values")] = None,
     seed: Annotated[int, typer.Option(help="of everybody's behaviour")] = 1,
     max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
     boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
@@ -41,6 +42,7 @@ def simulate(
     from hexhail.cli import cache_dir
 
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_dir() / "numba"))
+    from dispatch.matching.position_value import PositionValue
     from hexhail.simulate import read_inputs, write_run
     from hexhail.simulate import simulate as live
     from simulator.day import DayParams
@@ -57,8 +59,9 @@ def simulate(
         )
         inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad)
         _say_inputs(inputs)
+        known = PositionValue.load(values, inputs.city.graph) if values is not None else None
         with _progress(inputs) as show:
-            run = live(inputs, params, policy, show)
+            run = live(inputs, params, policy, show, known)
         written = write_run(run, inputs, out_dir)
     except (ValueError, TypeError, OSError) as error:
         fail(str(error))

@@ -12,13 +12,13 @@ from typing import Any
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.round_files import read_rounds
 from dispatch.events import RideEvent
-from dispatch.matching.registry import make_policy
 from dispatch.model import DispatchParams, RideState
 from dispatch.ports import RoundRecord
 from dispatch.rules.invariants import check_history
 from dispatch.service.replay import Replay, replay_rounds
 from geo.city import City, load_city
 from geo.roads import RoadGraph
+from hexhail.city_policy import city_policy
 from hexhail.connections import open_store
 from hexhail.run_folder import ROUNDS_FOLDER, city_facts, read_events, write_drivers, write_events, write_summary
 from simulator.event_log import sha256_of
@@ -71,7 +71,7 @@ def replay(folder: Path, city_dir: Path) -> Replayed:
     city, events, rounds = load_city(city_dir), read_events(folder), read_rounds(folder / ROUNDS_FOLDER)
     params = rounds[0].params if rounds else DispatchParams.from_section(city.sections.get("dispatch", {}))
     decided = [event for event, _ in Replay(params).run(events)]
-    again = replay_rounds(events, rounds, make_policy(params.policy, city.graph))
+    again = replay_rounds(events, rounds, city_policy(city_dir, city.graph, params))
     apart_s = [one.record.supply.now_s for one in again if not one.is_same]
     return Replayed(len(events), sha256_of(events), sha256_of(decided), len(rounds), apart_s)
 

@@ -154,23 +154,24 @@ async def _match(settings: Settings) -> None:
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import RedisTraceLog
     from dispatch.adapters.round_files import FileRoundRecords
-    from dispatch.matching.registry import make_policy
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from geo.city import load_city
+    from hexhail.city_policy import city_policy
 
     city, clock = load_city(settings.city_dir), settings.clock()
     params = DispatchParams.from_section(city.sections.get("dispatch", {}))
     region = city.region.region_id
+    policy = city_policy(settings.city_dir, city.graph, params)
     redis = await connect_redis(settings)
     store = await open_store(settings.database_url)
     leases = RedisLeases(redis, region, lambda: store.newest_token(region))
     service = MatchingService(
         region=region,
         graph=city.graph,
-        policy=make_policy(params.policy, city.graph),
+        policy=policy,
         params=params,
         store=store,
         rides=RideService(store, leases, params, clock.now_s),

@@ -12,6 +12,7 @@ from typing import Any
 
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.position_value import PositionValue
 from dispatch.matching.registry import make_policy
 from geo.cells import cell_to_latlng
 from geo.city import City, load_city
@@ -61,13 +62,14 @@ def simulate(
     params: DayParams,
     policy: str = "optimal",
     on_progress: Callable[[float, int], None] = lambda now_s, gone: None,
+    values: PositionValue | None = None,
 ) -> Run:
     """Live a day and sum it up. `cpu_s` is all of that: trips searched, rounds, life cycles, invariants, fingerprint.
 
     Raises ValueError or TypeError for a policy that does not exist (see `make_policy`), ValueError for a city whose
     tariff is wrong.
     """
-    chosen = make_policy(policy, inputs.city.graph)
+    chosen = make_policy(policy, inputs.city.graph, values)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     outcome, fingerprint = live(inputs, params, chosen, on_progress)
     summary = figures_of(outcome)

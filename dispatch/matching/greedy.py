@@ -15,6 +15,7 @@ class NearestPolicy(PairPolicy):
     """Each request in its turn, the oldest first, takes the driver who is there soonest."""
 
     name = "nearest"
+    heeds_score = False
 
     def choose(self, considered: Considered, n_requests: int, n_drivers: int) -> NDArray[np.int64]:
         """See `PairPolicy.choose`."""
@@ -26,6 +27,7 @@ class GreedyPolicy(PairPolicy):
     """The pair with the shortest pickup of the whole round first, then the next among those who are left."""
 
     name = "greedy"
+    heeds_score = False
 
     def choose(self, considered: Considered, n_requests: int, n_drivers: int) -> NDArray[np.int64]:
         """See `PairPolicy.choose`."""

@@ -68,12 +68,12 @@ class RoundDecision:
 
 
 class MoveGain(Protocol):
-    """What drivers gain by where a trip leaves them; see `dispatch.matching.position_value.PositionValue.move_gain`."""
+    """What drivers gain by where a trip leaves them; see `dispatch.matching.position_value.PositionValue`."""
 
-    def move_gain(
+    def move_gain_s(
         self, node: ArrayLike, next_node: ArrayLike, duration_s: ArrayLike, now_s: float
     ) -> NDArray[np.float64]:
-        """Gain (e,), in minor units, by being free at `next_node` in `duration_s` instead of at `node` now."""
+        """Seconds of earning gained (e,) by being at `next_node` rather than at `node`, `duration_s` from now."""
         ...
 
 
@@ -81,6 +81,8 @@ class PairPolicy:
     """Candidates by road time, scores, and a choice among them, which is all that is left to say in a subclass."""
 
     name = "pairs"
+    #: Whether the choice depends on more than the pickup ETA.
+    heeds_score = True
 
     def __init__(
         self, graph: RoadGraph, nearest: NearestByRoad = nearest_by_road, position_value: MoveGain | None = None
@@ -123,7 +125,7 @@ class PairPolicy:
     ) -> Considered:
         """The score of each candidate with its terms."""
         requests = request_columns(waiting, self._trips, params, now_s)
-        gain = self._move_gain(candidates, waiting, supply, requests.trip_s, now_s)
+        gain = self._move_gain_s(candidates, waiting, supply, requests.trip_s, now_s)
         pairs = Pairs(candidates.request, candidates.driver, candidates.pickup_eta_s, gain)
         terms = score_terms(pairs, requests, supply, params.score)
         return Considered(candidates, terms, total(terms, len(candidates.request)))
@@ -132,7 +134,7 @@ class PairPolicy:
         """The candidates to match, as places in the arrays (e,), by the order of their requests."""
         raise NotImplementedError
 
-    def _move_gain(
+    def _move_gain_s(
         self,
         candidates: Candidates,
         waiting: Sequence[Ride],
@@ -144,7 +146,7 @@ class PairPolicy:
             return None
         dropoff_node = np.array([ride.dropoff.node for ride in waiting], np.int64)
         duration_s = candidates.pickup_eta_s + trip_s[candidates.request]
-        return self._position_value.move_gain(
+        return self._position_value.move_gain_s(
             supply.node[candidates.driver], dropoff_node[candidates.request], duration_s, now_s
         )
 

@@ -11,20 +11,25 @@ from types import ModuleType
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.greedy import GreedyPolicy, NearestPolicy
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.policy import MatchingPolicy, PairPolicy
+from dispatch.matching.position_value import PositionValue
 from geo.roads import RoadGraph
 
-POLICIES = {policy.name: policy for policy in (OptimalPolicy, ExpectedPolicy, GreedyPolicy, NearestPolicy)}
+POLICIES: dict[str, type[PairPolicy]] = {
+    policy.name: policy for policy in (OptimalPolicy, ExpectedPolicy, GreedyPolicy, NearestPolicy)
+}
 
 
-def make_policy(name: str, graph: RoadGraph) -> MatchingPolicy:
+def make_policy(name: str, graph: RoadGraph, values: PositionValue | None = None) -> MatchingPolicy:
     """A policy by name, see `POLICIES`, or a class of one's own as `module:Class` or `file.py:Class`.
 
-    The class is called with the road graph. Raises ValueError or TypeError, which say what is wrong with the name or
-    with what stands behind it.
+    Ours may be given position values to score with; a class of one's own is called with the road graph alone. Raises
+    ValueError or TypeError, which say what is wrong with the name or with what stands behind it.
     """
-    if name in POLICIES:
-        return POLICIES[name](graph)
+    if name in POLICIES and (values is None or POLICIES[name].heeds_score):
+        return POLICIES[name](graph, position_value=values)
+    if values is not None:
+        raise ValueError(f"policy {name!r} has no use for position values: leave them out, or choose another")
     place, colon, class_name = name.rpartition(":")
     if not colon or not place:
         known = ", ".join(sorted(POLICIES))

@@ -40,8 +40,8 @@ class Pairs:
     request: NDArray[np.int64]
     driver: NDArray[np.int64]
     pickup_eta_s: Floats
-    #: What the driver gains by where the trip ends, in minor units; None where nobody has learned it.
-    move_gain_cents: Floats | None = None
+    #: What the driver gains by where the trip ends, in seconds of earning; None where nobody has learned it.
+    move_gain_s: Floats | None = None
 
 
 def score_terms(
@@ -52,7 +52,7 @@ def score_terms(
     Only terms that weigh something in this region are there. All are finite, whatever came in: what is not a number
     counts as 0, and a pair without a finite pickup ETA as not worth asking.
     """
-    gain = np.zeros(len(pairs.request)) if pairs.move_gain_cents is None else pairs.move_gain_cents
+    gain = np.zeros(len(pairs.request)) if pairs.move_gain_s is None else pairs.move_gain_s
     rows = pair_terms(
         (pairs.request, pairs.driver, pairs.pickup_eta_s, gain),
         (requests.reach_s, requests.waited_s, requests.trip_s, requests.fare_cents),
@@ -63,10 +63,10 @@ def score_terms(
             weights.rating_s_per_star,
             weights.idle,
             weights.price_s_per_cent,
-            weights.position_s_per_cent,
+            weights.position,
         ),
     )
-    has_weight = _has_weight(weights, has_gain=pairs.move_gain_cents is not None)
+    has_weight = _has_weight(weights, has_gain=pairs.move_gain_s is not None)
     return {name: row for name, row in zip(TERMS, rows, strict=True) if has_weight[name]}
 
 
@@ -78,7 +78,7 @@ def _has_weight(weights: ScoreWeights, *, has_gain: bool) -> Mapping[str, bool]:
         "rating": weights.rating_s_per_star > 0.0,
         "idle": weights.idle > 0.0,
         "price": weights.price_s_per_cent > 0.0,
-        "position": weights.position_s_per_cent > 0.0 and has_gain,
+        "position": weights.position > 0.0 and has_gain,
     }
 
 
@@ -105,12 +105,12 @@ def pair_terms(
     drivers: tuple[Floats, Floats],
     weights: tuple[float, float, float, float, float, float],
 ) -> Floats:
-    """The terms (7, e) of pairs (e,): request, driver, pickup ETA s, move gain in minor units.
+    """The terms (7, e) of pairs (e,): request, driver, pickup ETA s, move gain s.
 
     `requests` (m,) are reach s, waited s, trip s, fare in minor units; `drivers` (n,) stars above the usual, idle s;
     `weights` those of the terms after the first, in the order of `TERMS`.
     """
-    request, driver, pickup_eta_s, move_gain_cents = pairs
+    request, driver, pickup_eta_s, move_gain_s = pairs
     reach_s, waited_s, trip_s, fare_cents = requests
     stars, driver_idle_s = drivers
     waited, efficiency_s, rating, idle, price, position = weights
@@ -124,7 +124,7 @@ def pair_terms(
         terms[3, e] = _sound(rating * stars[j])
         terms[4, e] = _sound(idle * driver_idle_s[j])
         terms[5, e] = _sound(price * fare_cents[i])
-        terms[6, e] = _sound(position * move_gain_cents[e])
+        terms[6, e] = _sound(position * move_gain_s[e])
     return terms
 
 

@@ -11,13 +11,26 @@ import pytest
 from dispatch.engine import DispatchEngine
 from dispatch.events import MatchFound
 from dispatch.matching.guard import decide_safely
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.matching.registry import make_policy
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.weights import ScoreWeights
 from tests.dispatch.people import THERE, grid_city
 
 #: A street: 0 - 1 - 2 - 3 - 4 - 5, 10 s from crossing to crossing.
 STREET = grid_city(1, 6)
 PARAMS = DispatchParams(pickup_eta_s_max=100.0)
+
+#: An average driver earns a quarter of a cent a second.
+STREET_VALUES = PositionValue(
+    ValueParams(bin_s=86_400.0),
+    cell=np.zeros(2, np.uint64),
+    cell_of_node=np.array([0, 0, 0, 1, 1, 1]),
+    value_cents=np.array([[1001.5], [998.5]]),
+    visits=np.ones((2, 1)),
+    city="",
+)
 
 OWN_POLICY = '''
 """The driver with the most seats first."""
@@ -156,6 +169,26 @@ def test_a_policy_that_raises_or_talks_nonsense_asks_nobody_and_is_named(nonsens
     decision = decide_safely(Misbehaving(nonsense), WAITING, DRIVERS, PARAMS, 10.0)
     assert decision.matches == []
     assert decision.faults[0].startswith("policy Misbehaving: raised AttributeError")
+
+
+def test_values_go_to_policies_that_use_them_and_to_no_other():
+    assert pairs("optimal", [ride("ride", 2)], supply(a=(0, 4), b=(4, 4))) == {"ride": "a"}
+    valued = make_policy("optimal", STREET, STREET_VALUES)
+    (match,) = valued.match([ride("ride", 2)], supply(a=(0, 4), b=(4, 4)), PARAMS, 10.0)
+    assert match.driver_id == "b"
+    for name in ("greedy", "nearest", "tests.dispatch.test_policies:Silent"):
+        with pytest.raises(ValueError, match="has no use for position values"):
+            make_policy(name, STREET, STREET_VALUES)
+
+
+def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_it():
+    # By the values a place at 3 to 5 is worth twelve seconds of earning less than one at 0 to 2.
+    policy = OptimalPolicy(STREET, position_value=STREET_VALUES)
+    assert STREET_VALUES.move_gain_s([0, 3], [2, 2], [30.0, 30.0], 10.0) == pytest.approx([0.0, 12.0])
+    for seconds, weight, expected in ((20.0, 1.0, "poor"), (20.0, 0.5, "rich"), (20.0, 0.0, "rich")):
+        params = replace(PARAMS, score=ScoreWeights(position=weight))
+        drivers = supply(poor=(4, 4), rich=(1, 4))  # twenty and ten seconds away
+        assert policy.match([ride("ride", 2)], drivers, params, seconds)[0].driver_id == expected
 
 
 def test_a_city_chooses_its_parameters_and_policy():

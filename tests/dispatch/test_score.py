@@ -24,7 +24,7 @@ ALL = ScoreWeights(
     rating_s_per_star=30.0,
     idle=0.1,
     price_s_per_cent=0.05,
-    position_s_per_cent=0.2,
+    position=0.2,
 )
 
 
@@ -46,7 +46,7 @@ def plain_terms(pairs, requests, supply, weights):
                 "rating": weights.rating_s_per_star * (stars - weights.rating_usual),
                 "idle": weights.idle * idle_s,
                 "price": weights.price_s_per_cent * requests.fare_cents[i],
-                "position": weights.position_s_per_cent * pairs.move_gain_cents[e],
+                "position": weights.position * pairs.move_gain_s[e],
             }
         )
     return told
@@ -105,9 +105,11 @@ def test_nothing_that_is_no_number_ever_leaves_the_kernel(columns, drivers, eta_
         assert terms[0, 0] == -TERM_MAX
 
 
-def test_by_default_the_score_is_the_riders_interest_alone():
+def test_by_default_the_score_is_the_riders_interest_with_what_is_known_of_places():
     pairs, requests, supply = drawn(np.random.default_rng(1))
-    assert set(score_terms(pairs, requests, supply, ScoreWeights())) == {"pickup", "waited"}
+    unlearned = replace(pairs, move_gain_s=None)
+    assert set(score_terms(unlearned, requests, supply, ScoreWeights())) == {"pickup", "waited"}
+    assert set(score_terms(pairs, requests, supply, ScoreWeights())) == {"pickup", "waited", "position"}
 
 
 # 0 - 1 - 2 - 3 - 4: the rider is at 2, "near" at 1, "far" at 4.
@@ -144,7 +146,7 @@ def test_a_single_bad_rating_weighs_little():
 class BetterFromFar:
     """Says that whoever comes from node 4 gains by the trip."""
 
-    def move_gain(self, node, next_node, duration_s, now_s):
+    def move_gain_s(self, node, next_node, duration_s, now_s):
         assert (np.asarray(next_node) == 0).all()
         assert (np.asarray(duration_s) > 10.0).all()
         return np.where(np.asarray(node) == 4, 200.0, 0.0)
@@ -152,8 +154,8 @@ class BetterFromFar:
 
 def test_the_position_value_brings_the_driver_who_gains_most_by_the_trip():
     policy = OptimalPolicy(STREET, position_value=BetterFromFar())
-    assert chosen(ScoreWeights(), policy) == "near"
-    assert chosen(ScoreWeights(position_s_per_cent=0.2), policy) == "far"
+    assert chosen(ScoreWeights(position=0.0), policy) == "near"
+    assert chosen(ScoreWeights(position=0.2), policy) == "far"
 
 
 def test_an_idle_time_beyond_the_limit_counts_as_the_limit():

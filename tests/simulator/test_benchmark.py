@@ -3,6 +3,16 @@ import json
 from benchmarks.__main__ import main
 
 
+def test_the_quality_benchmark_runs_small(tmp_path):
+    assert main(["quality", "--small", "--seeds", "2", "--json", str(tmp_path / "out.json")]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert len(written["tables"]) == 2
+    for table in written["tables"]:
+        assert {"nearest", "greedy", "optimal", "optimal + values"} <= {row[0] for row in table["rows"]}
+    served = [figure["value"] for figure in written["figures"] if figure["name"].endswith("served %")]
+    assert all(20.0 < share <= 100.0 for seeds in served for share in seeds)
+
+
 def test_the_city_benchmark_runs_small(tmp_path, capsys):
     assert main(["city", "--small", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
