@@ -67,8 +67,15 @@ class Phone(asyncio.Protocol):
                 print(data[:500], file=sys.stderr, flush=True)
             Phone.errors += 1
 
+    def ping(self, t_s: float, lat_deg: float) -> None:
+        """Send a position; whoever was cut off stays silent, and is counted as lost."""
+        if not self.transport.is_closing():
+            self.transport.write(ping_frame(t_s, lat_deg))
+
     def connection_lost(self, error: Exception | None) -> None:
-        """Count it."""
+        """Count it; the first one is told of."""
+        if not Phone.lost:
+            print(f"the first connection is lost: {error!r}", file=sys.stderr, flush=True)
         Phone.lost += 1
         if not self._ready.done():
             self._ready.set_exception(error or ConnectionError("refused"))
@@ -96,7 +103,7 @@ async def main(port: int, count: int, every_s: float) -> None:
         due = int((now_s - began_s) / every_s * count)
         for number in range(sent, due):
             turn, phone = divmod(number, count)
-            phones[phone].transport.write(ping_frame(now_s, lat_deg[phone] + 1e-5 * (turn % 100)))
+            phones[phone].ping(now_s, lat_deg[phone] + 1e-5 * (turn % 100))
         sent = due
         if now_s - began_s > told_s:
             told_s += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+_LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
 
 class GatewayMetrics:
     """The edge side."""
@@ -40,9 +42,15 @@ class IngestMetrics:
         )
         self.batch_failures = Counter("hexhail_ping_batch_failures", "Batches tried again", registry=registry)
         self.log_lag = Gauge("hexhail_ping_log_lag", "Messages not yet processed", registry=registry)
+        self.edge_to_cell_s = Histogram(
+            "hexhail_ping_edge_to_cell_seconds",
+            "City seconds from the last ping of a group at the edge to the cells, for each group",
+            buckets=_LATENCY_BUCKETS_S,
+            registry=registry,
+        )
         self.log_to_cell_s = Histogram(
             "hexhail_ping_log_to_cell_seconds",
             "Wall seconds from the log to the cell, the slowest message of each batch",
-            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+            buckets=_LATENCY_BUCKETS_S,
             registry=registry,
         )

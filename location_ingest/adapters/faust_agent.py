@@ -124,12 +124,15 @@ class _Worker:
         wait_s = self._params.retry_wait_s
         while not self._app.should_stop:
             try:
-                await self._service.process(messages, self._now_s())
+                received = await self._service.process(messages, self._now_s())
             # Not only redis-py's own errors: it leaks others when a server dies under it.
             except Exception as error:
                 self._metrics.batch_failures.inc()
                 log.warning("batch_failed", messages=len(messages), retry_s=wait_s, error=str(error) or repr(error))
             else:
+                now_s = self._now_s()
+                for received_s in received:
+                    self._metrics.edge_to_cell_s.observe(max(0.0, now_s - received_s))
                 return True
             await self._app.sleep(wait_s)
             wait_s = min(2.0 * wait_s, self._params.retry_wait_s_max)

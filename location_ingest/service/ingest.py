@@ -61,8 +61,10 @@ class IngestService:
         load_kernels()
         latlng_to_cells([0.0], [0.0], 0)
 
-    async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
+    async def process(self, messages: Sequence[RawMessage], now_s: float) -> list[float]:
         """Store the believed positions of the messages and bury what nobody can use.
+
+        Returns when the edge closed each of the groups, city seconds.
 
         Raises whatever the store raises; then the engine knows nothing of the messages, and the same call may be made
         again: what was stored by then is not newer any more.
@@ -82,6 +84,7 @@ class IngestService:
             for verdicts in decided:
                 self._engine.restore(verdicts)
             raise
+        return [group.received_s for of_region in groups.values() for group in of_region]
 
     async def sweep(self, now_s: float) -> int:
         """Take out every driver not seen for `stale_after_s`, and those seen in a time to come; returns how many."""

@@ -10,6 +10,8 @@ from dispatch import commands as cmd
 from dispatch.errors import IllegalMove, NotFound
 from dispatch.model import DispatchParams, RideState
 from dispatch.rules.pickup_watch import SILENT, STALLED, PickupWatch, Sighting
+from dispatch.service.watch import LOOK_EVERY_S
+from location_ingest.model import StoreParams
 from tests.dispatch.people import accept, arrive, engine_after, offer, request
 
 PARAMS = DispatchParams(stale_after_s=60.0, silent_after_s=90.0, stalled_after_s=240.0)
@@ -32,6 +34,19 @@ def test_a_driver_who_falls_silent_loses_the_ride_after_the_time_allowed(watch):
     assert look(watch, 100.0, last) == []
     assert look(watch, 190.0, last) == []
     assert look(watch, 190.1, last) == [("ride", SILENT)]
+
+
+@pytest.mark.parametrize("swept_after_s", [30.0, 120.0, 1e9])
+def test_that_the_sweep_has_taken_the_driver_out_changes_nothing(watch, swept_after_s):
+    """Nobody need be woken by a DriverWentStale: the silence counts from the last position that was seen."""
+    last = Sighting(t_s=100.0, remaining_s=300.0)
+    looks = {100.0 + n * LOOK_EVERY_S: LOOK_EVERY_S * n < swept_after_s for n in range(30)}
+    taken_s = [now_s for now_s, is_there in looks.items() if look(watch, now_s, last if is_there else None)]
+    assert taken_s[0] == 190.0 + LOOK_EVERY_S
+
+
+def test_the_watch_acts_on_a_silence_before_the_sweep_tells_of_it():
+    assert DispatchParams().silent_after_s + LOOK_EVERY_S < StoreParams().stale_after_s
 
 
 def test_a_driver_never_heard_of_has_as_long_from_the_first_look_on(watch):
