@@ -16,6 +16,7 @@ import typer
 
 from hexhail.cli_city import city_app
 from hexhail.cli_export import export, rides
+from hexhail.cli_compare import compare
 from hexhail.cli_pings import pings_app
 from hexhail.cli_replay import replay_app
 from hexhail.cli_simulate import simulate
@@ -33,6 +34,7 @@ app.add_typer(city_app, name="city")
 app.command()(simulate)
 app.command()(export)
 replay_app.command("rides")(rides)
+app.command()(compare)
 app.add_typer(replay_app, name="replay")
 app.add_typer(pings_app, name="pings")
 

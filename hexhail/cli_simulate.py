@@ -54,8 +54,8 @@ def simulate(
             boarding_s=boarding_s,
             drain_s=drain_s,
             batch_window_s=batch_window_s,
-            acceptance=_acceptance(acceptance),
-            is_surge_on=_is_on(surge),
+            acceptance=acceptance_of(acceptance),
+            is_surge_on=is_on(surge),
         )
         inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad)
         _say_inputs(inputs)
@@ -85,7 +85,8 @@ def _fail_for_wrongs(run: Run) -> None:
         raise typer.Exit(1)
 
 
-def _acceptance(name: str) -> Any:
+def acceptance_of(name: str) -> Any:
+    """The acceptance of that name. Raises ValueError."""
     from simulator.day import Acceptance
 
     if name not in list(Acceptance):
@@ -93,7 +94,8 @@ def _acceptance(name: str) -> Any:
     return Acceptance(name)
 
 
-def _is_on(surge: str) -> bool:
+def is_on(surge: str) -> bool:
+    """Whether surge is on. Raises ValueError."""
     if surge not in ("on", "off"):
         raise ValueError(f"--surge must be on or off, not {surge!r}")
     return surge == "on"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dispatch.engine import DispatchEngine
@@ -53,6 +53,8 @@ class DayParams:
     batch_window_s: float = DispatchParams().batch_window_s
     acceptance: Acceptance = Acceptance.MODEL
     is_surge_on: bool = True
+    #: Of the dispatch engine, by name, where they are not its defaults.
+    dispatch_changes: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("boarding_s", "drain_s"):
@@ -64,7 +66,8 @@ class DayParams:
 
     def dispatch(self) -> DispatchParams:
         """The parameters of the dispatch engine. Raises ValueError."""
-        return replace(DispatchParams(), max_wait_s=self.max_wait_s, batch_window_s=self.batch_window_s)
+        changes = {"max_wait_s": self.max_wait_s, "batch_window_s": self.batch_window_s, **self.dispatch_changes}
+        return DispatchParams.from_section(changes)
 
 
 @dataclass(frozen=True)

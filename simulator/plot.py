@@ -54,6 +54,42 @@ def stacked(x: FloatArray, layers: Sequence[tuple[str, FloatArray, str]], *, x_u
     return _svg("".join(drawn) + _axes(x_top, y_top, x_unit) + _legend(names))
 
 
+class Range(NamedTuple):
+    """A value between two ends under a name; NaN ends are not drawn."""
+
+    name: str
+    middle: float
+    low: float
+    high: float
+    colour: str
+
+
+def ranges(rows: Sequence[Range], *, x_unit: str) -> str:
+    """Values with whiskers, one row each, to the left and the right of zero."""
+    ends = [abs(end) for row in rows for end in (row.middle, row.low, row.high) if math.isfinite(end)]
+    reach = max(ends, default=1.0) or 1.0
+    left, row_height, top = 190, 26, 12
+    bottom = top + row_height * len(rows)
+    middle, scale = (left + _WIDTH - _RIGHT) / 2, (_WIDTH - _RIGHT - left) / 2 / (reach * 1.05)
+    drawn = [f'<path d="M{middle:.1f} {top}V{bottom}" stroke="{_INK}"/>']
+    for tick in _ticks(reach):
+        for at in {tick, -tick}:
+            x = middle + at * scale
+            drawn.append(f'<path d="M{x:.1f} {top}V{bottom}" stroke="{_GRID}"/>')
+            drawn.append(_text(x, bottom + 16, f"{at:g}", "middle"))
+    drawn.sort(key=lambda element: _GRID not in element)  # the grid lies under the rest
+    for number, row in enumerate(rows):
+        y = top + row_height * (number + 0.5)
+        drawn.append(_text(left - 8, y + 4, row.name, "end"))
+        if math.isfinite(row.low) and math.isfinite(row.high):
+            whisker = f"M{middle + row.low * scale:.1f} {y:.1f}H{middle + row.high * scale:.1f}"
+            drawn.append(f'<path d="{whisker}" stroke="{row.colour}" stroke-width="3" stroke-linecap="round"/>')
+        if math.isfinite(row.middle):
+            drawn.append(f'<circle cx="{middle + row.middle * scale:.1f}" cy="{y:.1f}" r="5" fill="{row.colour}"/>')
+    drawn.append(_text(_WIDTH - _RIGHT, bottom + 30, x_unit, "end"))
+    return f'<svg viewBox="0 0 {_WIDTH} {bottom + 34}" role="img">{"".join(drawn)}</svg>'
+
+
 def maps(places_deg: tuple[FloatArray, FloatArray], frames: Sequence[tuple[str, FloatArray]]) -> str:
     """Small maps side by side: a dot for each place (c,), from grey at 1 to red at 3, blue below 1."""
     lat_deg, lng_deg = places_deg

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from geo.arrays import FloatArray
 from simulator.day import Outcome, Sample
 from simulator.driver import DriverState
 from simulator.figures import incomes_cents, pickup_waits_s
+from simulator.page import page_html, section
 from simulator.plot import Curve, curves, maps, stacked
 
 _BUSY = (DriverState.ON_TRIP, DriverState.AT_PICKUP, DriverState.TO_PICKUP, DriverState.OFFERED, DriverState.IDLE)
@@ -19,38 +19,22 @@ _COLOURS = ("#14746f", "#3aa17e", "#8fd0a4", "#d9c46b", "#d5dbe1")
 #: Moments shown of the surge map: as many as fit a line of the page.
 _MAPS = 6
 
-_STYLE = """
-:root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#f4f6f8;margin:0}
-main{max-width:1080px;margin:0 auto;padding:32px 24px}h1{font-size:26px;margin:0}h2{font-size:16px;margin:0 0 8px}
-p.sub{color:#5c6b7a;margin:4px 0 24px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));
-gap:12px}
-.card,section{background:#fff;border-radius:10px;box-shadow:0 1px 3px #0002;padding:14px 16px}
-.card b{display:block;font-size:22px}.card span{color:#5c6b7a;font-size:13px}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:16px;margin-top:16px}
-section.wide{grid-column:1/-1}svg{width:100%;height:auto;display:block}footer{color:#5c6b7a;font-size:13px;margin-top:24px;
-overflow-wrap:anywhere}
-"""
-
 
 def report_html(
     title: str, summary: Mapping[str, Any], outcome: Outcome, cells_deg: tuple[FloatArray, FloatArray]
 ) -> str:
     """The whole page; `cells_deg` are the centres (c,), (c,) of the surge cells."""
     sections = [
-        _section("Wait for the pickup", _waits(outcome)),
-        _section("What drivers do", _supply(outcome)),
-        _section("Requests without a driver", _demand(outcome)),
-        _section("Who earns what", _incomes(outcome, summary)),
+        section("Wait for the pickup", _waits(outcome)),
+        section("What drivers do", _supply(outcome)),
+        section("Requests without a driver", _demand(outcome)),
+        section("Who earns what", _incomes(outcome, summary)),
     ]
     if any(sample.multiplier is not None for sample in outcome.samples):
-        sections.append(_section("Surge over time", _surge(outcome, cells_deg), is_wide=True))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-        f"<main><h1>{escape(title)}</h1><p class=sub>a simulated day · hexhail {escape(str(summary['version']))} · "
-        f"seed {summary['seed']}</p><div class=cards>{_cards(summary)}</div>"
-        f"<div class=plots>{''.join(sections)}</div>"
-        f"<footer>events_sha256 {summary['events_sha256']}</footer></main></html>\n"
-    )
+        sections.append(section("Surge over time", _surge(outcome, cells_deg), is_wide=True))
+    about = f"a simulated day · hexhail {summary['version']} · seed {summary['seed']}"
+    body = f"<div class=cards>{_cards(summary)}</div><div class=plots>{''.join(sections)}</div>"
+    return page_html(title, about, body, f"events_sha256 {summary['events_sha256']}")
 
 
 def _cards(summary: Mapping[str, Any]) -> str:
@@ -66,10 +50,6 @@ def _cards(summary: Mapping[str, Any]) -> str:
         ("requests a CPU second", f"{summary['requests_per_cpu_s']:,.0f}"),
     )
     return "".join(f"<div class=card><b>{value}</b><span>{name}</span></div>" for name, value in cards)
-
-
-def _section(title: str, svg: str, *, is_wide: bool = False) -> str:
-    return f"<section{' class=wide' if is_wide else ''}><h2>{title}</h2>{svg}</section>"
 
 
 def _percent(share: float | None, digits: int = 0) -> str:

@@ -14,6 +14,8 @@ import pytest
 
 from hexhail.settings import MANHATTAN
 
+#: The blocks run in processes of their own, which compile their kernels on a busy machine.
+pytestmark = pytest.mark.timeout(400)
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 
 
@@ -61,6 +63,13 @@ def test_the_policy_has_twenty_lines_and_serves_the_city_without_a_fault(own_pol
     assert figures["policy_faults"]["count"] == 0
     assert figures["requests"] > 100
     assert figures["service_rate"] > 0.8
+
+
+def test_the_comparison_finds_what_the_policy_was_made_for_and_its_price(own_policy):
+    found = json.loads((own_policy.folder / "both" / "compare.json").read_text())["figures"]
+    assert found["income_gini"]["difference"][0]["mean"] < 0
+    assert found["wait_s_mean"]["difference"][0]["mean"] > 0
+    assert "mean wait for the pickup" in (own_policy.folder / "both" / "compare.html").read_text()
 
 
 def test_the_wrong_policy_is_named_and_its_files_can_be_read(own_policy):

@@ -13,6 +13,7 @@ import pytest
 from hexhail import embedded
 from hexhail.city_files import write_city_file
 
+COMPARED = ("--city=nowhere", "--requests=r.csv", "--drivers=d.csv", "--out=o")
 SECRETS = '{"k1": "0123456789abcdef0123456789abcdef"}'
 
 
@@ -31,7 +32,9 @@ def test_help_lists_what_is_there_and_nothing_else():
     done = hexhail("--help")
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
-    assert listed == {"demo", "serve", "city", "simulate", "replay", "export", "pings", "bench", "doctor", "token"}
+    assert listed == {
+        "demo", "serve", "city", "simulate", "compare", "replay", "export", "pings", "bench", "doctor", "token",
+    }  # fmt: skip
 
 
 def test_help_does_not_wait_for_compilers():
@@ -54,6 +57,9 @@ def test_help_does_not_wait_for_compilers():
         (("token", "--role", "king"), "'king' is not a valid Role"),
         (("export", "nowhere"), "nowhere/hexhail.db does not exist"),
         (("replay", "rides", "nowhere"), "nowhere has neither events.parquet nor events.jsonl.gz"),
+        (("compare", "optimal", *COMPARED), "a comparison needs two arms or more"),
+        (("compare", "optimal", "fast", *COMPARED), "nowhere/city.toml does not exist"),
+        (("compare", "optimal", "greedy", "--burn-in=5", *COMPARED), "--burn-in belongs to --switchback"),
         (("replay", "pings", "nowhere.csv"), "No such file or directory: 'nowhere.csv'"),
     ],
 )

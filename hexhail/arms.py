@@ -1,0 +1,110 @@
+"""The arms of a comparison as they are written: a policy, with parameters behind it, or a file that holds both."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from dispatch.model import DispatchParams
+from simulator.day import Acceptance, DayParams
+
+#: How a day's parameter is written where its name in the program would read badly.
+_WRITTEN_AS = {"is_surge_on": "surge"}
+_NOT_AN_ARM = ("seed", "dispatch_changes")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison: a name for the tables, a policy, and the days it lives (the seed is not set yet)."""
+
+    name: str
+    policy: str
+    params: DayParams
+
+
+def parse_arm(text: str, defaults: DayParams) -> Arm:
+    """Read `optimal`, `file.py:Class`, `optimal:batch_window_s=5,surge=off` or `settings.toml`.
+
+    Parameters are those of a day (`acceptance`, `surge`, `max_wait_s`, …) and of the dispatch engine
+    (`candidates_per_request`, …). Raises ValueError that names the arm and what is wrong with it.
+    """
+    try:
+        policy, changes = _from_file(Path(text)) if text.endswith(".toml") else _from_words(text)
+        return Arm(text, policy, _changed(defaults, changes))
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(f"arm {text!r}: {error}") from error
+
+
+def parse_arms(texts: list[str], defaults: DayParams) -> list[Arm]:
+    """Read two or more arms. Arms that are written alike, as an A/A test wants them, are told apart by a number."""
+    if len(texts) < 2:
+        raise ValueError("a comparison needs two arms or more, such as: optimal greedy")
+    arms = [parse_arm(text, defaults) for text in texts]
+    return [
+        replace(arm, name=f"{arm.name} ({texts[: at + 1].count(arm.name)})") if texts.count(arm.name) > 1 else arm
+        for at, arm in enumerate(arms)
+    ]
+
+
+def _from_words(text: str) -> tuple[str, dict[str, str]]:
+    policy, colon, last = text.rpartition(":")
+    if not colon or "=" not in last:
+        return text, {}
+    changes = {}
+    for change in last.split(","):
+        key, equals, value = change.partition("=")
+        if not (key and equals and value):
+            raise ValueError(f"{change!r} is no key=value")
+        changes[key.strip()] = value.strip()
+    return policy, changes
+
+
+def _from_file(path: Path) -> tuple[str, dict[str, str]]:
+    """A policy's file is looked for beside the settings, so that both can be kept in one folder."""
+    try:
+        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"it is not valid TOML: {error}") from error
+    policy = str(settings.pop("policy", "optimal"))
+    place, colon, class_name = policy.rpartition(":")
+    if colon and place.endswith(".py"):
+        policy = f"{path.parent / place}:{class_name}"
+    return policy, {key: _written(value) for key, value in settings.items()}
+
+
+def _written(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def _changed(defaults: DayParams, changes: Mapping[str, str]) -> DayParams:
+    of_day = {_WRITTEN_AS.get(field.name, field.name): field.name for field in fields(DayParams)}
+    of_day = {written: name for written, name in of_day.items() if name not in _NOT_AN_ARM}
+    of_dispatch = {field.name for field in fields(DispatchParams)} - of_day.keys() - {"policy"}
+    day: dict[str, Any] = {}
+    dispatch: dict[str, float] = {}
+    for key, text in changes.items():
+        if key in of_day:
+            day[of_day[key]] = _read(key, text, getattr(defaults, of_day[key]))
+        elif key in of_dispatch:
+            dispatch[key] = _read(key, text, getattr(DispatchParams(), key))
+        else:
+            known = ", ".join(sorted(of_day.keys() | of_dispatch))
+            raise ValueError(f"there is no parameter {key!r}; there are: {known}")
+    return replace(defaults, dispatch_changes={**defaults.dispatch_changes, **dispatch}, **day)
+
+
+def _read(key: str, text: str, like: object) -> Any:
+    """The value in the text, of the type of `like`."""
+    if isinstance(like, bool):
+        if text not in ("on", "off"):
+            raise ValueError(f"{key} must be on or off, not {text!r}")
+        return text == "on"
+    if isinstance(like, Acceptance):
+        return Acceptance(text)
+    try:
+        return type(like)(text)  # type: ignore[call-arg]
+    except ValueError as error:
+        raise ValueError(f"{key} must be a number, not {text!r}") from error
