@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from hexhail.cli_city import city_app
-from hexhail.cli_export import export, rides
 from hexhail.cli_compare import compare
+from hexhail.cli_export import export, rides
 from hexhail.cli_pings import pings_app
 from hexhail.cli_replay import replay_app
 from hexhail.cli_simulate import simulate

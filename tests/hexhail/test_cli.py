@@ -164,8 +164,8 @@ def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert list(summary) == [
         "requests", "completed", "cancelled", "expired", "service_rate", "pickup_wait_s", "deadhead_share",
-        "utilisation", "income_gini", "cpu_s", "wall_s", "requests_per_cpu_s", "events_sha256", "policy", "policy_faults",
-        "city", "seed", "version",
+        "utilisation", "income_gini", "cpu_s", "wall_s", "requests_per_cpu_s", "events_sha256", "policy",
+        "policy_faults", "city", "seed", "version",
     ]  # fmt: skip
     assert (summary["completed"], summary["pickup_wait_s"]["mean"]) == (1, 12.0)
     assert len(list((tmp_path / "out").glob("events.*"))) == 1
