@@ -189,6 +189,14 @@ class Leases(Protocol):
         ...
 
 
+class Ownership(Protocol):
+    """Which process runs a region's rounds."""
+
+    async def owns(self, region: str) -> bool:
+        """Whether it is this one, as far as it knows: one that was paused may be wrong for a moment."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RoundReport:
     """One matching round in figures."""

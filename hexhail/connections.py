@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hexhail.settings import Settings
-from hexhail.streams import bootstrap_servers, create_topics
+from hexhail.streams import bootstrap_servers, create_topics, partition_of
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from redis.asyncio import Redis
 
+    from dispatch.adapters.kafka_ownership import KafkaOwnership
     from dispatch.adapters.sql.store import SqlStore
 
 #: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
@@ -24,6 +27,8 @@ PINGS_TOPIC = "driver.pings"
 DEAD_PINGS_TOPIC = "driver.pings.dead"
 RIDE_EVENTS_TOPIC = "ride.events"
 QUOTES_TOPIC = "quotes.asked"
+#: Without messages: who has a region's partition runs its matching rounds.
+OWNERS_TOPIC = "dispatch.owners"
 
 
 class DependencyMissing(Exception):
@@ -74,6 +79,31 @@ async def connect_producer(settings: Settings) -> AIOKafkaProducer:
     return producer
 
 
+@asynccontextmanager
+async def joined_owners(settings: Settings) -> AsyncIterator[KafkaOwnership]:
+    """Membership among those who share out the regions; left at the end. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
+    from dispatch.adapters.kafka_ownership import KafkaOwnership
+
+    await ensure_topics(settings)
+    ownership = KafkaOwnership(
+        bootstrap_servers(settings.broker_url),
+        OWNERS_TOPIC,
+        lambda region: partition_of(region, settings.topic_partitions),
+        settings.broker_session_timeout_s,
+    )
+    try:
+        await ownership.start()
+    except (KafkaError, OSError) as error:
+        await ownership.stop()
+        raise _broker_missing(settings, error) from error
+    try:
+        yield ownership
+    finally:
+        await ownership.stop()
+
+
 def _broker_missing(settings: Settings, error: Exception) -> DependencyMissing:
     return DependencyMissing(
         f"The Kafka broker does not answer at {settings.broker_url} ({type(error).__name__}). "
@@ -85,7 +115,7 @@ async def ensure_topics(settings: Settings) -> None:
     """Create the topics that are missing. Raises DependencyMissing."""
     from aiokafka.errors import KafkaError
 
-    names = [PINGS_TOPIC, DEAD_PINGS_TOPIC, RIDE_EVENTS_TOPIC, QUOTES_TOPIC]
+    names = [PINGS_TOPIC, DEAD_PINGS_TOPIC, RIDE_EVENTS_TOPIC, QUOTES_TOPIC, OWNERS_TOPIC]
     try:
         await create_topics(settings.broker_url, names, settings.topic_partitions)
     except (KafkaError, OSError) as error:

@@ -22,6 +22,7 @@ from hexhail.connections import (
     connect_producer,
     connect_redis,
     ensure_topics,
+    joined_owners,
     open_store,
 )
 from hexhail.settings import Settings
@@ -143,7 +144,7 @@ async def _price(settings: Settings) -> None:
 
 
 def run_matcher(settings: Settings) -> None:
-    """Matching rounds of the region."""
+    """Matching rounds of the region, while this process owns it."""
     use_uvloop()
     asyncio.run(_match(settings))
 
@@ -156,6 +157,7 @@ async def _match(settings: Settings) -> None:
     from dispatch.adapters.round_files import FileRoundRecords
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
+    from dispatch.service.owned_rounds import OwnedRounds
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from geo.city import load_city
@@ -183,9 +185,10 @@ async def _match(settings: Settings) -> None:
         records=FileRoundRecords(settings.record_dir, region) if settings.record_dir else None,
     )
     try:
-        await service.start()
-        await _until_stopped(service.run_round, clock.wall_duration_s(params.batch_window_s))
-        await service.finish()
+        async with joined_owners(settings) as ownership:
+            rounds = OwnedRounds(region, ownership, service)
+            await _until_stopped(rounds.step, clock.wall_duration_s(params.batch_window_s))
+            await service.finish()
     finally:
         await store.close()
         await redis.aclose()

@@ -278,6 +278,26 @@ async def test_two_matchers_at_once_send_each_offer_once(matcher, store, empty_r
     assert sorted(offered) == sorted(f"driver{n}" for n in range(18))
 
 
+async def test_an_owner_who_was_paused_between_lease_and_offer_is_refused(matcher, store, empty_redis, clock):
+    class Paused(RedisLeases):
+        async def take(self, pairs, now_s, ttl_s):
+            tokens = await super().take(pairs, now_s, ttl_s)
+            clock.now_s += PARAMS.offer_ttl_s  # longer than any lease; meanwhile another has taken over
+            await matcher.service.run_round()
+            ride = await store.find_ride("ride")
+            await matcher.rides.handle(decline(ride.offer.offer_id, ride.offer.driver_id))
+            return tokens
+
+    await matcher.drivers(dora=1, dan=5)
+    await matcher.request("ride", 0)
+    leases = Paused(empty_redis, "manhattan", lambda: store.newest_token("manhattan"))
+    report = await Matcher(store, empty_redis, clock, leases=leases).service.run_round()
+    assert (report.n_matches, report.n_offers) == (1, 0)
+    events = await history(store)
+    assert [type(event).__name__ for event in events] == ["RideRequested", "OfferSent", "OfferDeclined"]
+    await asyncio.gather(*matcher.rides._releases)
+
+
 async def test_an_answer_gives_the_lease_free_at_once(matcher):
     await matcher.drivers(dora=1)
     await matcher.request("ride", 0)

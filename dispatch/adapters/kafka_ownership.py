@@ -1,0 +1,66 @@
+"""Who owns which region: the partitions of a topic without messages, shared out by Kafka's own group protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.structs import TopicPartition
+
+log = structlog.get_logger(__name__)
+
+GROUP = "hexhail-matcher"
+#: Nothing is ever fetched: the broker may hold the question for long.
+FETCH_WAIT_MS = 5_000
+
+
+class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """`Ownership` by membership in a consumer group: who has a region's partition owns the region.
+
+    A member that is not heard of for `session_timeout_s` loses its partitions to the others. It learns that when it
+    wakes: until then it may believe too much, which leases and the fence in SQL make harmless.
+    """
+
+    def __init__(
+        self, bootstrap_servers: Sequence[str], topic: str, partition_of: Callable[[str], int], session_timeout_s: float
+    ) -> None:
+        self._topic = topic
+        self._partition_of = partition_of
+        self._owned: set[int] = set()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=list(bootstrap_servers),
+            group_id=GROUP,
+            session_timeout_ms=round(session_timeout_s * 1e3),
+            rebalance_timeout_ms=round(session_timeout_s * 1e3),
+            # A third of the session, as Kafka advises: two may be lost.
+            heartbeat_interval_ms=round(session_timeout_s * 1e3 / 3.0),
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            enable_auto_commit=False,
+        )
+
+    async def start(self) -> None:
+        """Join the group; partitions follow. Raises KafkaError or OSError where no broker answers."""
+        await self._consumer.start()
+        self._consumer.subscribe([self._topic], listener=self)
+
+    async def stop(self) -> None:
+        """Leave, so that another takes over at once."""
+        self._owned.clear()
+        await self._consumer.stop()
+
+    async def owns(self, region: str) -> bool:
+        """See `Ownership.owns`."""
+        # Whoever never asks for messages is taken for hung.
+        await self._consumer.getmany(timeout_ms=0)
+        return self._partition_of(region) in self._owned
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Before a rebalance: nothing is ours until it is over."""
+        self._owned.clear()
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """After a rebalance."""
+        self._owned = {partition.partition for partition in assigned}
+        log.info("partitions_assigned", partitions=sorted(self._owned))

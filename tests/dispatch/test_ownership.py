@@ -1,0 +1,100 @@
+"""Two matchers share a region by Kafka's group protocol: one matches, the other stands by and takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dispatch.events import OfferSent
+from dispatch.rules.invariants import check_history
+from hexhail.streams import create_topics
+from tests.dispatch.owner import SESSION_S
+from tests.dispatch.people import history
+from tests.dispatch.test_matching_service import Matcher
+
+pytestmark = pytest.mark.servers
+
+ROOT = Path(__file__).parents[2]
+#: A dead member's session, the broker's wait for all to join, and a slow machine.
+TAKEOVER_S_MAX = SESSION_S + 30.0
+
+
+class Owner:
+    """One matcher process and what it has said last."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.owns = False
+        self.heard = asyncio.Event()
+        self.listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for line in self.process.stdout:
+            if line.strip() in (b"taken", b"lost"):
+                self.owns = line.strip() == b"taken"
+                self.heard.set()
+
+
+@asynccontextmanager
+async def owners(count, database, redis_port, broker_port):
+    topic = f"owners-{uuid.uuid4().hex[:8]}"
+    await create_topics(f"127.0.0.1:{broker_port}", [topic], 1)
+    command = [sys.executable, "-m", "tests.dispatch.owner", str(database), str(redis_port), str(broker_port), topic]
+    started = []
+    try:
+        for _ in range(count):
+            process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+            started.append(Owner(process))
+        yield started
+    finally:
+        for owner in started:
+            if owner.process.returncode is None:
+                os.kill(owner.process.pid, signal.SIGCONT)
+                owner.process.kill()
+            await owner.process.wait()
+            await owner.listening
+
+
+async def until(what, within_s=TAKEOVER_S_MAX):
+    async with asyncio.timeout(within_s):
+        while not await what():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
+    sqlite_store, empty_redis, clock, tmp_path, valkey_port, broker_port
+):
+    city = Matcher(sqlite_store, empty_redis, clock)
+    await city.drivers(**{f"driver{n}": n for n in range(12)})
+
+    async def is_offered(ride_id, node):
+        await city.request(ride_id, node, f"rider-of-{ride_id}")
+        await until(lambda: city.asked(ride_id))
+
+    async with owners(2, tmp_path / "rides.db", valkey_port, broker_port) as pair:
+
+        async def one_owns():
+            return sum(owner.owns for owner in pair) == 1
+
+        await until(one_owns)
+        await is_offered("first", 0)
+        old, new = sorted(pair, key=lambda owner: not owner.owns)
+        os.kill(old.process.pid, signal.SIGSTOP)
+        await is_offered("during the pause", 4)
+        assert new.owns
+        os.kill(old.process.pid, signal.SIGCONT)
+        await until(one_owns)
+        await is_offered("after the pause", 8)
+        owner = next(owner for owner in pair if owner.owns)
+        owner.process.kill()
+        await is_offered("after the kill", 11)
+    events = await history(sqlite_store)
+    assert check_history(events).violations == []
+    assert sum(isinstance(event, OfferSent) for event in events) == 4
