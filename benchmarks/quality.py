@@ -270,7 +270,7 @@ def _inputs(city: City, requests: PlacedRequests, starts: DriverStarts) -> Input
 def _within_an_hour(day: Requests, rows: np.ndarray[Any, Any], graph: RoadGraph) -> PlacedRequests:
     """Riders of a whole day, come at random within one hour: as many as make a peak of their places."""
     pickup, dropoff = (graph.snap(*places[rows].T)[0] for places in (day.pickup_deg, day.dropoff_deg))
-    is_trip = (pickup != dropoff) & np.isfinite(between(graph, pickup, dropoff))
+    is_trip = pickup != dropoff
     rows, pickup, dropoff = rows[is_trip], pickup[is_trip], dropoff[is_trip]
     t_s = np.sort(np.random.default_rng(len(rows)).uniform(0.0, HOUR_S, len(rows)))
     wishes = Requests(t_s, day.pickup_deg[rows], day.dropoff_deg[rows], day.party_size[rows])

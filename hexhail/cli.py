@@ -20,6 +20,7 @@ from hexhail.cli_export import export, rides
 from hexhail.cli_pings import pings_app
 from hexhail.cli_replay import replay_app
 from hexhail.cli_simulate import simulate
+from hexhail.cli_trace import trace
 from hexhail.console import fail, out
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(city_app, name="city")
 app.command()(simulate)
+app.command()(trace)
 app.command()(export)
 replay_app.command("rides")(rides)
 app.command()(compare)

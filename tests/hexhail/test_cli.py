@@ -34,6 +34,7 @@ def test_help_lists_what_is_there_and_nothing_else():
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
     assert listed == {
         "demo", "serve", "city", "simulate", "compare", "replay", "export", "pings", "bench", "doctor", "token",
+        "trace",
     }  # fmt: skip
 
 
