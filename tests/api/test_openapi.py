@@ -84,7 +84,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     rider, driver, other, operator = people.rider(), people.driver(), people.driver(), people.operator()
     for path in ("/healthz", "/readyz", "/metrics"):
         await people.http.get(path)
-    for path in ("/v1/ops/city", "/v1/ops/city/roads", "/v1/ops/figures", "/v1/ops/totals"):
+    for path in ("/v1/ops/city", "/v1/ops/city/roads", "/v1/ops/figures", "/v1/ops/totals", "/v1/ops/tariff"):
         await operator.get(path)
     await operator.get("/v1/surge?cell=882a100d65fffff")
     await driver.report_place()
@@ -97,6 +97,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
         await driver.take(told)
         await rider.ride(ride_id)
         await driver.step(ride_id, "arrived", "picked-up", "dropped-off")
+        await driver.get(f"/v1/drivers/me/rides/{ride_id}/earnings")
     await rider.post(f"/v1/rides/{await rider.request_ride()}/cancel")
     operations = {(method, path) for path, item in witness.document["paths"].items() for method in item}
     assert witness.succeeded == operations
