@@ -17,8 +17,9 @@ Page = list[tuple[int, bytes]]
 PAGE = 50
 #: Inboxes asked for in one question: some hundred bytes of it each, and nothing of the answer if they are empty.
 INBOXES_AT_ONCE = 250
-#: So many events are handed to streams before others get a turn: some 10 ms of frames.
-EVENTS_A_TURN = 200
+#: So many events are handed to streams before others get a turn: 2 ms of frames. A ping on its way to the broker needs
+#: some ten turns of the loop.
+EVENTS_A_TURN = 20
 #: News can be lost with a Redis connection; every inbox is looked at this often in any case.
 LOOK_AGAIN_S = 5.0
 #: While Redis is away, inboxes are tried again after so long.

@@ -37,6 +37,8 @@ TURNS = 3
 SECRETS = {"k1": "a key of the benchmark, good for nothing else"}
 #: Of each event that is pushed at those who do not read: a ride's events have some hundred bytes.
 EVENT_BYTES = 2_000
+#: They are filled in so many parts, one after the other, within two seconds.
+PUSH_PARTS = 100
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -196,19 +198,24 @@ async def _deaf(city: City, token: str) -> socket.socket:
 
 
 async def _push(redis: Redis, ids: Sequence[str]) -> None:
-    """Fill the inboxes of those who do not read, 10 KB a second each, until cancelled."""
+    """Fill the inboxes of those who do not read, 10 KB a second each, until cancelled.
+
+    Some at a time: filling all at once would hold up this process, which also looks at the time.
+    """
     payload = b'{"event":"OfferSent","filler":"%s"}' % (b"x" * EVENT_BYTES)
+    size = -(-len(ids) // PUSH_PARTS)
     position = 0
     while True:
-        pipeline = redis.pipeline(transaction=False)
-        for _ in range(10):
-            position += 1
-            for driver_id in ids:
-                name = inbox_key(f"driver:{driver_id}")
-                pipeline.xadd(name, {"payload": payload}, id=f"{position}-0", maxlen=100)
-        pipeline.publish(NEWS_CHANNEL, " ".join(f"driver:{driver_id}" for driver_id in ids))
-        await pipeline.execute()
-        await asyncio.sleep(2.0)
+        for start in range(0, len(ids), size):
+            some = [f"driver:{driver_id}" for driver_id in ids[start : start + size]]
+            pipeline = redis.pipeline(transaction=False)
+            for _ in range(10):
+                position += 1
+                for name in some:
+                    pipeline.xadd(inbox_key(name), {"payload": payload}, id=f"{position}-0", maxlen=100)
+            pipeline.publish(NEWS_CHANNEL, " ".join(some))
+            await pipeline.execute()
+            await asyncio.sleep(2.0 / PUSH_PARTS)
 
 
 async def _beside_the_deaf(
