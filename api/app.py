@@ -19,7 +19,7 @@ from api.failures import Failures
 from api.limits import BodyLimits
 from api.live import LiveFeed
 from api.pings import RawPings
-from api.routes import drivers, health, ops, rides, surge, trace
+from api.routes import acceptance, drivers, health, ops, rides, surge, trace
 from api.sockets import OpenStreams
 from api.telemetry import RequestMetrics
 
@@ -78,7 +78,16 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for router in (rides.router, drivers.router, surge.router, ops.router, trace.router, health.router, streams.router):
+    for router in (
+        rides.router,
+        drivers.router,
+        surge.router,
+        ops.router,
+        trace.router,
+        acceptance.router,
+        health.router,
+        streams.router,
+    ):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(RawPings)

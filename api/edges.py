@@ -15,6 +15,7 @@ from api.inboxes import InboxReads
 from api.problems import ApiProblem
 from api.supply import RecentSupply
 from api.tokens import Principal, Role, TokenInvalid, Tokens
+from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
 from dispatch.model import DispatchParams
 from dispatch.ports import RideStore, RoundReport
@@ -69,6 +70,8 @@ class Edges:
     figures: Callable[[], Awaitable[LiveFigures]]
     #: The last matching rounds of a ride, the newest first.
     traces: Callable[[str], Awaitable[list[RideTrace]]]
+    #: How well drivers' answers are foreseen; None if the policy does not try.
+    acceptance: Callable[[], Awaitable[AcceptanceFigures | None]]
     #: Name of a part -> raises, with a message that says what to do, if it does not answer.
     checks: Mapping[str, Callable[[], Awaitable[Any]]]
     outages: Outages

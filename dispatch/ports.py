@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.events import MatchFound, RideEvent
+from dispatch.matching.answers import AnswersState
+from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
 from dispatch.model import DispatchParams, Ride, Shift, SupplySnapshot
 
@@ -127,6 +129,30 @@ class Outbox(Protocol):
 
     async def mark_published(self, position: int) -> None:
         """Everything up to here has been acknowledged by those it went to."""
+        ...
+
+
+class EventTail(Protocol):
+    """Committed events, read again and again from where one was."""
+
+    async def outbox_progress(self) -> tuple[int, int]:
+        """How many events were ever committed, and how many of them are published."""
+        ...
+
+    async def events_since(self, region: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
+        """The next events of a region after a position, in order, each with its own."""
+        ...
+
+
+class AnswersMemory(Protocol):
+    """What was learned of drivers' answers, beyond the life of a process."""
+
+    async def load(self) -> AnswersState | None:
+        """What was kept last, None if nothing. Raises ValueError if it cannot be read."""
+        ...
+
+    async def keep(self, state: AnswersState, figures: AcceptanceFigures) -> None:
+        """Replace what was kept, and the figures that operators see."""
         ...
 
 

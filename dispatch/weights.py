@@ -34,8 +34,8 @@ class ScoreWeights:
     #: Seconds for each second of earning by which the dropoff is a better place to be free at than where the driver is;
     #: of no effect without position values.
     position: float = 1.0
-    #: What a refusal costs besides the match: the time until the next driver is asked. Policy `expected` alone.
-    refusal_s: float = 10.0
+    #: What a refusal costs the rider: the time until another driver has said yes. Policy `expected` alone.
+    refusal_s: float = 30.0
     #: The rate at which riders cancel while a driver is on the way: one in seventeen within five minutes.
     #: Policy `expected` alone.
     cancellations_per_s: float = 2e-4

@@ -81,6 +81,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from api.sockets import end
     from api.supply import RecentSupply
     from api.tokens import Tokens
+    from dispatch.adapters.redis_acceptance import read_figures
     from dispatch.adapters.redis_inboxes import RedisInboxReader, listen_for_news
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_supply import RedisSupply
@@ -147,6 +148,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             supply=RecentSupply(supply.positions, store.free_drivers, city.graph, params, clock.now_s),
             figures=lambda: _figures(redis, store, region),
             traces=lambda ride_id: read_traces(redis, region, ride_id),
+            acceptance=lambda: read_figures(redis, region),
             checks={
                 "redis": redis.ping,
                 "broker": lambda: producer.client.force_metadata_update(),

@@ -150,12 +150,18 @@ def run_matcher(settings: Settings) -> None:
 
 
 async def _match(settings: Settings) -> None:
+    from prometheus_client import REGISTRY
+
+    from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_rounds import RedisRoundLog
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import RedisTraceLog
     from dispatch.adapters.round_files import FileRoundRecords
+    from dispatch.matching.policy import LearningPolicy
+    from dispatch.metrics import AcceptanceMetrics
     from dispatch.model import DispatchParams
+    from dispatch.service.hearing import Hearing
     from dispatch.service.matching import MatchingService
     from dispatch.service.owned_rounds import OwnedRounds
     from dispatch.service.rides import RideService
@@ -170,6 +176,17 @@ async def _match(settings: Settings) -> None:
     redis = await connect_redis(settings)
     store = await open_store(settings.database_url)
     leases = RedisLeases(redis, region, lambda: store.newest_token(region))
+    hearing = None
+    if isinstance(policy, LearningPolicy):
+        hearing = Hearing(
+            region=region,
+            graph=city.graph,
+            policy=policy,
+            tail=store,
+            memory=RedisAnswersMemory(redis, region),
+            metrics=AcceptanceMetrics(REGISTRY),
+            now=clock.now_s,
+        )
     service = MatchingService(
         region=region,
         graph=city.graph,
@@ -182,6 +199,7 @@ async def _match(settings: Settings) -> None:
         round_log=RedisRoundLog(redis, region),
         now=clock.now_s,
         trace_log=RedisTraceLog(redis, region),
+        hearing=hearing,
         records=FileRoundRecords(settings.record_dir, region) if settings.record_dir else None,
     )
     try:

@@ -21,10 +21,11 @@ from geo.travel_times import nearest_by_road
 
 
 class ExpectedPolicy(OptimalPolicy):
-    """Maximises p(1 - c)v - (1 - p)r over a round.
+    """Maximises v - (1 - p)r - p·c·v over a round.
 
     v is the score of a pair as the policy `optimal` has it, p the chance that the driver accepts, c the chance that
-    the rider cancels before the pickup, and r what a refusal costs: the time until the next driver is asked.
+    the rider cancels before the pickup, and r what a refusal costs: the time until the next driver is asked. A refusal
+    does not cost v: the ride is still there, and has found a driver a few seconds later.
     """
 
     name = "expected"
@@ -80,6 +81,6 @@ def losses(
     """What each pair (e,) loses on average, in seconds, by a refusal and by a rider who cancels on the way."""
     cancellation = -np.expm1(-weights.cancellations_per_s * pickup_eta_s)
     return {
-        "refusal": -(1.0 - acceptance) * (worth + weights.refusal_s),
+        "refusal": -(1.0 - acceptance) * weights.refusal_s,
         "cancellation": -acceptance * cancellation * worth,
     }

@@ -34,7 +34,10 @@ class MatchingPolicy(Protocol):
 
 @runtime_checkable
 class LearningPolicy(Protocol):
-    """A policy that learns from what happens: it is told, in order, live and in simulations alike."""
+    """A policy that learns from what happens: it is told, in order, live and in simulations alike.
+
+    Live it is told what was committed, after a restart the last events again.
+    """
 
     #: The events that it wants to hear of.
     hears: tuple[type[RideEvent], ...]

@@ -27,6 +27,7 @@ from dispatch.ports import (
     Supply,
     TraceLog,
 )
+from dispatch.service.hearing import Hearing
 from dispatch.service.rides import RideService
 from dispatch.service.traces import TraceWriter
 from dispatch.service.watch import WatchService
@@ -56,6 +57,7 @@ class MatchingService:
         now: Callable[[], float],
         trace_log: TraceLog | None = None,
         records: RoundRecords | None = None,
+        hearing: Hearing | None = None,
     ) -> None:
         self._region = region
         self._graph = graph
@@ -68,12 +70,15 @@ class MatchingService:
         self._round_log = round_log
         self._now = now
         self._records = records
+        self._hearing = hearing
         self._watch = WatchService(graph, params, rides)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
     async def start(self) -> None:
-        """Bring the fence back if Redis has lost it."""
+        """Bring the fence back if Redis has lost it, and the policy to where it was."""
         await self._leases.restore(await self._store.newest_token(self._region))
+        if self._hearing is not None:
+            await self._hearing.start()
 
     async def finish(self) -> None:
         """Return when nothing is on its way any more."""
@@ -87,6 +92,8 @@ class MatchingService:
         n_expired = await self._expire_due(open_rides)
         if await self._take_back() or n_expired:
             open_rides = await self._store.open_rides(self._region)
+        if self._hearing is not None:
+            await self._hearing.catch_up()
         engine = DispatchEngine(self._params, open_rides, self._policy)
         n_waiting = sum(ride.state is RideState.REQUESTED for ride in open_rides)
         supply: SupplySnapshot | None = None

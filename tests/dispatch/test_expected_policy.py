@@ -58,7 +58,7 @@ def test_the_trace_says_what_refusals_and_cancellations_cost():
     share = AcceptanceParams().prior_share
     assert near.acceptance == pytest.approx(share)
     worth = PARAMS.pickup_eta_s_max - 10.0
-    assert near.terms["refusal"] == pytest.approx(-(1 - share) * (worth + PARAMS.score.refusal_s), abs=0.001)
+    assert near.terms["refusal"] == pytest.approx(-(1 - share) * PARAMS.score.refusal_s, abs=0.001)
     assert near.terms["cancellation"] == pytest.approx(-share * 10.0 * 2e-4 * worth, rel=0.01)
     assert sum(near.terms.values()) == pytest.approx(near.score, abs=0.002)
 
@@ -68,7 +68,7 @@ def test_the_sum_of_worth_and_losses_is_the_expected_value():
     worth, share, eta_s = rng.normal(500, 300, 50), rng.random(50), rng.uniform(0, 900, 50)
     weights = ScoreWeights(refusal_s=20.0, cancellations_per_s=1e-3)
     plain = [
-        p * np.exp(-1e-3 * t) * v - (1 - p) * 20.0
+        p * np.exp(-1e-3 * t) * v + (1 - p) * (v - 20.0)
         for v, p, t in zip(worth.tolist(), share.tolist(), eta_s.tolist(), strict=True)
     ]
     np.testing.assert_allclose(worth + sum(losses(worth, share, eta_s, weights).values()), plain)

@@ -77,6 +77,7 @@ NEWEST_ROWS = (
     "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox"
     " WHERE position > (SELECT COALESCE(MAX(position), 0) FROM outbox) - ?1 ORDER BY position"
 )
+EVENTS_SINCE = "SELECT position, payload FROM outbox WHERE position > ?2 AND region = ?1 ORDER BY position LIMIT ?3"
 PUBLISHED = "SELECT published_position FROM relay"
 MARK_PUBLISHED = "UPDATE relay SET published_position = ?1 WHERE published_position < ?1"
 #: Positions have no gaps, so the newest one is a count.

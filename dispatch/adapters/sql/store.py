@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
 from dispatch.adapters.sql.scripts import Dialect, Script, Statement
+from dispatch.events import RideEvent
 from dispatch.model import Ride, Shift
 from dispatch.ports import Decide, IdempotencyKey, OutboxRow, Outcome, Scope
 
@@ -93,6 +95,11 @@ class SqlStore(ABC):
     async def mark_published(self, position: int) -> None:
         """See `Outbox.mark_published`."""
         await self._run(lambda: _one(Statement(sql.MARK_PUBLISHED, (position,))))
+
+    async def events_since(self, region: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
+        """See `EventTail.events_since`."""
+        rows = await self._read(sql.EVENTS_SINCE, region, position, limit)
+        return [(at, decode(payload)) for at, payload in rows]
 
     async def history(self) -> list[str]:
         """Every event ever, as JSON; those of one ride in their order."""

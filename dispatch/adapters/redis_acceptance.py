@@ -1,0 +1,46 @@
+"""What was learned of drivers' answers, kept for the next matcher and shown to operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from dispatch.matching.answers import AnswersState
+from dispatch.matching.calibration import AcceptanceFigures
+
+
+def acceptance_key(region: str) -> str:
+    """Key of a hash: `state` as MessagePack, `figures` as JSON."""
+    return f"{{{region}}}:acceptance"
+
+
+class RedisAnswersMemory:
+    """`AnswersMemory` in one hash."""
+
+    def __init__(self, redis: Redis, region: str) -> None:
+        self._redis = redis
+        self._key = acceptance_key(region)
+
+    async def load(self) -> AnswersState | None:
+        """See `AnswersMemory.load`."""
+        packed: Any = await self._redis.hget(self._key, "state")
+        if packed is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(packed, type=AnswersState)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{self._key} holds no state of this program: {error}") from error
+
+    async def keep(self, state: AnswersState, figures: AcceptanceFigures) -> None:
+        """See `AnswersMemory.keep`."""
+        await self._redis.hset(
+            self._key, mapping={"state": msgspec.msgpack.encode(state), "figures": msgspec.json.encode(figures)}
+        )
+
+
+async def read_figures(redis: Redis, region: str) -> AcceptanceFigures | None:
+    """How good the forecasts are; None if the region's policy makes none."""
+    line = await redis.hget(acceptance_key(region), "figures")
+    return None if line is None else msgspec.json.decode(line, type=AcceptanceFigures)

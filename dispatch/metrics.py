@@ -1,0 +1,47 @@
+"""What the matcher says about itself to Prometheus. Labels: few regions, ten deciles."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from dispatch.matching.calibration import AcceptanceFigures
+
+
+class AcceptanceMetrics:
+    """How good the forecasts of drivers' answers are; made once, by the composition root."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.answers = Gauge(
+            "hexhail_acceptance_answers", "Answers that the model has learned from.", ["region"], registry=registry
+        )
+        self.brier = Gauge(
+            "hexhail_acceptance_brier",
+            "Mean square of forecast minus answer, over the last answers; lower is better.",
+            ["region"],
+            registry=registry,
+        )
+        self.brier_of_mean = Gauge(
+            "hexhail_acceptance_brier_of_mean",
+            "The same of whoever knew only the share of yes: a model above it knows nothing.",
+            ["region"],
+            registry=registry,
+        )
+        #: of: predicted, observed, count.
+        self.calibration = Gauge(
+            "hexhail_acceptance_calibration",
+            "Forecast and share of yes in each tenth of the last forecasts, from the lowest, and how many they are.",
+            ["region", "decile", "of"],
+            registry=registry,
+        )
+
+    def show(self, region: str, figures: AcceptanceFigures) -> None:
+        """Set the gauges of a region."""
+        self.answers.labels(region).set(figures.answers)
+        if figures.brier is None or figures.brier_of_mean is None:
+            return
+        self.brier.labels(region).set(figures.brier)
+        self.brier_of_mean.labels(region).set(figures.brier_of_mean)
+        for number, decile in enumerate(figures.deciles, start=1):
+            self.calibration.labels(region, str(number), "predicted").set(decile.predicted)
+            self.calibration.labels(region, str(number), "observed").set(decile.observed)
+            self.calibration.labels(region, str(number), "count").set(decile.count)
