@@ -83,6 +83,7 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
         drivers.router,
         surge.router,
         ops.router,
+        surge.ops_router,
         trace.router,
         acceptance.router,
         health.router,

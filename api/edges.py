@@ -23,7 +23,7 @@ from dispatch.service.rides import RideService
 from geo.city import City
 from location_ingest.service import PingGateway
 from pricing.model import Quote
-from pricing.ports import SurgePrices
+from pricing.ports import PriceRecord, SurgePrices
 from pricing.quoting import QuoteService
 from pricing.settling import FareService
 from pricing.tariff_watch import TariffWatch
@@ -63,6 +63,7 @@ class Edges:
     tariff: TariffWatch
     quote_signer: QuoteSigning
     prices: SurgePrices
+    price_record: PriceRecord
     gateway: PingGateway
     inboxes: InboxReads
     dispatch_params: DispatchParams

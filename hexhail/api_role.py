@@ -15,6 +15,7 @@ from hexhail.connections import (
     connect_producer,
     connect_redis,
     ensure_topics,
+    open_price_record,
     open_store,
 )
 from hexhail.settings import Settings
@@ -108,6 +109,8 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         stack.push_async_callback(redis.aclose)
         store = await open_store(settings.database_url)
         stack.push_async_callback(store.close)
+        record = await open_price_record(settings.database_url)
+        stack.push_async_callback(record.close)
         await ensure_topics(settings)
         producer = await connect_producer(settings)
         stack.push_async_callback(producer.stop)
@@ -142,6 +145,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             tariff=tariff,
             quote_signer=QuoteSigner(secrets),
             prices=prices,
+            price_record=record,
             gateway=gateway,
             inboxes=inboxes,
             dispatch_params=params,

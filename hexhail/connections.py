@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from dispatch.adapters.kafka_ownership import KafkaOwnership
     from dispatch.adapters.sql.store import SqlStore
+    from pricing.adapters.sql_record import SqlRecord
 
 #: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
 REDIS_TIMEOUT_S = 5.0
@@ -122,6 +124,21 @@ async def ensure_topics(settings: Settings) -> None:
         raise _broker_missing(settings, error) from error
 
 
+async def open_price_record(database_url: str) -> SqlRecord:
+    """The record of prices in the database of the rides. Raises DependencyMissing or ValueError."""
+    from pricing.adapters.sql_record import PostgresRecord, SqliteRecord
+
+    url = urlsplit(database_url)
+    if url.scheme == "sqlite":
+        return await asyncio.to_thread(SqliteRecord, Path(database_url.removeprefix("sqlite:///")))
+    if url.scheme in ("postgres", "postgresql"):
+        try:
+            return await PostgresRecord.open(database_url)
+        except OSError as error:
+            raise _postgres_missing(database_url, error) from error
+    raise _unknown_database(url.scheme)
+
+
 async def open_store(database_url: str) -> SqlStore:
     """The ride store of a URL, its schema up to date. Raises DependencyMissing or ValueError."""
     url = urlsplit(database_url)
@@ -135,8 +152,17 @@ async def open_store(database_url: str) -> SqlStore:
         try:
             return await PostgresStore.open(database_url)
         except OSError as error:
-            raise DependencyMissing(
-                f"PostgreSQL does not answer at {url.hostname}:{url.port or 5432} ({error}). "
-                "Start it there, or set HEXHAIL_DATABASE_URL."
-            ) from error
-    raise ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {url.scheme!r}")
+            raise _postgres_missing(database_url, error) from error
+    raise _unknown_database(url.scheme)
+
+
+def _postgres_missing(database_url: str, error: OSError) -> DependencyMissing:
+    url = urlsplit(database_url)
+    return DependencyMissing(
+        f"PostgreSQL does not answer at {url.hostname}:{url.port or 5432} ({error}). "
+        "Start it there, or set HEXHAIL_DATABASE_URL."
+    )
+
+
+def _unknown_database(scheme: str) -> ValueError:
+    return ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {scheme!r}")

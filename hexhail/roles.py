@@ -23,6 +23,7 @@ from hexhail.connections import (
     connect_redis,
     ensure_topics,
     joined_owners,
+    open_price_record,
     open_store,
 )
 from hexhail.settings import Settings
@@ -112,6 +113,7 @@ async def _price(settings: Settings) -> None:
     params = SurgeParams.from_section(city.sections.get("surge", {}))
     redis = await connect_redis(settings)
     await ensure_topics(settings)
+    record = await open_price_record(settings.database_url)
     service = PricingService(
         region,
         grid_of(city, params.reach_s),
@@ -121,6 +123,7 @@ async def _price(settings: Settings) -> None:
         supply=RedisSupply(
             redis, city, stale_after_s=DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
         ),
+        record=record,
         metrics=PricingMetrics(REGISTRY),
     )
     app = build_faust_app(
@@ -140,6 +143,7 @@ async def _price(settings: Settings) -> None:
     try:
         await run_faust_app(app)
     finally:
+        await record.close()
         await redis.aclose()
 
 

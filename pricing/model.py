@@ -80,6 +80,16 @@ class SurgeParams:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeOrder:
+    """An operator's word that all prices of a region be held at the base, or let go again, and why."""
+
+    at_s: float
+    is_frozen: bool
+    reason: str
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
 class SurgePrice:
     """The multiplier of a cell as it counts at the moment of reading."""
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pricing.commands import Restore, Signal
-from pricing.model import SupplySnapshot, SurgePrice
+from pricing.model import FreezeOrder, SupplySnapshot, SurgePrice
+from pricing.rules.story import PriceChange
 from pricing.tariff import Tariff
 
 
@@ -35,6 +36,34 @@ class SurgePrices(Protocol):
 
     async def write(self, multiplier_of: Mapping[int, float], now_s: float) -> None:
         """Set or renew the multipliers of these cells, all at once."""
+        ...
+
+    async def set_frozen(self, *, is_frozen: bool) -> None:
+        """Have every cell read as 1.0 from now on, whatever is written; or no longer."""
+        ...
+
+
+class PriceRecord(Protocol):
+    """What was charged and why: kept for good, and where operators' orders stand."""
+
+    async def add_version(self, version: str, params: str) -> None:
+        """Keep what a version of rules and parameters means."""
+        ...
+
+    async def add_changes(self, region: str, changes: Sequence[PriceChange]) -> None:
+        """Keep these changes; those that are kept already are left as they are."""
+        ...
+
+    async def history(self, region: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
+        """Return the changes of a cell at ``since_s`` and later, the newest first."""
+        ...
+
+    async def add_order(self, region: str, order: FreezeOrder) -> None:
+        """Keep an operator's order; the newest stands."""
+        ...
+
+    async def orders(self, region: str, limit: int) -> list[FreezeOrder]:
+        """Return the orders, the newest first."""
         ...
 
 

@@ -10,14 +10,16 @@ import structlog
 
 from geo.city import Region
 from pricing import wire
-from pricing.commands import AdoptPrices, Tick
+from pricing.commands import AdoptPrices, FreezePrices, Tick, UnfreezePrices
 from pricing.engine import PricingEngine
 from pricing.events import Event
 from pricing.metrics import PricingMetrics
 from pricing.model import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
-from pricing.ports import CountedSignals, Heard, Supply, SurgePrices
+from pricing.ports import CountedSignals, Heard, PriceRecord, Supply, SurgePrices
+from pricing.rules import surge
 from pricing.rules.cells import cell_indices
 from pricing.rules.grid import SurgeGrid
+from pricing.rules.story import changes_of
 
 
 class PricingService:
@@ -39,6 +41,7 @@ class PricingService:
         prices: SurgePrices,
         signals: CountedSignals,
         supply: Supply,
+        record: PriceRecord,
         metrics: PricingMetrics,
     ) -> None:
         self.region_id = region.region_id
@@ -49,12 +52,16 @@ class PricingService:
         self._prices = prices
         self._signals = signals
         self._supply = supply
+        self._record = record
+        self._version = (surge.version_of(params), repr(params))
         self._metrics = metrics
         self._log = structlog.get_logger(__name__).bind(region=region.region_id)
         #: Between a call that takes signals in and the engine's hearing of them, nobody may read them all.
         self._in_step = asyncio.Lock()
         self._is_restored = False
         self._has_adopted = False
+        #: What moved and is not on record yet; no price is published before it is.
+        self._unrecorded: list[Event] = []
         #: Cells whose last change has not reached the store yet.
         self._unwritten: set[int] = set()
 
@@ -141,9 +148,13 @@ class PricingService:
         """
         try:
             with self._metrics.tick_seconds.labels(self.region_id).time():
+                await self._put_on_record()
                 supply = await self._read(now_s)
-                events = self._engine.handle(Tick(supply.idle_per_cell), now_s) if supply.fresh_drivers else []
-                self._unwritten.update(cell for event in events for cell in event.cell.tolist())
+                events = await self._obey_operator(now_s)
+                if supply.fresh_drivers:
+                    events += self._engine.handle(Tick(supply.idle_per_cell), now_s)
+                self._unrecorded += events
+                await self._put_on_record()
                 if supply.fresh_drivers:
                     await self._publish(now_s)
         except Exception:
@@ -159,8 +170,26 @@ class PricingService:
         if not self._has_adopted:
             standing = await self._prices.read_many(self._cells.tolist(), now_s)
             self._engine.handle(AdoptPrices([price.multiplier for price in standing]), now_s)
+            await self._record.add_version(*self._version)
             self._has_adopted = True
         return await self._supply.snapshot(self._engine.busy_drivers, now_s)
+
+    async def _obey_operator(self, now_s: float) -> list[Event]:
+        """Freeze or unfreeze by the newest order on record, which outlives this process and Redis."""
+        newest = await self._record.orders(self.region_id, 1)
+        is_frozen = bool(newest) and newest[0].is_frozen
+        await self._prices.set_frozen(is_frozen=is_frozen)
+        if is_frozen == self._engine.is_frozen:
+            return []
+        self._log.warning("surge_frozen" if is_frozen else "surge_unfrozen", reason=newest[0].reason)
+        return self._engine.handle(FreezePrices() if is_frozen else UnfreezePrices(), now_s)
+
+    async def _put_on_record(self) -> None:
+        """Record what moved. If that fails nothing new is decided or published, and the standing prices fade."""
+        for event in self._unrecorded:
+            await self._record.add_changes(self.region_id, changes_of(event))
+            self._unwritten.update(event.cell.tolist())
+        self._unrecorded.clear()
 
     async def _publish(self, now_s: float) -> None:
         """Write what moved, and renew what stands away from the base price before it fades."""

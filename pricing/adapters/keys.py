@@ -9,7 +9,7 @@ def cell(region_id: str, cell_name: str) -> str:
 
 
 def surge(region_id: str) -> str:
-    """Hash: cell -> `<multiplier>|<updated_ms>`."""
+    """Hash: cell -> `<multiplier>|<updated_ms>`; and `frozen` while an operator holds all prices at 1.0."""
     return f"{{{region_id}}}:surge"
 
 

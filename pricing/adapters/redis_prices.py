@@ -11,6 +11,9 @@ from pricing.adapters import keys
 from pricing.model import BASE_MULTIPLIER, SurgeParams, SurgePrice
 from pricing.rules.surge import aged_multiplier
 
+#: A field beside the cells, so that prices and the freeze are read in one command.
+FROZEN = "frozen"
+
 
 class RedisPrices:
     """Meets the port `SurgePrices` for one region."""
@@ -29,7 +32,10 @@ class RedisPrices:
         wanted = list(cells)
         if not wanted:
             return []
-        stored = await self._redis.hmget(keys.surge(self._region_id), [format(cell, "x") for cell in wanted])
+        fields = [FROZEN, *(format(cell, "x") for cell in wanted)]
+        frozen, *stored = await self._redis.hmget(keys.surge(self._region_id), fields)
+        if frozen is not None:
+            stored = [None] * len(wanted)
         return [self._price(cell, value, now_s) for cell, value in zip(wanted, stored, strict=True)]
 
     async def write(self, multiplier_of: Mapping[int, float], now_s: float) -> None:
@@ -37,6 +43,13 @@ class RedisPrices:
         updated_ms = round(now_s * 1e3)
         mapping = {format(cell, "x"): f"{multiplier!r}|{updated_ms}" for cell, multiplier in multiplier_of.items()}
         await self._redis.hset(keys.surge(self._region_id), mapping=mapping)
+
+    async def set_frozen(self, *, is_frozen: bool) -> None:
+        """Have every cell read as 1.0 from now on; or no longer."""
+        if is_frozen:
+            await self._redis.hset(keys.surge(self._region_id), FROZEN, "1")
+        else:
+            await self._redis.hdel(keys.surge(self._region_id), FROZEN)
 
     def _price(self, cell: int, value: bytes | str | None, now_s: float) -> SurgePrice:
         if value is None:

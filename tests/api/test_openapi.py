@@ -87,6 +87,10 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     for path in ("/v1/ops/city", "/v1/ops/city/roads", "/v1/ops/figures", "/v1/ops/totals", "/v1/ops/tariff"):
         await operator.get(path)
     await operator.get("/v1/surge?cell=882a100d65fffff")
+    await operator.get("/v1/ops/surge/history?cell=882a100d65fffff")
+    for brake in ("freeze", "unfreeze"):
+        await operator.post(f"/v1/ops/surge/{brake}", {"reason": "a drill"})
+    await operator.get("/v1/ops/surge/orders")
     await driver.report_place()
     ride_id = await rider.request_ride()
     async with other.on_shift() as told:

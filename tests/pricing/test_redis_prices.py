@@ -42,3 +42,13 @@ async def test_prices_lie_where_the_architecture_says(empty_redis: Redis) -> Non
     prices = RedisPrices(empty_redis, "grid", PARAMS)
     await prices.write({CELL: 1.5}, NOW_S)
     assert await empty_redis.hgetall("{grid}:surge") == {b"882a100d61fffff": b"1.5|1400000000000"}
+
+
+async def test_while_prices_are_frozen_all_read_as_the_base_whatever_is_written(empty_redis: Redis) -> None:
+    prices = RedisPrices(empty_redis, "grid", PARAMS)
+    await prices.write({CELL: 1.5}, NOW_S)
+    await prices.set_frozen(is_frozen=True)
+    await prices.write({OTHER_CELL: 2.0}, NOW_S)
+    assert [price.multiplier for price in await prices.read_many([CELL, OTHER_CELL], NOW_S)] == [1.0, 1.0]
+    await prices.set_frozen(is_frozen=False)
+    assert (await prices.read(OTHER_CELL, NOW_S)).multiplier == 2.0

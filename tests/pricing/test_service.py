@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,14 @@ from redis.asyncio import Redis
 
 from geo.city import City
 from pricing.adapters.redis_signals import RedisSignals
+from pricing.adapters.sql_record import SqliteRecord
 from pricing.commands import Restore
 from pricing.metrics import PricingMetrics
-from pricing.model import SupplySnapshot, SurgeParams, SurgePrice
+from pricing.model import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
 from pricing.ports import Heard
 from pricing.rules.reach import grid_of
+from pricing.rules.story import Reason
+from pricing.rules.surge import Bound
 from pricing.service import PricingService
 
 pytestmark = pytest.mark.servers
@@ -28,7 +33,7 @@ class MemoryPrices:
     def __init__(self) -> None:
         self.multiplier_of: dict[int, float] = {}
         self.writes: list[dict[int, float]] = []
-        self.is_away = False
+        self.is_away = self.is_frozen = False
 
     async def read(self, cell: int, now_s: float) -> SurgePrice:
         return (await self.read_many([cell], now_s))[0]
@@ -41,6 +46,10 @@ class MemoryPrices:
         self._answer()
         self.writes.append(dict(multiplier_of))
         self.multiplier_of.update(multiplier_of)
+
+    async def set_frozen(self, *, is_frozen: bool) -> None:
+        self._answer()
+        self.is_frozen = is_frozen
 
     def _answer(self) -> None:
         if self.is_away:
@@ -76,6 +85,19 @@ class LosingSignals:
         return await self._signals.read(now_s)
 
 
+class MortalRecord:
+    """The real record, and a switch that takes it away."""
+
+    def __init__(self, record: SqliteRecord) -> None:
+        self._record = record
+        self.is_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_away:
+            raise ConnectionError("away")
+        return getattr(self._record, name)
+
+
 class DrawnSupply:
     def __init__(self, cell_count: int) -> None:
         self.fresh_drivers = 1
@@ -90,7 +112,8 @@ class DrawnSupply:
 class Pricer:
     """A service with its ports, for one life of the process."""
 
-    def __init__(self, city: City, redis: Redis, prices: MemoryPrices) -> None:
+    def __init__(self, city: City, redis: Redis, prices: MemoryPrices, record: SqliteRecord) -> None:
+        self.record = MortalRecord(record)
         params = SurgeParams()
         self.prices = prices
         self.signals = LosingSignals(RedisSignals(redis, "grid", city.surge_cells, params.demand_half_life_s))
@@ -103,6 +126,7 @@ class Pricer:
             prices=prices,
             signals=self.signals,
             supply=self.supply,
+            record=self.record,  # type: ignore[arg-type]
             metrics=PricingMetrics(self.registry),
         )
 
@@ -116,8 +140,15 @@ class Pricer:
 
 
 @pytest.fixture
-def pricer(grid_city: City, empty_redis: Redis) -> Pricer:
-    return Pricer(grid_city, empty_redis, MemoryPrices())
+async def record(tmp_path: Path) -> AsyncIterator[SqliteRecord]:
+    record = SqliteRecord(tmp_path / "rides.sqlite")
+    yield record
+    await record.close()
+
+
+@pytest.fixture
+def pricer(grid_city: City, empty_redis: Redis, record: SqliteRecord) -> Pricer:
+    return Pricer(grid_city, empty_redis, MemoryPrices(), record)
 
 
 def requested(number: int, **changes: object) -> bytes:
@@ -259,7 +290,7 @@ async def test_a_price_that_could_not_be_written_is_written_at_the_next_tick(pri
 
 
 async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_as_it_would_have(
-    grid_city: City, empty_redis: Redis
+    grid_city: City, empty_redis: Redis, record: SqliteRecord
 ) -> None:
     """One dies between two ticks with a batch not acknowledged; another lives through all of it."""
     log = [requested(number, at_s=NOW_S + number) for number in range(60)]
@@ -268,12 +299,12 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
 
     async def through(prices: MemoryPrices, dies: bool) -> Pricer:
         await empty_redis.flushall()
-        pricer = Pricer(grid_city, empty_redis, prices)
+        pricer = Pricer(grid_city, empty_redis, prices, record)
         await pricer.service.process_rides(log[:30], NOW_S + 30.0)
         await pricer.service.tick(NOW_S + 30.0)
         await pricer.service.process_rides(log[30:50], NOW_S + 50.0)
         if dies:
-            pricer = Pricer(grid_city, empty_redis, prices)
+            pricer = Pricer(grid_city, empty_redis, prices, record)
             await pricer.service.process_rides(log[20:50], NOW_S + 52.0)
         await pricer.service.process_rides(log[50:], NOW_S + 60.0)
         await pricer.service.tick(NOW_S + 60.0)
@@ -283,3 +314,53 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
     assert died.multiplier_of == pytest.approx(lived.multiplier_of, rel=1e-9)
     assert max(died.multiplier_of.values()) > 1.1
     assert second.supply.busy_drivers == first.supply.busy_drivers == {"driver"}
+
+
+async def test_every_change_is_on_record_with_what_it_was_decided_on(pricer: Pricer) -> None:
+    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    told = [event for tick in range(4) for event in await pricer.service.tick(NOW_S + 15.0 * tick)]
+    cell = int(told[0].cell[told[0].requests.argmax()])
+    history = await pricer.record.history("grid", cell, NOW_S, 100)
+    assert [change.at_s for change in history] == [NOW_S + 45.0, NOW_S + 30.0, NOW_S + 15.0, NOW_S]
+    assert [change.multiplier for change in history[1:]] == [change.multiplier_before for change in history[:-1]]
+    first = history[-1]
+    assert (first.reason, first.requests, first.multiplier_before) == (Reason.DEMAND, 60.0, 1.0)
+    assert Bound.STEP in first.bounds_acted
+    assert await pricer.record.history("grid", cell, NOW_S + 40.0, 100) == history[:1]
+    assert await pricer.record.history("elsewhere", cell, NOW_S, 100) == []
+
+
+async def test_no_price_is_published_that_is_not_on_record(pricer: Pricer) -> None:
+    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    await pricer.service.tick(NOW_S)
+    published = len(pricer.prices.writes)
+    pricer.record.is_away = True
+    for tick in (1, 2, 3):
+        with pytest.raises(ConnectionError):
+            await pricer.service.tick(NOW_S + 15.0 * tick)
+    assert len(pricer.prices.writes) == published
+    pricer.record.is_away = False
+    [event] = await pricer.service.tick(NOW_S + 60.0)
+    assert event.multiplier.max() == pytest.approx(1.1**2)
+    assert max(pricer.prices.multiplier_of.values()) == event.multiplier.max()
+
+
+async def test_a_freeze_on_record_holds_every_price_also_for_the_next_pricer(
+    pricer: Pricer, grid_city: City, empty_redis: Redis, record: SqliteRecord
+) -> None:
+    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    await pricer.service.tick(NOW_S)
+    await record.add_order("grid", FreezeOrder(NOW_S + 1.0, True, "a flood", "olga"))
+    [event] = await pricer.service.tick(NOW_S + 15.0)
+    assert event.is_frozen
+    assert pricer.prices.is_frozen
+    assert set(pricer.prices.multiplier_of.values()) == {1.0}
+    second = Pricer(grid_city, empty_redis, pricer.prices, record)
+    for tick in range(2, 6):
+        assert await second.service.tick(NOW_S + 15.0 * tick) == []
+    await record.add_order("grid", FreezeOrder(NOW_S + 80.0, False, "the water is gone", "olga"))
+    [event] = await second.service.tick(NOW_S + 90.0)
+    assert not second.prices.is_frozen
+    assert event.multiplier.max() == pytest.approx(1.1)
+    history = await record.history("grid", int(event.cell[0]), NOW_S, 9)
+    assert [change.reason for change in history] == [Reason.DEMAND, Reason.FROZEN, Reason.DEMAND]
