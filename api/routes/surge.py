@@ -17,7 +17,7 @@ from pricing.rules.story import BOUND_WORDS, WORDS, PriceChange, Reason
 router = APIRouter(prefix="/v1", tags=["surge"])
 ops_router = APIRouter(prefix="/v1/ops/surge", tags=["operators"])
 
-#: More changes than a cell has in two hours of .
+#: A cell that moved at every tick would fill it in two hours.
 HISTORY_MAX = 500
 #: How far back a history goes if nobody says.
 SINCE_S = 86_400.0

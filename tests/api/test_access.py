@@ -38,6 +38,7 @@ MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("get", "/v1/ops/surge/orders"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/city"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/city/roads"): frozenset({Role.OPERATOR}),
+    ("get", "/v1/ops/acceptance"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/figures"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/totals"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/tariff"): frozenset({Role.OPERATOR}),

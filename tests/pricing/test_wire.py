@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pricing import wire
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree
-from pricing.model import Point, Quote
+from pricing.model import Line, Point, Quote
 
 REQUESTED = {
     "event": "RideRequested",
@@ -104,6 +104,9 @@ QUOTE = Quote(
     surge_multiplier=1.0,
     distance_m=1000.0,
     travel_time_s=120.0,
+    tariff_version="0123456789abcdef",
+    lines=(Line("base", 900),),
+    tax_cents=0,
     issued_s=1000.5,
     expires_s=1300.5,
 )
