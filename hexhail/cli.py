@@ -10,7 +10,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from hexhail.cli_replay import replay_app
 from hexhail.cli_simulate import simulate
 from hexhail.cli_trace import trace
 from hexhail.console import fail, out
+
+if TYPE_CHECKING:
+    from hexhail.settings import Settings
 
 app = typer.Typer(
     help="A ride-hailing dispatch engine: run a city, serve one, look after it.",
@@ -128,19 +131,19 @@ def serve(
     try:
         settings = Settings()
         if role is None:
-            _serve_all(list(ROLES), settings.data_dir)
+            _serve_all(list(ROLES), settings)
         else:
             run(role, settings)
     except (ValidationError, ValueError, FileNotFoundError) as error:
         fail(str(error))
 
 
-def _serve_all(roles: list[str], data_dir: Path) -> None:
+def _serve_all(roles: list[str], settings: Settings) -> None:
     from hexhail.serve import serve_all
     from hexhail.supervisor import GaveUp
 
     try:
-        asyncio.run(serve_all(roles, data_dir / "logs", out.print))
+        asyncio.run(serve_all(roles, settings, out.print))
     except GaveUp as error:
         fail(str(error))
 

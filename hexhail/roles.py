@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,15 +25,27 @@ from hexhail.connections import (
     open_price_record,
     open_store,
 )
+from hexhail.repeating import repeat_until_stopped
+from hexhail.served_cities import common_to, load_cities
 from hexhail.settings import Settings
 from hexhail.streams import build_faust_app, partition_of, run_faust_app, use_uvloop
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from dispatch.adapters.sql.store import SqlStore
+    from dispatch.metrics import AcceptanceMetrics
+    from dispatch.model import DispatchParams
+    from dispatch.service.matching import MatchingService
+    from geo.city import City
+    from pricing.metrics import PricingMetrics
+    from pricing.ports import PriceRecord
+    from pricing.service import PricingService
 
 log = structlog.get_logger(__name__)
 
 #: How often the relay looks for news when there are none: what an event waits at most, and a percent of a core.
 RELAY_IDLE_S = 0.02
-#: Wall wait after something failed that should work again by itself.
-RETRY_S = 0.5
 
 
 def run_ingester(settings: Settings) -> None:
@@ -46,7 +57,6 @@ def run_ingester(settings: Settings) -> None:
 async def _ingest(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
-    from geo.city import load_city
     from location_ingest.adapters.faust_agent import attach
     from location_ingest.adapters.kafka_pings import KafkaDeadLetters
     from location_ingest.adapters.ping_codec import MessagePackPings
@@ -57,8 +67,9 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.model import IngestParams, StoreParams
     from location_ingest.service import IngestService
 
-    city = load_city(settings.city_dir)
-    region, ingest = city.region, IngestParams.from_section(city.sections.get("ingest", {}))
+    cities = load_cities(settings.city_folders)
+    ingest = common_to("ingest", [IngestParams.from_section(city.sections.get("ingest", {})) for city in cities])
+    store_params = common_to("cells", [StoreParams.from_section(city.sections.get("cells", {})) for city in cities])
     metrics = IngestMetrics(REGISTRY)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
@@ -68,10 +79,10 @@ async def _ingest(settings: Settings) -> None:
         MessagePackPings(),
         RedisCells(redis),
         KafkaDeadLetters(producer, DEAD_PINGS_TOPIC),
-        resolution_of_region={region.region_id: region.search_resolution},
+        resolution_of_region={city.region.region_id: city.region.search_resolution for city in cities},
         metrics=metrics,
         ingest_params=ingest,
-        params=StoreParams.from_section(city.sections.get("cells", {})),
+        params=store_params,
         samples=RedisSamples(redis),
     )
     app = build_faust_app(
@@ -97,54 +108,49 @@ def run_pricer(settings: Settings) -> None:
 async def _price(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
-    from dispatch.model import DispatchParams
-    from geo.city import load_city
     from pricing.adapters.faust_agent import attach
-    from pricing.adapters.redis_prices import RedisPrices
-    from pricing.adapters.redis_signals import RedisSignals
-    from pricing.adapters.redis_supply import RedisSupply
     from pricing.metrics import PricingMetrics
-    from pricing.model import SurgeParams
-    from pricing.rules.reach import grid_of
-    from pricing.service import PricingService
 
-    city = load_city(settings.city_dir)
-    region, clock = city.region, settings.clock()
-    params = SurgeParams.from_section(city.sections.get("surge", {}))
+    clock, metrics = settings.clock(), PricingMetrics(REGISTRY)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
     record = await open_price_record(settings.database_url)
-    service = PricingService(
-        region,
-        grid_of(city, params.reach_s),
-        params,
-        prices=RedisPrices(redis, region.region_id, params),
-        signals=RedisSignals(redis, region.region_id, city.surge_cells, params.demand_half_life_s),
-        supply=RedisSupply(
-            redis, city, stale_after_s=DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
-        ),
-        record=record,
-        metrics=PricingMetrics(REGISTRY),
-    )
     app = build_faust_app(
         "hexhail-pricer",
         broker_url=settings.broker_url,
         data_dir=settings.data_dir / "pricer",
         session_timeout_s=settings.broker_session_timeout_s,
     )
-    attach(
-        app,
-        RIDE_EVENTS_TOPIC,
-        QUOTES_TOPIC,
-        service,
-        now_s=clock.now_s,
-        wall_duration_s=clock.wall_duration_s,
-    )
+    for city in load_cities(settings.city_folders):
+        service = _pricing(city, redis, record, metrics)
+        topics = RIDE_EVENTS_TOPIC, QUOTES_TOPIC
+        attach(app, *topics, service, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s)
     try:
         await run_faust_app(app)
     finally:
         await record.close()
         await redis.aclose()
+
+
+def _pricing(city: City, redis: Redis, record: PriceRecord, metrics: PricingMetrics) -> PricingService:
+    from pricing.adapters.redis_prices import RedisPrices
+    from pricing.adapters.redis_signals import RedisSignals
+    from pricing.adapters.redis_supply import RedisSupply
+    from pricing.model import SurgeParams
+    from pricing.rules.reach import grid_of
+    from pricing.service import PricingService
+
+    region, params = city.region, SurgeParams.from_section(city.sections.get("surge", {}))
+    return PricingService(
+        region,
+        grid_of(city, params.reach_s),
+        params,
+        prices=RedisPrices(redis, region.region_id, params),
+        signals=RedisSignals(redis, region.region_id, city.surge_cells, params.demand_half_life_s),
+        supply=RedisSupply(redis, city, stale_after_s=_dispatch_params(city).stale_after_s),
+        record=record,
+        metrics=metrics,
+    )
 
 
 def run_matcher(settings: Settings) -> None:
@@ -156,6 +162,36 @@ def run_matcher(settings: Settings) -> None:
 async def _match(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
+    from dispatch.metrics import AcceptanceMetrics
+    from dispatch.service.owned_rounds import OwnedRounds
+
+    clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
+    redis = await connect_redis(settings)
+    store = await open_store(settings.database_url)
+    try:
+        services, rounds = [], []
+        async with joined_owners(settings) as ownership:
+            for city, folder in zip(load_cities(folders), folders, strict=True):
+                services.append(_matching(city, folder, settings, redis, store, metrics))
+                step = OwnedRounds(city.region.region_id, ownership, services[-1]).step
+                rounds.append((step, clock.wall_duration_s(_dispatch_params(city).batch_window_s)))
+            await repeat_until_stopped(*rounds)
+            for service in services:
+                await service.finish()
+    finally:
+        await store.close()
+        await redis.aclose()
+
+
+def _dispatch_params(city: City) -> DispatchParams:
+    from dispatch.model import DispatchParams
+
+    return DispatchParams.from_section(city.sections.get("dispatch", {}))
+
+
+def _matching(
+    city: City, folder: Path, settings: Settings, redis: Redis, store: SqlStore, metrics: AcceptanceMetrics
+) -> MatchingService:
     from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_rounds import RedisRoundLog
@@ -163,22 +199,14 @@ async def _match(settings: Settings) -> None:
     from dispatch.adapters.redis_traces import RedisTraceLog
     from dispatch.adapters.round_files import FileRoundRecords
     from dispatch.matching.policy import LearningPolicy
-    from dispatch.metrics import AcceptanceMetrics
-    from dispatch.model import DispatchParams
     from dispatch.service.hearing import Hearing
     from dispatch.service.matching import MatchingService
-    from dispatch.service.owned_rounds import OwnedRounds
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
-    from geo.city import load_city
     from hexhail.city_policy import city_policy
 
-    city, clock = load_city(settings.city_dir), settings.clock()
-    params = DispatchParams.from_section(city.sections.get("dispatch", {}))
-    region = city.region.region_id
-    policy = city_policy(settings.city_dir, city.graph, params)
-    redis = await connect_redis(settings)
-    store = await open_store(settings.database_url)
+    clock, params, region = settings.clock(), _dispatch_params(city), city.region.region_id
+    policy = city_policy(folder, city.graph, params)
     leases = RedisLeases(redis, region, lambda: store.newest_token(region))
     hearing = None
     if isinstance(policy, LearningPolicy):
@@ -188,10 +216,10 @@ async def _match(settings: Settings) -> None:
             policy=policy,
             tail=store,
             memory=RedisAnswersMemory(redis, region),
-            metrics=AcceptanceMetrics(REGISTRY),
+            metrics=metrics,
             now=clock.now_s,
         )
-    service = MatchingService(
+    return MatchingService(
         region=region,
         graph=city.graph,
         policy=policy,
@@ -206,14 +234,6 @@ async def _match(settings: Settings) -> None:
         hearing=hearing,
         records=FileRoundRecords(settings.record_dir, region) if settings.record_dir else None,
     )
-    try:
-        async with joined_owners(settings) as ownership:
-            rounds = OwnedRounds(region, ownership, service)
-            await _until_stopped(rounds.step, clock.wall_duration_s(params.batch_window_s))
-            await service.finish()
-    finally:
-        await store.close()
-        await redis.aclose()
 
 
 def run_relay(settings: Settings) -> None:
@@ -236,31 +256,11 @@ async def _relay(settings: Settings) -> None:
     )
     service = RelayService(store, event_log, RedisInboxes(redis))
     try:
-        await _until_stopped(service.relay_once, RELAY_IDLE_S)
+        await repeat_until_stopped((service.relay_once, RELAY_IDLE_S))
     finally:
         await producer.stop()
         await store.close()
         await redis.aclose()
-
-
-async def _until_stopped(step: Callable[[], Awaitable[Any]], every_s: float) -> None:
-    """Take a step each `every_s` wall seconds until SIGTERM or SIGINT; a step that fails is logged and tried again."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    due = loop.time()
-    while not stop.is_set():
-        wait_s = every_s
-        try:
-            await step()
-        except Exception:  # a store that is away comes back; what was decided stands in SQL
-            log.exception("step_failed", retry_s=RETRY_S)
-            wait_s = max(every_s, RETRY_S)
-        due = max(due + wait_s, loop.time())
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(due):
-                await stop.wait()
 
 
 ROLES: dict[str, Callable[[Settings], None]] = {

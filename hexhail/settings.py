@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEXHAIL_", extra="ignore")
 
-    city_dir: Annotated[Path, Field(description="folder of the city that is served")] = MANHATTAN
+    city_dir: Annotated[Path, Field(description="folder of the city whose region the API serves")] = MANHATTAN
+    city_dirs: Annotated[
+        str, Field(description="folders of all cities that share these stores, as in PATH; without it city_dir alone")
+    ] = ""
     redis_url: Annotated[str, Field(description="Redis or Valkey")] = "redis://127.0.0.1:6379/0"
     broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
     database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
@@ -40,6 +44,11 @@ class Settings(BaseSettings):
     clock_speed: Annotated[float, Field(gt=0)] = 1.0
     clock_city_s: float = 0.0
     clock_wall_s: float = 0.0
+
+    @property
+    def city_folders(self) -> list[Path]:
+        """The folders of all cities that share the stores: ingester, matcher and pricer serve them all."""
+        return [Path(name) for name in self.city_dirs.split(os.pathsep) if name] or [self.city_dir]
 
     def clock(self) -> CityClock:
         """The installation's clock."""

@@ -1,0 +1,30 @@
+"""The cities whose regions share an installation's stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from geo.city import City, load_city
+
+T = TypeVar("T")
+
+
+def load_cities(folders: Sequence[Path]) -> list[City]:
+    """Read the city folders. Raises ValueError for two of one region, and what `load_city` raises."""
+    cities = [load_city(folder) for folder in folders]
+    seen: dict[str, Path] = {}
+    for city, folder in zip(cities, folders, strict=True):
+        region = city.region.region_id
+        if region in seen:
+            raise ValueError(f"{folder} and {seen[region]} are both of region {region!r}: give one another region_id")
+        seen[region] = folder
+    return cities
+
+
+def common_to(section: str, params: Sequence[T]) -> T:
+    """The parameters that all cities have. Raises ValueError if one has others."""
+    if any(other != params[0] for other in params):
+        raise ValueError(f"the sections [{section}] of the cities differ, but one ingester serves them all")
+    return params[0]

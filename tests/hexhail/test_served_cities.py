@@ -1,0 +1,38 @@
+"""Several cities over the same stores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hexhail.serve import specs
+from hexhail.served_cities import common_to, load_cities
+from hexhail.settings import MANHATTAN, Settings
+
+
+def test_without_a_list_the_city_of_the_api_is_the_only_one() -> None:
+    assert Settings(city_dir=Path("north")).city_folders == [Path("north")]
+    assert [spec.name for spec in specs(["api", "relay"], Settings())] == ["api", "relay"]
+
+
+def test_every_city_gets_an_api_of_its_own_on_the_next_port() -> None:
+    settings = Settings(city_dirs=os.pathsep.join(["maps/north", "maps/south"]), api_port=9000)
+    started = {spec.name: spec.env for spec in specs(["matcher", "api"], settings)}
+    assert started == {
+        "matcher": {},
+        "api-north": {"HEXHAIL_CITY_DIR": str(Path("maps/north")), "HEXHAIL_API_PORT": "9000"},
+        "api-south": {"HEXHAIL_CITY_DIR": str(Path("maps/south")), "HEXHAIL_API_PORT": "9001"},
+    }
+
+
+def test_two_cities_of_one_region_are_refused() -> None:
+    with pytest.raises(ValueError, match="are both of region 'manhattan': give one another region_id"):
+        load_cities([MANHATTAN, MANHATTAN])
+
+
+def test_what_one_process_does_for_all_cities_must_be_the_same_in_all() -> None:
+    assert common_to("ingest", [1, 1]) == 1
+    with pytest.raises(ValueError, match=r"the sections \[ingest\] of the cities differ"):
+        common_to("ingest", [1, 2])
