@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 75
-VICTIMS = ("matcher", "ingester", "api")
+VICTIMS = ("pricer", "matcher", "ingester", "api")
 
 pytestmark = [pytest.mark.city, pytest.mark.servers, pytest.mark.timeout(240)]
 
