@@ -179,7 +179,10 @@ def _driver_states(
     """State of each driver with a position; None for those off shift."""
     states = dict.fromkeys(free, "IDLE")
     states |= {ride.offer.driver_id: "OFFERED" for ride in open_rides if ride.offer and ride.state is RideState.OFFERED}
-    states |= {ride.driver_id: _BUSY[ride.state] for ride in live_rides if ride.driver_id}
+    # Whoever is aboard says more of a driver than who comes next.
+    for ride in sorted(live_rides, key=lambda ride: ride.state is RideState.ON_TRIP):
+        if ride.driver_id is not None:
+            states[ride.driver_id] = _BUSY[ride.state]
     return [
         "STALE" if stale and driver_id in states else states.get(driver_id)
         for driver_id, stale in zip(positions.driver_id, is_stale, strict=True)

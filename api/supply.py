@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import Positions
-from dispatch.service.matching import free_supply
+from dispatch.service.supply import free_supply
 from geo.roads import RoadGraph
 
 #: Wall seconds. A quote's pickup time is a guess about the next minutes: a second more or less does not change it.

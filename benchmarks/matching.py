@@ -22,7 +22,7 @@ from dispatch.engine import DispatchEngine
 from dispatch.matching import assign
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
-from dispatch.service.matching import free_supply
+from dispatch.service.supply import free_supply
 from geo.city import load_city
 from geo.positions import pack
 from geo.roads import RoadGraph

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dispatch.errors import NotFound
-from dispatch.model import OPEN, WITH_DRIVER, Ride, RideState
+from dispatch.model import NEXT, OPEN, Ride, RideState
 
 
 class Book:
@@ -17,7 +17,8 @@ class Book:
         self._ride_of_offer: dict[str, str] = {}
         #: Rides that hold a driver, by a live offer or as theirs: one each, unless somebody broke the rules.
         self._offered_to: dict[str, set[str]] = {}
-        self._driven_by: dict[str, set[str]] = {}
+        self._next_of: dict[str, set[str]] = {}
+        self._aboard: dict[str, set[str]] = {}
         for ride in rides:
             self.put(ride)
 
@@ -40,9 +41,13 @@ class Book:
         ride_id = self._ride_of_offer.get(offer_id)
         return None if ride_id is None else self._rides[ride_id]
 
-    def is_driving(self, driver_id: str) -> bool:
-        """Whether a live ride is bound to the driver."""
-        return driver_id in self._driven_by
+    def has_next(self, driver_id: str) -> bool:
+        """Whether the driver has a ride to pick up."""
+        return driver_id in self._next_of
+
+    def is_carrying(self, driver_id: str) -> bool:
+        """Whether the driver has a rider aboard."""
+        return driver_id in self._aboard
 
     def is_asked(self, driver_id: str) -> bool:
         """Whether a live offer stands at the driver."""
@@ -60,8 +65,11 @@ class Book:
             self._ride_of_offer[ride.offer.offer_id] = ride.ride_id
             if ride.state is RideState.OFFERED:
                 self._offered_to.setdefault(ride.offer.driver_id, set()).add(ride.ride_id)
-        if ride.driver_id is not None and ride.state in WITH_DRIVER:
-            self._driven_by.setdefault(ride.driver_id, set()).add(ride.ride_id)
+        if ride.driver_id is not None:
+            if ride.state in NEXT:
+                self._next_of.setdefault(ride.driver_id, set()).add(ride.ride_id)
+            elif ride.state is RideState.ON_TRIP:
+                self._aboard.setdefault(ride.driver_id, set()).add(ride.ride_id)
 
     def _unlink(self, ride: Ride) -> None:
         self._open.discard(ride.ride_id)
@@ -69,7 +77,7 @@ class Book:
             self._ride_of_offer.pop(ride.offer.offer_id, None)
             _discard(self._offered_to, ride.offer.driver_id, ride.ride_id)
         if ride.driver_id is not None:
-            _discard(self._driven_by, ride.driver_id, ride.ride_id)
+            _discard(self._next_of if ride.state in NEXT else self._aboard, ride.driver_id, ride.ride_id)
 
 
 def _discard(index: dict[str, set[str]], driver_id: str, ride_id: str) -> None:

@@ -113,7 +113,7 @@ class DispatchEngine:
         require_move(ride, ev.OfferSent, "an offer")
         if command.token <= ride.token:
             raise StaleToken(command.token, ride.token)
-        if self._book.is_asked(command.driver_id) or self._book.is_driving(command.driver_id):
+        if self._book.is_asked(command.driver_id) or self._book.has_next(command.driver_id):
             raise DriverBusy(command.driver_id)
         return self._happen(
             ride,
@@ -136,7 +136,7 @@ class DispatchEngine:
         ride = self._offered_ride(command.offer_id, command.driver_id, now_s)
         offer = ride.offer
         assert offer is not None  # _offered_ride found the ride by it
-        if self._book.is_driving(command.driver_id):
+        if self._book.has_next(command.driver_id):
             raise DriverBusy(command.driver_id)
         return self._happen(
             ride,
@@ -203,11 +203,11 @@ class DispatchEngine:
         )
 
     def _arrive(self, command: cmd.ReportArrival, now_s: float) -> list[ev.RideEvent]:
-        ride = self._own_ride(command.ride_id, command.driver_id)
+        ride = self._next_ride(command.ride_id, command.driver_id, ev.DriverArrived, "arriving")
         return self._happen(ride, ev.DriverArrived, now_s, "arriving", driver_id=command.driver_id)
 
     def _pick_up(self, command: cmd.ReportPickup, now_s: float) -> list[ev.RideEvent]:
-        ride = self._own_ride(command.ride_id, command.driver_id)
+        ride = self._next_ride(command.ride_id, command.driver_id, ev.RiderPickedUp, "picking up")
         return self._happen(ride, ev.RiderPickedUp, now_s, "picking up", driver_id=command.driver_id)
 
     def _drop_off(self, command: cmd.ReportDropoff, now_s: float) -> list[ev.RideEvent]:
@@ -275,6 +275,14 @@ class DispatchEngine:
             raise OfferGone(offer_id, ride.offer.state)
         if ride.offer.expires_s <= now_s:
             raise OfferGone(offer_id, OfferState.EXPIRED)
+        return ride
+
+    def _next_ride(self, ride_id: str, driver_id: str, event_type: type[ev.RideEvent], wanted: str) -> Ride:
+        """The driver's ride, if the event can happen to it now: nobody is at a pickup with another rider aboard."""
+        ride = self._own_ride(ride_id, driver_id)
+        require_move(ride, event_type, wanted)
+        if self._book.is_carrying(driver_id):
+            raise DriverBusy(driver_id)
         return ride
 
     def _own_ride(self, ride_id: str, driver_id: str) -> Ride:

@@ -5,7 +5,7 @@ DispatchError
 │   ├── NotFound              no such ride or offer, or none of the caller's
 │   ├── IllegalMove           the ride is in a state that does not allow it
 │   ├── OfferGone             the offer does not stand any more
-│   ├── DriverBusy            the driver has a live ride or offer
+│   ├── DriverBusy            the driver has an offer, a next ride or a rider aboard that does not leave room for it
 │   ├── OffShift              the driver does not work at the moment
 │   ├── StaleToken            a newer lease on the ride or the driver was used already
 │   ├── QuoteUsed             the quote has become a ride already
@@ -62,10 +62,10 @@ class OfferGone(CommandRefused):
 
 
 class DriverBusy(CommandRefused):
-    """The driver has a live ride or offer."""
+    """The driver has an offer, a next ride or a rider aboard that does not leave room for it."""
 
     code = "driver_busy"
-    hint = "Finish or cancel the present ride first."
+    hint = "Finish or cancel the present ride or offer first."
 
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"Driver {driver_id} has a live ride or offer.")

@@ -28,8 +28,10 @@ class RideState(StrEnum):
 
 #: Waiting for a driver: what a matching round looks at.
 OPEN = frozenset({RideState.REQUESTED, RideState.OFFERED})
-#: Bound to a driver: at most one of these per driver.
-WITH_DRIVER = frozenset({RideState.ASSIGNED, RideState.ARRIVED, RideState.ON_TRIP})
+#: A driver's next ride, of which there is at most one: on the way to its pickup, or waiting there.
+NEXT = frozenset({RideState.ASSIGNED, RideState.ARRIVED})
+#: Bound to a driver: at most one next ride and at most one that is aboard (`ON_TRIP`).
+WITH_DRIVER = NEXT | {RideState.ON_TRIP}
 #: Final.
 TERMINAL = frozenset({RideState.COMPLETED, RideState.CANCELLED, RideState.EXPIRED})
 
@@ -129,10 +131,11 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class SupplySnapshot:
-    """The free drivers of a region at one moment; all arrays have shape (n,), sorted by driver_id."""
+    """Who may be asked in a region at one moment; all arrays have shape (n,), sorted by driver_id."""
 
     now_s: float
     driver_id: tuple[str, ...]
+    #: Where the driver is, or will be when free.
     node: NDArray[np.int64]
     seats: NDArray[np.int64]
     #: Since when each waits for work, city seconds, NaN where nobody knows; None if nobody is asked.
@@ -140,6 +143,14 @@ class SupplySnapshot:
     #: Mean rating and number of ratings; None where drivers are not rated.
     rating: NDArray[np.float64] | None = None
     rating_count: NDArray[np.int64] | None = None
+    #: Seconds until the driver sets out from `node`: 0 for the idle, until the dropoff for those with a rider aboard.
+    free_in_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if len(self.free_in_s) == 0:
+            object.__setattr__(self, "free_in_s", np.zeros(len(self.driver_id)))
+        elif len(self.free_in_s) != len(self.driver_id):
+            raise ValueError(f"free_in_s must have {len(self.driver_id)} values, not {len(self.free_in_s)}")
 
     def __len__(self) -> int:
         return len(self.driver_id)
@@ -175,6 +186,8 @@ class DispatchParams:
     silent_after_s: float = 90.0
     #: Nor one who came no nearer for so long: longer than the lights and the queues of a bad street.
     stalled_after_s: float = 240.0
+    #: Who drops off within so long may be asked for the ride after; 0: nobody before the dropoff.
+    chain_within_s: float = 120.0
     #: Who chooses the pairs: see `dispatch.matching.registry.make_policy`.
     policy: str = "optimal"
     #: The file of position values, in the city's folder, see `hexhail city learn-values`; empty for none.
@@ -207,5 +220,7 @@ class DispatchParams:
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a positive number of seconds, not {value}")
+        if not 0 <= self.chain_within_s < float("inf"):
+            raise ValueError(f"chain_within_s must be a number of seconds from 0, not {self.chain_within_s}")
         if self.candidates_per_request < 1:
             raise ValueError(f"candidates_per_request must be at least 1, not {self.candidates_per_request}")

@@ -56,6 +56,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Carrying:
+    """A driver on shift with a rider aboard, and nothing to do after that."""
+
+    driver_id: str
+    seats: int
+    dropoff_node: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """An event on its way out; `position` orders all of them without gaps."""
 
@@ -73,9 +82,9 @@ class RideStore(Protocol):
     async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
         """Read the scope, decide, and write rides and events in one transaction; return once it is durable.
 
-        Raises what `decide` raises (nothing is written then), DriverBusy where an index refuses a second live ride or
-        offer, OffShift or StaleToken for an offer decided on an older state of its driver, QuoteUsed, or
-        IdempotencyConflict.
+        Raises what `decide` raises (nothing is written then), DriverBusy where an index refuses a second live offer,
+        next ride or ride aboard, OffShift or StaleToken for an offer decided on an older state of its driver,
+        QuoteUsed, or IdempotencyConflict.
         """
         ...
 
@@ -97,6 +106,10 @@ class RideStore(Protocol):
 
     async def free_drivers(self) -> dict[str, int]:
         """Drivers on shift without a live ride or offer, with their seats."""
+        ...
+
+    async def carrying_drivers(self, region: str) -> list[Carrying]:
+        """Drivers on shift with a ride of the region aboard, without a live offer or a next ride; sorted by id."""
         ...
 
     async def set_shift(self, shift: Shift) -> None:

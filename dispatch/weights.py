@@ -29,6 +29,9 @@ class ScoreWeights:
     idle: float = 0.0
     #: A driver idle for longer counts as idle for so long.
     idle_s_max: float = 1800.0
+    #: Seconds that a pair loses for each second that its driver still has another rider aboard: the idle cannot be
+    #: called away meanwhile, and until then somebody nearer may be free. Measured: decision 046.
+    aboard: float = 2.0
     #: Seconds for each minor unit of the fare.
     price_s_per_cent: float = 0.0
     #: Seconds for each second of earning by which the dropoff is a better place to be free at than where the driver is;

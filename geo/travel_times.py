@@ -32,16 +32,26 @@ class Path:
 
 
 def nearest_by_road(
-    graph: RoadGraph, driver_node: npt.ArrayLike, pickup_node: npt.ArrayLike, k: int, limit_s: float
+    graph: RoadGraph,
+    driver_node: npt.ArrayLike,
+    pickup_node: npt.ArrayLike,
+    k: int,
+    limit_s: float,
+    delay_s: npt.ArrayLike | None = None,
 ) -> tuple[IntArray, FloatArray]:
-    """Return (index (m, k), travel_time_s (m, k)): the k drivers who reach each pickup first, nearest first.
+    """Return (index (m, k), time_s (m, k)): the k drivers who reach each pickup first, the first one first.
 
-    ``driver_node (n,)`` and ``pickup_node (m,)`` are node numbers; ``index`` are positions in ``driver_node``.
+    ``driver_node (n,)`` and ``pickup_node (m,)`` are node numbers; ``index`` are positions in ``driver_node``;
+    ``delay_s (n,)`` is how long from now each driver sets out, and counts into ``time_s``; at once if left out.
     -1 and inf where fewer than k are within ``limit_s`` (which may be inf). Of equal times the smaller index first.
-    Raises ValueError for nodes that do not exist, k below 1, or a limit that is negative or NaN.
+    Raises ValueError for nodes that do not exist, k below 1, a limit that is negative or NaN, or delays that are
+    negative, NaN or not one for each driver.
     """
     drivers = positions("driver_node", driver_node, graph.node_count)
     pickups = positions("pickup_node", pickup_node, graph.node_count)
+    delay = np.zeros(drivers.shape[0]) if delay_s is None else np.asarray(delay_s, np.float64)
+    if delay.shape != drivers.shape or not (delay >= 0.0).all():
+        raise ValueError(f"delay_s must hold a number from 0 for each of {drivers.shape[0]} drivers")
     positive_count("k", k)
     if not limit_s >= 0.0:
         raise ValueError(f"limit_s must not be negative or NaN, but is {limit_s}")
@@ -55,20 +65,25 @@ def nearest_by_road(
     place_in_tree[graph.node_index.order] = np.arange(graph.node_count)
     places, row = np.unique(place_in_tree[pickups], return_inverse=True)
     searched = graph.node_index.order[places]
-    index, travel_time_s = nearest_drivers(reversed_graph, (offset, order), searched, k, float(limit_s))
-    return index[row], travel_time_s[row]
+    index, time_s = nearest_drivers(reversed_graph, (offset, order, delay[order]), searched, k, float(limit_s))
+    return index[row], time_s[row]
 
 
-def between(graph: RoadGraph, origin_node: npt.ArrayLike, destination_node: npt.ArrayLike) -> FloatArray:
-    """Return the seconds (n,) from each origin to the destination at the same position; inf where there is no way.
+def between(
+    graph: RoadGraph, origin_node: npt.ArrayLike, destination_node: npt.ArrayLike, limit_s: float = np.inf
+) -> FloatArray:
+    """Return the seconds (n,) from each origin to the destination at the same position.
 
-    Pairs that share an end are answered by one search. Raises ValueError for nodes that do not exist or vectors
-    of different lengths.
+    inf where there is no way, or none within ``limit_s``, beyond which nothing is searched. Pairs that share an end
+    are answered by one search. Raises ValueError for nodes that do not exist, vectors of different lengths, or a limit
+    that is negative or NaN.
     """
     origins = positions("origin_node", origin_node, graph.node_count)
     destinations = positions("destination_node", destination_node, graph.node_count)
     if origins.shape != destinations.shape:
         raise ValueError(f"{origins.shape[0]} origins but {destinations.shape[0]} destinations")
+    if not limit_s >= 0.0:
+        raise ValueError(f"limit_s must not be negative or NaN, but is {limit_s}")
     if origins.shape[0] == 0:
         return np.empty(0)
     forwards = np.unique(origins).shape[0] <= np.unique(destinations).shape[0]
@@ -78,7 +93,7 @@ def between(graph: RoadGraph, origin_node: npt.ArrayLike, destination_node: npt.
     group, first = np.unique(near[order], return_index=True)
     answer = np.empty(origins.shape[0])
     searched = (rows.offset, rows.neighbour, times)
-    answer[order] = grouped_times(searched, group, np.append(first, order.shape[0]), far[order])
+    answer[order] = grouped_times(searched, group, np.append(first, order.shape[0]), far[order], float(limit_s))
     return answer
 
 
@@ -91,7 +106,7 @@ def matrix(graph: RoadGraph, origin_node: npt.ArrayLike, destination_node: npt.A
     destinations = positions("destination_node", destination_node, graph.node_count)
     offset = np.arange(origins.shape[0] + 1) * destinations.shape[0]
     searched = (graph.leaving.offset, graph.leaving.neighbour, graph.leaving_s)
-    times = grouped_times(searched, origins, offset, np.tile(destinations, origins.shape[0]))
+    times = grouped_times(searched, origins, offset, np.tile(destinations, origins.shape[0]), np.inf)
     return times.reshape(origins.shape[0], destinations.shape[0])
 
 

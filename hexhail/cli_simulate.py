@@ -34,6 +34,7 @@ def simulate(
     boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
     drain_s: Annotated[float, typer.Option(help="open for so long after the last request")] = 1800.0,
     batch_window_s: Annotated[float, typer.Option(help="requests gather for so long")] = 2.0,
+    chain_within_s: Annotated[float, typer.Option(help="who drops off within so long may be asked; 0: nobody")] = 120.0,
     acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,  # noqa: FBT002
@@ -54,6 +55,7 @@ def simulate(
             boarding_s=boarding_s,
             drain_s=drain_s,
             batch_window_s=batch_window_s,
+            chain_within_s=chain_within_s,
             acceptance=acceptance_of(acceptance),
             is_surge_on=is_on(surge),
         )

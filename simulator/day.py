@@ -51,6 +51,7 @@ class DayParams:
     #: After the last request the service stays open for so long; then only trips that have begun are finished.
     drain_s: float = 1800.0
     batch_window_s: float = DispatchParams().batch_window_s
+    chain_within_s: float = DispatchParams().chain_within_s
     acceptance: Acceptance = Acceptance.MODEL
     is_surge_on: bool = True
     #: Of the dispatch engine, by name, where they are not its defaults.
@@ -66,7 +67,12 @@ class DayParams:
 
     def dispatch(self) -> DispatchParams:
         """The parameters of the dispatch engine. Raises ValueError."""
-        changes = {"max_wait_s": self.max_wait_s, "batch_window_s": self.batch_window_s, **self.dispatch_changes}
+        changes = {
+            "max_wait_s": self.max_wait_s,
+            "batch_window_s": self.batch_window_s,
+            "chain_within_s": self.chain_within_s,
+            **self.dispatch_changes,
+        }
         return DispatchParams.from_section(changes)
 
 
@@ -158,8 +164,7 @@ class Day:
         always_yes = self._params.acceptance is Acceptance.ALWAYS
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
         drivers = make_drivers(starts, streets, inclined, self._params.seed, self._begin_s)
-        stale_after_s = self._dispatch.stale_after_s
-        return Fleet(drivers, starts.seats, city.graph, self._office, self._agenda, stale_after_s)
+        return Fleet(drivers, starts.seats, city.graph, self._office, self._agenda, self._dispatch)
 
     def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
         surge_params = SurgeParams.from_section(city.sections.get("surge", {}))

@@ -57,12 +57,25 @@ class Driver:
         self._motion: Movement = streets.stand(node, now_s)
         self._offer: Offer | None = None
         self._will_accept: bool | None = None
+        self._answer_s = math.inf
         self._will_cancel = False
         self._dark_until_s = -math.inf
+        #: The ride being carried out, and the one after it: taken while a rider is aboard.
         self.errand: Errand | None = None
+        self.next_errand: Errand | None = None
         self.state = DriverState.OFFLINE
-        #: When `wake` is due, city seconds; infinity if nothing is planned.
-        self.wake_s = now_s
+        #: When the next step of what the driver does is due, apart from answering an offer.
+        self._step_s = now_s
+
+    @property
+    def wake_s(self) -> float:
+        """When `wake` is due, city seconds; infinity if nothing is planned."""
+        return min(self._step_s, self._answer_s)
+
+    @property
+    def errands(self) -> tuple[Errand, ...]:
+        """The rides that the driver has, the present one first."""
+        return tuple(errand for errand in (self.errand, self.next_errand) if errand is not None)
 
     @property
     def is_online(self) -> bool:
@@ -83,49 +96,68 @@ class Driver:
         return self._motion.at(now_s)
 
     def offered(self, offer: Offer, now_s: float) -> list[DriverAction]:
-        """See an offer and think about it; the answer is due at `wake_s`. A driver out of reach misses it."""
-        if self.state is not DriverState.IDLE or now_s >= offer.expires_s:
+        """See an offer and think about it; the answer is due at `wake_s`. A driver out of reach misses it.
+
+        With a rider aboard the driver thinks while driving on.
+        """
+        is_open = self.state is DriverState.IDLE or (self.state is DriverState.ON_TRIP and self.next_errand is None)
+        if not is_open or self._offer is not None or now_s >= offer.expires_s:
             return []
         if not self.is_heard(now_s):
             return [StaySilent(offer.offer_id)]
-        self.state, self._offer = DriverState.OFFERED, offer
+        self._offer = offer
         self._will_accept = self._draw_answer(offer.pickup_eta_s)
-        self.wake_s = now_s + self._generator.exponential(self._params.thinking_s_mean)
+        self._answer_s = now_s + self._generator.exponential(self._params.thinking_s_mean)
+        if self.state is DriverState.IDLE:
+            self.state, self._step_s = DriverState.OFFERED, math.inf
         return []
 
     def offer_gone(self, offer_id: str, now_s: float) -> None:
         """The offer is answered without success, has expired or was withdrawn."""
-        if self.state is DriverState.OFFERED and self._offer is not None and self._offer.offer_id == offer_id:
-            self._become_idle(now_s)
+        if self._offer is not None and self._offer.offer_id == offer_id:
+            self._forget_offer()
+            if self.state is DriverState.OFFERED:
+                self._become_idle(now_s)
 
     def assigned(self, errand: Errand, now_s: float) -> None:
-        """Carry out a ride from the stage it is at; a driver who has one already keeps to that."""
-        if self.errand is not None:
-            return
-        self.errand, self._offer = errand, None
+        """Carry out a ride from the stage it is at, after the dropoff if a rider is aboard.
+
+        A driver who has one already keeps to that.
+        """
+        if self.errand is None:
+            self._forget_offer()
+            self._begin(errand, now_s)
+        elif self.state is DriverState.ON_TRIP and self.next_errand is None and self.errand.ride_id != errand.ride_id:
+            self._forget_offer()
+            self.next_errand = errand
+
+    def _begin(self, errand: Errand, now_s: float) -> None:
+        self.errand = errand
         if errand.stage is RideStage.ASSIGNED:
             self._approach(errand, now_s)
         elif errand.stage is RideStage.ARRIVED:
-            self.state, self.wake_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
+            self.state, self._step_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
         else:
             self._carry(errand, now_s)
 
     def released(self, ride_id: str, now_s: float) -> None:
         """The ride is no longer this driver's."""
-        if self.errand is not None and self.errand.ride_id == ride_id:
-            self._become_idle(now_s)
+        if self.next_errand is not None and self.next_errand.ride_id == ride_id:
+            self.next_errand = None
+        elif self.errand is not None and self.errand.ride_id == ride_id:
+            self._turn_to_next(now_s)
 
     def wake(self, now_s: float) -> list[DriverAction]:
         """Do what is due by now; nothing if it is too early."""
         if now_s < self.wake_s:
             return []
+        if self._offer is not None and self._answer_s <= self._step_s:
+            return self._answer(self._offer, now_s)
         if self.errand is not None:
             return self._go_on(self.errand, now_s)
         if self.state is DriverState.OFFLINE:
             self._become_idle(now_s)
             return [GoOnline()]
-        if self.state is DriverState.OFFERED and self._offer is not None:
-            return self._answer(self._offer, now_s)
         return self._idle_on(now_s)
 
     def _draw_answer(self, pickup_eta_s: float) -> bool | None:
@@ -138,53 +170,69 @@ class Driver:
         return bool(drawn < self._params.silence_share + near_share + far * (far_share - near_share))
 
     def _answer(self, offer: Offer, now_s: float) -> list[DriverAction]:
+        self._answer_s = math.inf
         if self._will_accept:
-            # The word is given: nothing else is done until `assigned` or `offer_gone`.
-            self.wake_s = math.inf
+            # The word is given: no other offer is minded until `assigned` or `offer_gone`.
             return [AcceptOffer(offer.offer_id, offer.ride_id)]
+        self._forget_offer()
+        is_waiting = self.state is DriverState.OFFERED
         if self._will_accept is False:
-            self._become_idle(now_s)
+            if is_waiting:
+                self._become_idle(now_s)
             return [DeclineOffer(offer.offer_id)]
-        self._offer, self.wake_s = None, max(now_s, offer.expires_s) + SILENCE_GRACE_S
-        self.state = DriverState.IDLE
+        if is_waiting:
+            self.state, self._step_s = DriverState.IDLE, max(now_s, offer.expires_s) + SILENCE_GRACE_S
         return [StaySilent(offer.offer_id)]
+
+    def _forget_offer(self) -> None:
+        self._offer, self._answer_s = None, math.inf
 
     def _approach(self, errand: Errand, now_s: float) -> None:
         pickup_node = self._streets.nearest_node(errand.pickup)
         self._motion = self._streets.drive(self._motion, pickup_node, now_s, self._params.pace)
-        self.state, self.wake_s = DriverState.TO_PICKUP, self._motion.arrival_s
+        self.state, self._step_s = DriverState.TO_PICKUP, self._motion.arrival_s
         self._will_cancel = bool(self._generator.random() < self._params.cancel_share)
         if self._will_cancel:
-            self.wake_s = now_s + self._generator.random() * (self._motion.arrival_s - now_s)
+            self._step_s = now_s + self._generator.random() * (self._motion.arrival_s - now_s)
 
     def _carry(self, errand: Errand, now_s: float) -> None:
         dropoff_node = self._streets.nearest_node(errand.dropoff)
         self._motion = self._streets.drive(self._motion, dropoff_node, now_s, self._params.pace)
-        self.state, self.wake_s = DriverState.ON_TRIP, self._motion.arrival_s + self._params.alighting_s
+        self.state, self._step_s = DriverState.ON_TRIP, self._motion.arrival_s + self._params.alighting_s
 
     def _go_on(self, errand: Errand, now_s: float) -> list[DriverAction]:
         if self.state is DriverState.TO_PICKUP and self._will_cancel:
             self._become_idle(now_s)
             return [CancelRide(errand.ride_id, "driver cannot come")]
         if self.state is DriverState.TO_PICKUP:
-            self.state, self.wake_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
+            self.state, self._step_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
             return [ReportArrived(errand.ride_id)]
         if self.state is DriverState.AT_PICKUP:
             self._carry(errand, now_s)
             return [ReportPickedUp(errand.ride_id)]
-        self._become_idle(now_s)
+        self._turn_to_next(now_s)
         return [ReportDroppedOff(errand.ride_id)]
 
+    def _turn_to_next(self, now_s: float) -> None:
+        """After a ride: go to the next one, or go on thinking about it, or wait."""
+        errand, self.next_errand = self.next_errand, None
+        if errand is not None:
+            self._begin(errand, now_s)
+        elif self._offer is not None:
+            self.state, self.errand, self._step_s = DriverState.OFFERED, None, math.inf
+        else:
+            self._become_idle(now_s)
+
     def _become_idle(self, now_s: float) -> None:
-        self.state, self.errand, self._offer = DriverState.IDLE, None, None
-        self.wake_s = now_s + self._generator.exponential(self._params.stay_s_mean)
+        self.state, self.errand = DriverState.IDLE, None
+        self._step_s = now_s + self._generator.exponential(self._params.stay_s_mean)
 
     def _idle_on(self, now_s: float) -> list[DriverAction]:
         drawn, params = self._generator.random(), self._params
-        self.wake_s = now_s + self._generator.exponential(params.stay_s_mean)
+        self._step_s = now_s + self._generator.exponential(params.stay_s_mean)
         if drawn < params.break_share:
             self.state = DriverState.OFFLINE
-            self.wake_s = now_s + self._generator.exponential(params.break_s_mean)
+            self._step_s = now_s + self._generator.exponential(params.break_s_mean)
             return [GoOffline()]
         if drawn < params.break_share + params.dark_share:
             self._dark_until_s = now_s + self._generator.exponential(params.dark_s_mean)
@@ -196,4 +244,4 @@ class Driver:
         here, _ = self._motion.next_corner(now_s)
         target = self._streets.node_near(here, self._params.cruise_m_max, self._generator)
         self._motion = self._streets.drive(self._motion, target, now_s, self._params.pace)
-        self.wake_s += self._motion.arrival_s - now_s
+        self._step_s += self._motion.arrival_s - now_s

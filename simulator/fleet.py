@@ -11,7 +11,7 @@ import numpy as np
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.errors import CommandRefused
-from dispatch.model import Party, SupplySnapshot
+from dispatch.model import DispatchParams, Party, SupplySnapshot
 from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads import RoadGraph
 from simulator import actions as act
@@ -33,7 +33,7 @@ class Fleet:
         graph: RoadGraph,
         office: Office,
         agenda: Agenda,
-        stale_after_s: float,
+        params: DispatchParams,
     ) -> None:
         count = len(drivers)
         self.driver_id = tuple(f"d{number:06d}" for number in range(count))
@@ -43,9 +43,11 @@ class Fleet:
         self._graph = graph
         self._office = office
         self._agenda = agenda
-        self._stale_after_s = stale_after_s
+        self._params = params
         self._is_online: BoolArray = np.zeros(count, np.bool_)
+        #: Who has an offer or a next ride, and who has a rider aboard.
         self._is_bound: BoolArray = np.zeros(count, np.bool_)
+        self._is_carrying: BoolArray = np.zeros(count, np.bool_)
         self._node: IntArray = np.zeros(count, np.int64)
         self._moves_until_s: FloatArray = np.full(count, -math.inf)
         self._heard_s: FloatArray = np.full(count, -math.inf)
@@ -74,17 +76,28 @@ class Fleet:
         }
 
     def supply(self, now_s: float) -> SupplySnapshot:
-        """The free drivers as a round sees them: those on shift, without ride or offer, heard of lately."""
-        row = np.flatnonzero(self._is_online & ~self._is_bound)
+        """Who may be asked as a round sees it: on shift, without offer or next ride, heard of lately.
+
+        For those with a rider aboard the service searches the road from their last position to the dropoff: here it is
+        the rest of the way they are on, which differs by the snap of a position to a crossing.
+        """
+        chain_within_s = self._params.chain_within_s
+        free_in_s = np.where(self._is_carrying, np.maximum(self._moves_until_s - now_s, 0.0), 0.0)
+        can_be_asked = ~self._is_carrying | (free_in_s <= chain_within_s) if chain_within_s else ~self._is_carrying
+        row = np.flatnonzero(self._is_online & ~self._is_bound & can_be_asked)
         row = row[self._is_fresh(row, now_s)]
         node = self._node[row]
-        on_the_move = np.flatnonzero(self._moves_until_s[row] > now_s)
+        on_the_move = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
         if on_the_move.size:
             lat_deg, lng_deg = self._positions(row[on_the_move], now_s)
             node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
         names = self.driver_id
         return SupplySnapshot(
-            now_s=now_s, driver_id=tuple([names[at] for at in row.tolist()]), node=node, seats=self._seats[row]
+            now_s=now_s,
+            driver_id=tuple([names[at] for at in row.tolist()]),
+            node=node,
+            seats=self._seats[row],
+            free_in_s=free_in_s[row],
         )
 
     def learn_approaches(self, matches: Sequence[ev.MatchFound], ways: Ways) -> None:
@@ -96,7 +109,7 @@ class Fleet:
 
     def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
         """Where the drivers who wait for work are: lat_deg (n,), lng_deg (n,)."""
-        return self._positions(np.flatnonzero(self._is_online & ~self._is_bound), now_s)
+        return self._positions(np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying), now_s)
 
     def states(self) -> Counter[DriverState]:
         """How many drivers do what."""
@@ -165,10 +178,11 @@ class Fleet:
                 case act.ReportArrived():
                     self._say(cmd.ReportArrival(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportPickedUp():
+                    self._is_bound[number], self._is_carrying[number] = False, True
                     self._aboard_since_s[number] = now_s
                     self._say(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportDroppedOff():
-                    self._is_bound[number] = False
+                    self._is_carrying[number] = False
                     self.occupied_s += now_s - self._aboard_since_s[number]
                     self._say(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
                 case act.DeclineOffer():
@@ -233,7 +247,7 @@ class Fleet:
         """Whose last ping is not older than the service allows, (n,)."""
         heard = [at for at in row.tolist() if self._drivers[at].is_heard(now_s)]
         self._heard_s[heard] = now_s
-        return np.asarray(now_s - self._heard_s[row] <= self._stale_after_s)
+        return np.asarray(now_s - self._heard_s[row] <= self._params.stale_after_s)
 
     def _positions(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray]:
         lat_deg, lng_deg = self._graph.lat_deg[self._node[row]], self._graph.lng_deg[self._node[row]]

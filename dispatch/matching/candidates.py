@@ -1,9 +1,10 @@
-"""Who may serve whom: the k nearest drivers by road time of every request, and at which gate the others stayed."""
+"""Who may serve whom: the k drivers who can be at each request first, and at which gate the others stayed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +13,22 @@ from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from geo.roads import RoadGraph
 from geo.travel_times import nearest_by_road
 
-#: As `geo.travel_times.nearest_by_road`.
-NearestByRoad = Callable[[RoadGraph, ArrayLike, ArrayLike, int, float], tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+class NearestByRoad(Protocol):
+    """As `geo.travel_times.nearest_by_road`."""
+
+    def __call__(
+        self,
+        graph: RoadGraph,
+        driver_node: ArrayLike,
+        pickup_node: ArrayLike,
+        k: int,
+        limit_s: float,
+        delay_s: ArrayLike | None = None,
+        /,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Who is there first, the k first of all, (m, k), and when."""
+        ...
 
 
 #: How much farther a ride looks after each refusal, as a part of the usual reach, and how far at most: a rider who has
@@ -33,6 +48,7 @@ class Candidates:
 
     request: NDArray[np.int64]
     driver: NDArray[np.int64]
+    #: What is left of the trip before, if there is one, and the road to the pickup.
     pickup_eta_s: NDArray[np.float64]
     #: Whether the search ended with the reach, so that everyone in reach was seen, or with enough candidates.
     saw_all_in_reach: NDArray[np.bool_]
@@ -61,7 +77,8 @@ def find_candidates(
             pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
             # As many more as have refused, so that the ride still has its k.
             k = params.candidates_per_request + n_refused
-            index, eta_s = nearest(graph, supply.node[columns], pickup_node, k, reach_s(waiting[members[0]], params))
+            reach = reach_s(waiting[members[0]], params)
+            index, eta_s = nearest(graph, supply.node[columns], pickup_node, k, reach, supply.free_in_s[columns])
             is_near = index >= 0
             saw_all[rows] = ~is_near.all(axis=1) | (columns.size <= k)
             found.append((np.repeat(rows, k)[is_near.ravel()], columns[index[is_near]], eta_s[is_near]))

@@ -33,7 +33,7 @@ class Reason(StrEnum):
 
 #: What each reason says to an operator.
 WORDS: dict[Reason, str] = {
-    Reason.BUSY_OR_OFF_SHIFT: "seen on the map, but on a ride, with an offer, or not working",
+    Reason.BUSY_OR_OFF_SHIFT: "seen on the map, but on a ride that does not end soon, with an offer, or not working",
     Reason.STALE_POSITION: "free, but silent for too long to know where",
     Reason.TOO_FEW_SEATS: "free, but the car is too small",
     Reason.REFUSED_BEFORE: "declined this ride, let its offer run out or gave it back",

@@ -18,7 +18,7 @@ from geo.jit import kernel
 Floats = NDArray[np.float64]
 
 #: The terms in the order of the kernel's rows.
-TERMS = ("pickup", "waited", "efficiency", "rating", "idle", "price", "position")
+TERMS = ("pickup", "waited", "efficiency", "rating", "idle", "price", "position", "aboard")
 #: No term is greater, whatever came in: a year of seconds.
 TERM_MAX = 3.2e7
 
@@ -56,7 +56,7 @@ def score_terms(
     rows = pair_terms(
         (pairs.request, pairs.driver, pairs.pickup_eta_s, gain),
         (requests.reach_s, requests.waited_s, requests.trip_s, requests.fare_cents),
-        (stars_above_usual(supply, weights), idle_s(supply, weights)),
+        (stars_above_usual(supply, weights), idle_s(supply, weights), supply.free_in_s),
         (
             weights.waited,
             weights.efficiency_s,
@@ -64,13 +64,14 @@ def score_terms(
             weights.idle,
             weights.price_s_per_cent,
             weights.position,
+            weights.aboard,
         ),
     )
-    has_weight = _has_weight(weights, has_gain=pairs.move_gain_s is not None)
+    has_weight = _has_weight(weights, supply, has_gain=pairs.move_gain_s is not None)
     return {name: row for name, row in zip(TERMS, rows, strict=True) if has_weight[name]}
 
 
-def _has_weight(weights: ScoreWeights, *, has_gain: bool) -> Mapping[str, bool]:
+def _has_weight(weights: ScoreWeights, supply: SupplySnapshot, *, has_gain: bool) -> Mapping[str, bool]:
     return {
         "pickup": True,
         "waited": weights.waited > 0.0,
@@ -79,6 +80,7 @@ def _has_weight(weights: ScoreWeights, *, has_gain: bool) -> Mapping[str, bool]:
         "idle": weights.idle > 0.0,
         "price": weights.price_s_per_cent > 0.0,
         "position": weights.position > 0.0 and has_gain,
+        "aboard": weights.aboard > 0.0 and bool(supply.free_in_s.any()),
     }
 
 
@@ -102,19 +104,19 @@ def idle_s(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
 def pair_terms(
     pairs: tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats],
     requests: tuple[Floats, Floats, Floats, Floats],
-    drivers: tuple[Floats, Floats],
-    weights: tuple[float, float, float, float, float, float],
+    drivers: tuple[Floats, Floats, Floats],
+    weights: tuple[float, float, float, float, float, float, float],
 ) -> Floats:
-    """The terms (7, e) of pairs (e,): request, driver, pickup ETA s, move gain s.
+    """The terms (8, e) of pairs (e,): request, driver, pickup ETA s, move gain s.
 
-    `requests` (m,) are reach s, waited s, trip s, fare in minor units; `drivers` (n,) stars above the usual, idle s;
-    `weights` those of the terms after the first, in the order of `TERMS`.
+    `requests` (m,) are reach s, waited s, trip s, fare in minor units; `drivers` (n,) stars above the usual, idle s,
+    s until free; `weights` those of the terms after the first, in the order of `TERMS`.
     """
     request, driver, pickup_eta_s, move_gain_s = pairs
     reach_s, waited_s, trip_s, fare_cents = requests
-    stars, driver_idle_s = drivers
-    waited, efficiency_s, rating, idle, price, position = weights
-    terms = np.empty((7, len(request)))
+    stars, driver_idle_s, free_in_s = drivers
+    waited, efficiency_s, rating, idle, price, position, aboard = weights
+    terms = np.empty((8, len(request)))
     for e in range(len(request)):
         i, j, eta_s = request[e], driver[e], pickup_eta_s[e]
         terms[0, e] = _sound(reach_s[i] - eta_s) if np.isfinite(eta_s) else -TERM_MAX
@@ -125,6 +127,7 @@ def pair_terms(
         terms[4, e] = _sound(idle * driver_idle_s[j])
         terms[5, e] = _sound(price * fare_cents[i])
         terms[6, e] = _sound(position * move_gain_s[e])
+        terms[7, e] = _sound(-aboard * free_in_s[j])
     return terms
 
 

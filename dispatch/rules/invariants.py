@@ -10,6 +10,9 @@ from dispatch.errors import DispatchError
 from dispatch.model import TERMINAL, Ride
 from dispatch.rules.lifecycle import OFFER_ENDS, begin, step
 
+#: After these the ride is no longer its driver's next one.
+_LEAVES_NEXT = (ev.AssignmentCancelled, ev.RideCancelled, ev.RiderPickedUp)
+
 
 @dataclass(slots=True)
 class History:
@@ -17,7 +20,8 @@ class History:
 
     violations: list[str] = field(default_factory=list)
     rides: dict[str, Ride] = field(default_factory=dict)
-    _ride_of_driver: dict[str, str] = field(default_factory=dict)
+    _next_of_driver: dict[str, str] = field(default_factory=dict)
+    _aboard_of_driver: dict[str, str] = field(default_factory=dict)
     _offer_of_driver: dict[str, str] = field(default_factory=dict)
     _newest_token: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -51,8 +55,8 @@ class History:
             held = self._offer_of_driver.get(event.driver_id)
             if held is not None:
                 self.violations.append(f"1 driver {event.driver_id} has offers {held} and {event.offer_id} at once")
-            if event.driver_id in self._ride_of_driver:
-                self.violations.append(f"1 driver {event.driver_id} was asked while on a ride")
+            if event.driver_id in self._next_of_driver:
+                self.violations.append(f"1 driver {event.driver_id} was asked while having a next ride")
             fenced = (event.region, event.driver_id)
             if event.token <= self._newest_token.get(fenced, 0):
                 self.violations.append(f"2 driver {event.driver_id}: token {event.token} is not newer than the last")
@@ -66,14 +70,23 @@ class History:
 
     def _follow_driver(self, event: ev.RideEvent, before: Ride | None) -> None:
         if isinstance(event, ev.OfferAccepted):
-            held = self._ride_of_driver.get(event.driver_id)
+            held = self._next_of_driver.get(event.driver_id)
             if held is not None:
                 self.violations.append(f"1 driver {event.driver_id} has rides {held} and {event.ride_id} at once")
-            self._ride_of_driver[event.driver_id] = event.ride_id
+            self._next_of_driver[event.driver_id] = event.ride_id
+        elif isinstance(event, ev.DriverArrived | ev.RiderPickedUp):
+            held = self._aboard_of_driver.get(event.driver_id)
+            if held is not None:
+                self.violations.append(f"1 driver {event.driver_id} is with {event.ride_id} while {held} is aboard")
         driver_id = before.driver_id if before is not None else None
-        is_freed = isinstance(event, ev.AssignmentCancelled | ev.RiderDroppedOff | ev.RideCancelled)
-        if is_freed and driver_id is not None and self._ride_of_driver.get(driver_id) == event.ride_id:
-            del self._ride_of_driver[driver_id]
+        if driver_id is None:
+            return
+        if isinstance(event, _LEAVES_NEXT) and self._next_of_driver.get(driver_id) == event.ride_id:
+            del self._next_of_driver[driver_id]
+        if isinstance(event, ev.RiderPickedUp):
+            self._aboard_of_driver[driver_id] = event.ride_id
+        elif isinstance(event, ev.RiderDroppedOff) and self._aboard_of_driver.get(driver_id) == event.ride_id:
+            del self._aboard_of_driver[driver_id]
 
 
 def check_history(events: Iterable[ev.RideEvent]) -> History:

@@ -49,8 +49,8 @@ class PickupWatch:
     ) -> Iterator[tuple[Ride, str]]:
         """Rides to take back, each with the reason.
 
-        `rides` are all that are on their way to a pickup, `sightings` by ride where the driver's position is known,
-        `newest_s` the time of the newest position of anybody.
+        `rides` are all whose driver is on the way to the pickup with nobody aboard, `sightings` by ride where the
+        driver's position is known, `newest_s` the time of the newest position of anybody.
         """
         if newest_s is None or now_s - newest_s > self._params.stale_after_s:
             self._ways.clear()

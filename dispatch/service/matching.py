@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-import numpy as np
 import structlog
 
 from dispatch import commands as cmd
@@ -17,8 +16,8 @@ from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.matching.reasons import Reason, RoundTrace
 from dispatch.model import DispatchParams, Ride, RideState, SupplySnapshot
 from dispatch.ports import (
+    Carrying,
     Leases,
-    Positions,
     RideStore,
     RoundLog,
     RoundRecord,
@@ -29,6 +28,7 @@ from dispatch.ports import (
 )
 from dispatch.service.hearing import Hearing
 from dispatch.service.rides import RideService
+from dispatch.service.supply import supply_snapshot, unseen
 from dispatch.service.traces import TraceWriter
 from dispatch.service.watch import WatchService
 from geo.roads import RoadGraph
@@ -99,14 +99,18 @@ class MatchingService:
         supply: SupplySnapshot | None = None
         n_matches = n_offers = 0
         if n_waiting:
-            positions, free = await asyncio.gather(self._supply.positions(), self._store.free_drivers())
-            supply = free_supply(positions, free, self._graph, self._params, self._now())
+            positions, free, carrying = await asyncio.gather(
+                self._supply.positions(), self._store.free_drivers(), self._carrying_drivers()
+            )
+            supply = await asyncio.to_thread(
+                supply_snapshot, positions, free, carrying, self._graph, self._params, self._now()
+            )
             decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s)
             for fault in decision.faults:
                 log.error("policy_fault", fault=fault)
             if self._records is not None and len(supply):
                 await self._records.write(_record(self._region, self._params, engine.waiting(), supply, decision))
-            trace = RoundTrace(engine.waiting(), supply, decision, unseen(positions, free, len(supply)))
+            trace = RoundTrace(engine.waiting(), supply, decision, unseen(positions, free, supply))
             n_matches, n_offers = len(decision.matches), await self._send_offers(decision.matches, trace)
             if self._traces is not None:
                 self._traces.write(trace)
@@ -121,6 +125,9 @@ class MatchingService:
         )
         await self._round_log.write(report)
         return report
+
+    async def _carrying_drivers(self) -> list[Carrying]:
+        return await self._store.carrying_drivers(self._region) if self._params.chain_within_s else []
 
     async def _expire_due(self, open_rides: Sequence[Ride]) -> int:
         expected = DispatchEngine(self._params, open_rides).handle(cmd.ExpireDue(), self._now())
@@ -182,28 +189,3 @@ async def _count(steps: Iterable[Awaitable[int]]) -> int:
         else:
             done += result
     return done
-
-
-def free_supply(
-    positions: Positions, free: dict[str, int], graph: RoadGraph, params: DispatchParams, now_s: float
-) -> SupplySnapshot:
-    """The free drivers whose position is fresh, snapped to the road graph, sorted by id.
-
-    `free` maps the drivers on shift without a live ride or offer to their seats.
-    """
-    fresh = now_s - positions.t_s <= params.stale_after_s
-    keep = np.array([driver_id in free for driver_id in positions.driver_id], bool) & fresh
-    rows = np.flatnonzero(keep)
-    driver_id = tuple(positions.driver_id[row] for row in rows)
-    node, _ = graph.snap(positions.lat_deg[rows], positions.lng_deg[rows])
-    seats = np.array([free[driver] for driver in driver_id], np.int64)
-    return SupplySnapshot(now_s, driver_id, np.asarray(node, np.int64), seats)
-
-
-def unseen(positions: Positions, free: dict[str, int], n_fresh: int) -> dict[Reason, int]:
-    """Drivers in the region's cells who are not in the snapshot, by the gate at which they stayed."""
-    n_free = sum(driver_id in free for driver_id in positions.driver_id)
-    return {
-        Reason.BUSY_OR_OFF_SHIFT: len(positions.driver_id) - n_free,
-        Reason.STALE_POSITION: n_free - n_fresh,
-    }

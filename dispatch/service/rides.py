@@ -86,7 +86,7 @@ def _scope(command: cmd.RideCommand) -> Scope:
     match command:
         case cmd.AcceptOffer() | cmd.DeclineOffer():
             return Scope(offer_id=command.offer_id, driver_id=command.driver_id)
-        case cmd.SendOffer():
+        case cmd.SendOffer() | cmd.ReportArrival() | cmd.ReportPickup():
             return Scope(ride_id=command.ride_id, driver_id=command.driver_id)
         case cmd.RequestRide():
             return Scope()

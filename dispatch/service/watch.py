@@ -44,7 +44,10 @@ class WatchService:
 
     async def look(self, live_rides: Sequence[Ride], positions: Positions, now_s: float) -> int:
         """Take back every ride whose driver will not come; returns how many."""
-        on_their_way = [ride for ride in live_rides if ride.state is RideState.ASSIGNED]
+        carrying = {ride.driver_id for ride in live_rides if ride.state is RideState.ON_TRIP}
+        on_their_way = [
+            ride for ride in live_rides if ride.state is RideState.ASSIGNED and ride.driver_id not in carrying
+        ]
         sightings = self._sightings(on_their_way, positions)
         newest_s = float(positions.t_s.max()) if len(positions.driver_id) else None
         taken = 0

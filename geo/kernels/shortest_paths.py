@@ -46,11 +46,11 @@ def _pop_inplace(key: FloatArray, item: NodeArray, size: int) -> int:
 
 
 @kernel
-def _insert_tied_inplace(index: IntArray, time_s: FloatArray, found: int, driver: int, at_s: float) -> int:
-    """Add a driver who is not nearer than those found; of equal times the smaller driver stands first."""
+def _insert_inplace(index: IntArray, time_s: FloatArray, found: int, driver: int, at_s: float) -> int:
+    """Add a driver in the order of times, unless k are sooner; of equal times the smaller driver stands first."""
     k = index.shape[0]
     place = found
-    while place > 0 and time_s[place - 1] == at_s and index[place - 1] > driver:
+    while place > 0 and time_s[place - 1] >= at_s and (time_s[place - 1] > at_s or index[place - 1] > driver):
         place -= 1
     if place >= k:
         return found
@@ -65,14 +65,17 @@ def _nearest_to_one_inplace(
     index: IntArray,
     found_s: FloatArray,
     graph: tuple[IntArray, NodeArray, FloatArray],
-    drivers: tuple[IntArray, IntArray],
+    drivers: tuple[IntArray, IntArray, FloatArray],
     work: tuple[FloatArray, NodeArray, FloatArray, NodeArray],
     pickup_node: int,
     limit_s: float,
 ) -> None:
-    """Fill one row; ``work`` is (best_s all inf, touched, heap keys, heap items), left as it was found."""
+    """Fill one row; ``work`` is (best_s all inf, touched, heap keys, heap items), left as it was found.
+
+    Nobody who stands farther away than the k-th best time, delay and all, can be sooner: there the search ends.
+    """
     offset, neighbour, time_s = graph
-    driver_offset, driver = drivers
+    driver_offset, driver, delay_s = drivers
     best_s, touched, heap_s, heap_node = work
     found, touched_count, reach_s = 0, 1, limit_s
     touched[0] = pickup_node
@@ -84,7 +87,9 @@ def _nearest_to_one_inplace(
         if at_s > best_s[node]:
             continue
         for place in range(driver_offset[node], driver_offset[node + 1]):
-            found = _insert_tied_inplace(index, found_s, found, driver[place], at_s)
+            there_s = at_s + delay_s[place]
+            if there_s <= reach_s:
+                found = _insert_inplace(index, found_s, found, driver[place], there_s)
         if found == index.shape[0]:
             reach_s = found_s[found - 1]
         for edge in range(offset[node], offset[node + 1]):
@@ -102,15 +107,15 @@ def _nearest_to_one_inplace(
 @kernel
 def nearest_drivers(
     graph: tuple[IntArray, NodeArray, FloatArray],
-    drivers: tuple[IntArray, IntArray],
+    drivers: tuple[IntArray, IntArray, FloatArray],
     pickup_node: IntArray,
     k: int,
     limit_s: float,
 ) -> tuple[IntArray, FloatArray]:
-    """Return (index (m, k), travel_time_s (m, k)), -1 and inf where there are fewer than k within the limit.
+    """Return (index (m, k), time_s (m, k)), -1 and inf where there are fewer than k within the limit.
 
-    ``graph`` is the reversed one: (offset, neighbour, time_s). ``drivers`` is (offset (n + 1,), driver): those from
-    offset[u] to offset[u + 1] stand at node u, ascending.
+    ``graph`` is the reversed one: (offset, neighbour, time_s). ``drivers`` is (offset (n + 1,), driver, delay_s): those
+    from offset[u] to offset[u + 1] stand at node u and set out delay_s from now.
     """
     nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], pickup_node.shape[0]
     index = np.full((pickups, k), -1, np.int64)
@@ -123,18 +128,23 @@ def nearest_drivers(
 
 @kernel
 def _times_from_one_inplace(
-    best_s: FloatArray,
+    work: tuple[FloatArray, NodeArray, FloatArray, NodeArray],
     graph: tuple[IntArray, NodeArray, FloatArray],
-    heap: tuple[FloatArray, NodeArray],
     is_wanted: BoolArray,
     wanted: int,
     origin: int,
-) -> None:
-    """Settle nodes from ``origin`` until all the ``wanted`` ones are settled; their flags are cleared."""
+    limit_s: float,
+) -> int:
+    """Settle nodes from ``origin`` until all the ``wanted`` ones within the limit are settled.
+
+    ``work`` is (best_s, touched, heap keys, heap items); returns how many nodes were touched, so that only those need
+    to be cleared.
+    """
     offset, neighbour, time_s = graph
-    heap_s, heap_node = heap
-    best_s[:] = np.inf
+    best_s, touched, heap_s, heap_node = work
     best_s[origin] = 0.0
+    touched[0] = origin
+    touched_count = 1
     size = _push_inplace(heap_s, heap_node, 0, 0.0, origin)
     while size > 0 and wanted > 0:
         at_s, node = heap_s[0], heap_node[0]
@@ -146,33 +156,44 @@ def _times_from_one_inplace(
             wanted -= 1
         for edge in range(offset[node], offset[node + 1]):
             next_s, next_node = at_s + time_s[edge], neighbour[edge]
-            if next_s < best_s[next_node]:
+            if next_s <= limit_s and next_s < best_s[next_node]:
+                if best_s[next_node] == np.inf:
+                    touched[touched_count] = next_node
+                    touched_count += 1
                 best_s[next_node] = next_s
                 size = _push_inplace(heap_s, heap_node, size, next_s, next_node)
+    return touched_count
 
 
 @kernel
 def grouped_times(
-    graph: tuple[IntArray, NodeArray, FloatArray], group_node: IntArray, group_offset: IntArray, target: IntArray
+    graph: tuple[IntArray, NodeArray, FloatArray],
+    group_node: IntArray,
+    group_offset: IntArray,
+    target: IntArray,
+    limit_s: float,
 ) -> FloatArray:
     """Return the seconds (n,) from group_node[g] to target[p] for group_offset[g] <= p < group_offset[g + 1].
 
-    One search for each group, which ends when the last target of the group is settled; inf where there is no way.
+    One search for each group, which ends when the last target of the group is settled; inf where there is no way, or
+    none within the limit.
     """
     nodes, edges = graph[0].shape[0] - 1, graph[1].shape[0]
     answer_s = np.empty(target.shape[0])
-    best_s, is_wanted = np.empty(nodes), np.zeros(nodes, np.bool_)
-    heap = (np.empty(edges + 1), np.empty(edges + 1, np.int32))
+    is_wanted = np.zeros(nodes, np.bool_)
+    work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
     for group in range(group_node.shape[0]):
         wanted = 0
-        is_wanted[:] = False
         for pair in range(group_offset[group], group_offset[group + 1]):
             if not is_wanted[target[pair]]:
                 is_wanted[target[pair]] = True
                 wanted += 1
-        _times_from_one_inplace(best_s, graph, heap, is_wanted, wanted, group_node[group])
+        touched = _times_from_one_inplace(work, graph, is_wanted, wanted, group_node[group], limit_s)
         for pair in range(group_offset[group], group_offset[group + 1]):
-            answer_s[pair] = best_s[target[pair]]
+            answer_s[pair] = work[0][target[pair]]
+            is_wanted[target[pair]] = False
+        for place in range(touched):
+            work[0][work[1][place]] = np.inf
     return answer_s
 
 

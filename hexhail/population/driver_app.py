@@ -60,7 +60,7 @@ class Ping(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class CheckIn:
-    """After a (re)connection: say again whether we are online, and ask whether our ride is still ours."""
+    """After a (re)connection: say again whether we are online, and ask whether our rides are still ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +197,9 @@ class DriverApp:
 
     async def _check_in(self) -> None:
         await self._say_status()
-        errand = self.driver.errand
-        if errand is not None and await self._own_ride(errand.ride_id) is None:
-            self._lose(errand.ride_id)
+        for errand in self.driver.errands:
+            if await self._own_ride(errand.ride_id) is None:
+                self._lose(errand.ride_id)
 
     async def _accept(self, task: AcceptOffer) -> None:
         reply = await self._post(f"/v1/offers/{task.offer_id}/accept")
@@ -254,7 +254,7 @@ class DriverApp:
         return ride if is_own else None
 
     def _has_ride(self, ride_id: str) -> bool:
-        return self.driver.errand is not None and self.driver.errand.ride_id == ride_id
+        return any(errand.ride_id == ride_id for errand in self.driver.errands)
 
     def _begin(self, ride: dict[str, Any]) -> None:
         errand = Errand(ride["ride_id"], _place(ride["pickup"]), _place(ride["dropoff"]), RideStage(ride["state"]))

@@ -194,3 +194,31 @@ def test_the_same_commands_give_the_same_events():
         return engine.handle(accept(), 2.0) + engine.handle(arrive(), 50.0)
 
     assert log() == log()
+
+
+def _carrying(*commands):
+    """dora has the rider of `ride` aboard; `next` waits."""
+    return engine_after(*WAY_TO[RideState.ON_TRIP], request("next", "bob"), *commands)
+
+
+def test_a_driver_with_a_rider_aboard_may_take_one_next_ride():
+    engine = _carrying(offer("next", token=2), accept("next-2"), request("third", "carol"))
+    assert engine.ride("next").state is RideState.ASSIGNED
+    with pytest.raises(DriverBusy):
+        engine.handle(offer("third", token=3), 20.0)
+
+
+@pytest.mark.parametrize("too_early", [arrive("next"), pick_up("next")])
+def test_the_next_ride_begins_after_the_dropoff(too_early):
+    engine = _carrying(offer("next", token=2), accept("next-2"))
+    with pytest.raises((DriverBusy, IllegalMove)):
+        engine.handle(too_early, 20.0)
+    engine.handle(drop_off(), 21.0)
+    engine.handle(arrive("next"), 22.0)
+    assert engine.handle(pick_up("next"), 23.0)[0].ride_id == "next"
+
+
+def test_a_next_ride_that_is_given_back_leaves_room_for_another():
+    engine = _carrying(offer("next", token=2), accept("next-2"), driver_cancels("next"), request("third", "carol"))
+    assert engine.handle(offer("third", token=3), 20.0)
+    assert engine.ride("ride").state is RideState.ON_TRIP

@@ -54,3 +54,13 @@ def test_a_lost_event_and_one_told_twice_are_found():
     assert check_history([*events[:2], *events[3:]]).violations
     assert check_history([*events[:2], events[1], *events[2:]]).violations
     assert check_history(events[1:]).violations
+
+
+def test_a_driver_who_is_at_a_pickup_with_another_rider_aboard_is_found():
+    first = _whole_ride()
+    other = [replace(e, ride_id="other") for e in _whole_ride()]
+    other[1] = replace(other[1], token=2, offer_id="other-2")
+    other[2] = replace(other[2], token=2, offer_id="other-2")
+    assert check_history([*first[:5], *other[:3], first[5], *other[3:]]).violations == []
+    violations = check_history([*first[:5], *other[:4], first[5], *other[4:]]).violations
+    assert violations == ["1 driver dora is with other while ride is aboard"]

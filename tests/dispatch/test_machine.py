@@ -173,7 +173,7 @@ class BlindBook(Book):
     def is_asked(self, driver_id):
         return False
 
-    is_driving = is_asked
+    has_next = is_carrying = is_asked
 
 
 class WithoutBusyCheck(DispatchEngine):

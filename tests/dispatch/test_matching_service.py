@@ -26,11 +26,15 @@ from hexhail.embedded import free_port
 from tests.dispatch.people import (
     PARAMS,
     accept,
+    arrive,
     decline,
+    drop_off,
     grid_city,
     history,
     off_shift,
+    offer,
     on_shift,
+    pick_up,
     request,
     rider_cancels,
 )
@@ -48,7 +52,9 @@ CELLS = ["cell-a", "cell-b"]
 class Matcher:
     """A matcher and the people it matches."""
 
-    def __init__(self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None, **logs):
+    def __init__(
+        self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None, params=PARAMS, **logs
+    ):
         self.store, self.redis, self.clock = store, redis, clock
         self.leases = leases or RedisLeases(redis, "manhattan", lambda: store.newest_token("manhattan"))
         self.rides = rides or RideService(store, self.leases, PARAMS, clock)
@@ -56,7 +62,7 @@ class Matcher:
             region="manhattan",
             graph=CITY,
             policy=policy or OptimalPolicy(CITY),
-            params=PARAMS,
+            params=params,
             store=store,
             rides=self.rides,
             supply=supply or RedisSupply(redis, "manhattan", CELLS),
@@ -105,6 +111,71 @@ async def test_the_nearest_idle_driver_by_road_is_asked(matcher):
     assert await read_rounds(matcher.redis, "manhattan") == [report]
     ride = await matcher.store.find_ride("ride")
     assert (ride.offer.pickup_eta_s, ride.offer.expires_s) == (20.0, matcher.clock() + PARAMS.offer_ttl_s)
+
+
+async def carry(matcher, ride_id, driver_id, dropoff, token):
+    """Let a driver have a rider of this ride aboard, on the way to a crossing."""
+    place = Place(float(CITY.lat_deg[dropoff]), float(CITY.lng_deg[dropoff]), dropoff)
+    await matcher.rides.handle(replace(request(ride_id, f"rider-of-{ride_id}"), dropoff=place))
+    for command in (
+        offer(ride_id, driver_id, token),
+        accept(f"{ride_id}-{token}", driver_id),
+        arrive(ride_id, driver_id),
+        pick_up(ride_id, driver_id),
+    ):
+        await matcher.rides.handle(command)
+    await matcher.leases.restore(token)
+
+
+async def test_who_drops_off_soon_is_asked_before_an_idle_driver_farther_away(matcher):
+    await matcher.drivers(dora=2, idle=17)
+    await carry(matcher, "trip", "dora", dropoff=1, token=1)
+    await matcher.request("next", 0)
+    report = await matcher.service.run_round()
+    assert (await matcher.asked("next"), report.n_free) == ("dora", 2)
+    ride = await matcher.store.find_ride("next")
+    assert ride.offer.pickup_eta_s == 20.0  # one street to the dropoff, another to the pickup
+    await matcher.rides.handle(accept(ride.offer.offer_id, "dora"))
+    assert {ride.ride_id for ride in await matcher.store.live_rides("manhattan")} == {"trip", "next"}
+    for command in (drop_off("trip", "dora"), arrive("next", "dora"), pick_up("next", "dora")):
+        await matcher.rides.handle(command)
+    assert check_history(await history(matcher.store)).violations == []
+
+
+async def test_who_drops_off_late_and_who_has_a_next_ride_are_not_asked(store, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, chain_within_s=15.0))
+    await matcher.drivers(late=5, bound=1)
+    await carry(matcher, "long", "late", dropoff=1, token=1)
+    await carry(matcher, "short", "bound", dropoff=1, token=2)
+    await matcher.request("next", 0)
+    await matcher.service.run_round()
+    assert await matcher.asked("next") == "bound"
+    await matcher.request("another", 0)
+    report = await matcher.service.run_round()
+    assert (await matcher.asked("another"), report.n_free) == (None, 0)
+
+
+async def test_nobody_is_asked_before_the_dropoff_where_that_is_switched_off(store, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, chain_within_s=0.0))
+    await matcher.drivers(dora=1)
+    await carry(matcher, "trip", "dora", dropoff=1, token=1)
+    await matcher.request("next", 0)
+    await matcher.service.run_round()
+    assert await matcher.asked("next") is None
+
+
+async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalled(store, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.drivers(dora=17)
+    await carry(matcher, "trip", "dora", dropoff=16, token=1)
+    await matcher.request("next", 0)
+    await matcher.service.run_round()
+    await matcher.rides.handle(accept((await store.find_ride("next")).offer.offer_id, "dora"))
+    for _ in range(30):
+        clock.now_s += 10.0
+        await matcher.place("dora", 17)
+        await matcher.service.run_round()
+    assert (await store.find_ride("next")).state is RideState.ASSIGNED
 
 
 async def test_a_round_is_best_for_all_of_its_riders_together(matcher):

@@ -25,6 +25,7 @@ ALL = ScoreWeights(
     idle=0.1,
     price_s_per_cent=0.05,
     position=0.2,
+    aboard=0.5,
 )
 
 
@@ -47,6 +48,7 @@ def plain_terms(pairs, requests, supply, weights):
                 "idle": weights.idle * idle_s,
                 "price": weights.price_s_per_cent * requests.fare_cents[i],
                 "position": weights.position * pairs.move_gain_s[e],
+                "aboard": -weights.aboard * supply.free_in_s[j],
             }
         )
     return told
@@ -61,6 +63,7 @@ def drawn(rng, m=5, n=7, e=20, now_s=1000.0):
         idle_since_s=now_s - rng.uniform(-100, 4000, n),
         rating=rng.uniform(1, 5, n),
         rating_count=rng.integers(0, 200, n),
+        free_in_s=rng.choice([0.0, 100.0], n, p=[0.5, 0.5]) + np.eye(1, n)[0],
     )
     requests = RequestColumns(
         rng.uniform(0, 900, m), rng.uniform(0, 600, m), rng.choice([0.0, 60.0, 900.0], m), rng.uniform(0, 9000, m)
@@ -86,10 +89,10 @@ odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 0.0
 @settings(max_examples=200, deadline=None)
 @given(
     columns=st.tuples(odd, odd, odd, odd),
-    drivers=st.tuples(odd, odd),
+    drivers=st.tuples(odd, odd, odd),
     eta_s=odd,
     gain=odd,
-    weights=st.tuples(*[st.sampled_from([0.0, 1.0, 1e300])] * 6),
+    weights=st.tuples(*[st.sampled_from([0.0, 1.0, 1e300])] * 7),
 )
 def test_nothing_that_is_no_number_ever_leaves_the_kernel(columns, drivers, eta_s, gain, weights):
     one = np.zeros(1, np.int64)
@@ -108,8 +111,8 @@ def test_nothing_that_is_no_number_ever_leaves_the_kernel(columns, drivers, eta_
 def test_by_default_the_score_is_the_riders_interest_with_what_is_known_of_places():
     pairs, requests, supply = drawn(np.random.default_rng(1))
     unlearned = replace(pairs, move_gain_s=None)
-    assert set(score_terms(unlearned, requests, supply, ScoreWeights())) == {"pickup", "waited"}
-    assert set(score_terms(pairs, requests, supply, ScoreWeights())) == {"pickup", "waited", "position"}
+    assert set(score_terms(unlearned, requests, supply, ScoreWeights())) == {"pickup", "waited", "aboard"}
+    assert set(score_terms(pairs, requests, supply, ScoreWeights())) == {"pickup", "waited", "position", "aboard"}
 
 
 # 0 - 1 - 2 - 3 - 4: the rider is at 2, "near" at 1, "far" at 4.

@@ -23,11 +23,12 @@ from dispatch.errors import (
     StaleToken,
 )
 from dispatch.model import OfferState, Party, RideState
-from dispatch.ports import Decision, Scope
+from dispatch.ports import Carrying, Decision, Scope
 from dispatch.rules.invariants import check_history
 from dispatch.rules.lifecycle import step
 from tests.dispatch.people import (
     PARAMS,
+    THERE,
     accept,
     arrive,
     decline,
@@ -387,6 +388,31 @@ async def test_the_index_refuses_a_second_live_ride_that_no_check_refused(store,
         await store.transact(Scope(ride_id="two"), planted)
     assert [ride.ride_id for ride in await store.live_rides("manhattan")] == ["one"]
     assert len(await outbox(store)) == 4
+
+
+async def test_the_index_refuses_a_second_ride_aboard_that_no_check_refused(store, rides):
+    await do(rides, request("one"), offer("one"), accept("one-1"), arrive("one"), pick_up("one"))
+    await do(rides, request("two", "bob"), offer("two", token=2), accept("two-2"))
+    planted = _planted("two", (ev.DriverArrived, {"driver_id": "dora"}), (ev.RiderPickedUp, {"driver_id": "dora"}))
+    with pytest.raises(DriverBusy):
+        await store.transact(Scope(ride_id="two"), planted)
+    assert (await store.find_ride("two")).state is RideState.ASSIGNED
+
+
+async def test_who_carries_a_rider_and_has_nothing_after_that_is_told_with_where_it_ends(store, rides):
+    await do(rides, request("one"), offer("one"), accept("one-1"), arrive("one"))
+    assert await store.carrying_drivers("manhattan") == []
+    await do(rides, pick_up("one"))
+    assert await store.carrying_drivers("manhattan") == [Carrying("dora", 4, THERE.node)]
+    assert await store.carrying_drivers("elsewhere") == []
+    await do(rides, request("two", "bob"), offer("two", token=2))
+    assert await store.carrying_drivers("manhattan") == []
+    await do(rides, decline("two-2"))
+    assert len(await store.carrying_drivers("manhattan")) == 1
+    await do(rides, request("three", "carol"), offer("three", token=3), accept("three-3"))
+    assert await store.carrying_drivers("manhattan") == []
+    with pytest.raises(DriverBusy):
+        await off_shift(rides, "dora")
 
 
 async def test_a_decision_on_a_ride_that_has_moved_on_is_refused(store, rides):

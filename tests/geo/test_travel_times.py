@@ -33,6 +33,35 @@ def test_nearest_by_road_agrees_with_scipy_and_sorts_ties_by_index(one_way_city)
         assert np.isinf(travel_time_s[row, best.size :]).all()
 
 
+def test_drivers_who_set_out_later_are_found_by_when_they_arrive(one_way_city):
+    rng = np.random.default_rng(2)
+    drivers, pickups = rng.integers(0, 900, 400), rng.integers(0, 900, 150)
+    delay_s = np.where(rng.random(400) < 0.5, 0.0, rng.integers(0, 90, 400).astype(float))
+    index, time_s = nearest_by_road(one_way_city, drivers, pickups, 12, 75.0, delay_s)
+    every = scipy_times(one_way_city, np.arange(900))[drivers][:, pickups].T + delay_s
+    for row in range(150):
+        allowed = np.flatnonzero(every[row] <= 75.0)
+        best = allowed[np.lexsort((allowed, np.round(every[row][allowed], 9)))][:12]
+        assert index[row, : best.size].tolist() == best.tolist()
+        assert np.allclose(time_s[row, : best.size], every[row][best])
+        assert (index[row, best.size :] == -1).all()
+
+
+def test_a_search_with_a_limit_finds_what_lies_within_it_and_nothing_else(one_way_city):
+    rng = np.random.default_rng(3)
+    origin, destination = rng.integers(0, 900, (2, 2_000))
+    every_s = between(one_way_city, origin, destination)
+    for limit_s in (0.0, 45.0, np.inf):
+        within = np.where(every_s <= limit_s, every_s, np.inf)
+        assert np.array_equal(between(one_way_city, origin, destination, limit_s), within)
+
+
+@pytest.mark.parametrize("delay_s", [[1.0], [1.0, -1.0], [0.0, np.nan]])
+def test_delays_that_are_none_are_refused(city_with_two_islands, delay_s):
+    with pytest.raises(ValueError, match="delay_s"):
+        nearest_by_road(city_with_two_islands, [0, 1], [0], 1, 9.0, delay_s)
+
+
 def test_more_drivers_asked_for_than_there_are_leaves_gaps(city_with_two_islands):
     index, travel_time_s = nearest_by_road(city_with_two_islands, [1, 0, 2, 1], [0, 3], 5, np.inf)
     assert index.tolist() == [[1, 0, 3, -1, -1], [2, -1, -1, -1, -1]]

@@ -77,6 +77,23 @@ def test_a_driver_serves_the_next_rider_from_where_the_last_one_left(city, town)
     assert pickups == [2.0, 42.0]
 
 
+def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_at_once(city, town):
+    trips = wishes(town, [(0, 0, 4), (31, 4, 3)])
+    chained, patient = (live(city, trips, starts(0), chain_within_s=within_s) for within_s in (60.0, 0.0))
+    accepted = [
+        [event.at_s for event in day.events if isinstance(event, ev.OfferAccepted)] for day in (chained, patient)
+    ]
+    assert accepted == [[2.0, 32.0], [2.0, 42.0]]
+    assert names(chained)[-5:] == [
+        "OfferAccepted",
+        "RiderDroppedOff",
+        "DriverArrived",
+        "RiderPickedUp",
+        "RiderDroppedOff",
+    ]
+    assert chained.violations == patient.violations == []
+
+
 def test_a_request_that_nobody_can_serve_expires(city, town):
     outcome = live(city, wishes(town, [(0, 2, 4)], seats=5), starts(0), max_wait_s=60.0)
     assert names(outcome) == ["RideRequested", "RideExpired"]
@@ -142,10 +159,10 @@ def test_a_planted_violation_is_found(city, town, monkeypatch):
 
     monkeypatch.setattr(Fleet, "supply", everyone)
     monkeypatch.setattr(Book, "is_asked", lambda self, driver_id: False)
-    monkeypatch.setattr(Book, "is_driving", lambda self, driver_id: False)
+    monkeypatch.setattr(Book, "has_next", lambda self, driver_id: False)
     monkeypatch.setattr(Leases, "take", lambda self, driver_id, ride_id, now_s: 1)
     violations = live(city, crowded(town), starts(3, 9)).violations
-    assert any("was asked while on a ride" in sentence for sentence in violations)
+    assert any("was asked while having a next ride" in sentence for sentence in violations)
     assert any("is not newer than the last" in sentence for sentence in violations)
 
 

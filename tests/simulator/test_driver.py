@@ -128,6 +128,39 @@ def test_takes_up_a_ride_at_the_stage_it_is_at(make_driver, offer):
     assert (aboard.state, aboard.wake_s) == (DriverState.ON_TRIP, 10.0 + 70.0 + 15.0)
 
 
+def test_takes_the_next_ride_while_carrying_and_drives_there_after_the_dropoff(make_driver, offer, corner):
+    driver = make_driver()
+    driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)  # until 95
+    following = Offer("offer-2", "ride-2", corner(4, 4), corner(0, 4), pickup_eta_s=40.0, expires_s=75.0)
+    assert driver.offered(following, 60.0) == []
+    assert driver.state is DriverState.ON_TRIP
+    assert driver.wake(driver.wake_s) == [AcceptOffer("offer-2", "ride-2")]
+    assert driver.wake_s == 95.0
+    driver.assigned(Errand("ride-2", following.pickup, following.dropoff), 70.0)
+    assert driver.offered(replace(following, offer_id="offer-3", ride_id="ride-3"), 71.0) == []
+    assert [errand.ride_id for errand in driver.errands] == ["ride-1", "ride-2"]
+    assert wake_all(driver, 106.0) == [(95.0, ReportDroppedOff("ride-1")), (105.0, ReportArrived("ride-2"))]
+
+
+def test_a_next_ride_that_is_gone_before_the_dropoff_changes_nothing_else(make_driver, offer):
+    driver = make_driver()
+    driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)
+    driver.assigned(Errand("ride-2", offer.pickup, offer.dropoff), 20.0)
+    driver.released("ride-2", 30.0)
+    assert wake_all(driver, 95.0) == [(95.0, ReportDroppedOff("ride-1"))]
+    assert driver.state is DriverState.IDLE
+
+
+def test_an_offer_that_outlasts_the_dropoff_is_answered_by_the_idle_driver(make_driver, offer):
+    driver = make_driver(replace(WILLING, thinking_s_mean=1e6))
+    driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)
+    driver.offered(replace(offer, offer_id="offer-2", expires_s=100.0), 90.0)
+    assert wake_all(driver, 95.0) == [(95.0, ReportDroppedOff("ride-1"))]
+    assert driver.state is DriverState.OFFERED
+    driver.offer_gone("offer-2", 100.0)
+    assert driver.state is DriverState.IDLE
+
+
 def test_goes_off_line_and_comes_back(make_driver):
     driver = make_driver(replace(WILLING, break_share=1.0))
     assert driver.wake(driver.wake_s) == [GoOffline()]

@@ -16,7 +16,7 @@ from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
 from dispatch.events import OfferSent, RideEvent, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
-from dispatch.ports import Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
 from dispatch.rules.audience import inboxes
 from dispatch.rules.lifecycle import OFFER_ENDS
 
@@ -42,6 +42,22 @@ class Duplicate(Exception):
 def read_ride(body: str) -> Ride:
     """A ride from its JSON."""
     return msgspec.json.decode(body, type=Ride)
+
+
+class _Dropoff(msgspec.Struct):
+    node: int
+
+
+class _Bound(msgspec.Struct):
+    """What is wanted of a ride's JSON to know where its driver will be: a fifth of the work of the whole."""
+
+    dropoff: _Dropoff
+
+
+def read_carrying(row: Sequence[Any]) -> Carrying:
+    """A driver with a rider aboard from the columns of `CARRYING_DRIVERS`."""
+    driver_id, seats, body = row
+    return Carrying(driver_id, seats, msgspec.json.decode(body, type=_Bound).dropoff.node)
 
 
 def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None) -> Script[Outcome]:

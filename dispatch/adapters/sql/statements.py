@@ -56,6 +56,13 @@ FREE_DRIVERS = (
     " AND r.state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP'))"
     " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = s.driver_id AND o.state = 'SENT')"
 )
+CARRYING_DRIVERS = (
+    "SELECT s.driver_id, s.seats, c.body FROM rides c JOIN shifts s ON s.driver_id = c.driver_id"
+    " WHERE c.state = 'ON_TRIP' AND c.region = ?1 AND s.status = 'online'"
+    " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = c.driver_id AND r.state IN ('ASSIGNED', 'ARRIVED'))"
+    " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = c.driver_id AND o.state = 'SENT')"
+    " ORDER BY s.driver_id"
+)
 SET_SHIFT = (
     "INSERT INTO shifts (driver_id, status, seats, changed_s) VALUES (?1, ?2, ?3, ?4)"
     " ON CONFLICT (driver_id) DO UPDATE SET status = excluded.status, seats = excluded.seats,"

@@ -12,7 +12,7 @@ from dispatch.adapters.sql import statements as sql
 from dispatch.adapters.sql.scripts import Dialect, Script, Statement
 from dispatch.events import RideEvent
 from dispatch.model import Ride, Shift
-from dispatch.ports import Decide, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, IdempotencyKey, OutboxRow, Outcome, Scope
 
 T = TypeVar("T")
 
@@ -64,6 +64,10 @@ class SqlStore(ABC):
     async def free_drivers(self) -> dict[str, int]:
         """See `RideStore.free_drivers`."""
         return dict(await self._read(sql.FREE_DRIVERS))
+
+    async def carrying_drivers(self, region: str) -> list[Carrying]:
+        """See `RideStore.carrying_drivers`."""
+        return [scripts.read_carrying(row) for row in await self._read(sql.CARRYING_DRIVERS, region)]
 
     async def set_shift(self, shift: Shift) -> None:
         """See `RideStore.set_shift`."""

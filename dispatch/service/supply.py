@@ -1,0 +1,79 @@
+"""Who may be asked in a round, from where drivers were last seen and what SQL says they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.matching.reasons import Reason
+from dispatch.model import DispatchParams, SupplySnapshot
+from dispatch.ports import Carrying, Positions
+from geo.distances import great_circle_m
+from geo.roads import RoadGraph
+from geo.travel_times import between
+
+#: Nobody gets nearer to a dropoff than this in a second, as the crow flies, in a city: spares most of the searches.
+CROW_MPS_MAX = 20.0
+
+
+def free_supply(
+    positions: Positions, free: Mapping[str, int], graph: RoadGraph, params: DispatchParams, now_s: float
+) -> SupplySnapshot:
+    """The idle drivers whose position is fresh, snapped to the road graph, sorted by id.
+
+    `free` maps the drivers on shift without a live ride or offer to their seats.
+    """
+    return supply_snapshot(positions, free, (), graph, params, now_s)
+
+
+def supply_snapshot(
+    positions: Positions,
+    free: Mapping[str, int],
+    carrying: Sequence[Carrying],
+    graph: RoadGraph,
+    params: DispatchParams,
+    now_s: float,
+) -> SupplySnapshot:
+    """As `free_supply`, and those of `carrying` who will drop their rider off within `params.chain_within_s`."""
+    fresh = now_s - positions.t_s <= params.stale_after_s
+    trip_of = {trip.driver_id: trip for trip in carrying}
+    is_idle = np.array([driver_id in free for driver_id in positions.driver_id], bool) & fresh
+    is_aboard = np.array([driver_id in trip_of for driver_id in positions.driver_id], bool) & fresh & ~is_idle
+    node = np.zeros(len(is_idle), np.int64)
+    free_in_s = np.zeros(len(is_idle))
+    idle = np.flatnonzero(is_idle)
+    node[idle], _ = graph.snap(positions.lat_deg[idle], positions.lng_deg[idle])
+    aboard = np.flatnonzero(is_aboard)
+    dropoff = np.array([trip_of[positions.driver_id[row]].dropoff_node for row in aboard], np.int64)
+    node[aboard] = dropoff
+    free_in_s[aboard] = _until_dropoff_s(positions, aboard, dropoff, graph, params.chain_within_s)
+    rows = np.flatnonzero(is_idle | (is_aboard & (free_in_s <= params.chain_within_s)))
+    driver_id = tuple(positions.driver_id[row] for row in rows)
+    seats = [free[name] if name in free else trip_of[name].seats for name in driver_id]
+    return SupplySnapshot(now_s, driver_id, node[rows], np.array(seats, np.int64), free_in_s=free_in_s[rows])
+
+
+def _until_dropoff_s(
+    positions: Positions, rows: NDArray[np.int64], dropoff: NDArray[np.int64], graph: RoadGraph, limit_s: float
+) -> NDArray[np.float64]:
+    """Seconds of road from each row's position to its dropoff; inf if it takes longer than the limit."""
+    lat_deg, lng_deg = positions.lat_deg[rows], positions.lng_deg[rows]
+    crow_m = great_circle_m(lat_deg, lng_deg, graph.lat_deg[dropoff], graph.lng_deg[dropoff])
+    near = np.flatnonzero(crow_m <= CROW_MPS_MAX * limit_s)
+    node, _ = graph.snap(lat_deg[near], lng_deg[near])
+    until_s = np.full(len(rows), np.inf)
+    until_s[near] = between(graph, np.asarray(node, np.int64), dropoff[near], limit_s)
+    return until_s
+
+
+def unseen(positions: Positions, free: Mapping[str, int], supply: SupplySnapshot) -> dict[Reason, int]:
+    """Drivers in the region's cells who are not in the snapshot, by the gate at which they stayed."""
+    n_free = sum(driver_id in free for driver_id in positions.driver_id)
+    n_idle = sum(driver_id in free for driver_id in supply.driver_id)
+    n_aboard = len(supply) - n_idle
+    return {
+        Reason.BUSY_OR_OFF_SHIFT: len(positions.driver_id) - n_free - n_aboard,
+        Reason.STALE_POSITION: n_free - n_idle,
+    }
