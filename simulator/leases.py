@@ -1,27 +1,50 @@
-"""Leases on drivers in memory, as Redis keeps them for the live service: one driver, one ride, a growing token."""
+"""Leases in memory, word for word as the server's functions keep them: a driver and a ride, a growing token, an end."""
 
 from __future__ import annotations
 
 
+class FenceLost(Exception):
+    """The store has lost its data: nothing is leased until somebody says how far the tokens were."""
+
+
 class Leases:
-    """Who is held for which ride, until when."""
+    """Who is held by which token until when; the twin of `leases.lua`, times in whole milliseconds as there."""
 
     def __init__(self, life_s: float) -> None:
         self._life_s = life_s
-        self._token = 0
-        self._held: dict[str, tuple[str, float]] = {}
+        self._fence: int | None = 0
+        self._held: dict[str, tuple[int, int]] = {}
 
     def take(self, driver_id: str, ride_id: str, now_s: float) -> int | None:
-        """Hold a driver for a ride; returns the fencing token, or None if another ride holds the driver."""
-        held = self._held.get(driver_id)
-        if held is not None and held[1] > now_s and held[0] != ride_id:
+        """Hold a driver and a ride together; returns the fencing token, None if either is held. Raises FenceLost."""
+        if self._fence is None:
+            raise FenceLost
+        names = _names(driver_id, ride_id)
+        if any(self._is_held(name, round(now_s * 1e3)) for name in names):
             return None
-        self._token += 1
-        self._held[driver_id] = (ride_id, now_s + self._life_s)
-        return self._token
+        self._fence += 1
+        for name in names:
+            self._held[name] = self._fence, round((now_s + self._life_s) * 1e3)
+        return self._fence
 
-    def release(self, driver_id: str, ride_id: str) -> None:
-        """Let a driver go; nothing happens if another ride holds them by now."""
-        held = self._held.get(driver_id)
-        if held is not None and held[0] == ride_id:
-            del self._held[driver_id]
+    def release(self, driver_id: str, ride_id: str, token: int) -> None:
+        """Let both go, each if the token is still the one that holds it."""
+        for name in _names(driver_id, ride_id):
+            if name in self._held and self._held[name][0] == token:
+                del self._held[name]
+
+    def restore(self, newest_token: int) -> None:
+        """Make sure that the next token is greater than this one; the fence never moves back."""
+        self._fence = newest_token if self._fence is None else max(self._fence, newest_token)
+
+    def lose(self) -> None:
+        """Forget everything, as a server that comes back without its data."""
+        self._fence = None
+        self._held.clear()
+
+    def _is_held(self, name: str, now_ms: int) -> bool:
+        return name in self._held and self._held[name][1] > now_ms
+
+
+def _names(driver_id: str, ride_id: str) -> tuple[str, str]:
+    return f"driver:{driver_id}", f"ride:{ride_id}"

@@ -8,7 +8,7 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
-from dispatch.model import TERMINAL, Party, RideState, SupplySnapshot
+from dispatch.model import TERMINAL, Offer, Party, RideState, SupplySnapshot
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from simulator.leases import Leases
@@ -50,7 +50,7 @@ class Office:
             self.events.append(event)
             self._history.observe(event)
             if type(event) in OFFER_ENDS:
-                self._leases.release(event.driver_id, event.ride_id)  # type: ignore[attr-defined]
+                self._release(self._history.rides[event.ride_id].offer)
         for event in events:
             for hear in self._hearers.get(type(event), ()):
                 hear(event, now_s)
@@ -76,8 +76,12 @@ class Office:
                 self.handle(cmd.SendOffer(match.ride_id, match.driver_id, token, match.pickup_eta_s), now_s)
                 sent += 1
             except CommandRefused:
-                self._leases.release(match.driver_id, match.ride_id)
+                self._leases.release(match.driver_id, match.ride_id, token)
         return sent
+
+    def _release(self, offer: Offer | None) -> None:
+        if offer is not None:
+            self._leases.release(offer.driver_id, offer.ride_id, offer.token)
 
     def close(self, now_s: float) -> None:
         """End every ride that has no rider aboard yet; the trips that have begun go on to their dropoff."""

@@ -38,7 +38,7 @@ class RideService:
             events = engine.handle(command, self._now())
             return Decision(events, engine.ride(events[0].ride_id))
 
-        outcome = await self._store.transact(_scope(command), decide, idempotency)
+        outcome = await self._store.transact(scope_of(command), decide, idempotency)
         self._release_lease(outcome)
         return outcome
 
@@ -82,7 +82,8 @@ class RideService:
             task.exception()  # seen: a Redis that is away costs no more than waiting for the lease to run out
 
 
-def _scope(command: cmd.RideCommand) -> Scope:
+def scope_of(command: cmd.RideCommand) -> Scope:
+    """What the store must read for the command to be decided."""
     match command:
         case cmd.AcceptOffer() | cmd.DeclineOffer():
             return Scope(offer_id=command.offer_id, driver_id=command.driver_id)

@@ -45,7 +45,7 @@ def test_what_a_policy_does_wrong_is_named_and_the_day_is_written_as_usual(town,
     if name == "too small":
         wishes = replace(inputs.requests.wishes, party_size=np.full(60, 5, np.uint8))
         inputs = replace(inputs, requests=replace(inputs.requests, wishes=wishes))
-    run = simulate(inputs, DayParams(), f"{tmp_path}/wrong.py:Policy")
+    run = simulate(inputs, DayParams(chain_within_s=0.0), f"{tmp_path}/wrong.py:Policy")
     write_run(run, inputs, tmp_path / "out")
 
     written = json.loads((tmp_path / "out" / "summary.json").read_text())

@@ -179,9 +179,11 @@ def _require_askable(offer: Offer, region: str) -> Script[None]:
     shift = yield Statement(sql.SHIFT_OF_DRIVER, (offer.driver_id,))
     if not shift or shift[0][0] != ShiftStatus.ONLINE:
         raise OffShift(offer.driver_id)
-    newest = yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region))
-    if offer.token <= newest[0][0]:
-        raise StaleToken(offer.token, newest[0][0])
+    newest, has_next = (yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region)))[0]
+    if offer.token <= newest:
+        raise StaleToken(offer.token, newest)
+    if has_next:
+        raise DriverBusy(offer.driver_id)
 
 
 def set_shift(dialect: Dialect, shift: Shift) -> Script[None]:

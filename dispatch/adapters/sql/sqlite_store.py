@@ -78,16 +78,7 @@ class SqliteStore(SqlStore):
 
     def _migrate(self) -> None:
         with closing(self._connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(migrate.CREATE_VERSIONS)
-            applied = [version for (version,) in connection.execute(migrate.APPLIED)]
-            migrate.check_not_newer(applied, "sqlite")
-            for version, text in migrate.migrations("sqlite"):
-                if version not in applied:
-                    for statement in _split(text):
-                        connection.execute(statement)
-                    connection.execute(migrate.MARK_APPLIED, (version,))
-            connection.execute("COMMIT")
+            migrate_to_newest(connection)
 
     async def _read(self, text: str, *parameters: Any) -> list[Any]:
         return await asyncio.to_thread(self._read_now, text, parameters)
@@ -132,6 +123,20 @@ class SqliteStore(SqlStore):
         return group, False
 
 
+def migrate_to_newest(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(migrate.CREATE_VERSIONS)
+    applied = [version for (version,) in connection.execute(migrate.APPLIED)]
+    migrate.check_not_newer(applied, "sqlite")
+    for version, text in migrate.migrations("sqlite"):
+        if version not in applied:
+            for statement in _split(text):
+                connection.execute(statement)
+            connection.execute(migrate.MARK_APPLIED, (version,))
+    connection.execute("COMMIT")
+
+
 def _write_group(connection: sqlite3.Connection, group: list[_Work]) -> None:
     """Commit the work of those who still wait, and tell each how it went; an error of the commit is told to all."""
     group = [(script, done) for script, done in group if done.set_running_or_notify_cancel()]
@@ -163,7 +168,7 @@ def _commit_together(connection: sqlite3.Connection, group: list[Callable[[], Sc
 def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[Any]]) -> _Result:
     connection.execute("SAVEPOINT command")
     try:
-        result = _play(connection, script())
+        result = play(connection, script())
     except Exception as error:
         connection.execute("ROLLBACK TO command")
         connection.execute("RELEASE command")
@@ -172,7 +177,7 @@ def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[An
     return result, None
 
 
-def _play(connection: sqlite3.Connection, script: Script[T]) -> T:
+def play(connection: sqlite3.Connection, script: Script[T]) -> T:
     """Run a script's statements and send it the rows."""
     try:
         statement = next(script)

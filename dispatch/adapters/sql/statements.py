@@ -30,8 +30,12 @@ MOVE_RIDE = (
 )
 #: A driver's shift row stands for the driver: whoever decides on what the driver holds locks it first.
 SHIFT_OF_DRIVER = "SELECT status FROM shifts WHERE driver_id = ?1"
-#: Each region has a fence of its own.
-NEWEST_FENCE_OF_DRIVER = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE driver_id = ?1 AND region = ?2"
+#: Each region has a fence of its own. With it comes whether the driver has a next ride.
+NEWEST_FENCE_OF_DRIVER = (
+    "SELECT COALESCE(MAX(token), 0),"
+    " EXISTS (SELECT 1 FROM rides WHERE driver_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED'))"
+    " FROM offers WHERE driver_id = ?1 AND region = ?2"
+)
 ADD_OFFER = (
     "INSERT INTO offers (offer_id, ride_id, region, driver_id, token, state, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 )
