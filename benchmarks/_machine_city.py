@@ -1,8 +1,8 @@
 """A city that can fail at every step: the shipped engine, scripts and leases, with processes that stop anywhere.
 
-A process is a generator that yields wherever a real one may be paused or killed: between the lease and the write, between
-the commit and the release, between sending and marking as sent. Whoever drives the city picks the next step; whatever
-was committed is read back from the outbox and checked against the invariants as it grows.
+A process is a generator that yields wherever a real one may be paused or killed: between the lease and the write,
+between the commit and the release, between sending and marking as sent. Whoever drives the city picks the next step;
+whatever was committed is read back from the outbox and checked against the invariants as it grows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -255,10 +256,8 @@ class MachineCity:
             seen.extend(rides)
             raise CommandRefused
 
-        try:
+        with suppress(CommandRefused):
             self._play(lambda: scripts.transact("sqlite", scope, look, None))
-        except CommandRefused:
-            pass
         return seen
 
     def _commit(
