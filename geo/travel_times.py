@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray, positions, positive_count
-from geo.kernels.shortest_paths import grouped_times, nearest_drivers, path_backwards
+from geo.kernels.shortest_paths import grouped_times, nearest_drivers, nearest_drivers_from_drivers, path_backwards
 from geo.roads import RoadGraph
 
 
@@ -58,14 +58,21 @@ def nearest_by_road(
     offset = np.zeros(graph.node_count + 1, np.int64)
     np.cumsum(np.bincount(drivers, minlength=graph.node_count), out=offset[1:])
     order = np.argsort(drivers, kind="stable")
-    rows = graph.arriving
-    reversed_graph = (rows.offset, rows.neighbour, graph.arriving_s)
+    at_nodes = (offset, order, delay[order])
     # One search for each distinct node, neighbours in turn: what one search read is still in the cache for the next.
     place_in_tree = np.empty(graph.node_count, np.int64)
     place_in_tree[graph.node_index.order] = np.arange(graph.node_count)
     places, row = np.unique(place_in_tree[pickups], return_inverse=True)
     searched = graph.node_index.order[places]
-    index, time_s = nearest_drivers(reversed_graph, (offset, order, delay[order]), searched, k, float(limit_s))
+    origin = np.flatnonzero(np.diff(offset))
+    # A search from a pickup ends with its k-th driver, about when k / n of what is in reach was seen; one from a driver
+    # goes as far as the limit. Where requests queue for few drivers, that is still the lesser work.
+    if origin.shape[0] * max(1.0, drivers.shape[0] / k) < searched.shape[0]:
+        ways = (graph.leaving.offset, graph.leaving.neighbour, graph.leaving_s)
+        index, time_s = nearest_drivers_from_drivers(ways, at_nodes, origin, searched, k, float(limit_s))
+    else:
+        ways = (graph.arriving.offset, graph.arriving.neighbour, graph.arriving_s)
+        index, time_s = nearest_drivers(ways, at_nodes, searched, k, float(limit_s))
     return index[row], time_s[row]
 
 

@@ -67,13 +67,16 @@ def find_candidates(
     """
     saw_all = np.ones(len(waiting), np.bool_)
     found = []
+    # Seats matter only as far as they leave cars out: parties for whom as many have room are searched for together.
+    ordered_seats = np.sort(supply.seats)
     alike: dict[tuple[int, int], list[int]] = {}
     for row, ride in enumerate(waiting):
-        alike.setdefault((ride.seats, len(ride.refused_by)), []).append(row)
-    for (seats, n_refused), members in sorted(alike.items()):
+        too_small = int(np.searchsorted(ordered_seats, ride.seats))
+        alike.setdefault((too_small, len(ride.refused_by)), []).append(row)
+    for (too_small, n_refused), members in sorted(alike.items()):
         rows = np.array(members, np.int64)
-        columns = np.flatnonzero(supply.seats >= seats)
-        if columns.size:
+        if too_small < len(supply):
+            columns = np.flatnonzero(supply.seats >= ordered_seats[too_small])
             pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
             # As many more as have refused, so that the ride still has its k.
             k = params.candidates_per_request + n_refused

@@ -166,6 +166,43 @@ def _times_from_one_inplace(
 
 
 @kernel
+def nearest_drivers_from_drivers(
+    graph: tuple[IntArray, NodeArray, FloatArray],
+    drivers: tuple[IntArray, IntArray, FloatArray],
+    origin: IntArray,
+    pickup_node: IntArray,
+    k: int,
+    limit_s: float,
+) -> tuple[IntArray, FloatArray]:
+    """What `nearest_drivers` finds, searched from the drivers' side: cheaper where they are few.
+
+    ``graph`` runs forwards, ``origin`` are the nodes at which ``drivers`` stand, ``pickup_node`` (m,) differ.
+    """
+    nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], pickup_node.shape[0]
+    index = np.full((pickups, k), -1, np.int64)
+    found_s = np.full((pickups, k), np.inf)
+    found = np.zeros(pickups, np.int64)
+    is_wanted = np.zeros(nodes, np.bool_)
+    work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
+    for node in origin:
+        is_wanted[pickup_node] = True
+        touched = _times_from_one_inplace(work, graph, is_wanted, pickups, node, limit_s)
+        for pickup in range(pickups):
+            road_s = work[0][pickup_node[pickup]]
+            if road_s > limit_s:
+                continue
+            for place in range(drivers[0][node], drivers[0][node + 1]):
+                there_s = road_s + drivers[2][place]
+                if there_s <= limit_s:
+                    found[pickup] = _insert_inplace(
+                        index[pickup], found_s[pickup], found[pickup], drivers[1][place], there_s
+                    )
+        for place in range(touched):
+            work[0][work[1][place]] = np.inf
+    return index, found_s
+
+
+@kernel
 def grouped_times(
     graph: tuple[IntArray, NodeArray, FloatArray],
     group_node: IntArray,

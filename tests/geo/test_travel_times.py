@@ -47,6 +47,18 @@ def test_drivers_who_set_out_later_are_found_by_when_they_arrive(one_way_city):
         assert (index[row, best.size :] == -1).all()
 
 
+@pytest.mark.parametrize("limit_s", [75.0, np.inf])
+def test_few_drivers_are_found_alike_from_their_side_and_from_that_of_the_pickups(one_way_city, limit_s):
+    rng = np.random.default_rng(4)
+    pickups, drivers = rng.integers(0, 900, 150), rng.integers(0, 900, 25)
+    delay_s = rng.integers(0, 40, 25).astype(float)
+    index, time_s = nearest_by_road(one_way_city, drivers, pickups, 5, limit_s, delay_s)
+    for row, pickup in enumerate(pickups):  # one pickup at a time is always searched from its own side
+        alone, alone_s = nearest_by_road(one_way_city, drivers, [pickup], 5, limit_s, delay_s)
+        assert index[row].tolist() == alone[0].tolist()
+        assert np.allclose(time_s[row], alone_s[0])
+
+
 def test_a_search_with_a_limit_finds_what_lies_within_it_and_nothing_else(one_way_city):
     rng = np.random.default_rng(3)
     origin, destination = rng.integers(0, 900, (2, 2_000))
