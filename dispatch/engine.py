@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from dispatch import commands as cmd
@@ -67,14 +68,22 @@ class DispatchEngine:
         """
         return self.decide_round(supply, now_s).matches
 
-    def decide_round(self, supply: SupplySnapshot, now_s: float) -> RoundDecision:
-        """As `run_round`, with the grounds of the decision and the faults of the policy."""
+    def decide_round(
+        self, supply: SupplySnapshot, now_s: float, pickup_eta_s_max: float | None = None
+    ) -> RoundDecision:
+        """As `run_round`, with the grounds of the decision and the faults of the policy.
+
+        `pickup_eta_s_max` caps pickups lower than the parameters do, in this round.
+        """
         if self._policy is None:
             raise ValueError("this engine was made without a matching policy: it can handle commands, not run rounds")
         waiting = self.waiting()
         if not waiting or not len(supply):
             return RoundDecision()
-        return decide_safely(self._policy, waiting, supply, self._params, now_s)
+        params = self._params
+        if pickup_eta_s_max is not None:
+            params = replace(params, pickup_eta_s_max=min(pickup_eta_s_max, params.pickup_eta_s_max))
+        return decide_safely(self._policy, waiting, supply, params, now_s)
 
     def next_deadline_s(self) -> float | None:
         """When ExpireDue will have something to do next; None if nothing is open."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from dispatch.adapters.sql.store import SqlStore
     from dispatch.metrics import AcceptanceMetrics
     from dispatch.model import DispatchParams
+    from dispatch.ports import Ownership
     from dispatch.service.matching import MatchingService
     from geo.city import City
+    from hexhail.clock import CityClock
     from pricing.metrics import PricingMetrics
     from pricing.ports import PriceRecord
     from pricing.service import PricingService
@@ -163,7 +165,6 @@ async def _match(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
     from dispatch.metrics import AcceptanceMetrics
-    from dispatch.service.owned_rounds import OwnedRounds
 
     clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
     redis = await connect_redis(settings)
@@ -172,15 +173,25 @@ async def _match(settings: Settings) -> None:
         services, rounds = [], []
         async with joined_owners(settings) as ownership:
             for city, folder in zip(load_cities(folders), folders, strict=True):
-                services.append(_matching(city, folder, settings, redis, store, metrics))
-                step = OwnedRounds(city.region.region_id, ownership, services[-1]).step
-                rounds.append((step, clock.wall_duration_s(_dispatch_params(city).batch_window_s)))
+                service = _matching(city, folder, settings, redis, store, metrics)
+                services.append(service)
+                rounds.append(_rounds_of(city.region.region_id, ownership, service, clock))
             await repeat_until_stopped(*rounds)
             for service in services:
                 await service.finish()
     finally:
         await store.close()
         await redis.aclose()
+
+
+def _rounds_of(
+    region_id: str, ownership: Ownership, service: MatchingService, clock: CityClock
+) -> tuple[Callable[[], Awaitable[Any]], Callable[[], float]]:
+    """The step that runs a round of a region if it is ours, and the wall seconds to the next, which the rounds say."""
+    from dispatch.service.owned_rounds import OwnedRounds
+
+    step = OwnedRounds(region_id, ownership, service).step
+    return step, lambda: clock.wall_duration_s(service.window_s)
 
 
 def _dispatch_params(city: City) -> DispatchParams:
@@ -256,7 +267,7 @@ async def _relay(settings: Settings) -> None:
     )
     service = RelayService(store, event_log, RedisInboxes(redis))
     try:
-        await repeat_until_stopped((service.relay_once, RELAY_IDLE_S))
+        await repeat_until_stopped((service.relay_once, lambda: RELAY_IDLE_S))
     finally:
         await producer.stop()
         await store.close()

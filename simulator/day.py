@@ -12,6 +12,7 @@ from dispatch.engine import DispatchEngine
 from dispatch.events import RideEvent
 from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.model import DispatchParams
+from dispatch.rules.window import MarketWatch
 from geo.arrays import FloatArray
 from geo.city import City
 from pricing.model import SurgeParams
@@ -117,7 +118,7 @@ class Day:
         self._samples: list[Sample] = []
         engine = DispatchEngine(self._dispatch, policy=policy)
         hearers: dict[type[RideEvent], list[Hearer]] = {}
-        self._office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers)
+        self._office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers, MarketWatch(self._dispatch))
         self._fleet = self._make_fleet(city, requests, starts)
         self._surge = self._make_surge(city, requests) if params.is_surge_on else None
         self._crowd = self._make_crowd(city, requests)
@@ -194,8 +195,13 @@ class Day:
         self._fleet.learn_approaches(matches, self._ways)
         self._office.send_offers(matches, now_s)
         self._on_progress(now_s, self._crowd.gone)
-        # By the number, not by adding up: a window of 0.1 s would drift.
-        self._agenda.at(self._begin_s + (number + 1) * self._dispatch.batch_window_s, self._round, number + 1)
+        self._agenda.at(self._next_round_s(number, now_s), self._round, number + 1)
+
+    def _next_round_s(self, number: int, now_s: float) -> float:
+        if self._dispatch.batch_window_s_min >= self._dispatch.batch_window_s:
+            # By the number, not by adding up: a window of 0.1 s would drift.
+            return self._begin_s + (number + 1) * self._dispatch.batch_window_s
+        return now_s + self._office.market.window_s
 
     def _tick(self, number: int, now_s: float) -> None:
         if self._surge is None or self._crowd.is_gone or now_s > self._close_s:

@@ -11,6 +11,7 @@ from dispatch.errors import CommandRefused
 from dispatch.model import TERMINAL, Offer, Party, RideState, SupplySnapshot
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
+from dispatch.rules.window import MarketWatch, figures_of
 from simulator.leases import Leases
 from simulator.policy_faults import PolicyFaults
 
@@ -24,11 +25,18 @@ class Office:
     Every event is written down and checked against the invariants before anyone hears of it.
     """
 
-    def __init__(self, engine: DispatchEngine, leases: Leases, hearers: dict[type[ev.RideEvent], list[Hearer]]) -> None:
+    def __init__(
+        self,
+        engine: DispatchEngine,
+        leases: Leases,
+        hearers: dict[type[ev.RideEvent], list[Hearer]],
+        market: MarketWatch,
+    ) -> None:
         """`hearers` are called for events of a type in their order; the list may still grow after this."""
         self._engine = engine
         self._leases = leases
         self._hearers = hearers
+        self.market = market
         self._history = History()
         self.events: list[ev.RideEvent] = []
         self.policy_faults = PolicyFaults()
@@ -61,7 +69,10 @@ class Office:
         self.handle(cmd.ExpireDue(), now_s)
         if not any(ride.state is RideState.REQUESTED for ride in self._engine.open_rides()):
             return []
-        decision = self._engine.decide_round(supply_at(now_s), now_s)
+        supply = supply_at(now_s)
+        waiting = len(self._engine.waiting())
+        decision = self._engine.decide_round(supply, now_s, self.market.pickup_eta_s_max)
+        self.market.see(figures_of(waiting, supply, decision.matches))
         self.policy_faults.note(decision.faults, now_s)
         return decision.matches
 

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     TOO_FEW_SEATS = "too_few_seats"
     REFUSED_BEFORE = "refused_before"
     OUT_OF_REACH = "out_of_reach"
+    TOO_FAR_WHILE_FEW_ARE_IDLE = "too_far_while_few_are_idle"
     ENOUGH_WERE_NEARER = "enough_were_nearer"
     NOT_WORTH_ASKING = "not_worth_asking"
     BETTER_USED_ELSEWHERE = "better_used_elsewhere"
@@ -38,6 +39,7 @@ WORDS: dict[Reason, str] = {
     Reason.TOO_FEW_SEATS: "free, but the car is too small",
     Reason.REFUSED_BEFORE: "declined this ride, let its offer run out or gave it back",
     Reason.OUT_OF_REACH: "would need longer to the pickup than is allowed",
+    Reason.TOO_FAR_WHILE_FEW_ARE_IDLE: "so few are idle that nobody is sent as far as usual",
     Reason.ENOUGH_WERE_NEARER: "in reach or not, but as many as are weighed were nearer",
     Reason.NOT_WORTH_ASKING: "the score says that waiting is worth more than this driver",
     Reason.BETTER_USED_ELSEWHERE: "asked for another ride in the same round",
@@ -89,8 +91,14 @@ class RoundTrace:
         supply: SupplySnapshot,
         decision: RoundDecision,
         unseen: Mapping[Reason, int] | None = None,
+        *,
+        is_capped: bool = False,
     ) -> None:
-        """`unseen` counts drivers of the region who are not in the snapshot, by the gate at which they stayed."""
+        """`unseen` counts drivers of the region who are not in the snapshot, by the gate at which they stayed.
+
+        `is_capped`: pickups had to be shorter than usual, because few drivers were idle.
+        """
+        self._reach_gate = Reason.TOO_FAR_WHILE_FEW_ARE_IDLE if is_capped else Reason.OUT_OF_REACH
         self.waiting = waiting
         self._supply = supply
         self._decision = decision
@@ -149,7 +157,7 @@ class RoundTrace:
         weighed = pairs.driver[edges]
         is_weighed = np.zeros(len(codes), np.bool_)
         is_weighed[weighed] = True
-        gate = Reason.OUT_OF_REACH if pairs.saw_all_in_reach[row] else Reason.ENOUGH_WERE_NEARER
+        gate = self._reach_gate if pairs.saw_all_in_reach[row] else Reason.ENOUGH_WERE_NEARER
         codes[~is_weighed] = _CODE[gate]
         codes[weighed[considered.score[edges] <= 0]] = _CODE[Reason.NOT_WORTH_ASKING]
 

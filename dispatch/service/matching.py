@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -26,6 +27,7 @@ from dispatch.ports import (
     Supply,
     TraceLog,
 )
+from dispatch.rules.window import MarketWatch, figures_of
 from dispatch.service.hearing import Hearing
 from dispatch.service.rides import RideService
 from dispatch.service.supply import supply_snapshot, unseen
@@ -71,6 +73,7 @@ class MatchingService:
         self._now = now
         self._records = records
         self._hearing = hearing
+        self._market = MarketWatch(params)
         self._watch = WatchService(graph, params, rides)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
@@ -84,6 +87,11 @@ class MatchingService:
         """Return when nothing is on its way any more."""
         if self._traces is not None:
             await self._traces.finish()
+
+    @property
+    def window_s(self) -> float:
+        """City seconds until the next round."""
+        return self._market.window_s
 
     async def run_round(self) -> RoundReport:
         """One round, from the snapshot to the offers sent."""
@@ -105,12 +113,15 @@ class MatchingService:
             supply = await asyncio.to_thread(
                 supply_snapshot, positions, free, carrying, self._graph, self._params, self._now()
             )
-            decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s)
+            capped = replace(self._params, pickup_eta_s_max=self._market.pickup_eta_s_max)
+            decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s, capped.pickup_eta_s_max)
             for fault in decision.faults:
                 log.error("policy_fault", fault=fault)
             if self._records is not None and len(supply):
-                await self._records.write(_record(self._region, self._params, engine.waiting(), supply, decision))
-            trace = RoundTrace(engine.waiting(), supply, decision, unseen(positions, free, supply))
+                await self._records.write(_record(self._region, capped, engine.waiting(), supply, decision))
+            self._market.see(figures_of(n_waiting, supply, decision.matches))
+            not_seen = unseen(positions, free, supply)
+            trace = RoundTrace(engine.waiting(), supply, decision, not_seen, is_capped=capped != self._params)
             n_matches, n_offers = len(decision.matches), await self._send_offers(decision.matches, trace)
             if self._traces is not None:
                 self._traces.write(trace)

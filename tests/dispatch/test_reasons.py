@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from tests.dispatch.people import THERE, grid_city
 
 CITY = grid_city(5, 5)
 PARAMS = DispatchParams(pickup_eta_s_max=45.0, candidates_per_request=3)
+#: Of rounds in which few are idle.
+CAPPED = replace(PARAMS, pickup_eta_s_max=25.0)
 NOW_S = 100.0
 REASONS = tuple(Reason)
 
@@ -29,7 +32,7 @@ def ride(ride_id, node, seats=1, refused_by=(), requested_s=NOW_S):
     )
 
 
-def random_round(rng, policy):
+def random_round(rng, policy, params=PARAMS):
     m, n = rng.integers(1, 9, 2)
     supply = SupplySnapshot(
         NOW_S, tuple(f"d{i}" for i in range(n)), rng.integers(0, CITY.node_count, n), rng.integers(1, 7, n)
@@ -45,10 +48,10 @@ def random_round(rng, policy):
         for i in range(m)
     ]
     engine = DispatchEngine(PARAMS, waiting, make_policy(policy, CITY))
-    return engine.waiting(), supply, engine.decide_round(supply, NOW_S)
+    return engine.waiting(), supply, engine.decide_round(supply, NOW_S, params.pickup_eta_s_max)
 
 
-def is_right(reason, one, column, eta_s, supply, matches):
+def is_right(reason, one, column, eta_s, supply, matches, params):
     """Whether a reason can be true, judged from the round alone."""
     match reason:
         case Reason.TOO_FEW_SEATS:
@@ -56,9 +59,11 @@ def is_right(reason, one, column, eta_s, supply, matches):
         case Reason.REFUSED_BEFORE:
             return supply.driver_id[column] in one.refused_by
         case Reason.OUT_OF_REACH:
-            return eta_s > reach_s(one, PARAMS)
+            return params is PARAMS and eta_s > reach_s(one, params)
+        case Reason.TOO_FAR_WHILE_FEW_ARE_IDLE:
+            return params is CAPPED and eta_s > reach_s(one, params)
         case Reason.NOT_WORTH_ASKING:
-            return reach_s(one, PARAMS) - eta_s + NOW_S - one.requested_s <= 0
+            return reach_s(one, params) - eta_s + NOW_S - one.requested_s <= 0
         case Reason.BETTER_USED_ELSEWHERE:
             return supply.driver_id[column] in {match.driver_id for match in matches if match.ride_id != one.ride_id}
         case Reason.ANOTHER_SUITED_BETTER:
@@ -74,8 +79,9 @@ def is_right(reason, one, column, eta_s, supply, matches):
 def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_true(policy):
     seen = Counter()
     for seed in range(1000):
-        waiting, supply, decision = random_round(np.random.default_rng(seed), policy)
-        trace = RoundTrace(waiting, supply, decision)
+        params = CAPPED if seed % 4 == 0 else PARAMS
+        waiting, supply, decision = random_round(np.random.default_rng(seed), policy, params)
+        trace = RoundTrace(waiting, supply, decision, is_capped=params is CAPPED)
         eta_s = matrix(CITY, supply.node, [one.pickup.node for one in waiting])
         for row, one in enumerate(waiting):
             codes = trace.codes(row)
@@ -84,7 +90,10 @@ def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_t
             assert chosen == [match.driver_id for match in decision.matches if match.ride_id == one.ride_id]
             for column in np.flatnonzero(codes != CHOSEN):
                 reason = REASONS[codes[column]]
-                assert is_right(reason, one, column, eta_s[column, row], supply, decision.matches), (seed, reason)
+                assert is_right(reason, one, column, eta_s[column, row], supply, decision.matches, params), (
+                    seed,
+                    reason,
+                )
                 seen[reason] += 1
             told = trace.of(row)
             assert sum(told.not_chosen.values()) + (told.asked is not None) == told.n_drivers == len(supply)
