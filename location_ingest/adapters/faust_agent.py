@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,18 +125,22 @@ class _Worker:
         while not self._app.should_stop:
             try:
                 received = await self._service.process(messages, self._now_s())
-            # Not only redis-py's own errors: it leaks others when a server dies under it.
+                self._observe_edge_to_cell(received)
+            # Not only redis-py's own errors: it leaks others when a server dies under it, and nothing may leave an
+            # agent's body. A batch that was stored may come again.
             except Exception as error:
                 self._metrics.batch_failures.inc()
                 log.warning("batch_failed", messages=len(messages), retry_s=wait_s, error=str(error) or repr(error))
             else:
-                now_s = self._now_s()
-                for received_s in received:
-                    self._metrics.edge_to_cell_s.observe(max(0.0, now_s - received_s))
                 return True
             await self._app.sleep(wait_s)
             wait_s = min(2.0 * wait_s, self._params.retry_wait_s_max)
         return False
+
+    def _observe_edge_to_cell(self, received_s: Sequence[float]) -> None:
+        now_s = self._now_s()
+        for at_s in received_s:
+            self._metrics.edge_to_cell_s.observe(max(0.0, now_s - at_s))
 
     async def sweep_stale(self) -> None:
         while not self._app.should_stop:

@@ -44,7 +44,7 @@ class FailingService(IngestService):
     failures_left = 0
     dies = False
 
-    async def process(self, messages: Sequence[RawMessage], now_s: float) -> None:
+    async def process(self, messages: Sequence[RawMessage], now_s: float) -> list[float]:
         if self.dies:
             await super().process(messages[: (len(messages) + 1) // 2], now_s)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -54,7 +54,7 @@ class FailingService(IngestService):
                 raise AttributeError("'NoneType' object has no attribute 'writelines'")
             await super().process(messages, now_s)
             raise ConnectionError("the answer was lost")
-        await super().process(messages, now_s)
+        return await super().process(messages, now_s)
 
     def listen(self) -> None:
         """From now on, fail when told."""
