@@ -32,7 +32,7 @@ web: ## Build the live map (Node); without Node, say so and go on
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory web/dist/index.html; \
 	else echo "No Node on this machine: the city runs without its map. Install Node 20+ and run make again to see it."; fi
 
-web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html web/vite.config.* -type f 2>/dev/null)
+web/dist/index.html: web/package-lock.json $(shell find web/src web/*.html web/vite.config.* -type f 2>/dev/null)
 	cd web && npm ci --silent --no-audit --no-fund && npm run --silent build
 	@touch $@
 

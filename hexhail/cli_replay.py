@@ -1,13 +1,15 @@
-"""`hexhail replay …`: recorded days, lived again."""
+"""`hexhail replay …`: recorded days, seen on a map or lived again."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hexhail.console import fail, out
 
@@ -15,7 +17,45 @@ if TYPE_CHECKING:
     from hexhail.recorded_pings import RecordedPings
     from hexhail.replay_pings import Installation, ReplayFigures
 
-replay_app = typer.Typer(help="Recorded days, lived again.", no_args_is_help=True)
+
+class _FolderFirst(TyperGroup):
+    """`replay DIR` means `replay run DIR`: whatever is no command is the folder, or an option of it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+replay_app = typer.Typer(
+    help="Play a recorded run on the map (`replay DIR`), or send recorded data through a running city.",
+    cls=_FolderFirst,
+    no_args_is_help=True,
+)
+
+
+@replay_app.command("run")
+def run(
+    folder: Annotated[Path, typer.Argument(help="what `hexhail simulate` or `hexhail export` wrote")],
+    city: Annotated[Path | None, typer.Option(help="the city folder; without it the one the run names")] = None,
+    port: Annotated[int, typer.Option(help="0 for any free one")] = 0,
+) -> None:
+    """Play a recorded run on the map in a browser, 1 to 100 times as fast, forwards and back; the default command."""
+    from hexhail.cli import cache_dir
+
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_dir() / "numba"))
+    from hexhail.replay_page import build_app, serve
+    from hexhail.replay_run import RecordedRun
+    from hexhail.settings import Settings
+
+    try:
+        with out.status("working out where everybody was"):
+            recorded = RecordedRun(folder, city)
+            app = build_app(recorded, Settings().web_dir)
+        out.print(f"{len(recorded.events):,} events, {len(recorded.tracks.driver_id):,} drivers; Ctrl-C ends it")
+        serve(app, port, out.print)
+    except (ValueError, OSError) as error:
+        fail(str(error))
 
 
 @replay_app.command("pings")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#14746f", "#c1440e", "#3b6fb6", "#8a5a9e", "#7d8b99")
 #: Figures that get a picture of their own, seed by seed.
-_PICTURED = ("wait_s_mean", "service_rate", "completed_value", "income_gini")
+_PICTURED = ("wait_s_mean", "wait_s_p95", "service_rate", "completed_value", "income_gini")
 
 
 def compare_html(comparison: Comparison) -> str:
@@ -103,4 +103,4 @@ def _by_seed(comparison: Comparison, name: str) -> str:
     for arm, values, colour in zip(comparison.plan.arms, comparison.by_seed[name], _COLOURS, strict=False):
         known = np.sort([value for value in values if math.isfinite(value)])
         lines.append(Curve(arm.name, np.arange(1.0, known.size + 1), known, colour))
-    return curves(lines, x_unit="seeds, by rank")
+    return curves(lines, x_unit="seeds, by rank", is_counted=True)

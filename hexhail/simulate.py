@@ -14,7 +14,6 @@ from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.policy import MatchingPolicy
 from dispatch.matching.position_value import PositionValue
 from dispatch.matching.registry import make_policy
-from geo.cells import cell_to_latlng
 from geo.city import City, load_city
 from hexhail.run_folder import REPORT_FILE, city_facts, write_drivers, write_events, write_summary
 from simulator.day import Day, DayParams, Outcome
@@ -114,6 +113,6 @@ def write_run(run: Run, inputs: Inputs, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_summary(run.summary, folder)
     write_drivers(run.outcome.fleet.driver_id, inputs.city.graph, inputs.starts.node.tolist(), folder)
-    page = report_html(inputs.city.region.name, run.summary, run.outcome, cell_to_latlng(inputs.city.surge_cells))
+    page = report_html(inputs.city.region.name, run.summary, run.outcome, inputs.city.surge_cells)
     (folder / REPORT_FILE).write_text(page, encoding="utf-8")
     return write_events(run.outcome.events, folder)

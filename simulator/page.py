@@ -7,11 +7,11 @@ from html import escape
 _STYLE = """
 :root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#f4f6f8;margin:0}
 main{max-width:1080px;margin:0 auto;padding:32px 24px}h1{font-size:26px;margin:0}h2{font-size:16px;margin:0 0 8px}
-p.sub{color:#5c6b7a;margin:4px 0 24px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));
+p.sub{color:#5c6b7a;margin:4px 0 24px}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));
 gap:12px}
 .card,section{background:#fff;border-radius:10px;box-shadow:0 1px 3px #0002;padding:14px 16px}
 .card b{display:block;font-size:22px}.card span{color:#5c6b7a;font-size:13px}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:16px;margin-top:16px}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:16px;margin-top:16px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:5px 10px;text-align:right;
 border-bottom:1px solid #e6eaee}th{color:#5c6b7a;font-weight:500;font-size:13px}

@@ -1,4 +1,4 @@
-"""Curves, layers and small maps as SVG text."""
+"""Curves, layers and ranges as SVG text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 30
 #: More points than pixels only make the page heavy.
 _POINTS_MAX = 400
-_INK, _GRID = "#5c6b7a", "#e6eaee"
+INK, _GRID = "#5c6b7a", "#e6eaee"
 
 
 class Curve(NamedTuple):
@@ -27,8 +27,11 @@ class Curve(NamedTuple):
     colour: str
 
 
-def curves(lines: Sequence[Curve], *, x_unit: str, y_top: float | None = None) -> str:
-    """Lines over one pair of axes; an empty picture if there are no points."""
+def curves(lines: Sequence[Curve], *, x_unit: str, y_top: float | None = None, is_counted: bool = False) -> str:
+    """Lines over one pair of axes; an empty picture if there are no points.
+
+    `is_counted` says that x are whole numbers of things: each has a dot, and nothing is marked between them.
+    """
     x_top = max((float(line.x.max()) for line in lines if line.x.size), default=1.0) or 1.0
     y_top = y_top or max((float(line.y.max()) for line in lines if line.y.size), default=1.0) or 1.0
     drawn = [
@@ -37,7 +40,13 @@ def curves(lines: Sequence[Curve], *, x_unit: str, y_top: float | None = None) -
         for line in lines
         if line.x.size
     ]
-    return _svg(_axes(x_top, y_top, x_unit) + "".join(drawn) + _legend([(line.name, line.colour) for line in lines]))
+    if is_counted:
+        drawn += [dot for line in lines for dot in _dots(line, x_top, y_top)]
+    return _svg(
+        _axes(x_top, y_top, x_unit, x_step_min=float(is_counted))
+        + "".join(drawn)
+        + _legend([(line.name, line.colour) for line in lines])
+    )
 
 
 def stacked(x: FloatArray, layers: Sequence[tuple[str, FloatArray, str]], *, x_unit: str) -> str:
@@ -71,7 +80,7 @@ def ranges(rows: Sequence[Range], *, x_unit: str) -> str:
     left, row_height, top = 190, 26, 12
     bottom = top + row_height * len(rows)
     middle, scale = (left + _WIDTH - _RIGHT) / 2, (_WIDTH - _RIGHT - left) / 2 / (reach * 1.05)
-    drawn = [f'<path d="M{middle:.1f} {top}V{bottom}" stroke="{_INK}"/>']
+    drawn = [f'<path d="M{middle:.1f} {top}V{bottom}" stroke="{INK}"/>']
     for tick in _ticks(reach):
         for at in {tick, -tick}:
             x = middle + at * scale
@@ -90,50 +99,38 @@ def ranges(rows: Sequence[Range], *, x_unit: str) -> str:
     return f'<svg viewBox="0 0 {_WIDTH} {bottom + 34}" role="img">{"".join(drawn)}</svg>'
 
 
-def maps(places_deg: tuple[FloatArray, FloatArray], frames: Sequence[tuple[str, FloatArray]]) -> str:
-    """Small maps side by side: a dot for each place (c,), from grey at 1 to red at 3, blue below 1."""
-    lat_deg, lng_deg = places_deg
-    east = (lng_deg - lng_deg.min()) * math.cos(math.radians(float(lat_deg.mean())))
-    north = lat_deg - lat_deg.min()
-    scale = 150.0 / max(float(east.max()), float(north.max()), 1e-9)
-    drawn = []
-    dot = '<circle cx="{:.1f}" cy="{:.1f}" r="5" fill="{}"><title>{:.2f}</title></circle>'
-    for at, (title, values) in enumerate(frames):
-        x, y = 20 + at * 170 + east * scale, 180 - north * scale
-        drawn.append(f'<text x="{20 + at * 170}" y="18" fill="{_INK}" font-size="12">{escape(title)}</text>')
-        for left, top, value in zip(x.tolist(), y.tolist(), values.tolist(), strict=True):
-            drawn.append(dot.format(left, top, _heat(value), value))
-    return f'<svg viewBox="0 0 {20 + 170 * max(len(frames), 1)} 195">{"".join(drawn)}</svg>'
-
-
-def _heat(multiplier: float) -> str:
-    if multiplier < 1.0:
-        return "#8db7d9"
-    share = min((multiplier - 1.0) / 2.0, 1.0)
-    red, green, blue = (round(a + share * (b - a)) for a, b in ((217, 190), (222, 30), (228, 20)))
-    return f"rgb({red},{green},{blue})"
-
-
 def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     kept = np.unique(np.linspace(0, x.size - 1, min(x.size, _POINTS_MAX)).round().astype(int))
     return x[kept], y[kept]
 
 
-def _path(x: FloatArray, y: FloatArray, x_top: float, y_top: float) -> str:
-    left, top = (
+def _places(x: FloatArray, y: FloatArray, x_top: float, y_top: float) -> tuple[FloatArray, FloatArray]:
+    return (
         _LEFT + x / x_top * (_WIDTH - _LEFT - _RIGHT),
         _HEIGHT - _BOTTOM - y / y_top * (_HEIGHT - _TOP - _BOTTOM),
     )
+
+
+def _dots(line: Curve, x_top: float, y_top: float) -> list[str]:
+    left, top = _places(line.x, line.y, x_top, y_top)
+    return [
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{line.colour}"/>'
+        for a, b in zip(left.tolist(), top.tolist(), strict=True)
+    ]
+
+
+def _path(x: FloatArray, y: FloatArray, x_top: float, y_top: float) -> str:
+    left, top = _places(x, y, x_top, y_top)
     return "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(left.tolist(), top.tolist(), strict=True))
 
 
-def _axes(x_top: float, y_top: float, x_unit: str) -> str:
+def _axes(x_top: float, y_top: float, x_unit: str, *, x_step_min: float = 0.0) -> str:
     drawn = []
     for tick in _ticks(y_top):
         top = _HEIGHT - _BOTTOM - tick / y_top * (_HEIGHT - _TOP - _BOTTOM)
         drawn.append(f'<path d="M{_LEFT} {top:.1f}H{_WIDTH - _RIGHT}" stroke="{_GRID}"/>')
         drawn.append(_text(_LEFT - 6, top + 4, f"{tick:g}", "end"))
-    for tick in _ticks(x_top):
+    for tick in _ticks(x_top, x_step_min):
         left = _LEFT + tick / x_top * (_WIDTH - _LEFT - _RIGHT)
         drawn.append(_text(left, _HEIGHT - _BOTTOM + 16, f"{tick:g}", "middle"))
     drawn.append(_text(_WIDTH - _RIGHT, _HEIGHT - 2, x_unit, "end"))
@@ -141,7 +138,7 @@ def _axes(x_top: float, y_top: float, x_unit: str) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{_INK}" font-size="11">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{INK}" font-size="11">{escape(text)}</text>'
 
 
 def _legend(names: Sequence[tuple[str, str]]) -> str:
@@ -153,10 +150,11 @@ def _legend(names: Sequence[tuple[str, str]]) -> str:
     return "".join(drawn)
 
 
-def _ticks(top: float) -> list[float]:
-    """Round numbers from 0 to the top, four to eight of them."""
+def _ticks(top: float, step_min: float = 0.0) -> list[float]:
+    """Round numbers from 0 to the top, four to eight of them, or fewer where they would be nearer than allowed."""
     step = 10.0 ** math.floor(math.log10(top))
     step = next(step * factor for factor in (0.2, 0.5, 1.0, 2.0) if top / (step * factor) <= 7.0)
+    step = max(step, step_min)
     return [step * number for number in range(int(top / step + 1e-9) + 1)]
 
 

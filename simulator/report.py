@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from geo.arrays import FloatArray
+from geo.arrays import CellArray, FloatArray
+from geo.cells import cell_boundary
+from simulator.cell_maps import cell_maps
 from simulator.day import Outcome, Sample
 from simulator.driver import DriverState
 from simulator.figures import incomes_cents, pickup_waits_s
 from simulator.page import page_html, section
-from simulator.plot import Curve, curves, maps, stacked
+from simulator.plot import Curve, curves, stacked
 
 _BUSY = (DriverState.ON_TRIP, DriverState.AT_PICKUP, DriverState.TO_PICKUP, DriverState.OFFERED, DriverState.IDLE)
 _COLOURS = ("#14746f", "#3aa17e", "#8fd0a4", "#d9c46b", "#d5dbe1")
@@ -20,10 +22,8 @@ _COLOURS = ("#14746f", "#3aa17e", "#8fd0a4", "#d9c46b", "#d5dbe1")
 _MAPS = 6
 
 
-def report_html(
-    title: str, summary: Mapping[str, Any], outcome: Outcome, cells_deg: tuple[FloatArray, FloatArray]
-) -> str:
-    """The whole page; `cells_deg` are the centres (c,), (c,) of the surge cells."""
+def report_html(title: str, summary: Mapping[str, Any], outcome: Outcome, surge_cells: CellArray) -> str:
+    """The whole page; `surge_cells` (c,) uint64."""
     sections = [
         section("Wait for the pickup", _waits(outcome)),
         section("What drivers do", _supply(outcome)),
@@ -31,7 +31,7 @@ def report_html(
         section("Who earns what", _incomes(outcome, summary)),
     ]
     if any(sample.multiplier is not None for sample in outcome.samples):
-        sections.append(section("Surge over time", _surge(outcome, cells_deg), is_wide=True))
+        sections.append(section("Surge over time", _surge(outcome, surge_cells), is_wide=True))
     about = f"a simulated day · hexhail {summary['version']} · seed {summary['seed']}"
     body = f"<div class=cards>{_cards(summary)}</div><div class=plots>{''.join(sections)}</div>"
     return page_html(title, about, body, f"events_sha256 {summary['events_sha256']}")
@@ -43,7 +43,7 @@ def _cards(summary: Mapping[str, Any]) -> str:
         ("requests", f"{summary['requests']:,}"),
         ("served", _percent(summary["service_rate"], digits=2)),
         ("mean wait", _seconds(wait["mean"])),
-        ("95 % wait at most", _seconds(wait["p95"])),
+        ("95 % wait no longer than", _seconds(wait["p95"])),
         ("utilisation", _percent(summary["utilisation"])),
         ("driven empty", _percent(summary["deadhead_share"])),
         ("Gini of incomes", f"{summary['income_gini']:.2f}"),
@@ -106,7 +106,7 @@ def _incomes(outcome: Outcome, summary: Mapping[str, Any]) -> str:
     )
 
 
-def _surge(outcome: Outcome, cells_deg: tuple[FloatArray, FloatArray]) -> str:
+def _surge(outcome: Outcome, cells: CellArray) -> str:
     priced = [sample for sample in outcome.samples if sample.multiplier is not None]
     chosen = [priced[at] for at in np.linspace(0, len(priced) - 1, min(_MAPS, len(priced))).round().astype(int)]
     frames = [
@@ -114,4 +114,4 @@ def _surge(outcome: Outcome, cells_deg: tuple[FloatArray, FloatArray]) -> str:
         for sample in chosen
         if sample.multiplier is not None
     ]
-    return maps(cells_deg, frames)
+    return cell_maps([cell_boundary(int(cell)) for cell in cells], frames)

@@ -10,6 +10,7 @@ export default defineConfig({
     // MapLibre is one module of a megabyte; splitting it would not make it smaller.
     chunkSizeWarningLimit: 1400,
     rollupOptions: {
+      input: ["index.html", "replay.html"],
       output: {
         // Not every server knows that .mjs is JavaScript, and a module worker is refused under any other type.
         assetFileNames: (asset) =>

@@ -18,6 +18,7 @@ from dispatch.service.replay import Replay, ReplayDiverged, replay_rounds
 from dispatch.service.watch import LOOK_EVERY_S
 from hexhail.city_files import write_city_file
 from hexhail.export import export, replay
+from hexhail.replay_run import RecordedRun
 from hexhail.run_folder import read_events
 from simulator.event_log import sha256_of
 from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, pick_up, rider_cancels
@@ -84,6 +85,9 @@ async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(
     replayed = replay(out, city_dir)
     assert replayed.is_same
     assert (replayed.events, replayed.rounds) == (len(events), len(rounds))
+    played = RecordedRun(out, None)
+    assert len(played.tracks.driver_id) == 12
+    assert played.about()["rides"]["end"].count("completed") == 1
 
 
 @pytest.mark.servers

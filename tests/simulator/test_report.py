@@ -5,7 +5,10 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from simulator.plot import Curve, curves, maps, stacked
+from simulator.cell_maps import cell_maps
+from simulator.plot import Curve, curves, stacked
+
+CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
 
 @pytest.mark.parametrize(
@@ -16,7 +19,8 @@ from simulator.plot import Curve, curves, maps, stacked
         curves([Curve("flat", np.zeros(3), np.zeros(3), "#000")], x_unit="s"),
         stacked(np.arange(5.0), [("one", np.ones(5), "#111"), ("two", np.ones(5), "#222")], x_unit="min"),
         stacked(np.zeros(1), [("one", np.zeros(1), "#111")], x_unit="min"),
-        maps((np.array([0.0, 1.0]), np.array([0.0, 1.0])), [("<now>", np.array([0.9, 3.0]))]),
+        cell_maps([CORNERS, CORNERS + 1.0], [("<now>", np.array([0.9, 3.0]))]),
+        cell_maps([], []),
     ],
 )
 def test_every_picture_is_whole_and_without_holes(svg):
@@ -36,3 +40,11 @@ def test_long_curves_are_thinned_and_keep_their_ends():
     path = next(element.attrib["d"] for element in ET.fromstring(svg) if element.attrib.get("stroke") == "#000")
     assert path.count("L") < 400
     assert path.endswith("510.0 26.0")
+
+
+def test_a_cell_is_drawn_north_up_and_dearer_ones_redder():
+    drawn = cell_maps([CORNERS, CORNERS + 1.0], [("now", np.array([1.0, 3.0]))])
+    south, north = (cell for cell in ET.fromstring(drawn).iter("path"))
+    first_y = [float(cell.attrib["d"].removeprefix("M").split("L")[0].split()[1]) for cell in (south, north)]
+    assert first_y == [150.0, 75.0]
+    assert [cell.attrib["fill"] for cell in (south, north)] == ["rgb(221,226,231)", "rgb(176,28,18)"]

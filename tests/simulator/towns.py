@@ -1,4 +1,4 @@
-"""The town of conftest with people in it, as a run takes them."""
+"""A town of 5 by 5 corners, 100 m and 10 s apart, every street two-way; and people in it, as a run takes them."""
 
 from pathlib import Path
 
@@ -19,6 +19,22 @@ TARIFF = {
     "rounding_cents": 1,
 }
 FOUR_SEATS = 4
+SIDE = 5
+STEP_DEG = 0.0009
+
+
+def small_town() -> RoadGraph:
+    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    edges = [
+        (node, other)
+        for node in range(SIDE * SIDE)
+        for other in range(SIDE * SIDE)
+        if abs(row[node] - row[other]) + abs(column[node] - column[other]) == 1
+    ]
+    source, target = zip(*edges, strict=True)
+    return RoadGraph.from_arrays(
+        row * STEP_DEG, column * STEP_DEG, source, target, np.full(len(edges), 100.0), np.full(len(edges), 10.0)
+    )
 
 
 def crowded(town: RoadGraph, *, count: int = 150, last_s: int = 900, drivers: int = 9, seed: int = 5) -> Inputs:

@@ -7,6 +7,13 @@ import type { Sight, Sights, Subject } from "./selection";
 /** A finger is less exact than a mouse. */
 const REACH_PX = matchMedia("(pointer: coarse)").matches ? 26 : 14;
 
+interface CardOptions {
+  /** A subject was clicked on, or let go. */
+  onPick?(subject: Subject | null): void;
+  /** A box on the map that the card should not lie on. */
+  avoid?(): DOMRect;
+}
+
 /** The small card of what is under the pointer, or of what was picked; a picked one is followed until it is let go. */
 export class Card {
   private hovered: Subject | null = null;
@@ -19,6 +26,7 @@ export class Card {
     private readonly box: HTMLElement,
     private readonly city: CityMap,
     private readonly sights: Sights,
+    private readonly more: CardOptions = {},
   ) {
     const { map } = city;
     box.setAttribute("role", "status");
@@ -32,9 +40,9 @@ export class Card {
       this.pointer = this.hovered = null;
       this.draw();
     });
-    map.on("click", ({ lngLat }) => this.pick(this.at(lngLat)));
+    map.on("click", ({ lngLat }) => this.pickByHand(this.at(lngLat)));
     map.on("render", () => this.draw());
-    addEventListener("keydown", (event) => event.key === "Escape" && this.pick(null));
+    addEventListener("keydown", (event) => event.key === "Escape" && this.pickByHand(null));
   }
 
   pick(subject: Subject | null): void {
@@ -49,6 +57,11 @@ export class Card {
     this.city.goTo(sight);
     this.pick(subject);
     return true;
+  }
+
+  private pickByHand(subject: Subject | null): void {
+    this.pick(subject);
+    this.more.onPick?.(subject);
   }
 
   private at({ lat, lng }: { lat: number; lng: number }): Subject | null {
@@ -97,11 +110,14 @@ export class Card {
     this.box.hidden = false;
   }
 
-  /** Beside the place, turned inwards where the window ends. */
+  /** Beside the place, turned inwards where the window ends or something lies on the map. */
   private move(x: number, y: number, away_px: number): void {
     const { offsetWidth: width, offsetHeight: height } = this.box;
-    const left = x + away_px + width > innerWidth ? x - away_px - width : x + away_px;
     const top = Math.min(Math.max(8, y - height / 2), innerHeight - height - 8);
+    const taken = this.more.avoid?.();
+    const isBeside = taken && taken.width > 0 && top < taken.bottom && top + height > taken.top && x < taken.left;
+    const end = isBeside ? taken.left : innerWidth;
+    const left = x + away_px + width > end ? x - away_px - width : x + away_px;
     this.box.style.transform = `translate(${Math.max(8, left)}px, ${top}px)`;
   }
 }

@@ -11,8 +11,8 @@ const ICONS = {
   ring: "M12 4a8 8 0 1 0 .01 0ZM12 11a1 1 0 1 0 .01 0Z",
 };
 
-/** The buttons over the map. */
-export function buildTools(box: HTMLElement, city: CityMap, theme: ThemeSwitch): void {
+/** The buttons over the map; one for the surge only where there can be some. */
+export function buildTools(box: HTMLElement, city: CityMap, theme: ThemeSwitch, { hasSurge } = { hasSurge: true }): void {
   const { map } = city;
   const animate = () => ({ animate: city.glides });
   box.replaceChildren(
@@ -23,7 +23,7 @@ export function buildTools(box: HTMLElement, city: CityMap, theme: ThemeSwitch):
       city.requests.shown = shown;
       map.triggerRepaint();
     }),
-    toggle("Surge cells", "surge", (shown) => city.surge.setShown(shown)),
+    ...(hasSurge ? [toggle("Surge cells", "surge", (shown) => city.surge.setShown(shown))] : []),
     tool("Change between dark and light", "theme", () => theme.toggle()),
   );
 }

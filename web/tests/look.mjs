@@ -5,36 +5,13 @@
  *
  * It ends with 0 when the map drew its first frame, with 1 when it did not, with 2 when there is no Chromium.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { chromium } from "playwright-core";
+import { findChromium, listen, withPage } from "./browser.mjs";
 import { findUnreadable } from "./readable.mjs";
 
 const READY_MS = 30_000;
 /** A driver that shifted by more than a metre or so has moved. */
 const MOVED_DEG = 1e-5;
-const ARGS = [
-  "--no-sandbox",
-  "--use-angle=swiftshader",
-  "--enable-unsafe-swiftshader",
-  "--disable-background-networking",
-  "--no-first-run",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-function findChromium() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  if (existsSync("/usr/bin/chromium")) return "/usr/bin/chromium";
-  try {
-    return execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();
-  } catch {
-    return null;
-  }
-}
 
 function readArguments(given) {
   const options = Object.fromEntries(given.filter((word) => word.startsWith("--")).map((word) => word.slice(2).split("=")));
@@ -43,31 +20,9 @@ function readArguments(given) {
   return { url, png, seconds: Number(seconds), theme: options.theme ?? "dark", width, height, options };
 }
 
-/** What the page did that it should not have, gathered while it runs. */
-function listen(page, host) {
-  const seen = { other_hosts: new Set(), console_errors: [] };
-  const note = (address) => {
-    const { protocol, host: asked } = new URL(address);
-    if (!["data:", "blob:"].includes(protocol) && asked !== host) seen.other_hosts.add(asked);
-  };
-  page.on("request", (request) => note(request.url()));
-  page.on("websocket", (socket) => note(socket.url()));
-  page.on("console", (message) => message.type() === "error" && seen.console_errors.push(message.text()));
-  page.on("pageerror", (error) => seen.console_errors.push(String(error)));
-  return seen;
-}
-
 async function look({ url, png, seconds, theme, width, height, options }, executablePath) {
-  const profile = mkdtempSync(join(tmpdir(), "hexhail-look-"));
-  const browser = await chromium.launchPersistentContext(profile, {
-    executablePath,
-    args: ARGS,
-    viewport: { width, height },
-    colorScheme: theme,
-    reducedMotion: "reduced-motion" in options ? "reduce" : "no-preference",
-  });
-  try {
-    const page = browser.pages()[0] ?? (await browser.newPage());
+  const media = { theme, reducedMotion: "reduced-motion" in options, width, height };
+  return withPage(executablePath, media, async (page) => {
     const seen = listen(page, new URL(url).host);
     await page.goto(url);
     const ready = await isReady(page);
@@ -90,10 +45,7 @@ async function look({ url, png, seconds, theme, width, height, options }, execut
       unreadable: await page.evaluate(findUnreadable),
       screenshot: png,
     };
-  } finally {
-    await browser.close();
-    rmSync(profile, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Whether the first frame was drawn; a page that asks for a token will not draw one. */

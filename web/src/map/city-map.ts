@@ -153,8 +153,13 @@ export function originOf(city: City): { x: number; y: number } {
 /** What the panel leaves of the page: the middle of that is the middle of the map. */
 function room(): { top: number; bottom: number; left: number; right: number } {
   const edge = 28;
+  // The replay has a bar along the bottom.
+  const timeline = document.getElementById("timeline")?.getBoundingClientRect();
+  const foot = timeline?.height ? innerHeight - timeline.top + 12 : edge;
   const panel = document.getElementById("panel")?.getBoundingClientRect();
-  if (!panel) return { top: edge, bottom: edge, left: edge, right: edge };
+  if (!panel) return { top: edge, bottom: foot, left: edge, right: edge };
   const isSheet = panel.width > innerWidth * 0.7;
-  return { top: edge, right: edge + 36, bottom: isSheet ? innerHeight - panel.top + 12 : edge, left: isSheet ? edge : panel.right + 12 };
+  // On a narrow page the panel is a sheet: along the bottom on the live map, along the top in a replay.
+  if (isSheet && panel.top < innerHeight / 2 && timeline) return { top: panel.bottom + 12, right: edge, bottom: foot, left: edge };
+  return { top: edge, right: edge + 36, bottom: isSheet ? innerHeight - panel.top + 12 : foot, left: isSheet ? edge : panel.right + 12 };
 }

@@ -1,0 +1,127 @@
+"""A run folder as the replay serves it, and what it says of folders that it cannot play."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from httpx import ASGITransport, AsyncClient, Response
+
+from dispatch.matching.optimal import OptimalPolicy
+from hexhail.city_files import write_city_file
+from hexhail.replay_page import build_app
+from hexhail.replay_run import RecordedRun
+from hexhail.run_folder import city_facts, write_drivers, write_events, write_summary
+from simulator.day import Day, DayParams
+from tests.simulator.towns import crowded, small_town
+
+
+@pytest.fixture(scope="module")
+def day():
+    inputs = crowded(small_town(), count=40)
+    return inputs, Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(inputs.city.graph), DayParams()).run()
+
+
+@pytest.fixture
+def folder(day, tmp_path):
+    """What `hexhail simulate` leaves, of a day in a small town."""
+    inputs, outcome = day
+    (tmp_path / "town").mkdir()
+    inputs.city.graph.save(tmp_path / "town")
+    write_city_file(tmp_path / "town", name="Town", timezone="UTC", currency="USD", is_osm=False)
+    run = tmp_path / "run"
+    run.mkdir()
+    write_summary({"city": city_facts(inputs.city, tmp_path / "town")}, run)
+    write_drivers(outcome.fleet.driver_id, inputs.city.graph, inputs.starts.node.tolist(), run)
+    write_events(outcome.events, run)
+    return run
+
+
+@pytest.fixture
+def pages(tmp_path):
+    (tmp_path / "web" / "assets").mkdir(parents=True)
+    (tmp_path / "web" / "replay.html").write_text("<title>replay</title>")
+    return tmp_path / "web"
+
+
+async def ask(run: RecordedRun, pages: Path, path: str) -> Response:
+    async with AsyncClient(transport=ASGITransport(build_app(run, pages)), base_url="http://replay") as client:
+        return await client.get(path)
+
+
+def change(path: Path, **facts: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+async def test_the_page_gets_the_run_the_tracks_the_roads_and_the_events_of_each(day, folder, pages):
+    _, outcome = day
+    run = RecordedRun(folder, None)
+    assert (await ask(run, pages, "/")).text == "<title>replay</title>"
+    about = (await ask(run, pages, "/v1/replay/run")).json()
+    assert about["drivers"] == sorted(outcome.fleet.driver_id)
+    rides = about["rides"]
+    assert len(rides["ride_id"]) == len({event.ride_id for event in outcome.events})
+    assert {end for end in rides["end"] if end} <= {"completed", "cancelled", "expired"}
+    assert all(steps[1] == 1 for steps in rides["open"])
+    drivers, corners = struct.unpack_from("<II", packed := (await ask(run, pages, "/v1/replay/tracks")).content)
+    assert (drivers, len(packed)) == (len(about["drivers"]), 8 + 4 * (drivers + 1) + 13 * corners)
+    assert (await ask(run, pages, "/v1/replay/roads")).json()["features"]
+    ride = rides["ride_id"][0]
+    told = (await ask(run, pages, f"/v1/replay/events?subject={ride}")).json()
+    assert [event["sequence"] for event in told] == list(range(1, 1 + len(told)))
+    assert {event["ride_id"] for event in told} == {ride}
+    driver = next(event["driver_id"] for event in told if event["event"] == "OfferSent")
+    hers = (await ask(run, pages, f"/v1/replay/events?subject={driver}")).json()
+    assert ride in {event["ride_id"] for event in hers}
+    assert (await ask(run, pages, "/v1/replay/events?subject=nobody")).status_code == 404
+
+
+async def test_a_driver_to_whom_nothing_happened_has_no_events_and_is_no_error(day, folder, pages):
+    inputs, outcome = day
+    names, nodes = [*outcome.fleet.driver_id, "z"], [*inputs.starts.node.tolist(), 0]
+    write_drivers(names, inputs.city.graph, nodes, folder)
+    assert (await ask(RecordedRun(folder, None), pages, "/v1/replay/events?subject=z")).json() == []
+
+
+def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day, folder):
+    (folder / "drivers.csv").unlink()
+    run = RecordedRun(folder, None)
+    assert set(run.tracks.driver_id) <= set(day[1].fleet.driver_id)
+    assert run.tracks.t_ms.size
+
+
+def spoil(folder: Path, how: str) -> None:
+    summary = folder / "summary.json"
+    if how == "roads":
+        facts = json.loads(summary.read_text())["city"]
+        change(summary, city={**facts, "roads_sha256": "0" * 64})
+    elif how == "city":
+        change(summary, city=None)
+    elif how == "drivers":
+        (folder / "drivers.csv").write_text("name,lat,lng\nd1,0,0\n")
+    elif how == "events":
+        write_events([], folder)
+    else:
+        (folder / how).unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("summary.json", "summary.json does not exist: is .* the folder of a run"),
+        ("events.parquet", "neither events.parquet nor events.jsonl.gz"),
+        ("events", "holds no events"),
+        ("roads", "are not those of the run .*name the right city with --city"),
+        ("city", "does not say in which city the run was: name its folder with --city"),
+        ("drivers", "drivers.csv is no table of driver_id,lat,lng"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_with_the_reason(folder, how, message):
+    spoil(folder, how)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        RecordedRun(folder, None)
+
+
+def test_a_page_that_is_not_built_is_named_with_the_remedy(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"replay\.html does not exist: build the pages with `make web`"):
+        build_app(RecordedRun(folder, None), tmp_path)

@@ -1,0 +1,94 @@
+"""Where drivers were, worked out from events: in the town of conftest, corners 100 m and 10 s apart."""
+
+import numpy as np
+import pytest
+
+from dispatch import events as ev
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.model import Party, Place
+from simulator.day import Acceptance, Day, DayParams
+from simulator.tracks import AT_PICKUP, IDLE, OFFERED, ON_TRIP, TO_PICKUP, Sighting, tracks_of
+from tests.simulator.towns import crowded
+
+
+def happen(town, *steps):
+    """Events of ride r by driver d: (type, time, facts)."""
+    common = {"ride_id": "r", "region": "town", "rider_id": "p"}
+    return [
+        kind(**common, **{"sequence": at + 1, "at_s": float(now_s), **facts})
+        for at, (kind, now_s, facts) in enumerate(steps)
+    ]
+
+
+def asked(town, *, pickup=2, dropoff=4, eta_s=20.0):
+    ends = {
+        name: Place(float(town.lat_deg[node]), float(town.lng_deg[node]), node)
+        for name, node in (("pickup", pickup), ("dropoff", dropoff))
+    }
+    fare = {"seats": 1, "fare_cents": 700, "currency": "USD"}
+    offer = {"offer_id": "o", "driver_id": "d", "token": 1}
+    return [
+        (ev.RideRequested, 0, {"quote_id": "q", **ends, **fare}),
+        (ev.OfferSent, 2, {**offer, **ends, **fare, "expires_s": 17.0, "pickup_eta_s": eta_s}),
+        (ev.OfferAccepted, 4, {**offer, "pickup_eta_s": eta_s}),
+    ]
+
+
+def corners(tracks):
+    """(seconds, column of the town, state) of the only driver."""
+    column = np.rint(tracks.lng_e6 / 900.0 * 100.0) / 100.0
+    return list(zip((tracks.t_ms / 1e3).round(1).tolist(), column.tolist(), tracks.state.tolist(), strict=True))
+
+
+def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town):
+    trip = [
+        (ev.DriverArrived, 24, {"driver_id": "d"}),
+        (ev.RiderPickedUp, 30, {"driver_id": "d"}),
+        (ev.RiderDroppedOff, 70, {"driver_id": "d", "fare_cents": 700, "currency": "USD"}),
+    ]
+    tracks = tracks_of(happen(town, *asked(town), *trip), town, {"d": 0})
+    assert tracks.driver_id == ("d",)
+    assert corners(tracks) == [
+        (0.0, 0.0, IDLE), (2.0, 0.0, OFFERED), (4.0, 0.0, TO_PICKUP), (14.0, 1.0, TO_PICKUP), (24.0, 2.0, TO_PICKUP),
+        (24.0, 2.0, AT_PICKUP), (30.0, 2.0, ON_TRIP), (50.0, 3.0, ON_TRIP), (70.0, 4.0, ON_TRIP), (70.0, 4.0, IDLE),
+    ]  # fmt: skip
+
+
+def test_a_driver_who_is_called_back_stops_on_the_way(town):
+    cancelled = (ev.RideCancelled, 9, {"by": Party.RIDER, "reason": None, "driver_id": "d"})
+    tracks = tracks_of(happen(town, *asked(town), cancelled), town, {"d": 0})
+    assert corners(tracks)[2:] == [(4.0, 0.0, TO_PICKUP), (9.0, 0.5, TO_PICKUP), (9.0, 0.5, IDLE)]
+
+
+def test_an_idle_driver_is_where_the_rounds_saw_her_and_one_at_work_where_the_events_say(town):
+    declined = (ev.OfferDeclined, 6, {"offer_id": "o", "driver_id": "d", "reason": None})
+    seen = [(0, 0), (1, 0), (3, 4), (200, 1), (204, 4), (210, 4)]  # the third while she had an offer
+    sightings = [Sighting(float(now_s), "d", node) for now_s, node in seen]
+    tracks = tracks_of(happen(town, *asked(town)[:2], declined), town, {}, sightings)
+    assert corners(tracks) == [
+        (0.0, 0.0, IDLE), (2.0, 0.0, OFFERED), (6.0, 0.0, IDLE),
+        (180.0, 0.0, IDLE), (200.0, 1.0, IDLE), (200.0, 1.0, IDLE), (204.0, 4.0, IDLE),
+    ]  # fmt: skip
+
+
+def test_a_driver_of_whom_nobody_knows_the_start_appears_at_the_pickup(town):
+    tracks = tracks_of(happen(town, *asked(town), (ev.DriverArrived, 24, {"driver_id": "d"})), town, {})
+    assert corners(tracks) == [(24.0, 2.0, AT_PICKUP)]
+
+
+@pytest.mark.parametrize("acceptance", list(Acceptance))
+def test_nobody_jumps_and_time_never_runs_back_on_a_simulated_day(town, acceptance):
+    inputs = crowded(town, count=120)
+    params = DayParams(acceptance=acceptance, is_surge_on=False)
+    outcome = Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(town), params).run()
+    starts = dict(zip(outcome.fleet.driver_id, inputs.starts.node.tolist(), strict=True))
+    tracks = tracks_of(outcome.events, town, starts)
+    assert set(tracks.state.tolist()) >= {IDLE, TO_PICKUP, AT_PICKUP, ON_TRIP}
+    for first, after in zip(tracks.offset[:-1], tracks.offset[1:], strict=True):
+        assert (np.diff(tracks.t_ms[first:after]) >= 0).all()
+        north, east = (np.abs(np.diff(column[first:after])) for column in (tracks.lat_e6, tracks.lng_e6))
+        assert (north + east <= 900 + 2).all()
+
+
+def test_no_events_make_no_tracks(town):
+    assert tracks_of([], town, {}).offset.tolist() == [0]
