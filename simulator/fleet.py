@@ -12,6 +12,7 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.errors import CommandRefused
 from dispatch.model import DispatchParams, Party, SupplySnapshot
+from dispatch.rules.next_rides import asks_those_aboard
 from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads import RoadGraph
 from simulator import actions as act
@@ -75,17 +76,19 @@ class Fleet:
             ev.RideCancelled: self._hear_release,
         }
 
-    def supply(self, now_s: float) -> SupplySnapshot:
-        """Who may be asked as a round sees it: on shift, without offer or next ride, heard of lately.
+    def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
+        """Who may be asked as a round of `n_waiting` requests sees it: on shift, without offer or next ride, heard of.
 
         For those with a rider aboard the service searches the road from their last position to the dropoff: here it is
         the rest of the way they are on, which differs by the snap of a position to a crossing.
         """
-        chain_within_s = self._params.chain_within_s
-        free_in_s = np.where(self._is_carrying, np.maximum(self._moves_until_s - now_s, 0.0), 0.0)
-        can_be_asked = ~self._is_carrying | (free_in_s <= chain_within_s) if chain_within_s else ~self._is_carrying
-        row = np.flatnonzero(self._is_online & ~self._is_bound & can_be_asked)
+        is_there = self._is_online & ~self._is_bound
+        row = np.flatnonzero(is_there & ~self._is_carrying)
         row = row[self._is_fresh(row, now_s)]
+        free_in_s = np.where(self._is_carrying, np.maximum(self._moves_until_s - now_s, 0.0), 0.0)
+        if self._params.chain_within_s and asks_those_aboard(row.size, n_waiting):
+            aboard = np.flatnonzero(is_there & self._is_carrying & (free_in_s <= self._params.chain_within_s))
+            row = np.union1d(row, aboard[self._is_fresh(aboard, now_s)])
         node = self._node[row]
         on_the_move = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
         if on_the_move.size:

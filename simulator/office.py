@@ -64,13 +64,13 @@ class Office:
                 hear(event, now_s)
         return events
 
-    def run_round(self, supply_at: Callable[[float], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
+    def run_round(self, supply_at: Callable[[float, int], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
         """Expire what is due and match what waits; the offers are not sent yet."""
         self.handle(cmd.ExpireDue(), now_s)
         if not any(ride.state is RideState.REQUESTED for ride in self._engine.open_rides()):
             return []
-        supply = supply_at(now_s)
         waiting = len(self._engine.waiting())
+        supply = supply_at(now_s, waiting)
         decision = self._engine.decide_round(supply, now_s, self.market.pickup_eta_s_max)
         self.market.see(figures_of(waiting, supply, decision.matches))
         self.policy_faults.note(decision.faults, now_s)

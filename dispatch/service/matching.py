@@ -110,8 +110,9 @@ class MatchingService:
             positions, free, carrying = await asyncio.gather(
                 self._supply.positions(), self._store.free_drivers(), self._carrying_drivers()
             )
+            now_s, graph = self._now(), self._graph
             supply = await asyncio.to_thread(
-                supply_snapshot, positions, free, carrying, self._graph, self._params, self._now()
+                supply_snapshot, positions, free, carrying, graph, self._params, now_s, n_waiting=n_waiting
             )
             capped = replace(self._params, pickup_eta_s_max=self._market.pickup_eta_s_max)
             decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s, capped.pickup_eta_s_max)

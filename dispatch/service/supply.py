@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dispatch.matching.reasons import Reason
 from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import Carrying, Positions
+from dispatch.rules.next_rides import asks_those_aboard
 from geo.distances import great_circle_m
 from geo.roads import RoadGraph
 from geo.travel_times import between
@@ -25,7 +26,7 @@ def free_supply(
 
     `free` maps the drivers on shift without a live ride or offer to their seats.
     """
-    return supply_snapshot(positions, free, (), graph, params, now_s)
+    return supply_snapshot(positions, free, (), graph, params, now_s, n_waiting=0)
 
 
 def supply_snapshot(
@@ -35,11 +36,17 @@ def supply_snapshot(
     graph: RoadGraph,
     params: DispatchParams,
     now_s: float,
+    *,
+    n_waiting: int,
 ) -> SupplySnapshot:
-    """As `free_supply`, and those of `carrying` who will drop their rider off within `params.chain_within_s`."""
+    """As `free_supply`, and those of `carrying` who will drop their rider off within `params.chain_within_s`.
+
+    `n_waiting` requests are there to be matched: while they outnumber the idle, nobody is asked before a dropoff.
+    """
     fresh = now_s - positions.t_s <= params.stale_after_s
-    trip_of = {trip.driver_id: trip for trip in carrying}
     is_idle = np.array([driver_id in free for driver_id in positions.driver_id], bool) & fresh
+    are_asked = asks_those_aboard(int(np.count_nonzero(is_idle)), n_waiting)
+    trip_of = {trip.driver_id: trip for trip in carrying} if are_asked else {}
     is_aboard = np.array([driver_id in trip_of for driver_id in positions.driver_id], bool) & fresh & ~is_idle
     node = np.zeros(len(is_idle), np.int64)
     free_in_s = np.zeros(len(is_idle))

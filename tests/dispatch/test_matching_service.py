@@ -144,7 +144,7 @@ async def test_who_drops_off_soon_is_asked_before_an_idle_driver_farther_away(ma
 
 async def test_who_drops_off_late_and_who_has_a_next_ride_are_not_asked(store, empty_redis, clock):
     matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, chain_within_s=15.0))
-    await matcher.drivers(late=5, bound=1)
+    await matcher.drivers(late=5, bound=1, idle=17)
     await carry(matcher, "long", "late", dropoff=1, token=1)
     await carry(matcher, "short", "bound", dropoff=1, token=2)
     await matcher.request("next", 0)
@@ -152,23 +152,34 @@ async def test_who_drops_off_late_and_who_has_a_next_ride_are_not_asked(store, e
     assert await matcher.asked("next") == "bound"
     await matcher.request("another", 0)
     report = await matcher.service.run_round()
-    assert (await matcher.asked("another"), report.n_free) == (None, 0)
+    assert (await matcher.asked("another"), report.n_free) == ("idle", 1)
+
+
+async def test_while_more_riders_wait_than_drivers_idle_nobody_is_asked_before_a_dropoff(store, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.drivers(aboard=1, idle=17)
+    await carry(matcher, "trip", "aboard", dropoff=1, token=1)
+    await matcher.request("next", 0)
+    await matcher.request("another", 2, "bob")
+    report = await matcher.service.run_round()
+    asked = {await matcher.asked("next"), await matcher.asked("another")}
+    assert (asked, report.n_free) == ({"idle", None}, 1)
 
 
 async def test_nobody_is_asked_before_the_dropoff_where_that_is_switched_off(store, empty_redis, clock):
     matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, chain_within_s=0.0))
-    await matcher.drivers(dora=1)
+    await matcher.drivers(dora=1, idle=17)
     await carry(matcher, "trip", "dora", dropoff=1, token=1)
     await matcher.request("next", 0)
     await matcher.service.run_round()
-    assert await matcher.asked("next") is None
+    assert await matcher.asked("next") == "idle"
 
 
 async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalled(store, empty_redis, clock):
     matcher = Matcher(store, empty_redis, clock)
-    await matcher.drivers(dora=17)
+    await matcher.drivers(dora=17, idle=0)
     await carry(matcher, "trip", "dora", dropoff=16, token=1)
-    await matcher.request("next", 0)
+    await matcher.request("next", 15)
     await matcher.service.run_round()
     await matcher.rides.handle(accept((await store.find_ride("next")).offer.offer_id, "dora"))
     for _ in range(30):

@@ -77,13 +77,13 @@ def test_a_driver_serves_the_next_rider_from_where_the_last_one_left(city, town)
     assert pickups == [2.0, 42.0]
 
 
-def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_at_once(city, town):
+def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_before_an_idle_one_far_away(city, town):
     trips = wishes(town, [(0, 0, 4), (31, 4, 3)])
-    chained, patient = (live(city, trips, starts(0), chain_within_s=within_s) for within_s in (60.0, 0.0))
-    accepted = [
-        [event.at_s for event in day.events if isinstance(event, ev.OfferAccepted)] for day in (chained, patient)
+    chained, patient = (live(city, trips, starts(0, 20), chain_within_s=within_s) for within_s in (60.0, 0.0))
+    pickups = [
+        [event.at_s for event in day.events if isinstance(event, ev.RiderPickedUp)] for day in (chained, patient)
     ]
-    assert accepted == [[2.0, 32.0], [2.0, 42.0]]
+    assert pickups == [[2.0, 42.0], [2.0, 112.0]]
     assert names(chained)[-5:] == [
         "OfferAccepted",
         "RiderDroppedOff",
@@ -92,6 +92,12 @@ def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_at_once(city, tow
         "RiderDroppedOff",
     ]
     assert chained.violations == patient.violations == []
+
+
+def test_while_riders_queue_nobody_is_sent_to_the_next_before_the_dropoff(city, town):
+    outcome = live(city, wishes(town, [(0, 0, 4), (31, 4, 3)]), starts(0), chain_within_s=60.0)
+    accepted = [event.at_s for event in outcome.events if isinstance(event, ev.OfferAccepted)]
+    assert accepted == [2.0, 42.0]
 
 
 def test_a_request_that_nobody_can_serve_expires(city, town):
@@ -153,9 +159,9 @@ def test_a_planted_violation_is_found(city, town, monkeypatch):
     """An engine that no longer knows who is busy, shown all drivers as free, with leases given to anyone."""
     supply = Fleet.supply
 
-    def everyone(self, now_s):
+    def everyone(self, now_s, n_waiting):
         self._is_bound[:] = False
-        return supply(self, now_s)
+        return supply(self, now_s, n_waiting)
 
     monkeypatch.setattr(Fleet, "supply", everyone)
     monkeypatch.setattr(Book, "is_asked", lambda self, driver_id: False)
