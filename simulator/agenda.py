@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
@@ -24,9 +25,9 @@ class Agenda:
         self._sequence += 1
         heappush(self._heap, (when_s, self._sequence, do, subject))
 
-    def run(self) -> None:
-        """Make the calls, and those that they note, until none is left."""
+    def run(self, until_s: float = math.inf) -> None:
+        """Make the calls up to a time, and those that they note, until none is left."""
         heap = self._heap
-        while heap:
+        while heap and heap[0][0] <= until_s:
             when_s, _, do, subject = heappop(heap)
             do(subject, when_s)

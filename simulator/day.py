@@ -103,7 +103,7 @@ class Outcome:
 
 
 class Day:
-    """One run; call `run` once."""
+    """One day; live it once, by `run`, or in parts by `begin`, `advance` and `end`."""
 
     def __init__(
         self, city: City, requests: PlacedRequests, starts: DriverStarts, policy: MatchingPolicy, params: DayParams
@@ -113,16 +113,17 @@ class Day:
         self._dispatch = params.dispatch()
         self._ways = Ways(city.graph)
         self._agenda = Agenda()
-        self._begin_s = math.floor(float(requests.wishes.t_s[0]))
+        self.begin_s = math.floor(float(requests.wishes.t_s[0]))
         self._close_s = float(requests.wishes.t_s[-1]) + params.drain_s
         self._samples: list[Sample] = []
+        self._on_progress: Callable[[float, int], None] = lambda now_s, gone: None
         engine = DispatchEngine(self._dispatch, policy=policy)
         hearers: dict[type[RideEvent], list[Hearer]] = {}
-        self._office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers, MarketWatch(self._dispatch))
-        self._fleet = self._make_fleet(city, requests, starts)
+        self.office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers, MarketWatch(self._dispatch))
+        self.fleet = self._make_fleet(city, requests, starts)
         self._surge = self._make_surge(city, requests) if params.is_surge_on else None
         self._crowd = self._make_crowd(city, requests)
-        for hearer in (self._fleet, self._crowd, self._surge):
+        for hearer in (self.fleet, self._crowd, self._surge):
             for kind, hear in (hearer.hearers() if hearer is not None else {}).items():
                 hearers.setdefault(kind, []).append(hear)
         if isinstance(policy, LearningPolicy):
@@ -133,21 +134,34 @@ class Day:
     def run(self, on_progress: Callable[[float, int], None] = lambda now_s, gone: None) -> Outcome:
         """Live the day. `on_progress` gets the city's time and how many riders are through, at each round."""
         self._on_progress = on_progress
-        self._agenda.at(self._begin_s + self._dispatch.batch_window_s, self._round, 1)
-        self._agenda.at(self._begin_s, self._sample, 0)
+        self.begin()
+        self.advance(math.inf)
+        return self.end()
+
+    def begin(self) -> None:
+        """Note what will happen by the clock."""
+        self._agenda.at(self.begin_s + self._dispatch.batch_window_s, self._round, 1)
+        self._agenda.at(self.begin_s, self._sample, 0)
         self._agenda.at(self._close_s, self._close, 0)
         if self._surge is not None:
-            self._agenda.at(self._begin_s + self._surge.tick_s, self._tick, 1)
-        self._agenda.run()
-        end_s = max(self._office.events[-1].at_s, self._begin_s) if self._office.events else self._begin_s
-        self._fleet.settle(end_s)
+            self._agenda.at(self.begin_s + self._surge.tick_s, self._tick, 1)
+
+    def advance(self, until_s: float) -> bool:
+        """Live on up to a time, that included; whether there will be another round after it."""
+        self._agenda.run(until_s)
+        return not self._crowd.is_gone and until_s < self._close_s
+
+    def end(self) -> Outcome:
+        """Sum up a day that was lived to its end."""
+        end_s = max(self.office.events[-1].at_s, self.begin_s) if self.office.events else self.begin_s
+        self.fleet.settle(end_s)
         return Outcome(
-            events=self._office.events,
-            violations=self._office.history.violations + self._never_ended(),
-            office=self._office,
-            fleet=self._fleet,
+            events=self.office.events,
+            violations=self.office.history.violations + self._never_ended(),
+            office=self.office,
+            fleet=self.fleet,
             left_for_price=self._crowd.left_for_price,
-            begin_s=self._begin_s,
+            begin_s=self.begin_s,
             end_s=end_s,
             samples=self._samples,
         )
@@ -164,8 +178,8 @@ class Day:
             streets.know(map(Place, *places.T.tolist()), nodes.tolist())
         always_yes = self._params.acceptance is Acceptance.ALWAYS
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
-        drivers = make_drivers(starts, streets, inclined, self._params.seed, self._begin_s)
-        return Fleet(drivers, starts.seats, city.graph, self._office, self._agenda, self._dispatch)
+        drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s)
+        return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch)
 
     def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
         surge_params = SurgeParams.from_section(city.sections.get("surge", {}))
@@ -184,41 +198,41 @@ class Day:
             make_rider = steady_riders(self._params.max_wait_s)
         else:
             make_rider = moody_riders(RiderParams(), self._params.seed)
-        return Crowd(requests, city.region.region_id, market, self._office, self._agenda, make_rider)
+        return Crowd(requests, city.region.region_id, market, self.office, self._agenda, make_rider)
 
     # -- what happens by the clock -----------------------------------------------------------------------------------
 
     def _round(self, number: int, now_s: float) -> None:
         if self._crowd.is_gone or now_s > self._close_s:
             return
-        matches = self._office.run_round(self._fleet.supply, now_s)
-        self._fleet.learn_approaches(matches, self._ways)
-        self._office.send_offers(matches, now_s)
+        matches = self.office.run_round(self.fleet.supply, now_s)
+        self.fleet.learn_approaches(matches, self._ways)
+        self.office.send_offers(matches, now_s)
         self._on_progress(now_s, self._crowd.gone)
         self._agenda.at(self._next_round_s(number, now_s), self._round, number + 1)
 
     def _next_round_s(self, number: int, now_s: float) -> float:
         if self._dispatch.batch_window_s_min >= self._dispatch.batch_window_s:
             # By the number, not by adding up: a window of 0.1 s would drift.
-            return self._begin_s + (number + 1) * self._dispatch.batch_window_s
-        return now_s + self._office.market.window_s
+            return self.begin_s + (number + 1) * self._dispatch.batch_window_s
+        return now_s + self.office.market.window_s
 
     def _tick(self, number: int, now_s: float) -> None:
         if self._surge is None or self._crowd.is_gone or now_s > self._close_s:
             return
-        self._surge.tick(self._fleet, now_s)
-        self._agenda.at(self._begin_s + (number + 1) * self._surge.tick_s, self._tick, number + 1)
+        self._surge.tick(self.fleet, now_s)
+        self._agenda.at(self.begin_s + (number + 1) * self._surge.tick_s, self._tick, number + 1)
 
     def _sample(self, number: int, now_s: float) -> None:
         multiplier = self._surge.multipliers.copy() if self._surge is not None else None
-        self._samples.append(Sample(now_s, self._fleet.states(), self._office.waiting, multiplier))
+        self._samples.append(Sample(now_s, self.fleet.states(), self.office.waiting, multiplier))
         if not self._crowd.is_gone and now_s <= self._close_s:
-            self._agenda.at(self._begin_s + (number + 1) * SAMPLE_S, self._sample, number + 1)
+            self._agenda.at(self.begin_s + (number + 1) * SAMPLE_S, self._sample, number + 1)
 
     def _close(self, _: int, now_s: float) -> None:
         self._crowd.close()
-        self._office.close(now_s)
-        self._fleet.close(now_s)
+        self.office.close(now_s)
+        self.fleet.close(now_s)
 
     def _never_ended(self) -> list[str]:
-        return [f"3 ride {ride.ride_id} was {ride.state} at the end" for ride in self._office.history.open_rides()]
+        return [f"3 ride {ride.ride_id} was {ride.state} at the end" for ride in self.office.history.open_rides()]

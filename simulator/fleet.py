@@ -114,6 +114,15 @@ class Fleet:
         """Where the drivers who wait for work are: lat_deg (n,), lng_deg (n,)."""
         return self._positions(np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying), now_s)
 
+    def idle_nodes(self) -> IntArray:
+        """The nodes (n,) where those who wait for work are, or where they are cruising to."""
+        return self._node[self._is_online & ~self._is_bound & ~self._is_carrying]
+
+    def dropoffs(self, now_s: float) -> tuple[IntArray, FloatArray]:
+        """Of those who have a rider aboard and nobody after, node (n,) and seconds (n,) to the end of the drive."""
+        row = np.flatnonzero(self._is_carrying & ~self._is_bound)
+        return self._node[row], np.maximum(self._moves_until_s[row] - now_s, 0.0)
+
     def states(self) -> Counter[DriverState]:
         """How many drivers do what."""
         return Counter(driver.state for driver in self._drivers)

@@ -8,7 +8,7 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
-from dispatch.model import TERMINAL, Offer, Party, RideState, SupplySnapshot
+from dispatch.model import TERMINAL, Offer, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.rules.window import MarketWatch, figures_of
@@ -50,6 +50,10 @@ class Office:
     def waiting(self) -> int:
         """How many rides have no driver yet."""
         return len(self._engine.open_rides())
+
+    def waiting_rides(self) -> list[Ride]:
+        """Rides without a driver and without an offer, the oldest request first."""
+        return self._engine.waiting()
 
     def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
         """Carry a command out. Raises a CommandRefused."""

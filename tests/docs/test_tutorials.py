@@ -31,10 +31,9 @@ def blocks_of(name):
     return re.findall(r"```(\w+)\n(.*?)```", (TUTORIALS / name).read_text(), re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def own_policy(tmp_path_factory) -> Done:
-    folder = tmp_path_factory.mktemp("tutorial")
-    blocks = blocks_of("a-policy-of-your-own.md")
+def carried_out(name: str, folder: Path) -> Done:
+    """Save the Python blocks of a tutorial and run its commands."""
+    blocks = blocks_of(name)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "MANHATTAN": str(MANHATTAN), "PATH": path, "COLUMNS": "200"}
     printed = ""
@@ -46,6 +45,11 @@ def own_policy(tmp_path_factory) -> Done:
             assert (done.returncode != 0) == text.startswith("# ends with an error"), done.stdout + done.stderr
             printed += done.stdout + done.stderr
     return Done(folder, printed, blocks)
+
+
+@pytest.fixture(scope="module")
+def own_policy(tmp_path_factory) -> Done:
+    return carried_out("a-policy-of-your-own.md", tmp_path_factory.mktemp("tutorial"))
 
 
 def any_number(text: str) -> str:
@@ -81,3 +85,10 @@ def test_the_wrong_policy_is_named_and_its_files_can_be_read(own_policy):
     assert any(any_number(sentence).endswith(any_number(shown)) for sentence in faults["first"])
     for name in ("report.html", "events.parquet", "drivers.csv"):
         assert (own_policy.folder / "wrong" / name).stat().st_size > 0
+
+
+def test_what_is_learned_earns_more_on_days_that_it_has_not_seen(tmp_path):
+    done = carried_out("learning-a-policy.md", tmp_path)
+    gain = re.search(r"on days it has not seen: ([+-][\d.]+) a day", done.printed)
+    assert gain is not None, done.printed
+    assert float(gain[1]) > 0.0
