@@ -172,16 +172,16 @@ class DispatchParams:
     #: Requests gather this long before a round; within the 0.5 to 2 s for which
     #: Yang et al. 2020 (doi:10.1016/j.trb.2020.01.008) report most of the gain.
     batch_window_s: float = 2.0
-    #: The shortest window: while the market is thick enough that waiting brings nothing. Equal to it: no adapting.
-    batch_window_s_min: float = 2.0
+    #: The shortest window, for while the market is so thick that waiting brings nothing; 0: windows are all the same.
+    batch_window_s_min: float = 0.0
     #: A driver has this long to answer: long enough to read, short enough that silence costs the rider little.
     offer_ttl_s: float = 15.0
     #: A request without a driver after this long expires.
     max_wait_s: float = 600.0
     #: Farther drivers are not worth a rider's wait.
     pickup_eta_s_max: float = 900.0
-    #: While few drivers are idle, pickups are capped lower, though not below this; from `pickup_eta_s_max` on: never.
-    pickup_cap_s_min: float = 900.0
+    #: While few drivers are idle, pickups are capped lower, though not below this; 0: they are not.
+    pickup_cap_s_min: float = 0.0
     #: Drivers costed for each request: 20 loses 1 to 3 % of the optimum where supply equals demand, else nothing.
     candidates_per_request: int = 20
     #: A position older than this says nothing about where the driver is: fifteen pings missed at the usual 4 s.
@@ -214,8 +214,6 @@ class DispatchParams:
     def __post_init__(self) -> None:
         for name in (
             "batch_window_s",
-            "batch_window_s_min",
-            "pickup_cap_s_min",
             "offer_ttl_s",
             "max_wait_s",
             "pickup_eta_s_max",
@@ -226,7 +224,9 @@ class DispatchParams:
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a positive number of seconds, not {value}")
-        if not 0 <= self.chain_within_s < float("inf"):
-            raise ValueError(f"chain_within_s must be a number of seconds from 0, not {self.chain_within_s}")
+        for name in ("batch_window_s_min", "pickup_cap_s_min", "chain_within_s"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be a number of seconds from 0, not {value}")
         if self.candidates_per_request < 1:
             raise ValueError(f"candidates_per_request must be at least 1, not {self.candidates_per_request}")

@@ -212,7 +212,7 @@ class Day:
         self._agenda.at(self._next_round_s(number, now_s), self._round, number + 1)
 
     def _next_round_s(self, number: int, now_s: float) -> float:
-        if self._dispatch.batch_window_s_min >= self._dispatch.batch_window_s:
+        if not self._dispatch.batch_window_s_min:
             # By the number, not by adding up: a window of 0.1 s would drift.
             return self.begin_s + (number + 1) * self._dispatch.batch_window_s
         return now_s + self.office.market.window_s

@@ -59,7 +59,8 @@ class Driver:
         self._will_accept: bool | None = None
         self._answer_s = math.inf
         self._will_cancel = False
-        self._dark_until_s = -math.inf
+        #: Until when the phone has no connection.
+        self.dark_until_s = -math.inf
         #: The ride being carried out, and the one after it: taken while a rider is aboard.
         self.errand: Errand | None = None
         self.next_errand: Errand | None = None
@@ -84,7 +85,7 @@ class Driver:
 
     def is_heard(self, now_s: float) -> bool:
         """Whether the phone sends pings: the driver is online and has not lost the connection for a while."""
-        return self.is_online and now_s >= self._dark_until_s
+        return self.is_online and now_s >= self.dark_until_s
 
     @property
     def motion(self) -> Movement:
@@ -235,7 +236,7 @@ class Driver:
             self._step_s = now_s + self._generator.exponential(params.break_s_mean)
             return [GoOffline()]
         if drawn < params.break_share + params.dark_share:
-            self._dark_until_s = now_s + self._generator.exponential(params.dark_s_mean)
+            self.dark_until_s = now_s + self._generator.exponential(params.dark_s_mean)
         elif drawn < params.break_share + params.dark_share + params.cruise_share:
             self._cruise(now_s)
         return []

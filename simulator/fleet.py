@@ -51,6 +51,7 @@ class Fleet:
         self._is_carrying: BoolArray = np.zeros(count, np.bool_)
         self._node: IntArray = np.zeros(count, np.int64)
         self._moves_until_s: FloatArray = np.full(count, -math.inf)
+        self._dark_until_s: FloatArray = np.full(count, -math.inf)
         self._heard_s: FloatArray = np.full(count, -math.inf)
         self._planned_s = [math.inf] * count
         self._online_since_s = [0.0] * count
@@ -243,6 +244,7 @@ class Fleet:
             self._is_leg_occupied[number] = driver.state is DriverState.ON_TRIP
             self._node[number] = driver.motion.end_node
             self._moves_until_s[number] = driver.motion.arrival_s
+        self._dark_until_s[number] = driver.dark_until_s
 
     def _count_leg(self, number: int, now_s: float) -> None:
         leg = self._leg[number]
@@ -256,9 +258,8 @@ class Fleet:
     # -- where drivers are -------------------------------------------------------------------------------------------
 
     def _is_fresh(self, row: IntArray, now_s: float) -> BoolArray:
-        """Whose last ping is not older than the service allows, (n,)."""
-        heard = [at for at in row.tolist() if self._drivers[at].is_heard(now_s)]
-        self._heard_s[heard] = now_s
+        """Whose last ping is not older than the service allows, of drivers on shift, (n,)."""
+        self._heard_s[row[now_s >= self._dark_until_s[row]]] = now_s
         return np.asarray(now_s - self._heard_s[row] <= self._params.stale_after_s)
 
     def _positions(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray]:

@@ -89,12 +89,17 @@ def find_candidates(
         nobody = np.zeros(0, np.int64)
         return Candidates(nobody, nobody, np.zeros(0), saw_all)
     request, driver, pickup_eta_s = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    willing = ~np.isin(request * len(supply) + driver, _refused_pairs(waiting, supply))
-    return Candidates(request[willing], driver[willing], pickup_eta_s[willing], saw_all)
+    refused = _refused_pairs(waiting, supply)
+    if refused.size:
+        willing = ~np.isin(request * len(supply) + driver, refused)
+        request, driver, pickup_eta_s = request[willing], driver[willing], pickup_eta_s[willing]
+    return Candidates(request, driver, pickup_eta_s, saw_all)
 
 
 def _refused_pairs(waiting: Sequence[Ride], supply: SupplySnapshot) -> NDArray[np.int64]:
     """Pairs that a driver turned down before, as row * n + column."""
+    if not any(ride.refused_by for ride in waiting):
+        return np.zeros(0, np.int64)
     column_of = {driver_id: column for column, driver_id in enumerate(supply.driver_id)}
     pairs = [
         row * len(supply) + column_of[driver_id]

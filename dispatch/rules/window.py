@@ -48,7 +48,7 @@ class MarketWatch:
 
     def __init__(self, params: DispatchParams) -> None:
         self._params = params
-        self._shortest_s = min(params.batch_window_s_min, params.batch_window_s)
+        self._shortest_s = min(params.batch_window_s_min or params.batch_window_s, params.batch_window_s)
         self._last: RoundFigures | None = None
         #: Per second: requests, drivers who become idle, matches.
         self._request_rate = self._driver_rate = self._match_rate = 0.0
@@ -92,9 +92,10 @@ class MarketWatch:
         """The longest pickup for which anybody is asked now: shorter than usual while too few are idle."""
         usual_s = self._params.pickup_eta_s_max
         turning_point = self._turning_point(self._match_rate)
+        cap_s = self._params.pickup_cap_s_min or usual_s
         if self._last is None or turning_point <= 0.0 or self._last.n_idle >= turning_point:
             return usual_s
-        return min(usual_s, max(self._params.pickup_cap_s_min, self._kappa / math.sqrt(turning_point)))
+        return min(usual_s, max(cap_s, self._kappa / math.sqrt(turning_point)))
 
     def _turning_point(self, rate: float) -> float:
         """The count n at which one more is worth no more than the time it takes to come, (kappa rate / 2)^(2/3)."""

@@ -53,12 +53,12 @@ def test_nobody_is_sent_far_while_few_are_idle():
 
 def test_the_cap_has_a_floor_and_can_be_left_out():
     assert market(2, 40, 2, replace(PARAMS, pickup_cap_s_min=100.0)).pickup_eta_s_max == 100.0
-    never = replace(PARAMS, pickup_cap_s_min=PARAMS.pickup_eta_s_max)
-    assert market(2, 40, 2, never).pickup_eta_s_max == PARAMS.pickup_eta_s_max
+    assert market(2, 40, 2, replace(PARAMS, pickup_cap_s_min=0.0)).pickup_eta_s_max == PARAMS.pickup_eta_s_max
 
 
 def test_a_window_without_room_to_adapt_is_what_it_was():
     assert market(2, 1000, 2, DispatchParams()).window_s == DispatchParams().batch_window_s
+    assert market(2, 40, 2, DispatchParams(batch_window_s=10.0)).window_s == 10.0
     assert MarketWatch(replace(PARAMS, batch_window_s=0.3)).window_s == 0.3
 
 
