@@ -27,27 +27,27 @@ class SurgeParams:
     #: How strongly riders stay away as the price rises, and drivers come: clearing wants (D/S)^(1/(sum of the two)).
     demand_elasticity: float = 1.0
     supply_elasticity: float = 1.0
-    #: A request counts half after this long: about a trip in a city, in which its driver is missing elsewhere.
-    demand_half_life_s: float = 300.0
+    #: A request counts half after this long: long enough that chance hardly shows in the prices of ordinary cells.
+    demand_half_life_s: float = 450.0
     #: What a quote counts as demand, beside the request that may follow it: few look twice without wanting a ride.
     quote_weight: float = 0.2
     #: So much demand, decayed, may one idle driver have before the price moves up: with trips of ten minutes, the base
-    #: price holds where two drivers are on rides for one who waits.
-    requests_per_driver: float = 2.0
+    #: price holds where two drivers are on rides for one who waits. Goes with `demand_half_life_s`.
+    requests_per_driver: float = 3.0
     #: Below this many decayed requests there is no evidence, and no price above 1.0.
     minimum_requests: float = 3.0
     #: A driver is supply of other cells by exp(-seconds to drive there / this).
     reach_s: float = 120.0
     #: What a cell's parent says weighs as much as so many drivers of its own.
-    prior_drivers: float = 2.0
+    prior_drivers: float = 10.0
     #: How much a target is drawn to those of the cells around it: kappa of (I + kappa L)^-1.
     smoothing: float = 0.1
     #: Next door a price is at most so many times as high: about what a short walk saves.
     neighbour_ratio_max: float = 1.25
     #: The multiplier is multiplied or divided by at most 1 + this in a tick.
     surge_step_max: float = 0.1
-    #: A change smaller than this share of the multiplier is not worth unsettling people.
-    surge_hysteresis: float = 0.05
+    #: A price this close to the wanted one, as a share of it, stays: most of what chance does is smaller.
+    surge_hysteresis: float = 0.15
     surge_floor: float = 0.9
     surge_cap: float = 3.0
     tick_s: float = 15.0

@@ -13,8 +13,9 @@ from dispatch.events import RideEvent
 from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.model import DispatchParams
 from dispatch.rules.window import MarketWatch
-from geo.arrays import FloatArray
+from geo.arrays import FloatArray, IntArray
 from geo.city import City
+from pricing.events import SurgeChanged
 from pricing.model import SurgeParams
 from pricing.tariff_file import tariff_of
 from simulator.agenda import Agenda
@@ -23,10 +24,10 @@ from simulator.driver import DriverState
 from simulator.fleet import Fleet
 from simulator.inputs import DriverStarts, PlacedRequests
 from simulator.leases import Leases
-from simulator.market import Market, Surge
-from simulator.model import Place, RiderParams
+from simulator.market import Market, Surge, idle_per_cell
+from simulator.model import Place
 from simulator.office import Hearer, Office
-from simulator.people import driver_params, make_drivers, moody_riders, steady_riders
+from simulator.people import People, driver_params, make_drivers, moody_riders, steady_riders
 from simulator.streets import KnownStreets
 from simulator.ways import Ways
 
@@ -86,6 +87,8 @@ class Sample:
     waiting: int
     #: (c,) of the surge cells; None without surge.
     multiplier: FloatArray | None
+    #: (c,) drivers who wait for work, by surge cell.
+    idle_per_cell: IntArray
 
 
 @dataclass(frozen=True)
@@ -100,16 +103,26 @@ class Outcome:
     begin_s: float
     end_s: float
     samples: list[Sample] = field(default_factory=list)
+    #: As the live service keeps them on record.
+    price_changes: list[SurgeChanged] = field(default_factory=list)
 
 
 class Day:
     """One day; live it once, by `run`, or in parts by `begin`, `advance` and `end`."""
 
     def __init__(
-        self, city: City, requests: PlacedRequests, starts: DriverStarts, policy: MatchingPolicy, params: DayParams
+        self,
+        city: City,
+        requests: PlacedRequests,
+        starts: DriverStarts,
+        policy: MatchingPolicy,
+        params: DayParams,
+        people: People | None = None,
     ) -> None:
         """Raises ValueError for a tariff or surge section that is wrong, or a request without a way to its dropoff."""
+        self._city = city
         self._params = params
+        self._people = people or People()
         self._dispatch = params.dispatch()
         self._ways = Ways(city.graph)
         self._agenda = Agenda()
@@ -120,8 +133,8 @@ class Day:
         engine = DispatchEngine(self._dispatch, policy=policy)
         hearers: dict[type[RideEvent], list[Hearer]] = {}
         self.office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers, MarketWatch(self._dispatch))
-        self.fleet = self._make_fleet(city, requests, starts)
         self._surge = self._make_surge(city, requests) if params.is_surge_on else None
+        self.fleet = self._make_fleet(city, requests, starts)
         self._crowd = self._make_crowd(city, requests)
         for hearer in (self.fleet, self._crowd, self._surge):
             for kind, hear in (hearer.hearers() if hearer is not None else {}).items():
@@ -164,6 +177,7 @@ class Day:
             begin_s=self.begin_s,
             end_s=end_s,
             samples=self._samples,
+            price_changes=self._surge.changes if self._surge is not None else [],
         )
 
     # -- setting the stage -------------------------------------------------------------------------------------------
@@ -178,7 +192,8 @@ class Day:
             streets.know(map(Place, *places.T.tolist()), nodes.tolist())
         always_yes = self._params.acceptance is Acceptance.ALWAYS
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
-        drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s)
+        habit_of = self._people.make_habits(city, self._surge)
+        drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s, habit_of)
         return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch)
 
     def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
@@ -197,7 +212,7 @@ class Day:
         if self._params.acceptance is Acceptance.ALWAYS:
             make_rider = steady_riders(self._params.max_wait_s)
         else:
-            make_rider = moody_riders(RiderParams(), self._params.seed)
+            make_rider = moody_riders(self._people.riders, self._params.seed)
         return Crowd(requests, city.region.region_id, market, self.office, self._agenda, make_rider)
 
     # -- what happens by the clock -----------------------------------------------------------------------------------
@@ -225,7 +240,8 @@ class Day:
 
     def _sample(self, number: int, now_s: float) -> None:
         multiplier = self._surge.multipliers.copy() if self._surge is not None else None
-        self._samples.append(Sample(now_s, self.fleet.states(), self.office.waiting, multiplier))
+        idle = idle_per_cell(self._city, self.fleet, now_s)
+        self._samples.append(Sample(now_s, self.fleet.states(), self.office.waiting, multiplier, idle))
         if not self._crowd.is_gone and now_s <= self._close_s:
             self._agenda.at(self.begin_s + (number + 1) * SAMPLE_S, self._sample, number + 1)
 

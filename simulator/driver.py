@@ -22,6 +22,7 @@ from simulator.actions import (
     ReportPickedUp,
     StaySilent,
 )
+from simulator.habits import PLAIN, Habit
 from simulator.model import DriverParams, Errand, Offer, Position, RideStage
 from simulator.motion import Movement
 from simulator.streets import Streets
@@ -49,9 +50,16 @@ class Driver:
     """
 
     def __init__(
-        self, params: DriverParams, streets: Streets, generator: np.random.Generator, node: int, now_s: float
+        self,
+        params: DriverParams,
+        streets: Streets,
+        generator: np.random.Generator,
+        node: int,
+        now_s: float,
+        habit: Habit = PLAIN,
     ) -> None:
         self._params = params
+        self._habit = habit
         self._streets = streets
         self._generator = generator
         self._motion: Movement = streets.stand(node, now_s)
@@ -107,7 +115,7 @@ class Driver:
         if not self.is_heard(now_s):
             return [StaySilent(offer.offer_id)]
         self._offer = offer
-        self._will_accept = self._draw_answer(offer.pickup_eta_s)
+        self._will_accept = self._draw_answer(offer, now_s)
         self._answer_s = now_s + self._generator.exponential(self._params.thinking_s_mean)
         if self.state is DriverState.IDLE:
             self.state, self._step_s = DriverState.OFFERED, math.inf
@@ -157,17 +165,25 @@ class Driver:
         if self.errand is not None:
             return self._go_on(self.errand, now_s)
         if self.state is DriverState.OFFLINE:
-            self._become_idle(now_s)
-            return [GoOnline()]
+            return self._begin_work(now_s)
         return self._idle_on(now_s)
 
-    def _draw_answer(self, pickup_eta_s: float) -> bool | None:
+    def _begin_work(self, now_s: float) -> list[DriverAction]:
+        if not self._habit.works(self._motion.next_corner(now_s)[0], now_s):
+            self._step_s = now_s + self._generator.exponential(self._habit.look_s_mean)
+            return []
+        self._become_idle(now_s)
+        return [GoOnline()]
+
+    def _draw_answer(self, offer: Offer, now_s: float) -> bool | None:
         """Return True to accept, False to decline, None to stay silent."""
-        far = min(pickup_eta_s / self._params.far_pickup_eta_s, 1.0)
+        far = min(offer.pickup_eta_s / self._params.far_pickup_eta_s, 1.0)
         near_share, far_share = self._params.acceptance_share, self._params.far_acceptance_share
         drawn = self._generator.random()
         if drawn < self._params.silence_share:
             return None
+        if not self._habit.wants(offer, now_s):
+            return False
         return bool(drawn < self._params.silence_share + near_share + far * (far_share - near_share))
 
     def _answer(self, offer: Offer, now_s: float) -> list[DriverAction]:
@@ -231,18 +247,25 @@ class Driver:
     def _idle_on(self, now_s: float) -> list[DriverAction]:
         drawn, params = self._generator.random(), self._params
         self._step_s = now_s + self._generator.exponential(params.stay_s_mean)
+        if not self._habit.works(self._motion.next_corner(now_s)[0], now_s):
+            return self._rest(self._habit.look_s_mean, now_s)
         if drawn < params.break_share:
-            self.state = DriverState.OFFLINE
-            self._step_s = now_s + self._generator.exponential(params.break_s_mean)
-            return [GoOffline()]
+            return self._rest(params.break_s_mean, now_s)
         if drawn < params.break_share + params.dark_share:
             self.dark_until_s = now_s + self._generator.exponential(params.dark_s_mean)
         elif drawn < params.break_share + params.dark_share + params.cruise_share:
             self._cruise(now_s)
         return []
 
+    def _rest(self, rest_s_mean: float, now_s: float) -> list[DriverAction]:
+        self.state = DriverState.OFFLINE
+        self._step_s = now_s + self._generator.exponential(rest_s_mean)
+        return [GoOffline()]
+
     def _cruise(self, now_s: float) -> None:
         here, _ = self._motion.next_corner(now_s)
-        target = self._streets.node_near(here, self._params.cruise_m_max, self._generator)
+        target = self._habit.next_node(here, now_s, self._generator)
+        if target is None:
+            target = self._streets.node_near(here, self._params.cruise_m_max, self._generator)
         self._motion = self._streets.drive(self._motion, target, now_s, self._params.pace)
         self._step_s += self._motion.arrival_s - now_s

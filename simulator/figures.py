@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dispatch.model import Ride, RideState
 from geo.arrays import FloatArray
-from simulator.day import Outcome
+from simulator.day import Outcome, Sample
 
 
 def figures_of(outcome: Outcome) -> dict[str, Any]:
@@ -48,6 +48,12 @@ def incomes_cents(rides: Iterable[Ride], driver_ids: Iterable[str]) -> npt.NDArr
         if ride.state is RideState.COMPLETED and ride.driver_id is not None:
             earned[ride.driver_id] += ride.fare_cents
     return np.array(list(earned.values()), np.float64)
+
+
+def empty_zone_share(samples: Sequence[Sample], wishes: npt.NDArray[np.int64], until_s: float) -> float:
+    """The share of moments in which a zone has no driver who waits for work, zones weighted by ``wishes`` (c,)."""
+    empty = [(sample.idle_per_cell == 0) @ wishes for sample in samples if sample.at_s <= until_s]
+    return float(np.mean(empty) / wishes.sum())
 
 
 def spread(values_s: FloatArray) -> dict[str, float | None]:

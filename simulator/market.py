@@ -9,6 +9,7 @@ from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
 from pricing.engine import PricingEngine
+from pricing.events import SurgeChanged
 from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams
 from pricing.rules.cells import cell_indices
 from pricing.rules.fares import fare_cents
@@ -38,12 +39,20 @@ class Market:
         return fare, surge_multiplier
 
 
+def idle_per_cell(city: City, fleet: Fleet, now_s: float) -> IntArray:
+    """The drivers (c,) who wait for work, by surge cell."""
+    index = cell_indices(city.surge_cells, city.region.surge_resolution, *fleet.idle_places(now_s))
+    return np.bincount(index[index >= 0], minlength=len(city.surge_cells))
+
+
 class Surge:
     """The pricing engine of the region, fed with the day's events."""
 
     def __init__(self, city: City, params: SurgeParams, pickup_deg: FloatArray) -> None:
         """`pickup_deg` (n, 2) are the pickups of all rows."""
         self.tick_s = params.tick_s
+        self.changes: list[SurgeChanged] = []
+        self._city = city
         self._cells = city.surge_cells
         self._resolution = city.region.surge_resolution
         self._engine = PricingEngine(grid_of(city, params.reach_s), params)
@@ -68,9 +77,7 @@ class Surge:
 
     def tick(self, fleet: Fleet, now_s: float) -> None:
         """Set the prices from the demand so far and the drivers who wait."""
-        index = cell_indices(self._cells, self._resolution, *fleet.idle_places(now_s))
-        idle_per_cell = np.bincount(index[index >= 0], minlength=len(self._cells))
-        self._engine.handle(Tick(idle_per_cell), now_s)
+        self.changes += self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
         self._multiplier = self._engine.multiplier
 
     def hearers(self) -> dict[type[ev.RideEvent], Hearer]:

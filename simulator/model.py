@@ -59,8 +59,8 @@ class RiderParams:
 
     #: Share of quotes accepted where there is no surge.
     acceptance_share: float = 0.97
-    #: Acceptance falls with `surge_multiplier ** -price_elasticity`; 0.4 to 0.6 were measured for Uber
-    #: (Cohen et al. 2016, doi:10.3386/w22627).
+    #: Acceptance goes with `surge_multiplier ** -price_elasticity`, below the base too, up to all; 0.4 to 0.6 were
+    #: measured for Uber (Cohen et al. 2016, doi:10.3386/w22627).
     price_elasticity: float = 0.5
     decision_s_mean: float = 6.0
     #: Patience until a driver is assigned is log-normal: this median, this spread of the logarithm, this floor.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from geo.city import City
 from simulator import actions as act
 from simulator.driver import Driver
+from simulator.habits import PLAIN, Habit, Prices
 from simulator.inputs import DriverStarts
 from simulator.model import DriverParams, RiderParams
 from simulator.rider import Rider
@@ -32,6 +34,20 @@ ALWAYS_YES = DriverParams(
     cruise_share=0.0,
     stay_s_mean=_NEVER_S,
 )
+
+
+def no_habits(city: City, prices: Prices | None) -> Callable[[int], Habit]:
+    """Drivers who follow no price."""
+    return lambda number: PLAIN
+
+
+@dataclass(frozen=True)
+class People:
+    """How the people of a day are inclined; drivers' habits count however they answer."""
+
+    riders: RiderParams = field(default_factory=RiderParams)
+    #: Makes the habit of a driver by number, for a city and the prices on the drivers' map (None: always the base).
+    make_habits: Callable[[City, Prices | None], Callable[[int], Habit]] = no_habits
 
 
 class SteadyRider:
@@ -84,11 +100,16 @@ class SteadyRider:
 
 
 def make_drivers(
-    starts: DriverStarts, streets: Streets, params: DriverParams, seed: int, begin_s: float
+    starts: DriverStarts,
+    streets: Streets,
+    params: DriverParams,
+    seed: int,
+    begin_s: float,
+    habit_of: Callable[[int], Habit],
 ) -> list[Driver]:
     """All drivers, each with numbers of their own."""
     return [
-        Driver(params, streets, _generator(seed, _DRIVERS, number), node, begin_s)
+        Driver(params, streets, _generator(seed, _DRIVERS, number), node, begin_s, habit_of(number))
         for number, node in enumerate(starts.node.tolist())
     ]
 

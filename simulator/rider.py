@@ -50,7 +50,7 @@ class Rider:
         """Think about the price; the decision is due at `wake_s`."""
         if self.state is not RiderState.ASKING:
             return
-        share = self._params.acceptance_share * max(surge_multiplier, 1.0) ** -self._params.price_elasticity
+        share = self._params.acceptance_share * surge_multiplier**-self._params.price_elasticity
         self._takes_quote = self._generator.random() < share
         # Three means: a quote that lies longer than that is forgotten in any case.
         thinking = min(self._generator.exponential(self._params.decision_s_mean), 3.0 * self._params.decision_s_mean)

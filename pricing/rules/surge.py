@@ -4,8 +4,8 @@ At price m demand falls as m^(-e_d) and supply rises as m^(e_s); they clear wher
 m = (D / S)^(1 / (e_d + e_s)). In log space a rise and a fall of the same factor are steps of the same length.
 
 Every operation is a monotone map that moves all values along when all inputs move by the same amount, and their order
-is such that none undoes the bound of another: clip, smooth, bring neighbours together, and only then step, which keeps
-the bound between neighbours because both ends of a step keep it.
+is such that none undoes the bound of another: clip, smooth, widen to a band, bring neighbours together, and only then
+step, which keeps the bound between neighbours because both ends of a step keep it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pricing.rules.kernels import lowered, shrunk_ratio, smoothed
 FloatArray = npt.NDArray[np.float64]
 
 #: Raised when the same inputs would give other prices.
-RULES_VERSION = 2
+RULES_VERSION = 3
 #: An H3 cell has seven children: a request in a sibling is a seventh of the evidence that one in the cell is.
 CHILDREN = 7
 #: With the default smoothing each sweep leaves 3/8 of the error: five leave less than a hundredth of it.
@@ -123,8 +123,11 @@ def next_log_multiplier(grid: SurgeGrid, current: FloatArray, signals: Signals, 
     ``current`` must be within floor, cap and the bound between neighbours; the answer is, then.
     """
     target, clearing = target_log_multiplier(grid, signals, params)
-    wanted = near_neighbours(grid, smoothed(grid.neighbour, target, params.smoothing, SWEEPS), params)
-    held = np.clip(current, *dead_band(wanted, params))
+    smooth = smoothed(grid.neighbour, target, params.smoothing, SWEEPS)
+    wanted = near_neighbours(grid, smooth, params)
+    # Once the band is known: near the base its edges are steeper than its middle, and would break the bound.
+    low, high = (near_neighbours(grid, edge, params) for edge in dead_band(smooth, params))
+    held = np.clip(current, low, high)
     step_max = math.log1p(params.surge_step_max)
     after = current + np.clip(held - current, -step_max, step_max)
     # x + (y - x) may miss y by the last bit.
@@ -133,13 +136,14 @@ def next_log_multiplier(grid: SurgeGrid, current: FloatArray, signals: Signals, 
 
 
 def dead_band(wanted: FloatArray, params: SurgeParams) -> tuple[FloatArray, FloatArray]:
-    """Return the least and greatest log multiplier (c,) that need not move: wanted, and a little nearer the base.
+    """Return the least and greatest log multiplier (c,) that need not move: those near the wanted one.
 
-    At the base the band has no width, so that prices walk home to exactly 1.
+    At most half as far as the base is, so that every price leaves it that should and walks home to exactly 1, and never
+    beyond floor and cap.
     """
-    width = math.log1p(params.surge_hysteresis)
-    nearer = np.sign(wanted) * np.maximum(np.abs(wanted) - width, 0.0)
-    return np.minimum(nearer, wanted), np.maximum(nearer, wanted)
+    width = np.minimum(0.5 * np.abs(wanted), math.log1p(params.surge_hysteresis))
+    low, high = math.log(params.surge_floor), math.log(params.surge_cap)
+    return np.maximum(wanted - width, low), np.minimum(wanted + width, high)
 
 
 def _bounds(

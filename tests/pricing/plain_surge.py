@@ -65,14 +65,17 @@ def near_neighbours(grid: SurgeGrid, value: np.ndarray, params: SurgeParams) -> 
     return ((value + away).min(axis=1) + (value - away).max(axis=1)) / 2.0
 
 
-def walked(current: float, wanted: float, params: SurgeParams) -> float:
-    """One cell's step; the band that need not move reaches from wanted towards the base."""
-    band = math.log1p(params.surge_hysteresis)
-    inner = math.copysign(max(abs(wanted) - band, 0.0), wanted)
-    low, high = sorted((inner, wanted))
+def walked(current: float, low: float, high: float, params: SurgeParams) -> float:
+    """One cell's step towards a band that need not move."""
     goal = low if current < low else high if current > high else current
     step = math.log1p(params.surge_step_max)
     return goal if abs(goal - current) <= step else current + math.copysign(step, goal - current)
+
+
+def band(wanted: float, params: SurgeParams) -> tuple[float, float]:
+    """A share of the price to both sides, less near the base, within floor and cap."""
+    width = min(0.5 * abs(wanted), math.log1p(params.surge_hysteresis))
+    return max(wanted - width, math.log(params.surge_floor)), min(wanted + width, math.log(params.surge_cap))
 
 
 def next_log_multiplier(
@@ -89,5 +92,6 @@ def next_log_multiplier(
         clearing = math.log(q) / (p.demand_elasticity + p.supply_elasticity)
         share = min(max(known / p.minimum_requests - 1.0, 0.0), 1.0) if clearing > 0.0 else 1.0
         target.append(min(max(share * clearing, math.log(p.surge_floor)), math.log(p.surge_cap)))
-    wanted = near_neighbours(grid, smoothed(grid, np.array(target), p.smoothing, 5), p)
-    return [walked(x, w, p) for x, w in zip(current, wanted, strict=True)]
+    wanted = smoothed(grid, np.array(target), p.smoothing, 5)
+    edges = (near_neighbours(grid, np.array(edge), p) for edge in zip(*(band(w, p) for w in wanted), strict=True))
+    return [walked(x, low, high, p) for x, low, high in zip(current, *edges, strict=True)]

@@ -213,11 +213,11 @@ def test_a_lone_peak_is_spread_over_its_surroundings() -> None:
 
 
 def test_a_change_within_the_hysteresis_is_left_alone_and_the_way_home_is_walked_to_its_end() -> None:
-    params = SurgeParams(surge_hysteresis=0.05)
-    wanted = np.log(np.array([1.5, 1.04, 1.0, 0.8]))
+    params = SurgeParams(surge_hysteresis=0.05, surge_floor=0.78, surge_cap=3.0)
+    wanted = np.log(np.array([3.0, 1.5, 1.04, 1.0, 0.8]))
     least, greatest = np.exp(surge.dead_band(wanted, params))
-    assert least == pytest.approx([1.5 / 1.05, 1.0, 1.0, 0.8])
-    assert greatest == pytest.approx([1.5, 1.04, 1.0, 0.84])
+    assert least == pytest.approx([3.0 / 1.05, 1.5 / 1.05, 1.04**0.5, 1.0, 0.78])
+    assert greatest == pytest.approx([3.0, 1.5 * 1.05, 1.04**1.5, 1.0, 0.84])
 
 
 def test_what_acted_is_told() -> None:

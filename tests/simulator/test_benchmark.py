@@ -20,3 +20,14 @@ def test_the_city_benchmark_runs_small(tmp_path, capsys):
     assert row[1] > 100
     assert row[2] > 90.0
     assert "checksum" in capsys.readouterr().out
+
+
+def test_the_surge_benchmark_runs_small(tmp_path):
+    assert main(["surge", "--small", "--seeds", "1", "--json", str(tmp_path / "out.json")]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    shock, quiet, answer = written["tables"]
+    for table in (shock, quiet):
+        (wishes,) = [row for row in table["rows"] if row[0] == "wishes"]
+        assert wishes[1] == wishes[2], "the same seed draws the same wishes"
+    peaks = [float(row[1].split()[0]) for row in answer["rows"]]
+    assert all(1.0 < peak <= 3.0 for peak in peaks)

@@ -1,0 +1,125 @@
+"""What drivers do of their own accord, in the town of conftest: 25 corners, 10 s apart."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from geo.arrays import FloatArray
+from geo.city import City, Region
+from simulator.actions import GoOffline, GoOnline
+from simulator.driver import Driver, DriverState
+from simulator.figures import empty_zone_share
+from simulator.habits import Habit, PriceFollower, PriceFollowing
+from simulator.model import DriverParams
+from simulator.zones import Zones
+
+CRUISING = DriverParams(break_share=0.0, dark_share=0.0, cruise_share=1.0)
+
+
+@dataclass
+class Map:
+    multipliers: FloatArray
+
+
+@pytest.fixture(scope="module")
+def city(town) -> City:
+    return City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {})
+
+
+@pytest.fixture(scope="module")
+def zones(city) -> Zones:
+    return Zones.of(city)
+
+
+@pytest.fixture
+def prices(city) -> Map:
+    return Map(np.ones(len(city.surge_cells)))
+
+
+def test_every_corner_lies_in_one_zone_and_a_zone_draws_its_own(zones, town):
+    assert zones.of_node.shape == (town.node_count,)
+    assert sorted(zones.node.tolist()) == list(range(town.node_count))
+    rng = np.random.default_rng(1)
+    for zone in range(len(zones)):
+        assert zones.of_node[zones.middle[zone]] == zone
+        assert zones.of_node[zones.draw_node(zone, rng)] == zone
+    assert (zones.eta_s.diagonal() == 0.0).all()
+
+
+def test_a_driver_who_always_works_never_looks_at_prices_for_that(zones, prices):
+    prices.multipliers[:] = 0.1
+    assert PriceFollower(zones, prices, PriceFollowing(), reluctance=0.0).works(0, 0.0)
+
+
+def test_casual_drivers_come_as_prices_rise_in_proportion_to_their_elasticity(zones, prices):
+    params = PriceFollowing(casual_at_work_share=0.4, supply_elasticity=1.0)
+    reluctances = (np.arange(1000) + 0.5) / 1000
+    working = {}
+    for price in (0.5, 1.0, 2.0, 3.0):
+        prices.multipliers[:] = price
+        followers = (PriceFollower(zones, prices, params, reluctance) for reluctance in reluctances)
+        working[price] = sum(follower.works(0, 0.0) for follower in followers)
+    assert working == {0.5: 200, 1.0: 400, 2.0: 800, 3.0: 1000}
+
+
+def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones, prices):
+    follower = PriceFollower(zones, prices, PriceFollowing(), reluctance=0.0)
+    here = 0
+    there = int(np.argmax(zones.eta_s[here]))
+
+    def share_going() -> float:
+        rng = np.random.default_rng(3)
+        goals = [follower.next_node(int(zones.middle[here]), 0.0, rng) for _ in range(400)]
+        return np.mean([goal is not None and zones.of_node[goal] == there for goal in goals])
+
+    alike = share_going()
+    prices.multipliers[zones.surge_index[there]] = 2.0
+    assert alike < 0.6 < share_going()
+
+
+def test_without_prices_the_base_holds_everywhere(zones):
+    params = PriceFollowing(casual_at_work_share=0.4)
+    assert PriceFollower(zones, None, params, reluctance=0.39).works(0, 0.0)
+    assert not PriceFollower(zones, None, params, reluctance=0.41).works(0, 0.0)
+
+
+class WorksFrom(Habit):
+    look_s_mean = 50.0
+
+    def __init__(self, begin_s: float, end_s: float) -> None:
+        self._begin_s, self._end_s = begin_s, end_s
+
+    def works(self, node: int, now_s: float) -> bool:
+        return self._begin_s <= now_s < self._end_s
+
+
+def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does_not(streets):
+    habit = WorksFrom(600.0, 1800.0)
+    driver = Driver(CRUISING, streets, np.random.default_rng(1), 0, 0.0, habit)
+    done = []
+    while driver.wake_s < 4000.0:
+        now_s = driver.wake_s
+        done += [(now_s, action) for action in driver.wake(now_s)]
+    (came_s, came), (went_s, went) = done
+    assert (came, went) == (GoOnline(), GoOffline())
+    assert 600.0 <= came_s < 900.0
+    assert 1800.0 <= went_s < 2200.0
+    assert driver.state is DriverState.OFFLINE
+
+
+@pytest.mark.parametrize("wrong", [{"casual_share": 1.5}, {"supply_elasticity": 0.0}, {"outlook_s": math.inf}])
+def test_nonsense_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PriceFollowing(**wrong)
+
+
+def test_zones_are_empty_as_often_as_nobody_waits_there_and_count_by_who_asks():
+    @dataclass
+    class Moment:
+        at_s: float
+        idle_per_cell: np.ndarray
+
+    samples = [Moment(0.0, np.array([0, 1, 0])), Moment(60.0, np.array([2, 0, 0])), Moment(120.0, np.array([0, 0, 0]))]
+    assert empty_zone_share(samples, np.array([3, 1, 0]), until_s=60.0) == pytest.approx((3 / 4 + 1 / 4) / 2)
