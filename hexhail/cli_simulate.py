@@ -37,6 +37,8 @@ def simulate(
     chain_within_s: Annotated[float, typer.Option(help="who drops off within so long may be asked; 0: nobody")] = 120.0,
     acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
+    gps_noise_m: Annotated[float, typer.Option(help="deviation of phones' positions along each axis")] = 0.0,
+    gps_gap_share: Annotated[float, typer.Option(help="part of the time in which a phone knows no position")] = 0.0,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,  # noqa: FBT002
 ) -> None:
     """Simulate a day of a city: riders and drivers from files, decided by the shipped engines in virtual time."""
@@ -58,6 +60,8 @@ def simulate(
             chain_within_s=chain_within_s,
             acceptance=acceptance_of(acceptance),
             is_surge_on=is_on(surge),
+            gps_noise_m=gps_noise_m,
+            gps_gap_share=gps_gap_share,
         )
         inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad)
         _say_inputs(inputs)
@@ -136,6 +140,15 @@ def _progress(inputs: Inputs) -> Iterator[Callable[[float, int], None]]:
         yield show
 
 
+def _say_pings(gps: dict[str, Any]) -> None:
+    rejected = gps["pings_rejected"]
+    reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in rejected.items()) or "none"
+    out.print(
+        f"{gps['pings_accepted']:,} pings believed, {gps['pings_without_fix']:,} not sent, rejected: {reasons}; "
+        f"drivers were {gps['error_m_mean'] or 0.0:.1f} m from where they were believed to be, on average"
+    )
+
+
 def _say_run(run: Run, written: Path) -> None:
     figures = run.summary
     wait = figures["pickup_wait_s"]
@@ -145,6 +158,8 @@ def _say_run(run: Run, written: Path) -> None:
     )
     if wait["mean"] is not None:
         out.print(f"pickup wait {wait['mean']:.1f} s on average, median {wait['p50']:.1f} s, p95 {wait['p95']:.1f} s")
+    if "gps" in figures:
+        _say_pings(figures["gps"])
     out.print(
         f"{figures['cpu_s']:.2f} CPU s, {figures['requests_per_cpu_s']:,.0f} requests a CPU second; "
         f"{len(run.outcome.events):,} events in {written}"

@@ -84,6 +84,8 @@ def simulate(
         "seed": params.seed,
         "version": version("hexhail"),
     }
+    if outcome.fleet.tracking is not None:
+        summary["gps"] = outcome.fleet.tracking.figures()
     if isinstance(chosen, ExpectedPolicy):
         summary["acceptance"] = asdict(chosen.answers.model.figures())
     return Run(outcome, summary)

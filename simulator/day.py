@@ -15,6 +15,7 @@ from dispatch.model import DispatchParams
 from dispatch.rules.window import MarketWatch
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
+from location_ingest.model import IngestParams
 from pricing.events import SurgeChanged
 from pricing.model import SurgeParams
 from pricing.tariff_file import tariff_of
@@ -22,13 +23,15 @@ from simulator.agenda import Agenda
 from simulator.crowd import Crowd, RiderLike
 from simulator.driver import DriverState
 from simulator.fleet import Fleet
+from simulator.gps import GpsParams
 from simulator.inputs import DriverStarts, PlacedRequests
 from simulator.leases import Leases
 from simulator.market import Market, Surge, idle_per_cell
 from simulator.model import Place
 from simulator.office import Hearer, Office
-from simulator.people import People, driver_params, make_drivers, moody_riders, steady_riders
+from simulator.people import People, driver_ids, driver_params, make_drivers, moody_riders, steady_riders
 from simulator.streets import KnownStreets
+from simulator.tracking import Tracking
 from simulator.ways import Ways
 
 #: The report's curves have a point each minute of the city.
@@ -56,6 +59,9 @@ class DayParams:
     chain_within_s: float = DispatchParams().chain_within_s
     acceptance: Acceptance = Acceptance.MODEL
     is_surge_on: bool = True
+    #: What phones say of where they are, see `simulator.gps.GpsParams`: without either the service knows the truth.
+    gps_noise_m: float = 0.0
+    gps_gap_share: float = 0.0
     #: Of the dispatch engine, by name, where they are not its defaults.
     dispatch_changes: Mapping[str, float] = field(default_factory=dict)
 
@@ -66,6 +72,11 @@ class DayParams:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, but is {self.seed}")
         self.dispatch()
+        self.gps()
+
+    def gps(self) -> GpsParams:
+        """How receivers err. Raises ValueError."""
+        return GpsParams(noise_m=self.gps_noise_m, gap_share=self.gps_gap_share)
 
     def dispatch(self) -> DispatchParams:
         """The parameters of the dispatch engine. Raises ValueError."""
@@ -156,6 +167,8 @@ class Day:
         self._agenda.at(self.begin_s + self._dispatch.batch_window_s, self._round, 1)
         self._agenda.at(self.begin_s, self._sample, 0)
         self._agenda.at(self._close_s, self._close, 0)
+        if self.fleet.tracking is not None:
+            self._agenda.at(self.begin_s, self._ping, 1)
         if self._surge is not None:
             self._agenda.at(self.begin_s + self._surge.tick_s, self._tick, 1)
 
@@ -194,7 +207,15 @@ class Day:
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
         habit_of = self._people.make_habits(city, self._surge)
         drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s, habit_of)
-        return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch)
+        tracking = self._make_tracking(city, len(drivers))
+        return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch, tracking)
+
+    def _make_tracking(self, city: City, drivers: int) -> Tracking | None:
+        gps = self._params.gps()
+        if not gps.is_on:
+            return None
+        ingest = IngestParams.from_section(city.sections.get("ingest", {}))
+        return Tracking(gps, ingest, city.graph, city.region.region_id, driver_ids(drivers), self._params.seed)
 
     def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
         surge_params = SurgeParams.from_section(city.sections.get("surge", {}))
@@ -237,6 +258,13 @@ class Day:
             return
         self._surge.tick(self.fleet, now_s)
         self._agenda.at(self.begin_s + (number + 1) * self._surge.tick_s, self._tick, number + 1)
+
+    def _ping(self, number: int, now_s: float) -> None:
+        if self.fleet.tracking is None or self._crowd.is_gone or now_s > self._close_s:
+            return
+        self.fleet.ping(now_s)
+        # By the number, as rounds are.
+        self._agenda.at(self.begin_s + number * self.fleet.tracking.params.ping_s, self._ping, number + 1)
 
     def _sample(self, number: int, now_s: float) -> None:
         multiplier = self._surge.multipliers.copy() if self._surge is not None else None

@@ -21,6 +21,8 @@ from simulator.driver import Driver, DriverState
 from simulator.model import Errand, Offer, Place
 from simulator.motion import Drive, Movement
 from simulator.office import Hearer, Office
+from simulator.people import driver_ids
+from simulator.tracking import Tracking
 from simulator.ways import Ways
 
 
@@ -35,9 +37,12 @@ class Fleet:
         office: Office,
         agenda: Agenda,
         params: DispatchParams,
+        tracking: Tracking | None = None,
     ) -> None:
+        """Without `tracking` the service knows where everybody is."""
         count = len(drivers)
-        self.driver_id = tuple(f"d{number:06d}" for number in range(count))
+        self.driver_id = driver_ids(count)
+        self.tracking = tracking
         self._number_of = {driver_id: number for number, driver_id in enumerate(self.driver_id)}
         self._drivers = drivers
         self._seats = seats
@@ -90,11 +95,7 @@ class Fleet:
         if self._params.chain_within_s and asks_those_aboard(row.size, n_waiting):
             aboard = np.flatnonzero(is_there & self._is_carrying & (free_in_s <= self._params.chain_within_s))
             row = np.union1d(row, aboard[self._is_fresh(aboard, now_s)])
-        node = self._node[row]
-        on_the_move = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
-        if on_the_move.size:
-            lat_deg, lng_deg = self._positions(row[on_the_move], now_s)
-            node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
+        node = self._nodes_seen(row, now_s)
         names = self.driver_id
         return SupplySnapshot(
             now_s=now_s,
@@ -112,8 +113,18 @@ class Fleet:
             ways.learn(self._node[at], pickups)
 
     def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
-        """Where the drivers who wait for work are: lat_deg (n,), lng_deg (n,)."""
-        return self._positions(np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying), now_s)
+        """Where the drivers who wait for work are, as the service knows it: lat_deg (n,), lng_deg (n,)."""
+        row = np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying)
+        if self.tracking is None:
+            return self._places(row, now_s)[:2]
+        row = row[np.isfinite(self.tracking.lat_deg[row])]
+        return self.tracking.lat_deg[row], self.tracking.lng_deg[row]
+
+    def ping(self, now_s: float) -> None:
+        """Have everybody's phone say where it is; only where there is tracking."""
+        assert self.tracking is not None
+        row = np.flatnonzero(self._is_online & (now_s >= self._dark_until_s))
+        self.tracking.take(row, *self._places(row, now_s), now_s)
 
     def idle_nodes(self) -> IntArray:
         """The nodes (n,) where those who wait for work are, or where they are cruising to."""
@@ -257,14 +268,29 @@ class Fleet:
 
     # -- where drivers are -------------------------------------------------------------------------------------------
 
+    def _nodes_seen(self, row: IntArray, now_s: float) -> IntArray:
+        """The nodes (n,) from which a round counts; of those with a rider aboard it is the dropoff."""
+        if self.tracking is not None:
+            return np.where(self._is_carrying[row], self._node[row], self.tracking.node[row])
+        node = self._node[row]
+        on_the_move = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
+        if on_the_move.size:
+            lat_deg, lng_deg, _ = self._places(row[on_the_move], now_s)
+            node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
+        return node
+
     def _is_fresh(self, row: IntArray, now_s: float) -> BoolArray:
         """Whose last ping is not older than the service allows, of drivers on shift, (n,)."""
+        if self.tracking is not None:
+            return np.asarray(now_s - self.tracking.heard_s[row] <= self._params.stale_after_s)
         self._heard_s[row[now_s >= self._dark_until_s[row]]] = now_s
         return np.asarray(now_s - self._heard_s[row] <= self._params.stale_after_s)
 
-    def _positions(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray]:
+    def _places(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Where drivers truly are: lat_deg (n,), lng_deg (n,), speed_mps (n,)."""
         lat_deg, lng_deg = self._graph.lat_deg[self._node[row]], self._graph.lng_deg[self._node[row]]
+        speed_mps = np.zeros(row.size)
         for at in np.flatnonzero(self._moves_until_s[row] > now_s).tolist():
             here = self._drivers[int(row[at])].position(now_s)
-            lat_deg[at], lng_deg[at] = here.lat_deg, here.lng_deg
-        return lat_deg, lng_deg
+            lat_deg[at], lng_deg[at], speed_mps[at] = here.lat_deg, here.lng_deg, here.speed_mps
+        return lat_deg, lng_deg, speed_mps

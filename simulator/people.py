@@ -99,6 +99,11 @@ class SteadyRider:
         return [act.CancelRide(self._ride_id, "waited too long")]
 
 
+def driver_ids(count: int) -> tuple[str, ...]:
+    """The ids of so many drivers, ascending."""
+    return tuple(f"d{number:06d}" for number in range(count))
+
+
 def make_drivers(
     starts: DriverStarts,
     streets: Streets,

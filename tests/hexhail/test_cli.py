@@ -173,5 +173,8 @@ def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("<svg") == 4
     assert "http" not in page
+    noisy = hexhail(*simulate, "--skip-bad", "--surge=off", "--gps-noise-m=5")
+    assert "pings believed" in noisy.stdout
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["gps"]["pings_accepted"] > 0
     wrong = hexhail(*simulate, "--skip-bad", "--policy=guess")
     assert "there is no policy 'guess': choose" in wrong.stderr
