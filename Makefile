@@ -5,6 +5,8 @@ BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
+# Half a second of each start of a process, of which the tests and a running city make many.
+export UV_COMPILE_BYTECODE ?= 1
 
 .PHONY: help demo test check bench format lock web clean
 

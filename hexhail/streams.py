@@ -15,6 +15,7 @@ import structlog
 
 if TYPE_CHECKING:
     import faust
+    from aiokafka.admin import AIOKafkaAdminClient
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,9 @@ SESSION_TIMEOUT_S = 6.0
 START_S_MAX = 120.0
 STOP_S_MAX = 10.0
 _TOPIC_EXISTS = 36
+#: How often and how far apart brokers are asked for a topic that one of them has just made.
+_TOPIC_TRIES = 50
+_TOPIC_WAIT_S = 0.1
 
 
 class TopicsDiffer(Exception):
@@ -65,13 +69,22 @@ async def create_topics(broker_url: str, names: Sequence[str], partitions: int) 
         for name, code, *_ in answer.topic_errors:
             if code not in (0, _TOPIC_EXISTS):
                 raise for_code(code)(f"topic {name} could not be created")
-        for topic in await admin.describe_topics(list(names)):
-            if len(topic["partitions"]) < partitions:
-                raise TopicsDiffer(
-                    f"topic {topic['topic']} has {len(topic['partitions'])} partitions, not {partitions}"
-                )
+        for name, count in (await _partition_counts(admin, names)).items():
+            if count < partitions:
+                raise TopicsDiffer(f"topic {name} has {count} partitions, not {partitions}")
     finally:
         await admin.close()
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Ask until every topic has a partition: Apache Kafka answers before its brokers have heard of a new one."""
+    counts = dict.fromkeys(names, 0)
+    for _ in range(_TOPIC_TRIES):
+        counts |= {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(names))}
+        if all(counts.values()):
+            break
+        await asyncio.sleep(_TOPIC_WAIT_S)
+    return counts
 
 
 def use_uvloop() -> None:

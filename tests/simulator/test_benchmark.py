@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from benchmarks.__main__ import main
 
 
@@ -31,3 +33,11 @@ def test_the_surge_benchmark_runs_small(tmp_path):
         assert wishes[1] == wishes[2], "the same seed draws the same wishes"
     peaks = [float(row[1].split()[0]) for row in answer["rows"]]
     assert all(1.0 < peak <= 3.0 for peak in peaks)
+
+
+def test_the_benchmark_of_a_whole_day_runs_small_and_finds_a_fleet(tmp_path):
+    assert main(["friday", "--small", "--json", str(tmp_path / "out.json")]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    (smallest,) = written["tables"][0]["rows"]
+    assert (smallest[0], smallest[2] >= 95.0) == (1_000, True)
+    assert sum(row[2] for row in written["tables"][3]["rows"]) == pytest.approx(100.0)
