@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+import types
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,19 @@ def _fetching_transport() -> Any:
             return consumer
 
     class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
+        async def wait_first(self, *waitables: Any, timeout: Any = None) -> Any:
+            """Faust gives each message four tasks, one of which takes it in: a third of a worker's time.
+
+            Hardly any has to wait, for a queue that is full; only for those are there tasks.
+            """
+            taking_in, *interruptions = waitables
+            rest = begun(taking_in)
+            if rest is not None:
+                return await super().wait_first(rest, *interruptions, timeout=timeout)
+            for interruption in interruptions:
+                interruption.close()
+            return None
+
         def _new_consumer_thread(self) -> Any:
             return FetchingThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -150,6 +164,38 @@ def _fetching_transport() -> Any:
         Consumer = FetchingConsumer
 
     return FetchingTransport
+
+
+def begun(coroutine: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None] | None:
+    """Run a coroutine up to where it first waits; return what is left of it, None if it ended. Raises what it raises.
+
+    It runs in the task of the caller; what is left may be awaited by another.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration:
+        return None
+
+    async def rest() -> None:
+        await _resumed(coroutine, awaited)
+
+    return rest()
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """Pass on what a coroutine waits for, and to it what comes of that, an interruption too."""
+    while True:
+        step: Callable[[Any], Any]
+        try:
+            value = yield awaited
+            step = coroutine.send
+        except BaseException as error:
+            value, step = error, coroutine.throw
+        try:
+            awaited = step(value)
+        except StopIteration:
+            return
 
 
 async def run_faust_app(app: faust.App) -> None:

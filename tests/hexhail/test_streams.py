@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,60 @@ async def test_an_empty_fetch_waits_a_tenth_of_a_second_at_most(tmp_path):
     assert consumer._fetch_max_wait_ms == streams.FETCH_WAIT_MS
     await consumer.stop()
     thread.thread_loop.close()
+
+
+class Worker:
+    """Does something that may have to wait."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.free = asyncio.get_running_loop().create_future()
+
+    async def work(self, *, waits: bool) -> None:
+        self.said.append("began")
+        try:
+            if waits:
+                await self.free
+                await asyncio.sleep(0)
+            self.said.append("ended")
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.001)
+            self.said.append("interrupted")
+            raise
+
+
+async def test_what_needs_not_wait_is_done_at_once_without_a_task():
+    worker = Worker()
+    assert streams.begun(worker.work(waits=False)) is None
+    assert worker.said == ["began", "ended"]
+
+
+async def test_what_waits_goes_on_in_the_task_that_takes_it_over():
+    worker = Worker()
+    task = asyncio.create_task(streams.begun(worker.work(waits=True)))
+    await asyncio.sleep(0)
+    assert worker.said == ["began"]
+    worker.free.set_result(None)
+    await task
+    assert worker.said == ["began", "ended"]
+
+
+async def test_an_interruption_reaches_what_was_begun():
+    worker = Worker()
+    task = asyncio.create_task(streams.begun(worker.work(waits=True)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert worker.said == ["began", "interrupted"]
+
+
+async def test_what_goes_wrong_is_told_at_once():
+    async def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        streams.begun(fail())
 
 
 def test_importing_the_set_up_does_not_import_faust():
