@@ -7,14 +7,8 @@ second) over a local socket, without HTTP; what sockets cost is the benchmark `s
 
 import asyncio
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,6 +18,7 @@ from redis.asyncio import Redis
 
 from api.sockets import end
 from benchmarks._ingest_inputs import FRAME_EVERY_S, FRAME_PINGS, REGIONS, Fleet, Frames
+from benchmarks._scene import Scene, servers
 from benchmarks.measure import Report
 from hexhail import embedded, streams
 from location_ingest.adapters.kafka_pings import new_producer
@@ -35,67 +30,11 @@ LOOK_EVERY_S = 0.01
 PROBES = 100
 P99_MS_MAX = 250.0
 PARTITIONS = len(REGIONS)
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass
-class Scene:
-    """The servers, and the processes of the product, by name."""
-
-    folder: Path
-    broker_port: int
-    redis_port: int
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    @property
-    def addresses(self) -> list[str]:
-        """Broker and Redis, as the processes take them."""
-        return [f"kafka://127.0.0.1:{self.broker_port}", f"redis://127.0.0.1:{self.redis_port}"]
-
-    def start(self, name: str, *module: str) -> None:
-        """Start a process of this repository; its output goes to the folder."""
-        with (self.folder / f"{name}.log").open("wb") as out:
-            command = [sys.executable, "-m", *module]
-            self.running[name] = subprocess.Popen(command, stdout=out, stderr=out)
-
-    def start_worker(self, name: str, way: str, topic: str) -> None:
-        """Start a worker of the topic's group."""
-        self.start(name, "benchmarks._ingest_worker", way, *self.addresses, topic, str(self.folder / name))
-
-    def stop(self, *names: str) -> None:
-        """Kill processes and wait for their end."""
-        for name in names:
-            process = self.running.pop(name)
-            process.kill()
-            process.wait(10)
-
-    def cpu_s(self) -> dict[str, float]:
-        """CPU seconds each process has spent so far."""
-        return {name: _cpu_s(process.pid) for name, process in self.running.items()}
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-
-
-@contextmanager
-def _servers() -> Iterator[Scene]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        scene = Scene(folder, *embedded.free_ports(2))
-        commands = {
-            "Redis": embedded.valkey_command(scene.redis_port, folder / "valkey"),
-            "broker": embedded.broker_command(scene.broker_port),
-        }
-        try:
-            for name, command in commands.items():
-                scene.running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            for port in (scene.redis_port, scene.broker_port):
-                asyncio.run(embedded.wait_for_port(port, "a server"))
-            yield scene
-        finally:
-            scene.stop(*scene.running)
+def _start_worker(scene: Scene, name: str, way: str, topic: str) -> None:
+    """Start a worker of the topic's group."""
+    scene.start(name, "benchmarks._ingest_worker", way, *scene.addresses, topic, str(scene.folder / name))
 
 
 @dataclass
@@ -221,7 +160,7 @@ async def _sustained(scene: Scene, report: Report, *, small: bool) -> Step:
     port = embedded.free_port()
     await streams.create_topics(scene.addresses[0], ["steps", "steps.dead"], PARTITIONS)
     scene.start("gateway", "benchmarks._ingest_gateway", *scene.addresses, "steps", str(port))
-    scene.start_worker("worker", "columns", "steps")
+    _start_worker(scene, "worker", "columns", "steps")
     await embedded.wait_for_port(port, "the gateway", 60.0)
     await _warm(scene, port)
     steps: list[Step] = []
@@ -271,7 +210,7 @@ async def _drain(scene: Scene, workers: int, messages: int) -> tuple[float, dict
     try:
         await _fill(producer, topic, fleet, PARTITIONS, 0)
         for number in range(workers):
-            scene.start_worker(f"worker {number + 1}", "columns", topic)
+            _start_worker(scene, f"worker {number + 1}", "columns", topic)
         await _until_stored(redis, PARTITIONS * 1_000, 90.0)
         # A second worker makes the first one join anew: wait until both have had time for it.
         await asyncio.sleep(1.0 if workers == 1 else 8.0)
@@ -316,7 +255,7 @@ async def _usual(scene: Scene, pings: int) -> tuple[float, dict[str, float]]:
     redis = Redis(port=scene.redis_port)
     await redis.flushall()
     fleet = Fleet(10_000)
-    scene.start_worker("worker", "usual", "usual")
+    _start_worker(scene, "worker", "usual", "usual")
 
     async def reached(count: int, within_s: float) -> float:
         async with asyncio.timeout(within_s):
@@ -358,15 +297,15 @@ def _usual_ping(fleet: Fleet, number: int) -> bytes:
 def run(small: bool, report: Report) -> None:
     """Measure all of it; about three minutes, seconds if small."""
     streams.use_uvloop()
-    with _servers() as scene:
+    with servers() as scene:
         best = asyncio.run(_sustained(scene, report, small=small))
     ways: dict[str, tuple[float, dict[str, float]]] = {}
     for name, workers in (
         (("one worker, no gateway", 1),) if small else (("one worker, no gateway", 1), ("two workers", 2))
     ):
-        with _servers() as scene:
+        with servers() as scene:
             ways[name] = asyncio.run(_drain(scene, workers, 8 if small else 1_200))
-    with _servers() as scene:
+    with servers() as scene:
         ways["the usual way"] = usual = asyncio.run(_usual(scene, 200 if small else 40_000))
     rows = [
         [name, rate, "  ".join(f"{part} {us:.2f}" for part, us in cpu_us.items()), sum(cpu_us.values())]

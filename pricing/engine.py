@@ -59,6 +59,11 @@ class PricingEngine:
         return frozenset(driver_id for driver_id, _ in self._busy.values())
 
     @property
+    def busy_rides(self) -> int:
+        """How many live rides have a driver, without looking at each."""
+        return len(self._busy)
+
+    @property
     def is_frozen(self) -> bool:
         """Whether an operator holds every price at 1.0."""
         return self._is_frozen

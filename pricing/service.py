@@ -85,7 +85,7 @@ class PricingService:
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
         self._metrics.requests_outside.labels(self.region_id).inc(outside)
-        self._metrics.busy_drivers.labels(self.region_id).set(len(self._engine.busy_drivers))
+        self._metrics.busy_drivers.labels(self.region_id).set(self._engine.busy_rides)
         self._complain(outcomes, "ride_events_undecodable")
 
     async def process_quotes(self, values: Sequence[bytes | None], now_s: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import jwt
@@ -39,7 +38,7 @@ class QuoteSigner:
 
     def sign(self, quote: Quote) -> str:
         """Return the quote as text that `verify` gives back as it was."""
-        payload = {"aud": AUDIENCE, "version": VERSION, "quote": asdict(quote)}
+        payload = {"aud": AUDIENCE, "version": VERSION, "quote": msgspec.to_builtins(quote)}
         return jwt.encode(payload, self._keys[self._signing_kid], ALGORITHM, headers={"kid": self._signing_kid})
 
     def verify(self, signed: str, now_s: float, *, rider_id: str) -> Quote:
