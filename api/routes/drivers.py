@@ -104,10 +104,13 @@ async def dropped_off(
     return RideBody.of((await edges.rides.handle(command)).ride)
 
 
-@router.get("/drivers/me/rides/{ride_id}/earnings", summary="What you earn with a ride of yours")
+@router.get("/drivers/me/rides/{ride_id}/earnings", summary="What you earn with a ride")
 async def read_earnings(ride_id: RideId, edges: EdgesDep, driver: DriverDep) -> EarningsBody:
-    """What the rider pays without tax, less the platform's commission; as agreed until the dropoff."""
-    ride = await edges.rides.find(ride_id, Party.DRIVER, driver.id)
+    """What the rider pays without tax, less the platform's commission; as agreed until the dropoff.
+
+    Of a ride that you drive, and of one that you are asked to take, while the offer stands.
+    """
+    ride = await edges.rides.find_for_driver(ride_id, driver.id)
     receipt = receipt_of(ride)
     earnings = await edges.fares.earnings(ride.fare_cents, receipt) if receipt else None
     if earnings is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import NotFound
-from dispatch.model import DispatchParams, Party, Ride, Shift
+from dispatch.model import DispatchParams, Party, Ride, RideState, Shift
 from dispatch.ports import Decision, IdempotencyKey, Leases, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
 
@@ -58,6 +58,14 @@ class RideService:
         """A ride as its rider or its driver sees it. Raises NotFound for anyone else's."""
         ride = await self._store.find_ride(ride_id)
         if ride is None or principal_id != (ride.rider_id if role is Party.RIDER else ride.driver_id):
+            raise NotFound("ride", ride_id)
+        return ride
+
+    async def find_for_driver(self, ride_id: str, driver_id: str) -> Ride:
+        """A ride as the driver sees it who has it, or is asked to take it. Raises NotFound for anyone else's."""
+        ride = await self._store.find_ride(ride_id)
+        offer = ride.offer if ride is not None and ride.state is RideState.OFFERED else None
+        if ride is None or driver_id != (offer.driver_id if offer is not None else ride.driver_id):
             raise NotFound("ride", ride_id)
         return ride
 

@@ -73,6 +73,19 @@ async def test_a_ride_from_the_quote_to_the_fare(people: People) -> None:
         assert_problem(stranger, 404, "not_found")
 
 
+async def test_a_driver_sees_the_earnings_of_a_ride_while_it_is_offered_and_no_longer(people: People) -> None:
+    driver = people.driver()
+    async with driver.on_shift() as told:
+        ride_id = await people.rider().request_ride()
+        offer = await told.event("OfferSent", ride_id=ride_id)
+        path = f"/v1/drivers/me/rides/{ride_id}/earnings"
+        earnings = (await driver.get(path)).json()
+        assert 0 < earnings["driver_cents"] <= earnings["fare_cents"] == offer["fare_cents"]
+        assert_problem(await people.driver().get(path), 404, "not_found")
+        await driver.post(f"/v1/offers/{offer['offer_id']}/decline")
+        assert_problem(await driver.get(path), 404, "not_found")
+
+
 async def test_of_two_riders_and_one_driver_one_wins_and_the_other_is_driven_afterwards(people: People) -> None:
     riders, driver = [people.rider(), people.rider()], people.driver()
     async with riders[0].stream() as first, riders[1].stream() as second:
