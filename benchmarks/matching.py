@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ from benchmarks.measure import Report, cpu_s
 from dispatch.adapters.redis_supply import RedisSupply
 from dispatch.engine import DispatchEngine
 from dispatch.matching import assign
+from dispatch.matching.candidates import find_candidates
+from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
 from dispatch.service.supply import free_supply
+from dispatch.weights import ScoreWeights
 from geo.city import load_city
 from geo.positions import pack
 from geo.roads import RoadGraph
@@ -64,6 +68,7 @@ def run(small: bool, report: Report) -> None:
     rows = [_round(bay, n_requests, n_drivers) for n_requests, n_drivers in growth]
     header = ["requests", "drivers", "round ms CPU", "search ms", "assignment ms", "rest ms", "matched"]
     report.table(f"Whole rounds on the Bay Area's roads, clustered, k = {K}", header, rows)
+    _scores(bay, *((100, 150) if small else (3_000, 4_500)), report)
     asyncio.run(_round_from_redis(bay, *((100, 150) if small else (3_000, 4_500)), report))
 
 
@@ -164,6 +169,28 @@ def _round(graph: RoadGraph, n_requests: int, n_drivers: int) -> list[float]:
     assign_s, _ = cpu_s(lambda: assign(pairs.request, pairs.driver, score, n_requests, n_drivers), repeats=3)
     parts = [round_s, search_s, assign_s, round_s - search_s - assign_s]
     return [n_requests, n_drivers, *(part * MS for part in parts), len(decision.matches)]
+
+
+def _scores(graph: RoadGraph, n_requests: int, n_drivers: int, report: Report) -> None:
+    """What scoring costs: the default weights, every term, and the chance of a yes on top."""
+    waiting, nodes = _waiting_engine(graph, n_requests).waiting(), _bay_nodes(graph, n_drivers, 2)
+    supply = SupplySnapshot(
+        0.0, _names(n_drivers), nodes, np.full(n_drivers, 4), idle_since_s=np.full(n_drivers, -600.0),
+        rating=np.full(n_drivers, 4.7), rating_count=np.full(n_drivers, 50),
+    )  # fmt: skip
+    pairs = find_candidates(graph, waiting, supply, DispatchParams())
+    every = ScoreWeights(efficiency_s=60.0, rating_s_per_star=30.0, idle=0.02, price_s_per_cent=0.01)
+    for name, policy, weights in (
+        ("default weights", OptimalPolicy(graph), ScoreWeights()),
+        ("every term", OptimalPolicy(graph), every),
+        ("every term, expected", ExpectedPolicy(graph), every),
+    ):
+        params = DispatchParams(score=weights)
+        spent_s, considered = cpu_s(partial(policy.weigh, pairs, waiting, supply, params, 0.0))
+        report.checksum(f"scores {name}", considered.score)
+        report.figure(
+            f"scores of {len(pairs.request):,} pairs, {name}", spent_s * 1e9 / len(pairs.request), "ns a pair"
+        )
 
 
 async def _round_from_redis(graph: RoadGraph, n_requests: int, n_drivers: int, report: Report) -> None:
