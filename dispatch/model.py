@@ -145,6 +145,8 @@ class SupplySnapshot:
     rating_count: NDArray[np.int64] | None = None
     #: Seconds until the driver sets out from `node`: 0 for the idle, until the dropoff for those with a rider aboard.
     free_in_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    #: How many times the road graph's time ways take at this moment.
+    pace: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.free_in_s) == 0:

@@ -39,6 +39,7 @@ def simulate(
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
     gps_noise_m: Annotated[float, typer.Option(help="deviation of phones' positions along each axis")] = 0.0,
     gps_gap_share: Annotated[float, typer.Option(help="part of the time in which a phone knows no position")] = 0.0,
+    congestion: Annotated[str, typer.Option(help="on: the fleet and the hour slow the city, see [traffic]")] = "off",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,  # noqa: FBT002
 ) -> None:
     """Simulate a day of a city: riders and drivers from files, decided by the shipped engines in virtual time."""
@@ -60,6 +61,7 @@ def simulate(
             chain_within_s=chain_within_s,
             acceptance=acceptance_of(acceptance),
             is_surge_on=is_on(surge),
+            is_congestion_on=is_on(congestion, "--congestion"),
             gps_noise_m=gps_noise_m,
             gps_gap_share=gps_gap_share,
         )
@@ -100,11 +102,11 @@ def acceptance_of(name: str) -> Any:
     return Acceptance(name)
 
 
-def is_on(surge: str) -> bool:
-    """Whether surge is on. Raises ValueError."""
-    if surge not in ("on", "off"):
-        raise ValueError(f"--surge must be on or off, not {surge!r}")
-    return surge == "on"
+def is_on(answer: str, option: str = "--surge") -> bool:
+    """Whether an option is on. Raises ValueError."""
+    if answer not in ("on", "off"):
+        raise ValueError(f"{option} must be on or off, not {answer!r}")
+    return answer == "on"
 
 
 def _say_inputs(inputs: Inputs) -> None:

@@ -86,6 +86,8 @@ def simulate(
     }
     if outcome.fleet.tracking is not None:
         summary["gps"] = outcome.fleet.tracking.figures()
+    if outcome.traffic is not None:
+        summary["traffic"] = outcome.traffic.figures()
     if isinstance(chosen, ExpectedPolicy):
         summary["acceptance"] = asdict(chosen.answers.model.figures())
     return Run(outcome, summary)

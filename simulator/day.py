@@ -32,10 +32,13 @@ from simulator.office import Hearer, Office
 from simulator.people import People, driver_ids, driver_params, make_drivers, moody_riders, steady_riders
 from simulator.streets import KnownStreets
 from simulator.tracking import Tracking
+from simulator.traffic import Traffic, TrafficParams
 from simulator.ways import Ways
 
 #: The report's curves have a point each minute of the city.
 SAMPLE_S = 60.0
+#: How often the fleet is counted whose vehicles slow the city: a fraction of a trip.
+TRAFFIC_S = 60.0
 
 
 class Acceptance(StrEnum):
@@ -62,6 +65,8 @@ class DayParams:
     #: What phones say of where they are, see `simulator.gps.GpsParams`: without either the service knows the truth.
     gps_noise_m: float = 0.0
     gps_gap_share: float = 0.0
+    #: Whether the fleet and the hour slow the city down; its file's section `[traffic]` says how.
+    is_congestion_on: bool = False
     #: Of the dispatch engine, by name, where they are not its defaults.
     dispatch_changes: Mapping[str, float] = field(default_factory=dict)
 
@@ -116,6 +121,8 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list)
     #: As the live service keeps them on record.
     price_changes: list[SurgeChanged] = field(default_factory=list)
+    #: None where nothing slows the city down.
+    traffic: Traffic | None = None
 
 
 class Day:
@@ -136,6 +143,8 @@ class Day:
         self._people = people or People()
         self._dispatch = params.dispatch()
         self._ways = Ways(city.graph)
+        self._streets = KnownStreets(city.graph, self._ways)
+        self._traffic = self._make_traffic(city) if params.is_congestion_on else None
         self._agenda = Agenda()
         self.begin_s = math.floor(float(requests.wishes.t_s[0]))
         self._close_s = float(requests.wishes.t_s[-1]) + params.drain_s
@@ -167,6 +176,8 @@ class Day:
         self._agenda.at(self.begin_s + self._dispatch.batch_window_s, self._round, 1)
         self._agenda.at(self.begin_s, self._sample, 0)
         self._agenda.at(self._close_s, self._close, 0)
+        if self._traffic is not None:
+            self._agenda.at(self.begin_s, self._measure_traffic, 1)
         if self.fleet.tracking is not None:
             self._agenda.at(self.begin_s, self._ping, 1)
         if self._surge is not None:
@@ -191,12 +202,13 @@ class Day:
             end_s=end_s,
             samples=self._samples,
             price_changes=self._surge.changes if self._surge is not None else [],
+            traffic=self._traffic,
         )
 
     # -- setting the stage -------------------------------------------------------------------------------------------
 
     def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts) -> Fleet:
-        streets = KnownStreets(city.graph, self._ways)
+        streets = self._streets
         wishes = requests.wishes
         for places, nodes in (
             (wishes.pickup_deg, requests.pickup_node),
@@ -209,6 +221,10 @@ class Day:
         drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s, habit_of)
         tracking = self._make_tracking(city, len(drivers))
         return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch, tracking)
+
+    def _make_traffic(self, city: City) -> Traffic:
+        traffic_params = TrafficParams.from_section(city.sections.get("traffic", {}))
+        return Traffic(traffic_params, float(city.graph.length_m.sum()), city.region.timezone)
 
     def _make_tracking(self, city: City, drivers: int) -> Tracking | None:
         gps = self._params.gps()
@@ -265,6 +281,12 @@ class Day:
         self.fleet.ping(now_s)
         # By the number, as rounds are.
         self._agenda.at(self.begin_s + number * self.fleet.tracking.params.ping_s, self._ping, number + 1)
+
+    def _measure_traffic(self, number: int, now_s: float) -> None:
+        if self._traffic is None or self._crowd.is_gone:
+            return
+        self.fleet.pace = self._streets.pace = self._traffic.measure(self.fleet.moving(now_s), now_s)
+        self._agenda.at(self.begin_s + number * TRAFFIC_S, self._measure_traffic, number + 1)
 
     def _sample(self, number: int, now_s: float) -> None:
         multiplier = self._surge.multipliers.copy() if self._surge is not None else None

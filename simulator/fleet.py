@@ -50,6 +50,8 @@ class Fleet:
         self._office = office
         self._agenda = agenda
         self._params = params
+        #: How many times the road graph's time ways take now.
+        self.pace = 1.0
         self._is_online: BoolArray = np.zeros(count, np.bool_)
         #: Who has an offer or a next ride, and who has a rider aboard.
         self._is_bound: BoolArray = np.zeros(count, np.bool_)
@@ -103,7 +105,12 @@ class Fleet:
             node=node,
             seats=self._seats[row],
             free_in_s=free_in_s[row],
+            pace=self.pace,
         )
+
+    def moving(self, now_s: float) -> int:
+        """How many are on their way somewhere."""
+        return int(np.count_nonzero(self._is_online & (self._moves_until_s > now_s)))
 
     def learn_approaches(self, matches: Sequence[ev.MatchFound], ways: Ways) -> None:
         """Search the ways to the pickups of a round in one sweep, before each driver asks for their own."""

@@ -75,6 +75,8 @@ class KnownStreets(Streets):
 
     def __init__(self, graph: RoadGraph, ways: Ways) -> None:
         super().__init__(graph)
+        #: How many times the graph's time every way takes that is begun now.
+        self.pace = 1.0
         self._ways = ways
         self._node_of: dict[Place, int] = {}
 
@@ -90,8 +92,9 @@ class KnownStreets(Streets):
     def drive(self, motion: Movement, node: int, now_s: float, pace: float) -> Movement:
         """Return the quickest way to a node, as `Streets.drive` does; from a corner on, its path is not searched yet.
 
-        Raises travel_times.UnreachableError if there is no way.
+        It keeps the pace at which it was begun. Raises travel_times.UnreachableError if there is no way.
         """
+        pace *= self.pace
         corner, corner_s = motion.next_corner(now_s)
         duration_s, length_m = self._ways.between(corner, node)
         if duration_s == math.inf:

@@ -80,8 +80,10 @@ def find_candidates(
             pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
             # As many more as have refused, so that the ride still has its k.
             k = params.candidates_per_request + n_refused
-            reach = reach_s(waiting[members[0]], params)
-            index, eta_s = nearest(graph, supply.node[columns], pickup_node, k, reach, supply.free_in_s[columns])
+            reach = reach_s(waiting[members[0]], params) / supply.pace
+            delay_s = supply.free_in_s[columns] / supply.pace
+            index, graph_s = nearest(graph, supply.node[columns], pickup_node, k, reach, delay_s)
+            eta_s = graph_s * supply.pace
             is_near = index >= 0
             saw_all[rows] = ~is_near.all(axis=1) | (columns.size <= k)
             found.append((np.repeat(rows, k)[is_near.ravel()], columns[index[is_near]], eta_s[is_near]))
