@@ -57,6 +57,9 @@ place_tolerance_m = 150.0
 [surge]
 tick_s = 2.0
 price_life_s = 10.0
+demand_half_life_s = 300.0
+requests_per_driver = 0.5
+prior_drivers = 0.5
 """
 
 
