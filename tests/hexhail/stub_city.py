@@ -37,6 +37,7 @@ class StubCity:
         self.replies_lost: set[tuple[str, ...]] = set()
         self.surge_multiplier = surge_multiplier
         self.quote_s = QUOTE_S
+        self.offer_s = OFFER_S
         self.random = random.Random(1)
         self.rides: dict[str, dict[str, Any]] = {}
         self.offers: dict[str, dict[str, Any]] = {}
@@ -87,12 +88,12 @@ class StubCity:
         offer_id = f"offer-{len(self.offers)}"
         self.offers[offer_id] = {
             "offer_id": offer_id, "ride_id": ride["ride_id"], "driver_id": driver_id, "live": True,
-            "expires_s": now_s + OFFER_S,
+            "expires_s": now_s + self.offer_s,
         }  # fmt: skip
         ride["state"] = "OFFERED"
         self.tell(
             f"driver:{driver_id}", "OfferSent", ride_id=ride["ride_id"], offer_id=offer_id, driver_id=driver_id,
-            token=len(self.offers), expires_s=now_s + OFFER_S, pickup_eta_s=30.0, pickup=ride["pickup"],
+            token=len(self.offers), expires_s=now_s + self.offer_s, pickup_eta_s=30.0, pickup=ride["pickup"],
             dropoff=ride["dropoff"], fare_cents=ride["fare_cents"], currency="USD",
         )  # fmt: skip
 
