@@ -20,6 +20,7 @@ from geo.city import City, load_city
 from geo.roads import RoadGraph
 from hexhail.city_policy import city_policy
 from hexhail.connections import open_store
+from hexhail.price_history import recorded_prices
 from hexhail.run_folder import ROUNDS_FOLDER, city_facts, read_events, write_drivers, write_events, write_summary
 from simulator.event_log import sha256_of
 
@@ -42,7 +43,9 @@ class Replayed:
 
 
 async def export(database_url: str, city_dir: Path, records: Path | None, out: Path) -> dict[str, Any]:
-    """Write a run folder with events, summary, recorded rounds and where drivers were first seen; return the summary.
+    """Write a run folder with events, prices, summary, recorded rounds and where drivers were first seen.
+
+    Returns the summary.
 
     Raises DependencyMissing, FileNotFoundError or ValueError.
     """
@@ -54,6 +57,7 @@ async def export(database_url: str, city_dir: Path, records: Path | None, out: P
         await store.close()
     out.mkdir(parents=True, exist_ok=True)
     write_events(events, out)
+    (await recorded_prices(database_url, city.region.region_id, city.surge_cells)).save(out)
     rounds = read_rounds(records) if records is not None and records.is_dir() else []
     if records is not None and rounds:
         shutil.copytree(records, out / ROUNDS_FOLDER, dirs_exist_ok=True)

@@ -27,6 +27,7 @@ def build_app(run: RecordedRun, web_dir: Path) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # Made once: the browser asks once, and a reload should not wait.
     about, tracks = msgspec.json.encode(run.about()), packed(run.tracks)
+    prices = msgspec.json.encode(run.prices_told())
     roads = roads_geojson(run.city.graph)
 
     @app.get("/")
@@ -40,6 +41,10 @@ def build_app(run: RecordedRun, web_dir: Path) -> FastAPI:
     @app.get("/v1/replay/tracks")
     def read_tracks() -> Response:
         return Response(tracks, media_type="application/octet-stream")
+
+    @app.get("/v1/replay/prices")
+    def read_prices() -> Response:
+        return Response(prices, media_type="application/json")
 
     @app.get("/v1/replay/roads")
     def read_roads() -> Response:

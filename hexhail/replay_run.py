@@ -13,7 +13,9 @@ import numpy as np
 
 from dispatch import events as ev
 from dispatch.adapters.round_files import read_rounds
+from geo.cells import cells_to_strings
 from geo.city import City, load_city
+from hexhail.price_history import PriceHistory
 from hexhail.run_folder import DRIVERS_FILE, ROUNDS_FOLDER, SUMMARY_FILE, read_events, roads_sha256
 from simulator.event_log import lines
 from simulator.tracks import Sighting, Tracks, tracks_of
@@ -49,6 +51,7 @@ class RecordedRun:
         self.city = _city_of(folder, city_dir)
         starts = _starts(folder, self.city)
         self.tracks = tracks_of(self.events, self.city.graph, starts, _sightings(folder / ROUNDS_FOLDER))
+        self.prices = PriceHistory.load(folder)
         self._rows: dict[str, list[int]] = defaultdict(list)
         for row, event in enumerate(self.events):
             self._rows[event.ride_id].append(row)
@@ -73,6 +76,14 @@ class RecordedRun:
             "drivers": list(self.tracks.driver_id),
             "rides": _ride_columns(self.events, self.tracks.begin_s),
         }
+
+    def prices_told(self) -> dict[str, list[Any]]:
+        """Changes of surge multipliers as columns: `t_ms`, `at` a place among the names in `cell`, `multiplier`."""
+        cell, at = np.unique(self.prices.cell, return_inverse=True)
+        t_ms = np.rint(1e3 * (self.prices.at_s - self.tracks.begin_s)).astype(np.int64)
+        multiplier = self.prices.multiplier.round(2).tolist()
+        names = cells_to_strings(cell) if cell.size else []
+        return {"cell": names, "t_ms": t_ms.tolist(), "at": at.tolist(), "multiplier": multiplier}
 
     def events_of(self, subject: str) -> list[dict[str, Any]] | None:
         """All events of a ride or a driver in their order; None if there is no such subject."""

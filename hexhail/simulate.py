@@ -15,6 +15,7 @@ from dispatch.matching.policy import MatchingPolicy
 from dispatch.matching.position_value import PositionValue
 from dispatch.matching.registry import make_policy
 from geo.city import City, load_city
+from hexhail.price_history import PriceHistory
 from hexhail.run_folder import REPORT_FILE, city_facts, write_drivers, write_events, write_summary
 from simulator.day import Day, DayParams, Outcome
 from simulator.event_log import sha256_of
@@ -113,8 +114,9 @@ def live(
 
 
 def write_run(run: Run, inputs: Inputs, folder: Path) -> Path:
-    """Write summary, report, drivers and events into a folder, made if need be; returns the file of the events."""
+    """Write a run folder, made if need be: summary, report, drivers, prices, events; returns the file of the events."""
     folder.mkdir(parents=True, exist_ok=True)
+    PriceHistory.of(run.outcome.price_changes).save(folder)
     write_summary(run.summary, folder)
     write_drivers(run.outcome.fleet.driver_id, inputs.city.graph, inputs.starts.node.tolist(), folder)
     page = report_html(inputs.city.region.name, run.summary, run.outcome, inputs.city.surge_cells)

@@ -16,13 +16,16 @@ from dispatch.model import SupplySnapshot
 from dispatch.ports import RoundRecord
 from dispatch.service.replay import Replay, ReplayDiverged, replay_rounds
 from dispatch.service.watch import LOOK_EVERY_S
+from geo.city import load_city
 from hexhail.city_files import write_city_file
 from hexhail.export import export, replay
 from hexhail.replay_run import RecordedRun
 from hexhail.run_folder import read_events
+from pricing.adapters.sql_record import SqliteRecord
 from simulator.event_log import sha256_of
 from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, pick_up, rider_cancels
 from tests.dispatch.test_matching_service import CITY, Matcher
+from tests.pricing.test_sql_record import CHANGE
 
 
 async def live_a_little(matcher):
@@ -77,6 +80,10 @@ async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(
     city_dir.mkdir()
     CITY.save(city_dir)
     write_city_file(city_dir, name="Grid", timezone="UTC", currency="USD", is_osm=False)
+    record = SqliteRecord(tmp_path / "rides.db")
+    city = load_city(city_dir)
+    await record.add_changes(city.region.region_id, [replace(CHANGE, cell=int(city.surge_cells[0]))])
+    await record.close()
     summary = await export(f"sqlite:///{tmp_path}/rides.db", city_dir, tmp_path / "rounds", out)
     assert (summary["requests"], summary["completed"], summary["violations"]) == (6, 1, [])
     assert summary["events_sha256"] == sha256_of(events)
@@ -88,6 +95,7 @@ async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(
     played = RecordedRun(out, None)
     assert len(played.tracks.driver_id) == 12
     assert played.about()["rides"]["end"].count("completed") == 1
+    assert played.prices.multiplier.tolist() == [CHANGE.multiplier]
 
 
 @pytest.mark.servers

@@ -9,6 +9,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from dispatch.matching.optimal import OptimalPolicy
 from hexhail.city_files import write_city_file
+from hexhail.price_history import PriceHistory
 from hexhail.replay_page import build_app
 from hexhail.replay_run import RecordedRun
 from hexhail.run_folder import city_facts, write_drivers, write_events, write_summary
@@ -34,6 +35,7 @@ def folder(day, tmp_path):
     write_summary({"city": city_facts(inputs.city, tmp_path / "town")}, run)
     write_drivers(outcome.fleet.driver_id, inputs.city.graph, inputs.starts.node.tolist(), run)
     write_events(outcome.events, run)
+    PriceHistory.of(outcome.price_changes).save(run)
     return run
 
 
@@ -65,6 +67,13 @@ async def test_the_page_gets_the_run_the_tracks_the_roads_and_the_events_of_each
     assert all(steps[1] == 1 for steps in rides["open"])
     drivers, corners = struct.unpack_from("<II", packed := (await ask(run, pages, "/v1/replay/tracks")).content)
     assert (drivers, len(packed)) == (len(about["drivers"]), 8 + 4 * (drivers + 1) + 13 * corners)
+    prices = (await ask(run, pages, "/v1/replay/prices")).json()
+    changes = [(change.at_s, len(change.cell)) for change in outcome.price_changes]
+    assert changes
+    assert prices["t_ms"] == [round(1e3 * (at_s - about["begin_s"])) for at_s, count in changes for _ in range(count)]
+    last = outcome.price_changes[-1]
+    assert prices["cell"][prices["at"][-1]] == f"{last.cell[-1]:x}"
+    assert prices["multiplier"][-1] == pytest.approx(last.multiplier[-1], abs=0.005)
     assert (await ask(run, pages, "/v1/replay/roads")).json()["features"]
     ride = rides["ride_id"][0]
     told = (await ask(run, pages, f"/v1/replay/events?subject={ride}")).json()
@@ -85,7 +94,9 @@ async def test_a_driver_to_whom_nothing_happened_has_no_events_and_is_no_error(d
 
 def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day, folder):
     (folder / "drivers.csv").unlink()
+    (folder / "prices.npz").unlink()
     run = RecordedRun(folder, None)
+    assert run.prices_told()["t_ms"] == []
     assert set(run.tracks.driver_id) <= set(day[1].fleet.driver_id)
     assert run.tracks.t_ms.size
 
@@ -99,6 +110,8 @@ def spoil(folder: Path, how: str) -> None:
         change(summary, city=None)
     elif how == "drivers":
         (folder / "drivers.csv").write_text("name,lat,lng\nd1,0,0\n")
+    elif how == "prices":
+        (folder / "prices.npz").write_bytes(b"PK")
     elif how == "events":
         write_events([], folder)
     else:
@@ -114,6 +127,7 @@ def spoil(folder: Path, how: str) -> None:
         ("roads", "are not those of the run .*name the right city with --city"),
         ("city", "does not say in which city the run was: name its folder with --city"),
         ("drivers", "drivers.csv is no table of driver_id,lat,lng"),
+        ("prices", "prices.npz holds no prices"),
     ],
 )
 def test_what_cannot_be_played_is_refused_with_the_reason(folder, how, message):

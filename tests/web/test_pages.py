@@ -114,6 +114,7 @@ def test_a_replay_plays_scrubs_and_traces(replay_url: str, tmp_path: Path, name:
     assert found["past"] > len(found["trace"]) // 2
     assert found["way"][-2:] == ["TO_PICKUP", "ON_TRIP"]
     assert found["untraced"]
+    assert "Surge cells" in found["tools"]
     assert found["refused"] == (None if name == "replay-phone" else "Not in this run.")
     assert found["other_hosts"] == []
     assert found["console_errors"] == []

@@ -86,6 +86,7 @@ const found = await withPage(findChromium(), { theme: options.theme ?? "dark", w
   return {
     early, later, again, played, stopped, picked, way, trace, past, untraced,
     drivers: Object.keys(JSON.parse(later.places)).length,
+    tools: await page.locator("#tools button").evaluateAll((buttons) => buttons.map((button) => button.getAttribute("aria-label"))),
     refused: isNarrow ? null : await page.locator(".find .quiet").innerText(),
     other_hosts: [...seen.other_hosts],
     console_errors: seen.console_errors,

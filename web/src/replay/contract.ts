@@ -25,6 +25,14 @@ export interface Run {
   rides: Rides;
 }
 
+/** `GET /v1/replay/prices`: changes of surge multipliers in their order; `at` is a place in `cell`. */
+export interface Prices {
+  cell: string[];
+  t_ms: number[];
+  at: number[];
+  multiplier: number[];
+}
+
 /** `GET /v1/replay/events?subject=…`: one event as the service publishes it. */
 export interface RideEvent {
   event: string;

@@ -9,10 +9,11 @@ import { Sights } from "../selection";
 import { stateIndex } from "../states";
 import { ThemeSwitch } from "../theme";
 import { buildTools } from "../tools";
-import { type RideEvent, type Run, unpack } from "./contract";
+import { type Prices, type RideEvent, type Run, unpack } from "./contract";
 import { Follow } from "./follow";
 import { ReplayPanel } from "./panel";
 import { Player } from "./player";
+import { PriceBoard } from "./price-board";
 import { Recording } from "./recording";
 import { CURVE_POINTS, Timeline } from "./timeline";
 import { Trace } from "./trace";
@@ -30,15 +31,16 @@ async function eventsOf(subject: string): Promise<RideEvent[]> {
 
 async function start(): Promise<void> {
   const theme = new ThemeSwitch();
-  const [run, tracks, roads] = await Promise.all([
+  const [run, tracks, prices, roads] = await Promise.all([
     ask("run").then((answer) => answer.json() as Promise<Run>),
     ask("tracks").then(async (answer) => unpack(await answer.arrayBuffer())),
+    ask("prices").then((answer) => answer.json() as Promise<Prices>),
     ask("roads").then((answer) => answer.json()),
   ]);
   document.title = `${run.city.name}, replay · hexhail`;
   setText(byId("attribution"), run.city.attribution);
   const known = new Set([...run.drivers, ...run.rides.ride_id]);
-  const recording = new Recording(run, tracks);
+  const recording = new Recording(run, tracks, new PriceBoard(prices));
   const motion = new Motion(originOf(run.city));
   const find = async (text: string): Promise<boolean> => {
     const seen = sights.named(text);
@@ -62,7 +64,7 @@ async function start(): Promise<void> {
     onPick: (subject) => (subject ? void trace.show(subject.id, { bring: false }) : trace.close()),
     avoid: () => byId("trace").getBoundingClientRect(),
   });
-  buildTools(byId("tools"), map, theme, { hasSurge: false });
+  buildTools(byId("tools"), map, theme, { hasSurge: recording.board.moves });
   await map.ready();
   map.setRoads(roads);
   const trail = new Trail(map.map, recording, map.requests.id);

@@ -1,9 +1,12 @@
 import type { Drivers, DriverState, Figures, Frame, OpenRequest } from "../contract";
 import type { Run, Tracks } from "./contract";
+import type { PriceBoard } from "./price-board";
 
 /** By number, as in `simulator/tracks.py`. */
 const STATES: readonly DriverState[] = ["IDLE", "OFFERED", "TO_PICKUP", "AT_PICKUP", "ON_TRIP"];
 const OFFERED = 2;
+const MINUTE_MS = 60_000;
+const minuteOf = (t_ms: number) => Math.floor(t_ms / MINUTE_MS);
 
 /** A part of a driver's way on which it did one thing: places as [lng, lat]. */
 export interface Stretch {
@@ -15,6 +18,8 @@ export interface Stretch {
 export class Recording {
   readonly length_ms: number;
   private readonly cursor: Int32Array;
+  /** Of each minute the rides that are open in some of it: a day has too many to look at all for each picture. */
+  private readonly openIn: number[][];
   /** Pickups in their order: when, after what wait, and the waits summed up to each; and ends of rides, by end. */
   private readonly picked_ms: number[];
   private readonly wait_ms: number[];
@@ -25,10 +30,16 @@ export class Recording {
   constructor(
     readonly run: Run,
     private readonly tracks: Tracks,
+    readonly board: PriceBoard,
   ) {
     this.length_ms = (run.end_s - run.begin_s) * 1000;
     this.cursor = Int32Array.from(run.drivers, (_, i) => tracks.offset[i] as number);
     const { rides } = run;
+    this.openIn = Array.from({ length: Math.floor(this.length_ms / MINUTE_MS) + 1 }, () => []);
+    rides.open.forEach((steps, i) => {
+      const last = steps[steps.length - 1] === 0 ? (steps[steps.length - 2] as number) : this.length_ms;
+      for (let minute = minuteOf(rides.t_ms[i] as number); minute <= minuteOf(last); minute++) this.openIn[minute]?.push(i);
+    });
     const picked = rides.picked_ms
       .flatMap((t_ms, i) => (t_ms === null ? [] : [{ t_ms, wait_ms: t_ms - (rides.t_ms[i] as number) }]))
       .sort((a, b) => a.t_ms - b.t_ms);
@@ -44,7 +55,7 @@ export class Recording {
   frame(t_ms: number): Frame {
     const drivers = this.drivers(t_ms);
     const requests = this.requests(t_ms);
-    return { type: "frame", now_s: this.run.begin_s + t_ms / 1000, drivers, requests, surge: [], figures: this.figures(t_ms, drivers, requests) };
+    return { type: "frame", now_s: this.run.begin_s + t_ms / 1000, drivers, requests, surge: this.board.at(t_ms), figures: this.figures(t_ms, drivers, requests) };
   }
 
   /** How many rides were open at each of `count` moments, spread over the run. */
@@ -148,9 +159,8 @@ export class Recording {
   private requests(t_ms: number): OpenRequest[] {
     const { rides, begin_s } = this.run;
     const found: OpenRequest[] = [];
-    for (let i = 0; i < rides.ride_id.length; i++) {
+    for (const i of this.openIn[minuteOf(t_ms)] ?? []) {
       const steps = rides.open[i] as number[];
-      if ((rides.t_ms[i] as number) > t_ms || (steps[steps.length - 1] === 0 && (steps[steps.length - 2] as number) <= t_ms)) continue;
       let openness = 0;
       for (let k = 0; k < steps.length && (steps[k] as number) <= t_ms; k += 2) openness = steps[k + 1] as number;
       if (openness === 0) continue;
@@ -197,7 +207,7 @@ export class Recording {
       pings_per_s: 0,
       round_ms_p50: null,
       round_ms_p99: null,
-      surge_max: 1,
+      surge_max: Math.max(1, ...this.board.at(t_ms).map(({ multiplier }) => multiplier)),
     };
   }
 }
