@@ -1,4 +1,4 @@
-"""A city's hour through the shipped engine, life cycle and all, beside HIVE on the same inputs."""
+"""A city's hour through the shipped engine, life cycle and all, beside HIVE and SUMO on the same inputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ HIVE_STEP_S = 15
 #: The rules of the comparison: everybody says yes, boarding takes no time, nobody pays more.
 RULES = ("--acceptance=always", "--surge=off", "--boarding-s=0", "--max-wait-s=600", "--drain-s=1800")
 HEADER = ["who", "requests", "served %", "mean wait s", "p50 s", "p95 s", "CPU s", "requests / CPU s"]
-HIVE_CACHE = Path(__file__).resolve().parents[1] / ".cache" / "hive"
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+TITLE = "One hour, solo rides, give up at 600 s; always wait and served share together"
 
 
 def run(small: bool, report: Report) -> None:
@@ -39,7 +40,8 @@ def run(small: bool, report: Report) -> None:
         rows = [_ours(data, here, window_s, report) for window_s in ((10.0,) if small else WINDOWS_S)]
         if not small and data == SHARED_DATA / "manhattan_hour":
             rows += _hive(data, report)
-    report.table("One hour, solo rides, give up at 600 s; always wait and served share together", HEADER, rows)
+            _beside_sumo(data, here, report)
+    report.table(TITLE, HEADER, rows)
     report.note("CPU s of ours: trips, rounds, life cycles, invariants, fingerprint; of HIVE: its whole process")
     if not small:
         report.note("an earlier run of HIVE with a hand-made scenario served 92.81 % at 124.8 s: compare with both")
@@ -78,7 +80,7 @@ def _hive(data: Path, report: Report) -> list[list[object]]:
     from benchmarks.peers import hive
 
     try:
-        found = hive.run(data, HIVE_CACHE, HIVE_STEP_S)
+        found = hive.run(data, CACHE / "hive", HIVE_STEP_S)
     except (OSError, subprocess.SubprocessError) as error:
         report.note(f"HIVE could not be run: {error}")
         return []
@@ -89,6 +91,29 @@ def _hive(data: Path, report: Report) -> list[list[object]]:
             found.wait_s_p95, found.cpu_s, found.requests / found.cpu_s,
         ]
     ]  # fmt: skip
+
+
+def _beside_sumo(data: Path, here: Path, report: Report) -> None:
+    """SUMO and the engine on the part of the hour that SUMO can play."""
+    from benchmarks.peers import sumo
+
+    part = sumo.write_part(data, here / "part")
+    try:
+        found = sumo.run(part, CACHE / "sumo")
+    except (OSError, subprocess.SubprocessError) as error:
+        report.note(f"SUMO could not be run: {error}")
+        return
+    rows = [
+        _ours(part, here, WINDOWS_S[-1], report),
+        [
+            f"SUMO 1.28, greedy, each {sumo.DISPATCH_PERIOD_S} s", found.requests,
+            100.0 * found.served / found.requests, found.wait_s_mean, found.wait_s_p50, found.wait_s_p95,
+            found.cpu_s, found.requests / found.cpu_s,
+        ],
+    ]  # fmt: skip
+    report.table(
+        f"A tenth of the requests, {found.vehicles} drivers; SUMO's cars stand in each other's way", HEADER, rows
+    )
 
 
 def _drawn(folder: Path, n_requests: int, n_drivers: int) -> Path:
