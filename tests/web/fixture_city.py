@@ -104,6 +104,18 @@ class City:
         cell = h3.latlng_to_cell(*middle, 8)
         self.surge = {near: round(1 + self.random.uniform(-0.25, 1.1), 1) for near in h3.grid_disk(cell, 2)}
 
+    def story(self, cell: str, limit: int) -> list[dict]:
+        """The changes of a cell's price, as an operator is told them."""
+        now = self.surge.get(cell, 1.0)
+        decided = {"requests": 14.2, "quotes": 6.1, "idle_drivers": 1.0, "supply": 2.4, "target": now, "wanted": now}
+        bounds = [{"bound": "step", "words": "moved by one bounded step, more to follow"}]
+        words = {"reason": "demand", "words": "more is asked for than the drivers in reach can serve"}
+        steps = [{"multiplier": now / 1.1**n, "multiplier_before": now / 1.1 ** (n + 1)} for n in range(limit)]
+        return [
+            {"at_s": self.now_s - 15.0 * n, **step, **words, **decided, "bounds": bounds, "version": "1-fixture"}
+            for n, step in enumerate(steps)
+        ]
+
     def step(self, seconds: float) -> None:
         self.now_s += seconds
         for car in self.cars:
@@ -208,6 +220,12 @@ def build_app(city: City, dist: Path = DIST, name: str = "Gridville", timezone: 
     @app.get("/v1/ops/city/roads", response_model=None)
     def read_roads(authorization: str = Header("")) -> dict | JSONResponse:
         return city.graph.roads() if authorization == f"Bearer {TOKEN}" else refusal()
+
+    @app.get("/v1/ops/surge/history", response_model=None)
+    def read_story(cell: str, limit: int, authorization: str = Header("")) -> dict | JSONResponse:
+        if authorization != f"Bearer {TOKEN}":
+            return refusal()
+        return {"cell": cell, "changes": city.story(cell, limit)}
 
     @app.websocket("/v1/ops/stream")
     async def stream(socket: WebSocket) -> None:

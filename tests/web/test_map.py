@@ -89,6 +89,16 @@ def test_drivers_move_in_steps_where_motion_is_not_wanted(map_url: str, look: Lo
     assert found["console_errors"] == []
 
 
+def test_a_surge_cell_tells_its_story_when_it_is_clicked_on(map_url: str, look: Look):
+    found = look(map_url, "story", "--theme=dark", "--pick-cell", seconds=0)
+
+    assert "more is asked for than the drivers in reach can serve" in found["card"]
+    assert "moved by one bounded step" in found["card"]
+    assert found["card"].count("→") == 6
+    assert found["console_errors"] == []
+    assert found["unreadable"] == []
+
+
 def test_without_a_token_the_page_says_how_to_get_one(map_url: str, look: Look):
     found = look(map_url.partition("#")[0], "no-token", seconds=0)
 

@@ -1,4 +1,4 @@
-import type { City, Problem, Roads } from "./contract";
+import type { City, Problem, Roads, SurgeChange } from "./contract";
 
 /** An answer that was not the one asked for, in words an operator can act on. */
 export class ProblemError extends Error {
@@ -20,6 +20,12 @@ export class Api {
 
   roads(): Promise<Roads> {
     return this.get<Roads>("/v1/ops/city/roads");
+  }
+
+  /** The last changes of a cell's price, the newest first. */
+  async surgeHistory(cell: string, limit: number): Promise<SurgeChange[]> {
+    const { changes } = await this.get<{ changes: SurgeChange[] }>(`/v1/ops/surge/history?cell=${encodeURIComponent(cell)}&limit=${limit}`);
+    return changes;
   }
 
   private async get<T>(path: string): Promise<T> {

@@ -1,3 +1,4 @@
+import { cellToLatLng } from "h3-js";
 import type { CityMap } from "./map/city-map";
 import { h } from "./dom";
 import * as format from "./format";
@@ -10,6 +11,8 @@ const REACH_PX = matchMedia("(pointer: coarse)").matches ? 26 : 14;
 interface CardOptions {
   /** A subject was clicked on, or let go. */
   onPick?(subject: Subject | null): void;
+  /** What there is to tell of a surge cell that was clicked on. */
+  story?(cell: string): Promise<[string, string][]>;
   /** A box on the map that the card should not lie on. */
   avoid?(): DOMRect;
 }
@@ -19,6 +22,8 @@ export class Card {
   private hovered: Subject | null = null;
   private picked: Subject | null = null;
   private pointer: { lat: number; lng: number; x: number; y: number } | null = null;
+  /** The surge cell that was clicked on, and its story as far as it is known. */
+  private told: { cell: string; rows: [string, string][] } | null = null;
   private readonly ring = h("div", { class: "pick", hidden: true });
   private shown = "";
 
@@ -40,7 +45,11 @@ export class Card {
       this.pointer = this.hovered = null;
       this.draw();
     });
-    map.on("click", ({ lngLat }) => this.pickByHand(this.at(lngLat)));
+    map.on("click", ({ lngLat }) => {
+      const subject = this.at(lngLat);
+      this.pickByHand(subject);
+      if (!subject) void this.tell(city.surge.at(lngLat.lat, lngLat.lng)?.cell);
+    });
     map.on("render", () => this.draw());
     addEventListener("keydown", (event) => event.key === "Escape" && this.pickByHand(null));
   }
@@ -60,8 +69,18 @@ export class Card {
   }
 
   private pickByHand(subject: Subject | null): void {
+    this.told = null;
     this.pick(subject);
     this.more.onPick?.(subject);
+  }
+
+  private async tell(cell: string | undefined): Promise<void> {
+    if (!cell || !this.more.story) return;
+    const told = { cell, rows: [["Cell", cell]] as [string, string][] };
+    this.told = told;
+    this.draw();
+    told.rows.push(...(await this.more.story(cell)));
+    if (this.told === told) this.draw();
   }
 
   private at({ lat, lng }: { lat: number; lng: number }): Subject | null {
@@ -79,6 +98,13 @@ export class Card {
     else this.drawSurge();
   }
 
+  private drawStory({ cell, rows }: { cell: string; rows: [string, string][] }): void {
+    const [lat_deg, lng_deg] = cellToLatLng(cell);
+    const { x, y } = this.city.map.project([lng_deg, lat_deg]);
+    this.fillSurge(this.city.surge.of(cell), rows, "Esc lets go");
+    this.move(x, y, 18);
+  }
+
   private place(sight: Sight, isPicked: boolean): void {
     const { x, y } = this.city.map.project([sight.lng_deg, sight.lat_deg]);
     const radius_px = sight.radius_px * markScale(this.city.map.getZoom()) + 6;
@@ -91,12 +117,16 @@ export class Card {
 
   private drawSurge(): void {
     this.ring.hidden = true;
+    if (this.told) return this.drawStory(this.told);
     const cell = this.pointer && this.city.surge.at(this.pointer.lat, this.pointer.lng);
     this.box.hidden = !cell;
     if (!cell || !this.pointer) return;
-    const { multiplier } = cell;
-    this.fill(`Surge ${format.multiplier(multiplier)}`, [["Cell", cell.cell]], multiplier > 1 ? "--surge" : "--surge-below", "");
+    this.fillSurge(cell.multiplier, [["Cell", cell.cell]], "");
     this.move(this.pointer.x, this.pointer.y, 18);
+  }
+
+  private fillSurge(multiplier: number, rows: [string, string][], note: string): void {
+    this.fill(`Surge ${format.multiplier(multiplier)}`, rows, multiplier > 1 ? "--surge" : "--surge-below", note);
   }
 
   private fill(title: string, rows: [string, string][], colour: string, note: string): void {

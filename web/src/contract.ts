@@ -41,6 +41,22 @@ export interface SurgeCell {
   multiplier: number;
 }
 
+/** `GET /v1/ops/surge/history`: one change of a cell's price, with what it was decided on. */
+export interface SurgeChange {
+  at_s: number;
+  multiplier: number;
+  multiplier_before: number;
+  /** The reason in words. */
+  words: string;
+  requests: number;
+  quotes: number;
+  /** Idle drivers within reach of the cell. */
+  supply: number;
+  target: number;
+  bounds: { bound: string; words: string }[];
+  version: string;
+}
+
 export interface Figures {
   drivers_online: number;
   drivers_idle: number;

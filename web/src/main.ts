@@ -4,12 +4,14 @@ import { backoffMs, sleep } from "./backoff";
 import { Card } from "./card";
 import type { City, Frame } from "./contract";
 import { byId, setText } from "./dom";
+import * as format from "./format";
 import { CityMap, originOf } from "./map/city-map";
 import { latLng, Motion } from "./motion";
 import { Notices } from "./notices";
 import { Panel } from "./panel/panel";
 import { Sights } from "./selection";
 import { stateIndex } from "./states";
+import { CHANGES_TOLD, storyRows } from "./story";
 import { Stream } from "./stream";
 import { ThemeSwitch } from "./theme";
 import { forgetToken, keepToken, takeToken } from "./token";
@@ -57,7 +59,7 @@ async function run(city: City, api: Api, token: string, theme: ThemeSwitch): Pro
   });
   const map = new CityMap(byId("map"), city, motion);
   const sights = new Sights(motion, () => map.progress());
-  const card = new Card(byId("card"), map, sights);
+  const card = new Card(byId("card"), map, sights, { story: (cell) => storyOf(cell, api, city.timezone) });
   buildTools(byId("tools"), map, theme);
   theme.onChange(() => map.paint());
   await map.ready();
@@ -92,6 +94,17 @@ async function run(city: City, api: Api, token: string, theme: ThemeSwitch): Pro
     },
     onRefused: () => askForToken(),
   }).open();
+}
+
+/** What the card says of a cell; without an answer it says why. */
+async function storyOf(cell: string, api: Api, timezone: string): Promise<[string, string][]> {
+  const clock = format.cityClock(timezone);
+  try {
+    return storyRows(await api.surgeHistory(cell, CHANGES_TOLD), (at_s) => clock(at_s).time);
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    return [["Its story", error.problem.title]];
+  }
 }
 
 async function showRoads(map: CityMap, api: Api): Promise<void> {

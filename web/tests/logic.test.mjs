@@ -8,6 +8,7 @@ const { Motion, latLng, mercator, shortestTurn } = await load("../src/motion.ts"
 const { backoffMs } = await load("../src/backoff.ts");
 const { parse } = await load("../src/stream.ts");
 const format = await load("../src/format.ts");
+const { storyRows } = await load("../src/story.ts");
 const { rgbOf } = await load("../src/dom.ts");
 const { ringRadius_px } = await load("../src/rings.ts");
 
@@ -114,4 +115,26 @@ test("a ring grows with the wait and stops growing", () => {
   assert.ok(ringRadius_px(0) < ringRadius_px(60) && ringRadius_px(60) < ringRadius_px(300));
   assert.equal(ringRadius_px(300), ringRadius_px(3000));
   assert.equal(ringRadius_px(-5), ringRadius_px(0));
+});
+
+test("the story of a cell begins with why, and tells each change, the newest first", () => {
+  const change = { words: "more is asked for", requests: 12, quotes: 4.04, supply: 2.5, target: 1.9, bounds: [{ bound: "step", words: "one step" }], version: "3-ab" };
+  const rows = storyRows(
+    [
+      { ...change, at_s: 30, multiplier: 1.21, multiplier_before: 1.1 },
+      { ...change, at_s: 15, multiplier: 1.1, multiplier_before: 1, words: "earlier" },
+    ],
+    (at_s) => `at ${at_s}`,
+  );
+  assert.deepEqual(rows, [
+    ["Why", "more is asked for"],
+    ["Requests, quotes", "12.0, 4.0"],
+    ["Idle drivers in reach", "2.5"],
+    ["Would clear at", "1.9×"],
+    ["Held back", "one step"],
+    ["at 30", "1.1× → 1.21×"],
+    ["at 15", "1.0× → 1.1×"],
+    ["Rules", "3-ab"],
+  ]);
+  assert.deepEqual(storyRows([], String), [["Last day", "no change"]]);
 });

@@ -1,7 +1,7 @@
 /**
  * Opens a live map in headless Chromium, looks at it for a while and prints one line of JSON with what it found.
  *
- *   node tests/look.mjs URL OUT.png SECONDS [--theme=dark|light] [--size=1280x800] [--reduced-motion] [--zoom-in=N] [--pick]
+ *   node tests/look.mjs URL OUT.png SECONDS [--theme=dark|light] [--size=1280x800] [--reduced-motion] [--zoom-in=N] [--pick] [--pick-cell]
  *
  * It ends with 0 when the map drew its first frame, with 1 when it did not, with 2 when there is no Chromium.
  */
@@ -34,6 +34,7 @@ async function look({ url, png, seconds, theme, width, height, options }, execut
       await sleep(500);
     }
     if ("pick" in options) await pick(page);
+    if ("pick-cell" in options) await pickCell(page, width, height);
     await page.screenshot({ path: png });
     return {
       ready,
@@ -41,6 +42,7 @@ async function look({ url, png, seconds, theme, width, height, options }, execut
       drivers_moved: countMoved(before, after),
       other_hosts: [...seen.other_hosts],
       console_errors: seen.console_errors,
+      card: await page.locator("#card").innerText(),
       asks: await page.locator(".gate").allInnerTexts(),
       unreadable: await page.evaluate(findUnreadable),
       screenshot: png,
@@ -64,6 +66,15 @@ async function pick(page) {
   await page.locator(".waiting button").first().focus();
   await page.keyboard.press("Enter");
   await sleep(1500);
+}
+
+/** Clicks on surge cells round the middle of the map until one tells its story: a driver may be in the way. */
+async function pickCell(page, width, height) {
+  for (let away = 0; away < 200; away += 25) {
+    await page.mouse.click(width / 2 + away, height / 2 - away);
+    await sleep(400);
+    if ((await page.locator("#card").innerText()).includes("Why")) return;
+  }
 }
 
 function countMoved(before, after) {

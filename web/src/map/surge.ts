@@ -55,6 +55,11 @@ export class SurgeCells {
     return multiplier === undefined ? null : { cell, multiplier };
   }
 
+  /** The multiplier in force in a cell. */
+  of(cell: string): number {
+    return this.multipliers.get(cell) ?? 1;
+  }
+
   setShown(shown: boolean): void {
     for (const layer of ["surge-fill", "surge-line", "surge-label"])
       this.map.setLayoutProperty(layer, "visibility", shown ? "visible" : "none");

@@ -1,0 +1,24 @@
+import type { SurgeChange } from "./contract";
+import * as format from "./format";
+
+/** How many changes a card tells of. */
+export const CHANGES_TOLD = 6;
+
+/** Why a cell costs what it costs, and how it came there, as lines of a card; of changes the newest first. */
+export function storyRows(changes: readonly SurgeChange[], timeOf: (at_s: number) => string): [string, string][] {
+  const [last] = changes;
+  if (!last) return [["Last day", "no change"]];
+  const bounds = last.bounds.map(({ words }) => words).join("; ");
+  return [
+    ["Why", last.words],
+    ["Requests, quotes", `${last.requests.toFixed(1)}, ${last.quotes.toFixed(1)}`],
+    ["Idle drivers in reach", last.supply.toFixed(1)],
+    ["Would clear at", format.multiplier(last.target)],
+    ...(bounds ? [["Held back", bounds] as [string, string]] : []),
+    ...changes.map(({ at_s, multiplier_before, multiplier }): [string, string] => [
+      timeOf(at_s),
+      `${format.multiplier(multiplier_before)} → ${format.multiplier(multiplier)}`,
+    ]),
+    ["Rules", last.version],
+  ];
+}
