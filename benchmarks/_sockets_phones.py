@@ -1,5 +1,7 @@
 """Phones of the sockets benchmark as a process: python -m benchmarks._sockets_phones PORT COUNT EVERY_S < tokens.
 
+With `never` for EVERY_S they only listen.
+
 Each is a WebSocket that sends one ping, in MessagePack, each EVERY_S seconds. A raw protocol: a library would cost
 more than the server that is measured. Prints a line when all are connected, and then one each second: pings sent,
 connections lost, answers that were no silence.
@@ -42,6 +44,8 @@ class Phone(asyncio.Protocol):
     """One connection; it counts for all."""
 
     lost = errors = 0
+    #: Whether nothing is to be said to them.
+    expect_silence = True
 
     def __init__(self, token: str, ready: asyncio.Future[None]) -> None:
         self._token = token
@@ -62,7 +66,7 @@ class Phone(asyncio.Protocol):
             return
         if data[:1] == b"\x89":
             self.transport.write(struct.pack(">BBI", 0x8A, 0x80 | data[1], 0) + data[2 : 2 + data[1]])
-        else:
+        elif self.expect_silence:
             if not Phone.errors:
                 print(data[:500], file=sys.stderr, flush=True)
             Phone.errors += 1
@@ -96,6 +100,8 @@ async def main(port: int, count: int, every_s: float) -> None:
 
     phones = await asyncio.gather(*map(connect, tokens))
     print("connected", flush=True)
+    if not Phone.expect_silence:
+        await loop.create_future()
     lat_deg = np.random.default_rng(1).uniform(40.74, 40.77, count).tolist()
     began_s, sent, told_s = time.time(), 0, 0
     while True:
@@ -114,4 +120,5 @@ async def main(port: int, count: int, every_s: float) -> None:
 if __name__ == "__main__":
     limits.raise_open_files()
     streams.use_uvloop()
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    Phone.expect_silence = sys.argv[3] != "never"
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) if Phone.expect_silence else 0.0))

@@ -1,8 +1,9 @@
 """Ten thousand drivers on one API process by WebSocket, a ping each 4 s; in turns with 500 readers who never read.
 
-The roles `api` and `ingester` as they are served, with real servers, on loopback. CPU and memory are of the API
-process, from /proc; latency is from a phone's ping to its being read from Redis, and of a keep-alive on a stream of its
-own.
+What is sent to those who never read costs the server and its stores whether they read or not: 500 others, who do read,
+are sent the same in turns of their own. Beside them the not reading shows. The roles `api` and `ingester` as they are
+served, with real servers, on loopback. CPU and memory are of the API process, from /proc; latency is from a phone's
+ping to its being read from Redis, and of a keep-alive on a stream of its own.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +34,18 @@ from hexhail import embedded, limits
 REGION = "manhattan"
 PING_EVERY_S = 4.0
 PROBES = 200
-#: With and without those who never read, in turns: other work on the machine then meets both.
+#: Alone, beside readers and beside those who never read, in turns: other work on the machine then meets all.
 TURNS = 3
 SECRETS = {"k1": "a key of the benchmark, good for nothing else"}
-#: Of each event that is pushed at those who do not read: a ride's events have some hundred bytes.
+#: Of each event: a ride's have some hundred bytes.
 EVENT_BYTES = 2_000
-#: They are filled in so many parts, one after the other, within two seconds.
-PUSH_PARTS = 100
+#: What lies in each inbox before its reader comes: more than the server holds for one who does not read.
+EVENTS_BEFORE = 100
+#: Each then gets an event in so many seconds, a part of them at a time.
+EVENT_EVERY_S = 2.0
+PUSH_PARTS = 20
+#: From the last reader's coming to the measurement: what lay in the inboxes is sent by then, as far as it will be.
+SETTLE_S = 2.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -97,11 +104,11 @@ def _city() -> Iterator[City]:
                 process.wait(10)
 
 
-async def _phones(city: City, tokens: Sequence[str]) -> asyncio.subprocess.Process:
+async def _phones(city: City, tokens: Sequence[str], every: str = str(PING_EVERY_S)) -> asyncio.subprocess.Process:
     """Return the process of the phones when all are connected."""
     command = (sys.executable, "-m", "benchmarks._sockets_phones", str(city.api_port), str(len(tokens)))
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, str(PING_EVERY_S), stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(*command, every, stdin=pipe, stdout=pipe)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\n".join([*tokens, ""]).encode())
@@ -197,40 +204,75 @@ async def _deaf(city: City, token: str) -> socket.socket:
     return deaf
 
 
-async def _push(redis: Redis, ids: Sequence[str]) -> None:
-    """Fill the inboxes of those who do not read, 10 KB a second each, until cancelled.
+PAYLOAD = b'{"event":"OfferSent","filler":"%s"}' % (b"x" * EVENT_BYTES)
 
-    Some at a time: filling all at once would hold up this process, which also looks at the time.
-    """
-    payload = b'{"event":"OfferSent","filler":"%s"}' % (b"x" * EVENT_BYTES)
-    size = -(-len(ids) // PUSH_PARTS)
-    position = 0
+
+async def _fill(redis: Redis, names: Sequence[str]) -> None:
+    """Put events into inboxes that nobody has asked for yet."""
+    for name in names:
+        pipeline = redis.pipeline(transaction=False)
+        for position in range(1, EVENTS_BEFORE + 1):
+            pipeline.xadd(inbox_key(name), {"payload": PAYLOAD}, id=f"{position}-0")
+        await pipeline.execute()
+
+
+async def _trickle(redis: Redis, names: Sequence[str]) -> None:
+    """Send each an event now and then, until cancelled."""
+    size = -(-len(names) // PUSH_PARTS)
+    position = EVENTS_BEFORE
     while True:
-        for start in range(0, len(ids), size):
-            some = [f"driver:{driver_id}" for driver_id in ids[start : start + size]]
+        position += 1
+        for start in range(0, len(names), size):
+            some = names[start : start + size]
             pipeline = redis.pipeline(transaction=False)
-            for _ in range(10):
-                position += 1
-                for name in some:
-                    pipeline.xadd(inbox_key(name), {"payload": payload}, id=f"{position}-0", maxlen=100)
+            for name in some:
+                pipeline.xadd(inbox_key(name), {"payload": PAYLOAD}, id=f"{position}-0")
             pipeline.publish(NEWS_CHANNEL, " ".join(some))
             await pipeline.execute()
-            await asyncio.sleep(2.0 / PUSH_PARTS)
+            await asyncio.sleep(EVENT_EVERY_S / PUSH_PARTS)
 
 
-async def _beside_the_deaf(
-    city: City, redis: Redis, ids: Sequence[str], deaf: dict[str, str], seconds_s: float, token: str
-) -> Seconds:
-    """Measure while those who never read (token by id) are sent as much as their streams take."""
-    sockets = [await _deaf(city, deaf_token) for deaf_token in deaf.values()]
-    asked = [asyncio.create_task(_push(redis, list(deaf))), asyncio.create_task(_peak(city))]
+@asynccontextmanager
+async def _readers(city: City, tokens: Sequence[str]) -> AsyncIterator[None]:
+    """Streams that read all they are sent."""
+    process = await _phones(city, tokens, "never")
     try:
-        return await _watch(city, redis, ids, seconds_s, token)
+        yield
     finally:
-        await end(asked)
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def _deaf_ones(city: City, tokens: Sequence[str]) -> AsyncIterator[None]:
+    """Streams that nobody reads."""
+    sockets = [await _deaf(city, token) for token in tokens]
+    try:
+        yield
+    finally:
         for one in sockets:
             one.close()
-        await asyncio.sleep(1.0)
+
+
+async def _beside(
+    streams: AbstractAsyncContextManager[None],
+    names: Sequence[str],
+    city: City,
+    measure: Callable[[], Awaitable[Seconds]],
+) -> Seconds:
+    """Measure while streams are sent what lies in their inboxes, and then an event now and then."""
+    redis = Redis(port=city.redis_port)
+    await _fill(redis, names)
+    peak = asyncio.create_task(_peak(city))
+    async with streams:
+        await asyncio.sleep(SETTLE_S)
+        trickle = asyncio.create_task(_trickle(redis, names))
+        found = await measure()
+        await end([trickle, peak])
+    await redis.delete(*map(inbox_key, names))
+    await redis.aclose()
+    await asyncio.sleep(1.0)
+    return found
 
 
 async def _measure(city: City, report: Report, drivers: int, readers: int, seconds_s: float) -> None:
@@ -245,19 +287,25 @@ async def _measure(city: City, report: Report, drivers: int, readers: int, secon
     assert phones.stdout is not None
     while await _stored(redis) < drivers:
         await asyncio.sleep(0.2)
-    alone: list[Seconds] = []
-    beside: list[Seconds] = []
+    rows: dict[str, list[Seconds]] = {
+        f"{drivers} drivers": [],
+        f"and {readers} who read": [],
+        f"and {readers} who never read": [],
+    }
+    alone, hearing, deaf = rows.values()
+    measure = partial(_watch, city, redis, ids, seconds_s, token)
     for turn in range(TURNS):
-        alone.append(await _watch(city, redis, ids, seconds_s, token))
-        deaf_ids = [f"deaf-{turn}-{number}" for number in range(readers)]
-        deaf = {driver_id: tokens.issue(Role.DRIVER, driver_id) for driver_id in deaf_ids}
-        beside.append(await _beside_the_deaf(city, redis, ids, deaf, seconds_s, token))
+        alone.append(await measure())
+        for kind, streams, found in (("reader", _readers, hearing), ("deaf", _deaf_ones, deaf)):
+            others = [f"{kind}-{turn}-{number}" for number in range(readers)]
+            issued = [tokens.issue(Role.DRIVER, name) for name in others]
+            found.append(await _beside(streams(city, issued), [f"driver:{name}" for name in others], city, measure))
     phones.kill()
     said = (await phones.stdout.read()).split(b"\n")[-2].split()
+    await phones.wait()
     header = ["", "pings/s", "cores", "CPU µs a ping", "memory MB"]
     header += ["to Redis p50 ms", "p99 ms", "keep-alive p50 ms", "p99 ms"]
-    rows = [Seconds.of(alone).row(f"{drivers} drivers"), Seconds.of(beside).row(f"and {readers} who never read")]
-    report.table("One API process", header, rows)
+    report.table("One API process", header, [Seconds.of(found).row(name) for name, found in rows.items()])
     report.figure("connected and ready in", connected_s, "s")
     report.figure("memory of a connection", 1024 * (alone[0].resident_mb - empty_mb) / drivers, "KB")
     report.figure("memory at most, with those who never read", max(_peak_mb), "MB")
@@ -276,8 +324,8 @@ async def _peak(city: City) -> None:
 
 
 def run(small: bool, report: Report) -> None:
-    """Measure both; about a minute and a half."""
+    """Measure; about two minutes."""
     limits.raise_open_files()
     with _city() as city:
-        asyncio.run(_measure(city, report, *((50, 5, 1.0) if small else (10_000, 500, 10.0))))
+        asyncio.run(_measure(city, report, *((50, 5, 1.0) if small else (10_000, 500, 6.0))))
     report.note(f"load average at the end: {os.getloadavg()[0]:.1f}")
