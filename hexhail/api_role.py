@@ -18,6 +18,7 @@ from hexhail.connections import (
     open_price_record,
     open_store,
 )
+from hexhail.served_cities import check_edge
 from hexhail.settings import Settings
 from hexhail.streams import partition_of
 
@@ -39,6 +40,7 @@ def run_api(settings: Settings) -> None:
     from api.websocket_protocol import BoundedWebSockets
     from pricing.errors import TariffRefused
 
+    check_edge(settings.city_dir, settings.city_folders)
     missing: list[DependencyMissing | TariffRefused] = []
 
     @asynccontextmanager

@@ -86,17 +86,15 @@ def _cells() -> Finding:
 
 
 def _city(settings: Settings) -> Finding:
-    from geo.city import load_city
+    from hexhail.served_cities import load_cities
 
     try:
-        city = load_city(settings.city_dir)
+        cities = load_cities(settings.city_folders)
     except (ValueError, OSError) as error:
-        return Finding(
-            "city", ok=False, seen=str(error), remedy="Set HEXHAIL_CITY_DIR to a folder made by `hexhail city`."
-        )
-    return Finding(
-        "city", ok=True, seen=f"{city.region.name}: {city.graph.node_count} nodes, {city.graph.edge_count} edges"
-    )
+        name = "HEXHAIL_CITY_DIRS to folders" if settings.city_dirs else "HEXHAIL_CITY_DIR to a folder"
+        return Finding("city", ok=False, seen=str(error), remedy=f"Set {name} made by `hexhail city`.")
+    seen = [f"{city.region.name}: {city.graph.node_count} nodes, {city.graph.edge_count} edges" for city in cities]
+    return Finding("city", ok=True, seen="; ".join(seen))
 
 
 def _secrets(settings: Settings) -> Finding:

@@ -23,6 +23,13 @@ def load_cities(folders: Sequence[Path]) -> list[City]:
     return cities
 
 
+def check_edge(folder: Path, folders: Sequence[Path]) -> None:
+    """Raise ValueError if the city of an edge is none of those that are served: its rides would wait for nobody."""
+    if folder.resolve() not in {other.resolve() for other in folders}:
+        served = ", ".join(map(str, folders))
+        raise ValueError(f"HEXHAIL_CITY_DIR must name one of HEXHAIL_CITY_DIRS ({served}), not {folder}")
+
+
 def common_to(section: str, params: Sequence[T]) -> T:
     """The parameters that all cities have. Raises ValueError if one has others."""
     if any(other != params[0] for other in params):

@@ -12,6 +12,7 @@ import pytest
 
 from hexhail import embedded
 from hexhail.city_files import write_city_file
+from hexhail.settings import MANHATTAN
 
 COMPARED = ("--city=nowhere", "--requests=r.csv", "--drivers=d.csv", "--out=o")
 SECRETS = '{"k1": "0123456789abcdef0123456789abcdef"}'
@@ -123,10 +124,10 @@ def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path):
         HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{port}/0",
         HEXHAIL_BROKER_URL=f"127.0.0.1:{port}",
         HEXHAIL_DATABASE_URL=f"sqlite:///{tmp_path}/no/such/folder/hexhail.db",
-        HEXHAIL_CITY_DIR=str(tmp_path),
+        HEXHAIL_CITY_DIRS=f"{MANHATTAN}{os.pathsep}{tmp_path}",
     )
     assert done.returncode == 1
-    for remedy in ("set HEXHAIL_REDIS_URL", "set HEXHAIL_BROKER_URL", "HEXHAIL_CITY_DIR", "openssl rand -hex"):
+    for remedy in ("set HEXHAIL_REDIS_URL", "set HEXHAIL_BROKER_URL", "HEXHAIL_CITY_DIRS", "openssl rand -hex"):
         assert remedy in done.stdout
 
 

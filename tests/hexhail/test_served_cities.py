@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hexhail.serve import specs
-from hexhail.served_cities import common_to, load_cities
+from hexhail.served_cities import check_edge, common_to, load_cities
 from hexhail.settings import MANHATTAN, Settings
 
 
@@ -30,6 +30,13 @@ def test_every_city_gets_an_api_of_its_own_on_the_next_port() -> None:
 def test_two_cities_of_one_region_are_refused() -> None:
     with pytest.raises(ValueError, match="are both of region 'manhattan': give one another region_id"):
         load_cities([MANHATTAN, MANHATTAN])
+
+
+def test_an_edge_whose_city_nobody_matches_is_refused(tmp_path: Path) -> None:
+    served = [MANHATTAN, tmp_path / "north"]
+    check_edge(tmp_path / "south" / ".." / "north", served)
+    with pytest.raises(ValueError, match="HEXHAIL_CITY_DIR must name one of HEXHAIL_CITY_DIRS"):
+        check_edge(tmp_path / "south", served)
 
 
 def test_what_one_process_does_for_all_cities_must_be_the_same_in_all() -> None:
