@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from dispatch.model import DispatchParams, SupplySnapshot
-from dispatch.ports import Positions
+from dispatch.ports import FreeDriver, Positions
 from dispatch.service.supply import free_supply
 from geo.roads import RoadGraph
 
@@ -21,8 +21,8 @@ class RecentDrivers:
     """Where drivers are, and which of them are free."""
 
     positions: Positions
-    #: Drivers on shift without a live ride or offer, with their seats.
-    free: Mapping[str, int]
+    #: Drivers on shift without a live ride or offer.
+    free: Mapping[str, FreeDriver]
     #: The free ones whose position is fresh, on their road nodes.
     supply: SupplySnapshot
     #: When it was read, on the process's monotonic clock.
@@ -35,7 +35,7 @@ class RecentSupply:
     def __init__(
         self,
         positions: Callable[[], Awaitable[Positions]],
-        free_drivers: Callable[[], Awaitable[dict[str, int]]],
+        free_drivers: Callable[[], Awaitable[dict[str, FreeDriver]]],
         graph: RoadGraph,
         params: DispatchParams,
         now: Callable[[], float],

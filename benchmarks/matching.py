@@ -25,6 +25,7 @@ from dispatch.matching.candidates import find_candidates
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.ports import FreeDriver
 from dispatch.service.supply import free_supply
 from dispatch.weights import ScoreWeights
 from geo.city import load_city
@@ -196,7 +197,7 @@ def _scores(graph: RoadGraph, n_requests: int, n_drivers: int, report: Report) -
 async def _round_from_redis(graph: RoadGraph, n_requests: int, n_drivers: int, report: Report) -> None:
     """The same round by the clock on the wall, alone and with the snapshot read from a real server."""
     engine, nodes = _waiting_engine(graph, n_requests), _bay_nodes(graph, n_drivers, 2)
-    free, params = dict.fromkeys(_names(n_drivers), 4), DispatchParams()
+    free, params = dict.fromkeys(_names(n_drivers), FreeDriver(4, 0.0)), DispatchParams()
     with tempfile.TemporaryDirectory() as folder:
         port = embedded.free_port()
         server = subprocess.Popen(

@@ -138,7 +138,7 @@ class SupplySnapshot:
     #: Where the driver is, or will be when free.
     node: NDArray[np.int64]
     seats: NDArray[np.int64]
-    #: Since when each waits for work, city seconds, NaN where nobody knows; None if nobody is asked.
+    #: Since when each waits for work, city seconds; of those with a rider aboard the dropoff; NaN where nobody knows.
     idle_since_s: NDArray[np.float64] | None = None
     #: Mean rating and number of ratings; None where drivers are not rated.
     rating: NDArray[np.float64] | None = None

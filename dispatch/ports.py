@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,14 @@ class Outcome:
     ride: Ride
     events: Sequence[RideEvent]
     is_replay: bool = False
+
+
+class FreeDriver(NamedTuple):
+    """A driver on shift who has nothing to do; a tuple, because a city has thousands of them each round."""
+
+    seats: int
+    #: The later of going on shift and the end of the last ride: dropped off, cancelled or given back.
+    idle_since_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +112,8 @@ class RideStore(Protocol):
         """Rides bound to a driver."""
         ...
 
-    async def free_drivers(self) -> dict[str, int]:
-        """Drivers on shift without a live ride or offer, with their seats."""
+    async def free_drivers(self) -> dict[str, FreeDriver]:
+        """Drivers on shift without a live ride or offer."""
         ...
 
     async def carrying_drivers(self, region: str) -> list[Carrying]:

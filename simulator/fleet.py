@@ -60,6 +60,7 @@ class Fleet:
         self._moves_until_s: FloatArray = np.full(count, -math.inf)
         self._dark_until_s: FloatArray = np.full(count, -math.inf)
         self._heard_s: FloatArray = np.full(count, -math.inf)
+        self._idle_since_s: FloatArray = np.full(count, math.nan)
         self._planned_s = [math.inf] * count
         self._online_since_s = [0.0] * count
         self._aboard_since_s = [0.0] * count
@@ -104,6 +105,7 @@ class Fleet:
             driver_id=tuple([names[at] for at in row.tolist()]),
             node=node,
             seats=self._seats[row],
+            idle_since_s=np.where(self._is_carrying[row], now_s + free_in_s[row], self._idle_since_s[row]),
             free_in_s=free_in_s[row],
             pace=self.pace,
         )
@@ -189,7 +191,7 @@ class Fleet:
         if event.driver_id is None:
             return
         number = self._number_of[event.driver_id]
-        self._is_bound[number] = False
+        self._is_bound[number], self._idle_since_s[number] = False, now_s
         self._drivers[number].released(event.ride_id, now_s)
         self._follow(number, now_s)
 
@@ -213,7 +215,7 @@ class Fleet:
                     self._aboard_since_s[number] = now_s
                     self._say(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportDroppedOff():
-                    self._is_carrying[number] = False
+                    self._is_carrying[number], self._idle_since_s[number] = False, now_s
                     self.occupied_s += now_s - self._aboard_since_s[number]
                     self._say(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
                 case act.DeclineOffer():
@@ -224,6 +226,7 @@ class Fleet:
                     )
                 case act.GoOnline():
                     self._is_online[number], self._online_since_s[number] = True, now_s
+                    self._idle_since_s[number] = now_s
                 case act.GoOffline():
                     self._is_online[number] = False
                     self.online_s += now_s - self._online_since_s[number]

@@ -38,6 +38,9 @@ OFFER_ENDS: dict[type[ev.RideEvent], OfferState] = {
     ev.OfferWithdrawn: OfferState.WITHDRAWN,
 }
 
+#: With these a ride lets its driver go, if it had one: from then on they wait for work.
+FREES_DRIVER = (ev.RiderDroppedOff, ev.AssignmentCancelled, ev.RideCancelled)
+
 
 def require_move(ride: Ride, event_type: type[ev.RideEvent], wanted: str) -> None:
     """Raise IllegalMove, which names the state met, if `event_type` cannot happen to the ride now."""

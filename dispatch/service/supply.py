@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dispatch.matching.reasons import Reason
 from dispatch.model import DispatchParams, SupplySnapshot
-from dispatch.ports import Carrying, Positions
+from dispatch.ports import Carrying, FreeDriver, Positions
 from dispatch.rules.next_rides import asks_those_aboard
 from geo.distances import great_circle_m
 from geo.roads import RoadGraph
@@ -20,18 +20,18 @@ CROW_MPS_MAX = 20.0
 
 
 def free_supply(
-    positions: Positions, free: Mapping[str, int], graph: RoadGraph, params: DispatchParams, now_s: float
+    positions: Positions, free: Mapping[str, FreeDriver], graph: RoadGraph, params: DispatchParams, now_s: float
 ) -> SupplySnapshot:
     """The idle drivers whose position is fresh, snapped to the road graph, sorted by id.
 
-    `free` maps the drivers on shift without a live ride or offer to their seats.
+    `free` are the drivers on shift without a live ride or offer.
     """
     return supply_snapshot(positions, free, (), graph, params, now_s, n_waiting=0)
 
 
 def supply_snapshot(
     positions: Positions,
-    free: Mapping[str, int],
+    free: Mapping[str, FreeDriver],
     carrying: Sequence[Carrying],
     graph: RoadGraph,
     params: DispatchParams,
@@ -58,8 +58,19 @@ def supply_snapshot(
     free_in_s[aboard] = _until_dropoff_s(positions, aboard, dropoff, graph, params.chain_within_s)
     rows = np.flatnonzero(is_idle | (is_aboard & (free_in_s <= params.chain_within_s)))
     driver_id = tuple(positions.driver_id[row] for row in rows)
-    seats = [free[name] if name in free else trip_of[name].seats for name in driver_id]
-    return SupplySnapshot(now_s, driver_id, node[rows], np.array(seats, np.int64), free_in_s=free_in_s[rows])
+    known = [free.get(name) or trip_of[name] for name in driver_id]
+    dropoff_s = (now_s + free_in_s[rows]).tolist()
+    idle_since_s = [
+        free[name].idle_since_s if name in free else at_s for name, at_s in zip(driver_id, dropoff_s, strict=True)
+    ]
+    return SupplySnapshot(
+        now_s,
+        driver_id,
+        node[rows],
+        np.array([driver.seats for driver in known], np.int64),
+        idle_since_s=np.array(idle_since_s, np.float64),
+        free_in_s=free_in_s[rows],
+    )
 
 
 def _until_dropoff_s(
@@ -75,7 +86,7 @@ def _until_dropoff_s(
     return until_s
 
 
-def unseen(positions: Positions, free: Mapping[str, int], supply: SupplySnapshot) -> dict[Reason, int]:
+def unseen(positions: Positions, free: Mapping[str, FreeDriver], supply: SupplySnapshot) -> dict[Reason, int]:
     """Drivers in the region's cells who are not in the snapshot, by the gate at which they stayed."""
     n_free = sum(driver_id in free for driver_id in positions.driver_id)
     n_idle = sum(driver_id in free for driver_id in supply.driver_id)

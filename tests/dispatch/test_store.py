@@ -23,7 +23,7 @@ from dispatch.errors import (
     StaleToken,
 )
 from dispatch.model import OfferState, Party, RideState
-from dispatch.ports import Carrying, Decision, Scope
+from dispatch.ports import Carrying, Decision, FreeDriver, Scope
 from dispatch.rules.invariants import check_history
 from dispatch.rules.lifecycle import step
 from tests.dispatch.people import (
@@ -81,13 +81,13 @@ async def test_open_live_and_free_say_who_waits_and_who_works(store, rides, cloc
     await do(rides, request("early", "alice"))
     assert [ride.ride_id for ride in await store.open_rides("manhattan")] == ["early", "late"]
     assert await store.open_rides("elsewhere") == []
-    assert await store.free_drivers() == {"dora": 3, "dan": 3}
+    assert await store.free_drivers() == {"dora": FreeDriver(3, 1000.0), "dan": FreeDriver(3, 1000.0)}
     await rides.handle(offer("late"))
-    assert await store.free_drivers() == {"dan": 3}
+    assert (await store.free_drivers()).keys() == {"dan"}
     assert len(await store.open_rides("manhattan")) == 2
     await rides.handle(accept("late-1"))
     assert [ride.ride_id for ride in await store.live_rides("manhattan")] == ["late"]
-    assert await store.free_drivers() == {"dan": 3}
+    assert (await store.free_drivers()).keys() == {"dan"}
     assert await store.newest_token("manhattan") == 1
     assert await store.newest_token("elsewhere") == 0
 

@@ -7,6 +7,7 @@ from dispatch import events as ev
 from dispatch.book import Book
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import RideState
+from dispatch.rules.lifecycle import FREES_DRIVER
 from geo.city import City, Region
 from simulator.day import Acceptance, Day, DayParams
 from simulator.demand import Requests
@@ -170,6 +171,42 @@ def test_a_planted_violation_is_found(city, town, monkeypatch):
     violations = live(city, crowded(town), starts(3, 9)).violations
     assert any("was asked while having a next ride" in sentence for sentence in violations)
     assert any("is not newer than the last" in sentence for sentence in violations)
+
+
+def test_drivers_wait_for_work_since_they_came_on_shift_or_were_last_let_go(city, town, monkeypatch):
+    """What a round is told, against the log: the last event that let the driver go."""
+    seen, supply = [], Fleet.supply
+
+    def noted(self, now_s, n_waiting):
+        seen.append(supply(self, now_s, n_waiting))
+        return seen[-1]
+
+    monkeypatch.setattr(Fleet, "supply", noted)
+    events = live(city, crowded(town), starts(3, 9, 14), acceptance=Acceptance.MODEL).events
+    let_go = [event for event in events if isinstance(event, FREES_DRIVER)]
+    checked = 0
+    for snapshot in seen:
+        for driver_id, since_s, free_in_s in zip(
+            snapshot.driver_id, snapshot.idle_since_s, snapshot.free_in_s, strict=True
+        ):
+            ends_s = [event.at_s for event in let_go if event.driver_id == driver_id and event.at_s < snapshot.now_s]
+            if free_in_s > 0.0:
+                assert since_s == snapshot.now_s + free_in_s
+            elif ends_s:
+                assert ends_s[-1] <= since_s <= snapshot.now_s  # later: a break since
+                checked += since_s == ends_s[-1]
+    assert checked > 20
+
+
+def test_idle_time_with_a_weight_shares_the_work_more_evenly(city, town):
+    """Two drivers at one corner, and now and then a rider there: by the pickup alone one has most of them."""
+    rare = wishes(town, [(120 * n, 12, 12 + (1 if n % 2 else 5)) for n in range(1, 7)])
+    rides = []
+    for idle in (0.0, 0.1):
+        outcome = live(city, rare, starts(12, 12), dispatch_changes={"score": {"idle": idle}})
+        taken = [event.driver_id for event in outcome.events if isinstance(event, ev.OfferAccepted)]
+        rides.append(sorted(taken.count(driver_id) for driver_id in set(taken)))
+    assert rides == [[1, 5], [3, 3]]
 
 
 def test_prices_rise_where_riders_wait_and_fares_follow(city, town):

@@ -18,7 +18,7 @@ from dispatch.events import OfferSent, RideEvent, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
 from dispatch.rules.audience import inboxes
-from dispatch.rules.lifecycle import OFFER_ENDS
+from dispatch.rules.lifecycle import FREES_DRIVER, OFFER_ENDS
 
 Dialect = Literal["sqlite", "postgres"]
 T = TypeVar("T")
@@ -153,6 +153,8 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
                 raise InvariantBroken(f"ride {ride.ride_id} has moved on from {before.sequence} inside a transaction")
         for event in decision.events:
             yield from _write_offer(event, ride)
+            if isinstance(event, FREES_DRIVER) and event.driver_id is not None:
+                yield Statement(sql.IDLE_FROM_NOW, (event.at_s, event.driver_id))
     except Duplicate:
         if isinstance(decision.events[0], RideRequested):
             raise QuoteUsed(ride.quote_id) from None

@@ -12,7 +12,7 @@ from dispatch.adapters.sql import statements as sql
 from dispatch.adapters.sql.scripts import Dialect, Script, Statement
 from dispatch.events import RideEvent
 from dispatch.model import Ride, Shift
-from dispatch.ports import Carrying, Decide, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, FreeDriver, IdempotencyKey, OutboxRow, Outcome, Scope
 
 T = TypeVar("T")
 
@@ -61,9 +61,9 @@ class SqlStore(ABC):
         """Rides that have been picked up, the newest requests first."""
         return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region, limit)]
 
-    async def free_drivers(self) -> dict[str, int]:
+    async def free_drivers(self) -> dict[str, FreeDriver]:
         """See `RideStore.free_drivers`."""
-        return dict(await self._read(sql.FREE_DRIVERS))
+        return {row[0]: FreeDriver(*row[1:]) for row in await self._read(sql.FREE_DRIVERS)}
 
     async def carrying_drivers(self, region: str) -> list[Carrying]:
         """See `RideStore.carrying_drivers`."""
