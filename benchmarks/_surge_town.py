@@ -15,7 +15,8 @@ from geo.distances import great_circle_m
 from geo.roads import RoadGraph
 from geo.travel_times import between
 from hexhail.settings import MANHATTAN
-from simulator.day import Day, DayParams, Outcome
+from simulator.day import Day, Outcome
+from simulator.day_params import DayParams
 from simulator.demand import Requests
 from simulator.habits import Habit, PriceFollower, PriceFollowing, Prices
 from simulator.inputs import DriverStarts, PlacedRequests

@@ -30,7 +30,7 @@ from geo.travel_times import between
 from hexhail.city_files import write_city_file
 from hexhail.settings import MANHATTAN
 from hexhail.simulate import Inputs, live
-from simulator.day import Acceptance, DayParams
+from simulator.day_params import Acceptance, DayParams
 from simulator.demand import Requests, load_requests
 from simulator.figures import figures_of
 from simulator.inputs import BadRows, DriverStarts, PlacedRequests, read_drivers, read_requests

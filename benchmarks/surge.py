@@ -83,7 +83,7 @@ def _figures(town: Town, outcome: Outcome, requests: PlacedRequests) -> list[flo
     base = sum(fare_cents(tariff, *trip) for trip in zip(length_m.tolist(), duration_s.tolist(), strict=True))
     zone = town.zones.surge_index[town.zones.of_node[requests.pickup_node]]
     wishes = np.bincount(zone, minlength=len(town.city.surge_cells))
-    road_h = outcome.fleet.online_s / HOUR_S
+    road_h = outcome.fleet.odometer.online_s / HOUR_S
     income = float(incomes_cents(rides.values(), outcome.fleet.driver_id).sum())
     return [
         float(len(requests)), float(len(rides)), float(len(done)), 100.0 * len(done) / len(requests),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatch.model import DispatchParams
-from simulator.day import Acceptance, DayParams
+from simulator.day_params import Acceptance, DayParams
 
 #: How a day's parameter is written where its name in the program would read badly.
 _WRITTEN_AS = {"is_surge_on": "surge"}

@@ -44,7 +44,7 @@ def compare(
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_dir() / "numba"))
     from hexhail.arms import parse_arms
     from hexhail.compare import Plan, write_comparison
-    from simulator.day import DayParams
+    from simulator.day_params import DayParams
     from simulator.switchback import SwitchbackParams
 
     try:

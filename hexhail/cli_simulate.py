@@ -49,7 +49,7 @@ def simulate(
     from dispatch.matching.position_value import PositionValue
     from hexhail.simulate import read_inputs, write_run
     from hexhail.simulate import simulate as live
-    from simulator.day import DayParams
+    from simulator.day_params import DayParams
 
     try:
         params = DayParams(
@@ -95,7 +95,7 @@ def _fail_for_wrongs(run: Run) -> None:
 
 def acceptance_of(name: str) -> Any:
     """The acceptance of that name. Raises ValueError."""
-    from simulator.day import Acceptance
+    from simulator.day_params import Acceptance
 
     if name not in list(Acceptance):
         raise ValueError(f"--acceptance must be model or always, not {name!r}")

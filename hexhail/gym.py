@@ -7,7 +7,7 @@ from pathlib import Path
 import gymnasium
 
 from hexhail.simulate import read_inputs
-from simulator.day import DayParams
+from simulator.day_params import DayParams
 from simulator.learning_env import DispatchEnv, EnvParams
 
 ENV_ID = "hexhail/Dispatch-v0"

@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dispatch import events as ev
-from dispatch.adapters.round_files import read_rounds
 from geo.cells import cells_to_strings
 from geo.city import City, load_city
 from hexhail.price_history import PriceHistory
-from hexhail.run_folder import DRIVERS_FILE, ROUNDS_FOLDER, SUMMARY_FILE, read_events, roads_sha256
+from hexhail.run_folder import DRIVERS_FILE, SUMMARY_FILE, read_events, roads_sha256
+from hexhail.sightings import read_sightings
 from simulator.event_log import lines
-from simulator.tracks import Sighting, Tracks, tracks_of
+from simulator.tracks import Tracks, tracks_of
 
 #: What an open ride is, by the number that the page knows it by.
 _CLOSED, _REQUESTED, _OFFERED = range(3)
@@ -50,7 +50,7 @@ class RecordedRun:
             raise ValueError(f"{folder} holds no events")
         self.city = _city_of(folder, city_dir)
         starts = _starts(folder, self.city)
-        self.tracks = tracks_of(self.events, self.city.graph, starts, _sightings(folder / ROUNDS_FOLDER))
+        self.tracks = tracks_of(self.events, self.city.graph, starts, read_sightings(folder, self.city.graph))
         self.prices = PriceHistory.load(folder)
         self._rows: dict[str, list[int]] = defaultdict(list)
         for row, event in enumerate(self.events):
@@ -131,16 +131,6 @@ def _starts(folder: Path, city: City) -> dict[str, int]:
         return {row["driver_id"]: int(at) for row, at in zip(rows, node.tolist(), strict=True)}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no table of driver_id,lat,lng: {error!r}") from error
-
-
-def _sightings(rounds: Path) -> Iterator[Sighting]:
-    """Where the rounds of a live run saw the free drivers; none of a run without recorded rounds."""
-    if not rounds.is_dir():
-        return
-    for record in sorted(read_rounds(rounds), key=lambda record: (record.supply.now_s, record.region)):
-        supply = record.supply
-        for driver_id, node in zip(supply.driver_id, supply.node.tolist(), strict=True):
-            yield Sighting(supply.now_s, driver_id, node)
 
 
 def _ride_columns(events: Sequence[ev.RideEvent], begin_s: float) -> dict[str, list[Any]]:

@@ -17,7 +17,9 @@ from dispatch.matching.registry import make_policy
 from geo.city import City, load_city
 from hexhail.price_history import PriceHistory
 from hexhail.run_folder import REPORT_FILE, city_facts, write_drivers, write_events, write_summary
-from simulator.day import Day, DayParams, Outcome
+from hexhail.sightings import write_sightings
+from simulator.day import Day, Outcome
+from simulator.day_params import DayParams
 from simulator.event_log import sha256_of
 from simulator.figures import figures_of
 from simulator.inputs import BadRows, DriverStarts, PlacedRequests, read_drivers, read_requests
@@ -114,8 +116,9 @@ def live(
 
 
 def write_run(run: Run, inputs: Inputs, folder: Path) -> Path:
-    """Write a run folder, made if need be: summary, report, drivers, prices, events; returns the file of the events."""
+    """Write all files of a run into a folder, made if need be; returns the one with the events."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_sightings(run.outcome.fleet.driver_id, run.outcome.fleet.asked_at, folder)
     PriceHistory.of(run.outcome.price_changes).save(folder)
     write_summary(run.summary, folder)
     write_drivers(run.outcome.fleet.driver_id, inputs.city.graph, inputs.starts.node.tolist(), folder)

@@ -22,7 +22,7 @@ def figures_of(outcome: Outcome) -> dict[str, Any]:
     """
     rides = outcome.office.history.rides
     by_state = Counter(ride.state for ride in rides.values())
-    fleet = outcome.fleet
+    odometer = outcome.fleet.odometer
     return {
         "requests": len(rides),
         "completed": by_state[RideState.COMPLETED],
@@ -30,9 +30,9 @@ def figures_of(outcome: Outcome) -> dict[str, Any]:
         "expired": by_state[RideState.EXPIRED],
         "service_rate": _share(by_state[RideState.COMPLETED], len(rides)),
         "pickup_wait_s": spread(pickup_waits_s(rides.values())),
-        "deadhead_share": _share(fleet.deadhead_m, fleet.deadhead_m + fleet.occupied_m),
-        "utilisation": _share(fleet.occupied_s, fleet.online_s),
-        "income_gini": round(gini(incomes_cents(rides.values(), fleet.driver_id)), 4),
+        "deadhead_share": _share(odometer.deadhead_m, odometer.deadhead_m + odometer.occupied_m),
+        "utilisation": _share(odometer.occupied_s, odometer.online_s),
+        "income_gini": round(gini(incomes_cents(rides.values(), outcome.fleet.driver_id)), 4),
     }
 
 

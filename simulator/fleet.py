@@ -18,8 +18,8 @@ from geo.roads import RoadGraph
 from simulator import actions as act
 from simulator.agenda import Agenda
 from simulator.driver import Driver, DriverState
-from simulator.model import Errand, Offer, Place
-from simulator.motion import Drive, Movement
+from simulator.model import AskedAt, Errand, Offer, Place
+from simulator.odometer import Odometer
 from simulator.office import Hearer, Office
 from simulator.people import driver_ids
 from simulator.tracking import Tracking
@@ -62,15 +62,10 @@ class Fleet:
         self._heard_s: FloatArray = np.full(count, -math.inf)
         self._idle_since_s: FloatArray = np.full(count, math.nan)
         self._planned_s = [math.inf] * count
-        self._online_since_s = [0.0] * count
-        self._aboard_since_s = [0.0] * count
-        self._leg: list[Movement | None] = [None] * count
-        self._is_leg_occupied = [False] * count
         self._is_closed = False
-        self.online_s = 0.0
-        self.occupied_s = 0.0
-        self.deadhead_m = 0.0
-        self.occupied_m = 0.0
+        self.odometer = Odometer(count)
+        #: Where those without a rider aboard were when they were asked: events of rides do not say it.
+        self.asked_at: list[AskedAt] = []
         for number in range(count):
             self._follow(number, drivers[number].wake_s)
 
@@ -158,9 +153,7 @@ class Fleet:
     def settle(self, now_s: float) -> None:
         """Add what is still under way to the totals; the last call of a run."""
         for number, driver in enumerate(self._drivers):
-            self._count_leg(number, now_s)
-            if driver.is_online:
-                self.online_s += now_s - self._online_since_s[number]
+            self.odometer.settle(number, now_s, is_online=driver.is_online)
 
     # -- what drivers hear -------------------------------------------------------------------------------------------
 
@@ -168,6 +161,9 @@ class Fleet:
         assert isinstance(event, ev.OfferSent)
         number = self._number_of[event.driver_id]
         self._is_bound[number] = True
+        if not self._is_carrying[number]:
+            here = self._drivers[number].position(now_s)
+            self.asked_at.append(AskedAt(now_s, number, here.lat_deg, here.lng_deg))
         pickup, dropoff = event.pickup, event.dropoff
         offer = Offer(
             event.offer_id,
@@ -212,11 +208,11 @@ class Fleet:
                     self._say(cmd.ReportArrival(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportPickedUp():
                     self._is_bound[number], self._is_carrying[number] = False, True
-                    self._aboard_since_s[number] = now_s
+                    self.odometer.pick_up(number, now_s)
                     self._say(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportDroppedOff():
                     self._is_carrying[number], self._idle_since_s[number] = False, now_s
-                    self.occupied_s += now_s - self._aboard_since_s[number]
+                    self.odometer.drop_off(number, now_s)
                     self._say(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
                 case act.DeclineOffer():
                     self._say(cmd.DeclineOffer(action.offer_id, self.driver_id[number]), now_s)
@@ -225,11 +221,11 @@ class Fleet:
                         cmd.CancelRide(action.ride_id, Party.DRIVER, self.driver_id[number], action.reason), now_s
                     )
                 case act.GoOnline():
-                    self._is_online[number], self._online_since_s[number] = True, now_s
-                    self._idle_since_s[number] = now_s
+                    self._is_online[number], self._idle_since_s[number] = True, now_s
+                    self.odometer.go_online(number, now_s)
                 case act.GoOffline():
                     self._is_online[number] = False
-                    self.online_s += now_s - self._online_since_s[number]
+                    self.odometer.go_offline(number, now_s)
         self._follow(number, now_s)
 
     def _accept(self, number: int, action: act.AcceptOffer, now_s: float) -> None:
@@ -259,22 +255,11 @@ class Fleet:
             self._planned_s[number] = wake_s
             if wake_s < math.inf:
                 self._agenda.at(wake_s, self._wake, number)
-        if driver.motion is not self._leg[number]:
-            self._count_leg(number, now_s)
-            self._leg[number] = driver.motion
-            self._is_leg_occupied[number] = driver.state is DriverState.ON_TRIP
+        if driver.motion is not self.odometer.leg[number]:
+            self.odometer.set_out(number, driver.motion, now_s, is_occupied=driver.state is DriverState.ON_TRIP)
             self._node[number] = driver.motion.end_node
             self._moves_until_s[number] = driver.motion.arrival_s
         self._dark_until_s[number] = driver.dark_until_s
-
-    def _count_leg(self, number: int, now_s: float) -> None:
-        leg = self._leg[number]
-        if not isinstance(leg, Drive):
-            return
-        if self._is_leg_occupied[number]:
-            self.occupied_m += leg.driven_m(now_s)
-        else:
-            self.deadhead_m += leg.driven_m(now_s)
 
     # -- where drivers are -------------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from dispatch.matching.position_value import cells_of_nodes
 from geo.arrays import FloatArray, IntArray
 from geo.cells import cells_to_strings
 from geo.city import City
-from simulator.day import Day, DayParams, Outcome
+from simulator.day import Day, Outcome
+from simulator.day_params import DayParams
 from simulator.figures import figures_of
 from simulator.inputs import DriverStarts, PlacedRequests
 from simulator.resample import resampled

@@ -53,6 +53,15 @@ class Errand:
     stage: RideStage = RideStage.ASSIGNED
 
 
+class AskedAt(NamedTuple):
+    """A driver was somewhere when an offer came; `number` is a place among the ids."""
+
+    at_s: float
+    number: int
+    lat_deg: float
+    lng_deg: float
+
+
 @dataclass(frozen=True, slots=True)
 class RiderParams:
     """How riders are inclined. Durations are city seconds; a `…_share` is a probability."""

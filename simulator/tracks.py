@@ -43,6 +43,8 @@ class Tracks:
 
 #: A free driver who is seen elsewhere is taken to have left in time to come there at this speed.
 _WANDER_MPS = 5.0
+#: Nearer sightings, as those of two rounds, are joined by a straight line: hardly another road leads there.
+_BY_ROAD_FROM_M = 150.0
 
 
 class Sighting(NamedTuple):
@@ -103,7 +105,7 @@ def tracks_of(
 
     Between two places that the events name the driver is taken to have driven the quickest way of `graph` evenly slower
     or faster, so that the times of the events hold. Of an idle driver only the sightings are known, in the order of
-    their times; between them, and without any, the driver is drawn as standing still.
+    their times; until the driver must have left for the next, and without any, she is drawn as standing still.
     """
     log = list(events)
     begin_s = log[0].at_s if log else 0.0
@@ -154,13 +156,11 @@ class _Writer:
         driver = self._drivers.setdefault(driver_id, _Driver())
         if driver.state != IDLE or (driver.t_s and (driver.node == node or now_s < self._begin_s)):
             return
-        place = self._place(node)
         if driver.t_s:
-            here = driver.lat_deg[-1], driver.lng_deg[-1]
-            away_m = float(great_circle_m(*place, np.array(here[:1]), np.array(here[1:]))[0])
-            driver.stand(now_s - away_m / _WANDER_MPS, *here, IDLE)
+            self._wander(driver, node, now_s)
+        else:
+            driver.stand(max(now_s, self._begin_s), *self._place(node), IDLE)
         driver.node = node
-        driver.stand(max(now_s, self._begin_s), *place, IDLE)
 
     def tracks(self) -> Tracks:
         names = tuple(sorted(self._drivers))
@@ -233,6 +233,22 @@ class _Writer:
             self._drive(driver, event.at_s, max(driver.leg.due_s, event.at_s), TO_PICKUP)
             driver.leg = None
             driver.turn(event.at_s, IDLE)
+
+    def _wander(self, driver: _Driver, node: int, now_s: float) -> None:
+        """Write down how an idle driver came to a node: by the roads, if it is some way off."""
+        here = driver.lat_deg[-1], driver.lng_deg[-1]
+        away_m = float(great_circle_m(*self._place(node), np.array(here[:1]), np.array(here[1:]))[0])
+        if driver.node is None or away_m < _BY_ROAD_FROM_M:
+            driver.stand(now_s - away_m / _WANDER_MPS, *here, IDLE)
+            driver.stand(now_s, *self._place(node), IDLE)
+            return
+        share, lat_deg, lng_deg, _ = self._corners.of(driver.node, node, *here)
+        length_m = float(great_circle_m(lat_deg[:-1], lng_deg[:-1], lat_deg[1:], lng_deg[1:]).sum())
+        begun_s = max(now_s - length_m / _WANDER_MPS, driver.t_s[-1])
+        driver.stand(begun_s, *here, IDLE)
+        t_s = begun_s + share * (now_s - begun_s)
+        for corner in zip(t_s[1:].tolist(), lat_deg[1:].tolist(), lng_deg[1:].tolist(), strict=True):
+            driver.stand(*corner, IDLE)
 
     # -- along the roads -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import pytest
 
 import hexhail.gym
 from benchmarks.city import _build, _drawn
-from simulator.day import DayParams
+from simulator.day_params import DayParams
 from simulator.learning_env import EnvParams
 
 

@@ -16,7 +16,7 @@ from hexhail.cli import app
 from hexhail.learn_values import learn_from_runs
 from hexhail.run_folder import EVENTS_FILE, SUMMARY_FILE
 from hexhail.simulate import simulate, write_run
-from simulator.day import DayParams
+from simulator.day_params import DayParams
 from tests.dispatch.people import grid_city
 from tests.simulator.towns import crowded
 

@@ -4,6 +4,7 @@ import json
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
@@ -13,13 +14,20 @@ from hexhail.price_history import PriceHistory
 from hexhail.replay_page import build_app
 from hexhail.replay_run import RecordedRun
 from hexhail.run_folder import city_facts, write_drivers, write_events, write_summary
-from simulator.day import Day, DayParams
+from hexhail.sightings import write_sightings
+from simulator.day import Day
+from simulator.day_params import DayParams
 from tests.simulator.towns import crowded, small_town
 
 
 @pytest.fixture(scope="module")
-def day():
-    inputs = crowded(small_town(), count=40)
+def town():
+    return small_town()
+
+
+@pytest.fixture(scope="module")
+def day(town):
+    inputs = crowded(town, count=40)
     return inputs, Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(inputs.city.graph), DayParams()).run()
 
 
@@ -36,6 +44,7 @@ def folder(day, tmp_path):
     write_drivers(outcome.fleet.driver_id, inputs.city.graph, inputs.starts.node.tolist(), run)
     write_events(outcome.events, run)
     PriceHistory.of(outcome.price_changes).save(run)
+    write_sightings(outcome.fleet.driver_id, outcome.fleet.asked_at, run)
     return run
 
 
@@ -95,10 +104,25 @@ async def test_a_driver_to_whom_nothing_happened_has_no_events_and_is_no_error(d
 def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day, folder):
     (folder / "drivers.csv").unlink()
     (folder / "prices.npz").unlink()
+    (folder / "sightings.npz").unlink()
     run = RecordedRun(folder, None)
     assert run.prices_told()["t_ms"] == []
     assert set(run.tracks.driver_id) <= set(day[1].fleet.driver_id)
     assert run.tracks.t_ms.size
+
+
+def test_a_driver_who_cruised_sets_out_from_where_she_was_asked(day, folder, town):
+    inputs, outcome = day
+    run = RecordedRun(folder, None)
+    asked = [one for one in outcome.fleet.asked_at if one.number == 0]
+    node, _ = town.snap([one.lat_deg for one in asked], [one.lng_deg for one in asked])
+    assert set(node.tolist()) != {int(inputs.starts.node[0])}  # she did cruise
+    track = slice(*run.tracks.offset[:2])
+    t_s = run.tracks.begin_s + run.tracks.t_ms[track] / 1e3
+    for one, at in zip(asked, node.tolist(), strict=True):
+        corner = int(np.searchsorted(t_s, one.at_s + 0.001, "right")) - 1
+        place = run.tracks.lat_e6[track][corner] / 1e6, run.tracks.lng_e6[track][corner] / 1e6
+        assert place == pytest.approx((town.lat_deg[at], town.lng_deg[at]), abs=1e-6)
 
 
 def spoil(folder: Path, how: str) -> None:
@@ -110,6 +134,8 @@ def spoil(folder: Path, how: str) -> None:
         change(summary, city=None)
     elif how == "drivers":
         (folder / "drivers.csv").write_text("name,lat,lng\nd1,0,0\n")
+    elif how == "sightings":
+        (folder / "sightings.npz").write_bytes(b"PK")
     elif how == "prices":
         (folder / "prices.npz").write_bytes(b"PK")
     elif how == "events":
@@ -128,6 +154,7 @@ def spoil(folder: Path, how: str) -> None:
         ("city", "does not say in which city the run was: name its folder with --city"),
         ("drivers", "drivers.csv is no table of driver_id,lat,lng"),
         ("prices", "prices.npz holds no prices"),
+        ("sightings", "sightings.npz holds no sightings"),
     ],
 )
 def test_what_cannot_be_played_is_refused_with_the_reason(folder, how, message):

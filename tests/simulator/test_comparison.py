@@ -12,7 +12,7 @@ from hexhail.arms import Arm, parse_arm, parse_arms
 from hexhail.compare import Plan, compared, live_day
 from hexhail.compare_page import compare_html, shown_difference
 from simulator.comparison import Difference, clustered, paired
-from simulator.day import Acceptance, DayParams
+from simulator.day_params import Acceptance, DayParams
 from simulator.resample import JITTER_S, resampled
 from simulator.switchback import SwitchbackParams, SwitchingPolicy, Turns
 from tests.simulator.towns import crowded

@@ -9,7 +9,8 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import RideState
 from dispatch.rules.lifecycle import FREES_DRIVER
 from geo.city import City, Region
-from simulator.day import Acceptance, Day, DayParams
+from simulator.day import Day
+from simulator.day_params import Acceptance, DayParams
 from simulator.demand import Requests
 from simulator.event_log import sha256_of
 from simulator.figures import figures_of, gini
@@ -118,7 +119,7 @@ def test_a_driver_who_was_called_back_goes_on_from_where_they_are(city, town):
     # Under way along the row since 2; the rider at its end gives up at 30; at 32 the fourth corner turns the driver.
     last = outcome.office.history.rides["r0000001"]
     assert last.picked_up_s == pytest.approx(52.0)
-    assert outcome.fleet.deadhead_m == pytest.approx(300.0 + 200.0)
+    assert outcome.fleet.odometer.deadhead_m == pytest.approx(300.0 + 200.0)
 
 
 def test_at_closing_time_trips_are_finished_and_the_rest_is_sent_away(city, town):

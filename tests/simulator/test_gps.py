@@ -7,7 +7,8 @@ import pytest
 
 from dispatch.matching.optimal import OptimalPolicy
 from location_ingest.model import IngestParams
-from simulator.day import Day, DayParams
+from simulator.day import Day
+from simulator.day_params import DayParams
 from simulator.event_log import sha256_of
 from simulator.gps import GpsParams, Receivers
 from simulator.tracking import Tracking

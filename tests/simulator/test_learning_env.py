@@ -10,7 +10,8 @@ from gymnasium.utils.env_checker import check_env
 from dispatch import events as ev
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import RideState
-from simulator.day import Acceptance, Day, DayParams
+from simulator.day import Day
+from simulator.day_params import Acceptance, DayParams
 from simulator.event_log import sha256_of
 from simulator.learning_env import CITY_FIGURES, ZONE_FIGURES, DispatchEnv, EnvParams
 from simulator.rewards import RewardParams, Tallies, Tally

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hexhail.simulate import simulate, write_run
-from simulator.day import DayParams
+from simulator.day_params import DayParams
 from simulator.policy_faults import SENTENCES_KEPT, PolicyFaults
 from tests.simulator.towns import crowded
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from dispatch import events as ev
 from dispatch.matching.optimal import OptimalPolicy
 from geo.city import City, Region
-from simulator.day import Acceptance, Day, DayParams
+from simulator.day import Day
+from simulator.day_params import Acceptance, DayParams
 from simulator.traffic import Traffic, TrafficParams, pace_of
 from tests.simulator.towns import TARIFF, crowded
 
