@@ -20,6 +20,13 @@ class LegCorners:
         self._graph = graph
         self._has_bends = bool(graph.shapes.lat_deg.size)
 
+    def duration_s(self, source: int, target: int) -> float:
+        """Seconds that the quickest way takes; 0 where there is none."""
+        try:
+            return float(travel_times.path(self._graph, source, target).arrival_s[-1])
+        except travel_times.UnreachableError:
+            return 0.0
+
     def of(
         self, source: int, target: int, here_lat_deg: float, here_lng_deg: float
     ) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:

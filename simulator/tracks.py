@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -117,6 +117,7 @@ def tracks_of(
             writer.see(item)
         else:
             writer.take(item)
+    writer.end(log[-1].at_s if log else 0.0)
     return writer.tracks()
 
 
@@ -161,6 +162,16 @@ class _Writer:
         else:
             driver.stand(max(now_s, self._begin_s), *self._place(node), IDLE)
         driver.node = node
+
+    def end(self, now_s: float) -> None:
+        """Write down what is still under way when the log ends, as far as it can have come."""
+        for driver in self._drivers.values():
+            leg = driver.leg
+            if leg is None or leg.node is None or driver.state not in (TO_PICKUP, ON_TRIP):
+                continue
+            if driver.state == ON_TRIP:  # nobody has said when it will be there
+                leg = driver.leg = replace(leg, due_s=leg.begun_s + self._corners.duration_s(leg.node, leg.to.node))
+            self._drive(driver, now_s, max(leg.due_s, leg.begun_s), driver.state)
 
     def tracks(self) -> Tracks:
         names = tuple(sorted(self._drivers))

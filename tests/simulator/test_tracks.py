@@ -55,6 +55,16 @@ def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town
     ]  # fmt: skip
 
 
+def test_who_is_under_way_when_the_log_ends_has_come_as_far_as_can_be(town):
+    other = [(ev.RideRequested, 15, asked(town)[0][2])]
+    approach = tracks_of(happen(town, *asked(town), *other), town, {"d": 0})
+    assert corners(approach)[2:] == [(4.0, 0.0, TO_PICKUP), (14.0, 1.0, TO_PICKUP), (15.0, 1.1, TO_PICKUP)]
+    trip = [(ev.DriverArrived, 24, {"driver_id": "d"}), (ev.RiderPickedUp, 30, {"driver_id": "d"})]
+    late = [(ev.RideRequested, 45, asked(town)[0][2])]
+    aboard = tracks_of(happen(town, *asked(town), *trip, *late), town, {"d": 0})
+    assert corners(aboard)[-3:] == [(30.0, 2.0, ON_TRIP), (40.0, 3.0, ON_TRIP), (45.0, 3.5, ON_TRIP)]
+
+
 def test_a_driver_who_is_called_back_stops_on_the_way(town):
     cancelled = (ev.RideCancelled, 9, {"by": Party.RIDER, "reason": None, "driver_id": "d"})
     tracks = tracks_of(happen(town, *asked(town), cancelled), town, {"d": 0})
