@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.receipts import receipt_of
-from dispatch.model import Ride, RideState
+from dispatch.model import STARS, Ride, RideState, Shift
 from pricing.currencies import MINOR_UNIT_DIGITS
 from pricing.model import Line, Quote, Receipt
 
@@ -17,6 +17,9 @@ Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, descriptio
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS84")]
 Seconds = Annotated[float, Field(description="seconds since 1970 on the city's clock")]
 Reason = Annotated[str | None, Field(max_length=200, description="free text, kept with the ride")]
+
+#: A mean over fewer would tell a driver who gave which stars.
+RATINGS_MIN = 10
 
 
 class Strict(BaseModel):
@@ -129,6 +132,12 @@ class DropoffBody(Strict):
     dropoff: PointBody | None = None
 
 
+class RatingBody(Strict):
+    """How the trip was."""
+
+    stars: Annotated[int, Field(ge=STARS[0], le=STARS[-1], description="the more the better")]
+
+
 class EarningsBody(BaseModel):
     """What the driver earns with a ride, and how it came about."""
 
@@ -209,6 +218,19 @@ class StatusBody(BaseModel):
     status: Literal["online", "offline"]
     seats: int
     changed_s: Seconds
+    rating: Annotated[float | None, Field(description="your mean in stars; null for fewer than ten ratings")]
+
+    @classmethod
+    def of(cls, shift: Shift) -> StatusBody:
+        """The public face of a shift."""
+        rating = round(shift.stars_sum / shift.stars_count, 2) if shift.stars_count >= RATINGS_MIN else None
+        return cls(
+            driver_id=shift.driver_id,
+            status=shift.status.value,
+            seats=shift.seats,
+            changed_s=shift.changed_s,
+            rating=rating,
+        )
 
 
 class SurgeBody(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dispatch.model import Party, Place, ShiftStatus
+from dispatch.model import STARS, Party, Place, ShiftStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,19 @@ class ReportDropoff:
 
 
 @dataclass(frozen=True, slots=True)
+class RateRide:
+    """The rider says how the trip was, in stars from 1 to 5."""
+
+    ride_id: str
+    rider_id: str
+    stars: int
+
+    def __post_init__(self) -> None:
+        if self.stars not in STARS:
+            raise ValueError(f"stars must be from {STARS[0]} to {STARS[-1]}, not {self.stars}")
+
+
+@dataclass(frozen=True, slots=True)
 class ExpireDue:
     """End the offers and requests whose time is over."""
 
@@ -120,5 +133,6 @@ RideCommand = (
     | ReportArrival
     | ReportPickup
     | ReportDropoff
+    | RateRide
     | ExpireDue
 )

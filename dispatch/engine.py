@@ -14,6 +14,7 @@ from dispatch.matching.guard import decide_safely
 from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.lifecycle import begin, require_move, step
+from dispatch.rules.rating import is_new_rating
 
 
 class DispatchEngine:
@@ -39,6 +40,7 @@ class DispatchEngine:
             cmd.ReportArrival: self._arrive,
             cmd.ReportPickup: self._pick_up,
             cmd.ReportDropoff: self._drop_off,
+            cmd.RateRide: self._rate,
             cmd.ExpireDue: self._expire_due,
         }
 
@@ -231,6 +233,12 @@ class DispatchEngine:
             currency=ride.currency,
             receipt=ride.receipt if command.fare_cents is None else command.receipt,
         )
+
+    def _rate(self, command: cmd.RateRide, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        if not is_new_rating(ride, command, now_s, self._params.rating_within_s):
+            return []
+        return self._happen(ride, ev.RideRated, now_s, "rating", driver_id=ride.driver_id, stars=command.stars)
 
     def _expire_due(self, command: cmd.ExpireDue, now_s: float) -> list[ev.RideEvent]:
         happened: list[ev.RideEvent] = []

@@ -9,6 +9,8 @@ DispatchError
 │   ├── OffShift              the driver does not work at the moment
 │   ├── StaleToken            a newer lease on the ride or the driver was used already
 │   ├── QuoteUsed             the quote has become a ride already
+│   ├── AlreadyRated          the rider gave the trip other stars before
+│   ├── RatingTooLate         the trip ended too long ago
 │   └── IdempotencyConflict   the same key came with another body
 └── InvariantBroken           ours: must not happen
 """
@@ -99,6 +101,26 @@ class QuoteUsed(CommandRefused):
 
     def __init__(self, quote_id: str) -> None:
         super().__init__(f"Quote {quote_id} has become a ride already.")
+
+
+class AlreadyRated(CommandRefused):
+    """The rider gave the trip other stars before."""
+
+    code = "already_rated"
+    hint = "A rating stands as it was given first."
+
+    def __init__(self, ride_id: str, stars: int) -> None:
+        super().__init__(f"Ride {ride_id} was rated with {stars} of 5 stars before.")
+
+
+class RatingTooLate(CommandRefused):
+    """The trip ended too long ago."""
+
+    code = "rating_too_late"
+    hint = "Rate a trip soon after its end; an operator can be told of what happened at any time."
+
+    def __init__(self, ride_id: str, within_s: float) -> None:
+        super().__init__(f"Ride {ride_id} ended more than {within_s / 3600:g} hours ago; ratings are taken until then.")
 
 
 class IdempotencyConflict(CommandRefused):

@@ -119,6 +119,14 @@ class RiderDroppedOff(RideEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RideRated(RideEvent):
+    """The rider has said how the trip was, after its end; the ride stays completed."""
+
+    driver_id: str
+    stars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RideCancelled(RideEvent):
     """The ride ended before a trip."""
 
@@ -154,6 +162,7 @@ RIDE_EVENTS: tuple[type[RideEvent], ...] = (
     DriverArrived,
     RiderPickedUp,
     RiderDroppedOff,
+    RideRated,
     RideCancelled,
     RideExpired,
 )

@@ -61,6 +61,10 @@ class ShiftStatus(StrEnum):
     OFFLINE = "offline"
 
 
+#: What a rider may give a trip.
+STARS = range(1, 6)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A point and the road node it was snapped to."""
@@ -117,6 +121,8 @@ class Ride:
     cancel_reason: str | None = None
     #: How the fare came about, as pricing wrote it: kept and handed on, never read here.
     receipt: Mapping[str, object] | None = None
+    #: What the rider gave it, None as long as nothing was given.
+    stars: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,9 @@ class Shift:
     status: ShiftStatus
     seats: int
     changed_s: float
+    #: All stars that the driver was ever given, and how often, as the store knows it.
+    stars_sum: int = 0
+    stars_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ class SupplySnapshot:
     seats: NDArray[np.int64]
     #: Since when each waits for work, city seconds; of those with a rider aboard the dropoff; NaN where nobody knows.
     idle_since_s: NDArray[np.float64] | None = None
-    #: Mean rating and number of ratings; None where drivers are not rated.
+    #: Mean rating in stars, NaN without any, and number of ratings; None where drivers are not rated.
     rating: NDArray[np.float64] | None = None
     rating_count: NDArray[np.int64] | None = None
     #: Seconds until the driver sets out from `node`: 0 for the idle, until the dropoff for those with a rider aboard.
@@ -194,6 +203,8 @@ class DispatchParams:
     stalled_after_s: float = 240.0
     #: Who drops off within so long may be asked for the ride after; 0: nobody before the dropoff.
     chain_within_s: float = 120.0
+    #: A rider may rate a trip for so long after its end: three days, while it is remembered.
+    rating_within_s: float = 259_200.0
     #: Who chooses the pairs: see `dispatch.matching.registry.make_policy`.
     policy: str = "optimal"
     #: The file of position values, in the city's folder, see `hexhail city learn-values`; empty for none.
@@ -222,6 +233,7 @@ class DispatchParams:
             "stale_after_s",
             "silent_after_s",
             "stalled_after_s",
+            "rating_within_s",
         ):
             value = getattr(self, name)
             if not 0 < value < float("inf"):

@@ -61,6 +61,9 @@ class FreeDriver(NamedTuple):
     seats: int
     #: The later of going on shift and the end of the last ride: dropped off, cancelled or given back.
     idle_since_s: float
+    #: All stars ever given, and how often.
+    stars_sum: int = 0
+    stars_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Carrying:
     driver_id: str
     seats: int
     dropoff_node: int
+    stars_sum: int = 0
+    stars_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +125,11 @@ class RideStore(Protocol):
         """Drivers on shift with a ride of the region aboard, without a live offer or a next ride; sorted by id."""
         ...
 
-    async def set_shift(self, shift: Shift) -> None:
-        """Put a driver on or off shift. Raises DriverBusy for going off shift with a live ride."""
+    async def set_shift(self, shift: Shift) -> Shift:
+        """Put a driver on or off shift; returns it with the stars that the store keeps.
+
+        Raises DriverBusy for going off shift with a live ride.
+        """
         ...
 
     async def outbox_progress(self) -> tuple[int, int]:

@@ -41,8 +41,7 @@ def _schema() -> dict[str, Any]:
 @router.post("/drivers/me/status", summary="Go on or off shift")
 async def set_status(body: StatusRequest, edges: EdgesDep, driver: DriverDep) -> StatusBody:
     """Only drivers on shift whose position is known are asked. A driver with a live ride cannot go off shift."""
-    shift = await edges.rides.set_shift(cmd.SetShift(driver.id, ShiftStatus(body.status), body.seats))
-    return StatusBody(driver_id=driver.id, status=shift.status.value, seats=shift.seats, changed_s=shift.changed_s)
+    return StatusBody.of(await edges.rides.set_shift(cmd.SetShift(driver.id, ShiftStatus(body.status), body.seats)))
 
 
 @router.post(

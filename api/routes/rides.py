@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, Header, Path, Response
 
 from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
 from api.receipts import of_quote
-from api.schemas import CancelBody, QuoteBody, QuoteRequest, RideBody, RideRequestBody
+from api.schemas import CancelBody, QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
 from api.tokens import Role
 from dispatch import commands as cmd
 from dispatch.model import Party, Place
@@ -133,6 +133,16 @@ async def cancel_ride(
     """A rider's word ends the ride; a driver's gives it back, and it is matched anew."""
     command = cmd.CancelRide(ride_id, _party(principal.role), principal.id, body.reason if body else None)
     return RideBody.of((await edges.rides.handle(command)).ride)
+
+
+@router.post("/rides/{ride_id}/rating", summary="Rate a ride of yours after its end")
+async def rate_ride(ride_id: RideId, body: RatingBody, edges: EdgesDep, rider: RiderDep) -> RatingBody:
+    """Counts once for the driver, who is told averages alone; to be given within three days, or as the city has it.
+
+    The same stars again change nothing; others are refused.
+    """
+    await edges.rides.handle(cmd.RateRide(ride_id, rider.id, body.stars))
+    return body
 
 
 def _party(role: Role) -> Party:

@@ -1,6 +1,6 @@
 """Recorded rounds in files: for each its length (four bytes, little-endian) and zlib-packed MessagePack.
 
-A round of 3,000 riders and 4,500 drivers takes about 170 kB. A file that ends in the middle of a round, because its
+A round of 3,000 riders and 4,500 drivers takes about 270 kB. A file that ends in the middle of a round, because its
 process was killed, is read up to there.
 """
 

@@ -12,6 +12,7 @@ _FOR_RIDER = (
     ev.DriverArrived,
     ev.RiderPickedUp,
     ev.RiderDroppedOff,
+    ev.RideRated,
     ev.RideCancelled,
     ev.RideExpired,
 )
@@ -23,6 +24,7 @@ def inboxes(event: ev.RideEvent) -> tuple[str, ...]:
     if isinstance(event, _FOR_RIDER):
         names.append(f"rider:{event.rider_id}")
     driver_id: str | None = getattr(event, "driver_id", None)
-    if driver_id is not None:
+    # Drivers are told what they are rated on average: who is told of each rating knows who gave it.
+    if driver_id is not None and not isinstance(event, ev.RideRated):
         names.append(f"driver:{driver_id}")
     return tuple(names)

@@ -28,6 +28,7 @@ MOVES: dict[tuple[RideState, type[ev.RideEvent]], RideState] = {
     (RideState.ARRIVED, ev.AssignmentCancelled): RideState.REQUESTED,
     (RideState.ARRIVED, ev.RideCancelled): RideState.CANCELLED,
     (RideState.ON_TRIP, ev.RiderDroppedOff): RideState.COMPLETED,
+    (RideState.COMPLETED, ev.RideRated): RideState.COMPLETED,
 }
 
 #: What an offer becomes by an event.
@@ -107,6 +108,8 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
         case ev.RiderDroppedOff():
             ended = {"dropped_off_s": event.at_s, "ended_s": event.at_s}
             return {**ended, "fare_cents": event.fare_cents, "receipt": event.receipt}
+        case ev.RideRated():
+            return {"stars": event.stars}
         case ev.AssignmentCancelled():
             refused_by = (*ride.refused_by, event.driver_id)
             return {"driver_id": None, "assigned_s": None, "arrived_s": None, "refused_by": refused_by}

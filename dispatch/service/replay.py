@@ -26,6 +26,7 @@ _PLAIN: dict[type[ev.RideEvent], type[Any]] = {
     ev.DriverArrived: cmd.ReportArrival,
     ev.RiderPickedUp: cmd.ReportPickup,
     ev.RiderDroppedOff: cmd.ReportDropoff,
+    ev.RideRated: cmd.RateRide,
 }
 
 

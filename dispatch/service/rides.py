@@ -32,27 +32,11 @@ class RideService:
 
         If the caller is cancelled, because the client has hung up, the command is done as a whole or not at all.
         """
-
-        def decide(rides: Sequence[Ride]) -> Decision:
-            engine = DispatchEngine(self._params, rides)
-            events = engine.handle(command, self._now())
-            return Decision(events, engine.ride(events[0].ride_id))
-
-        outcome = await self._store.transact(scope_of(command), decide, idempotency)
-        self._release_lease(outcome)
-        return outcome
+        return await self._transact(scope_of(command), command, getattr(command, "ride_id", None), idempotency)
 
     async def expire(self, ride_id: str) -> Outcome:
         """End the ride's offer, or the ride, if its time is over; nothing happens if somebody was quicker."""
-
-        def decide(rides: Sequence[Ride]) -> Decision:
-            engine = DispatchEngine(self._params, rides)
-            events = engine.handle(cmd.ExpireDue(), self._now())
-            return Decision(events, engine.ride(ride_id))
-
-        outcome = await self._store.transact(Scope(ride_id=ride_id), decide)
-        self._release_lease(outcome)
-        return outcome
+        return await self._transact(Scope(ride_id=ride_id), cmd.ExpireDue(), ride_id)
 
     async def find(self, ride_id: str, role: Party, principal_id: str) -> Ride:
         """A ride as its rider or its driver sees it. Raises NotFound for anyone else's."""
@@ -71,9 +55,21 @@ class RideService:
 
     async def set_shift(self, command: cmd.SetShift) -> Shift:
         """Put a driver on or off shift. Raises DriverBusy."""
-        shift = Shift(command.driver_id, command.status, command.seats, self._now())
-        await self._store.set_shift(shift)
-        return shift
+        return await self._store.set_shift(Shift(command.driver_id, command.status, command.seats, self._now()))
+
+    async def _transact(
+        self, scope: Scope, command: cmd.RideCommand, ride_id: str | None, idempotency: IdempotencyKey | None = None
+    ) -> Outcome:
+        """`ride_id` is the ride that the command is about, None if only its events say so."""
+
+        def decide(rides: Sequence[Ride]) -> Decision:
+            engine = DispatchEngine(self._params, rides)
+            events = engine.handle(command, self._now())
+            return Decision(events, engine.ride(ride_id or events[0].ride_id))
+
+        outcome = await self._store.transact(scope, decide, idempotency)
+        self._release_lease(outcome)
+        return outcome
 
     def _release_lease(self, outcome: Outcome) -> None:
         """An answered offer needs no lease: SQL knows the rest. Nobody waits for it; the lease runs out anyway."""

@@ -63,14 +63,24 @@ def supply_snapshot(
     idle_since_s = [
         free[name].idle_since_s if name in free else at_s for name, at_s in zip(driver_id, dropoff_s, strict=True)
     ]
+    rating, rating_count = _ratings(known)
     return SupplySnapshot(
         now_s,
         driver_id,
         node[rows],
         np.array([driver.seats for driver in known], np.int64),
+        rating=rating,
+        rating_count=rating_count,
         idle_since_s=np.array(idle_since_s, np.float64),
         free_in_s=free_in_s[rows],
     )
+
+
+def _ratings(drivers: Sequence[FreeDriver | Carrying]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Mean rating in stars (n,), NaN without any, and number of ratings (n,)."""
+    total = np.array([driver.stars_sum for driver in drivers], np.float64)
+    count = np.array([driver.stars_count for driver in drivers], np.int64)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0), count
 
 
 def _until_dropoff_s(

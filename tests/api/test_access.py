@@ -23,6 +23,7 @@ MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("post", "/v1/rides"): frozenset({Role.RIDER}),
     ("get", "/v1/rides/{ride_id}"): frozenset({Role.RIDER, Role.DRIVER}),
     ("post", "/v1/rides/{ride_id}/cancel"): frozenset({Role.RIDER, Role.DRIVER}),
+    ("post", "/v1/rides/{ride_id}/rating"): frozenset({Role.RIDER}),
     ("post", "/v1/rides/{ride_id}/arrived"): frozenset({Role.DRIVER}),
     ("post", "/v1/rides/{ride_id}/picked-up"): frozenset({Role.DRIVER}),
     ("post", "/v1/rides/{ride_id}/dropped-off"): frozenset({Role.DRIVER}),

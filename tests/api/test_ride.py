@@ -86,6 +86,30 @@ async def test_a_driver_sees_the_earnings_of_a_ride_while_it_is_offered_and_no_l
         assert_problem(await driver.get(path), 404, "not_found")
 
 
+async def test_a_rider_rates_a_trip_once_and_the_driver_is_told_nothing_of_it(people: People) -> None:
+    rider, driver = people.rider(), people.driver()
+    async with rider.stream() as told_rider, driver.on_shift() as told_driver:
+        ride_id = await rider.request_ride()
+        path = f"/v1/rides/{ride_id}/rating"
+        await driver.take(told_driver)
+        assert_problem(await rider.post(path, {"stars": 4}), 409, "illegal_move")
+        await driver.step(ride_id, "arrived", "picked-up", "dropped-off")
+        assert_problem(await rider.post(path, {"stars": 6}), 422, "invalid")
+        assert_problem(await people.rider().post(path, {"stars": 1}), 404, "not_found")
+        assert_problem(await driver.post(path, {"stars": 5}), 403, "wrong_role")
+        for _ in range(2):
+            rated = await rider.post(path, {"stars": 4})
+            assert (rated.status_code, rated.json()) == (200, {"stars": 4})
+        assert_problem(await rider.post(path, {"stars": 5}), 409, "already_rated")
+        assert (await told_rider.event("RideRated", ride_id=ride_id))["stars"] == 4
+        # The relay hands out in order: what comes after the rating shows that it was passed over.
+        await rider.request_ride()
+        await told_driver.event("OfferSent")
+        assert "RideRated" not in told_driver.events
+        assert "stars" not in (await driver.get(f"/v1/rides/{ride_id}")).json()
+        assert (await driver.post("/v1/drivers/me/status", {"status": "online"})).json()["rating"] is None
+
+
 async def test_of_two_riders_and_one_driver_one_wins_and_the_other_is_driven_afterwards(people: People) -> None:
     riders, driver = [people.rider(), people.rider()], people.driver()
     async with riders[0].stream() as first, riders[1].stream() as second:

@@ -57,6 +57,10 @@ def drop_off(ride_id: str = "ride", driver_id: str = "dora") -> cmd.ReportDropof
     return cmd.ReportDropoff(ride_id, driver_id)
 
 
+def rate(ride_id: str = "ride", rider_id: str = "alice", stars: int = 5) -> cmd.RateRide:
+    return cmd.RateRide(ride_id, rider_id, stars)
+
+
 def engine_after(*commands: cmd.RideCommand) -> DispatchEngine:
     """An engine that has carried these out, one a second from 0."""
     engine = DispatchEngine(PARAMS)

@@ -20,6 +20,7 @@ from tests.dispatch.people import (
     engine_after,
     offer,
     pick_up,
+    rate,
     request,
     rider_cancels,
 )
@@ -44,6 +45,7 @@ FIRST_EVENT = {
     "arrive": (arrive(), ev.DriverArrived),
     "pick up": (pick_up(), ev.RiderPickedUp),
     "drop off": (drop_off(), ev.RiderDroppedOff),
+    "rate": (rate(), ev.RideRated),
 }
 
 

@@ -10,6 +10,7 @@ from dispatch import commands as cmd
 from dispatch.adapters.round_files import FileRoundRecords, read_rounds
 from dispatch.events import OfferSent
 from dispatch.matching.optimal import OptimalPolicy
+from dispatch.ports import FreeDriver
 from dispatch.service.replay import replay_rounds
 from dispatch.weights import ScoreWeights
 from tests.dispatch.people import (
@@ -44,7 +45,7 @@ async def test_a_driver_is_idle_from_going_on_shift_and_keeps_that_time_when_the
     await on_shift(rides, "dora")
     clock.now_s = 1100.0
     await on_shift(rides, "dora", seats=6)
-    assert await store.free_drivers() == {"dora": (6, 1000.0)}
+    assert await store.free_drivers() == {"dora": FreeDriver(6, 1000.0)}
     await off_shift(rides, "dora")
     clock.now_s = 1200.0
     await on_shift(rides, "dora")

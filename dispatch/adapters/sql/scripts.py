@@ -14,7 +14,7 @@ import msgspec
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
-from dispatch.events import OfferSent, RideEvent, RideRequested
+from dispatch.events import OfferSent, RideEvent, RideRated, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
 from dispatch.rules.audience import inboxes
@@ -56,8 +56,9 @@ class _Bound(msgspec.Struct):
 
 def read_carrying(row: Sequence[Any]) -> Carrying:
     """A driver with a rider aboard from the columns of `CARRYING_DRIVERS`."""
-    driver_id, seats, body = row
-    return Carrying(driver_id, seats, msgspec.json.decode(body, type=_Bound).dropoff.node)
+    driver_id, seats, body, stars_sum, stars_count = row
+    node = msgspec.json.decode(body, type=_Bound).dropoff.node
+    return Carrying(driver_id, seats, node, stars_sum, stars_count)
 
 
 def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None) -> Script[Outcome]:
@@ -153,8 +154,7 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
                 raise InvariantBroken(f"ride {ride.ride_id} has moved on from {before.sequence} inside a transaction")
         for event in decision.events:
             yield from _write_offer(event, ride)
-            if isinstance(event, FREES_DRIVER) and event.driver_id is not None:
-                yield Statement(sql.IDLE_FROM_NOW, (event.at_s, event.driver_id))
+            yield from _write_driver(event)
     except Duplicate:
         if isinstance(decision.events[0], RideRequested):
             raise QuoteUsed(ride.quote_id) from None
@@ -176,6 +176,14 @@ def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
             raise InvariantBroken(f"offer {offer.offer_id} had ended before it ended")
 
 
+def _write_driver(event: RideEvent) -> Script[None]:
+    """What an event changes of its driver: since when they are idle, or how they are rated."""
+    if isinstance(event, FREES_DRIVER) and event.driver_id is not None:
+        yield Statement(sql.IDLE_FROM_NOW, (event.at_s, event.driver_id))
+    elif isinstance(event, RideRated):
+        yield Statement(sql.ADD_STARS, (event.stars, event.driver_id))
+
+
 def _require_askable(offer: Offer, region: str) -> Script[None]:
     """Refuse an offer by somebody who decided on an older state of the driver. The driver is locked by the scope."""
     shift = yield Statement(sql.SHIFT_OF_DRIVER, (offer.driver_id,))
@@ -188,14 +196,16 @@ def _require_askable(offer: Offer, region: str) -> Script[None]:
         raise DriverBusy(offer.driver_id)
 
 
-def set_shift(dialect: Dialect, shift: Shift) -> Script[None]:
+def set_shift(dialect: Dialect, shift: Shift) -> Script[Shift]:
     """See `RideStore.set_shift`."""
     yield Statement(sql.SHIFT_OF_DRIVER + sql.LOCK[dialect], (shift.driver_id,))
     if shift.status is ShiftStatus.OFFLINE:
         rows = yield Statement(sql.FIND_RIDES_OF_DRIVER, (shift.driver_id,))
         if rows:
             raise DriverBusy(shift.driver_id)
-    yield Statement(sql.SET_SHIFT, (shift.driver_id, shift.status, shift.seats, shift.changed_s))
+    rows = yield Statement(sql.SET_SHIFT, (shift.driver_id, shift.status, shift.seats, shift.changed_s))
+    stars_sum, stars_count = rows[0]
+    return replace(shift, stars_sum=stars_sum, stars_count=stars_count)
 
 
 def give_positions() -> Script[None]:

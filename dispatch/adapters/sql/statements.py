@@ -59,14 +59,15 @@ LATEST_TRIPS = (
     "SELECT body FROM rides WHERE region = ?1 AND state IN ('ON_TRIP', 'COMPLETED') ORDER BY requested_s DESC LIMIT ?2"
 )
 FREE_DRIVERS = (
-    "SELECT s.driver_id, s.seats, s.idle_since_s FROM shifts s WHERE s.status = 'online'"
+    "SELECT s.driver_id, s.seats, s.idle_since_s, s.stars_sum, s.stars_count FROM shifts s WHERE s.status = 'online'"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id AND r.state IN ('ASSIGNED', 'ARRIVED'))"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id AND r.state = 'ON_TRIP')"
     " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = s.driver_id AND o.state = 'SENT')"
 )
 #: The list of states says nothing new: it names the index of live rides to SQLite, which does not see it otherwise.
 CARRYING_DRIVERS = (
-    "SELECT s.driver_id, s.seats, c.body FROM rides c JOIN shifts s ON s.driver_id = c.driver_id"
+    "SELECT s.driver_id, s.seats, c.body, s.stars_sum, s.stars_count"
+    " FROM rides c JOIN shifts s ON s.driver_id = c.driver_id"
     " WHERE c.region = ?1 AND c.state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') AND c.state = 'ON_TRIP'"
     " AND s.status = 'online'"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = c.driver_id AND r.state IN ('ASSIGNED', 'ARRIVED'))"
@@ -79,7 +80,9 @@ SET_SHIFT = (
     " ON CONFLICT (driver_id) DO UPDATE SET status = excluded.status, seats = excluded.seats,"
     " changed_s = excluded.changed_s, idle_since_s ="
     " CASE WHEN shifts.status = excluded.status THEN shifts.idle_since_s ELSE excluded.idle_since_s END"
+    " RETURNING stars_sum, stars_count"
 )
+ADD_STARS = "UPDATE shifts SET stars_sum = stars_sum + ?1, stars_count = stars_count + 1 WHERE driver_id = ?2"
 IDLE_FROM_NOW = "UPDATE shifts SET idle_since_s = ?1 WHERE driver_id = ?2"
 NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region = ?1"
 

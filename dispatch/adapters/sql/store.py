@@ -69,9 +69,9 @@ class SqlStore(ABC):
         """See `RideStore.carrying_drivers`."""
         return [scripts.read_carrying(row) for row in await self._read(sql.CARRYING_DRIVERS, region)]
 
-    async def set_shift(self, shift: Shift) -> None:
+    async def set_shift(self, shift: Shift) -> Shift:
         """See `RideStore.set_shift`."""
-        await self._run(lambda: scripts.set_shift(self._dialect, shift))
+        return await self._run(lambda: scripts.set_shift(self._dialect, shift))
 
     async def outbox_progress(self) -> tuple[int, int]:
         """See `RideStore.outbox_progress`."""
