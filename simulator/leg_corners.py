@@ -45,6 +45,8 @@ class LegCorners:
         lat_deg, lng_deg = graph.lat_deg[nodes], graph.lng_deg[nodes]
         if self._has_bends and way.edge.size:
             nodes, share, lat_deg, lng_deg = self._bent(way, share)
+        if here_lat_deg == lat_deg[0] and here_lng_deg == lng_deg[0]:
+            return share, lat_deg, lng_deg, nodes
         approach_m = float(great_circle_m(here_lat_deg, here_lng_deg, lat_deg[:1], lng_deg[:1])[0])
         if approach_m > 1.0:
             nodes, lat_deg = np.insert(nodes, 0, nodes[0]), np.insert(lat_deg, 0, here_lat_deg)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dispatch import events as ev
 from dispatch.model import Place
+from geo.arrays import FloatArray
 from geo.distances import great_circle_m
 from geo.roads import RoadGraph
 from simulator.leg_corners import LegCorners
@@ -87,6 +88,14 @@ class _Driver:
         self.lat_deg.append(lat_deg)
         self.lng_deg.append(lng_deg)
         self.states.append(state)
+
+    def pass_by(self, t_s: FloatArray, lat_deg: FloatArray, lng_deg: FloatArray, state: int) -> None:
+        """Add corners (p,) in their order, after at least one other."""
+        self.state = state
+        self.t_s.extend(np.maximum(t_s, self.t_s[-1]).tolist())
+        self.lat_deg.extend(lat_deg.tolist())
+        self.lng_deg.extend(lng_deg.tolist())
+        self.states.extend([state] * t_s.size)
 
     def turn(self, now_s: float, state: int) -> None:
         """Do something else at the same place."""
@@ -257,9 +266,7 @@ class _Writer:
         length_m = float(great_circle_m(lat_deg[:-1], lng_deg[:-1], lat_deg[1:], lng_deg[1:]).sum())
         begun_s = max(now_s - length_m / _WANDER_MPS, driver.t_s[-1])
         driver.stand(begun_s, *here, IDLE)
-        t_s = begun_s + share * (now_s - begun_s)
-        for corner in zip(t_s[1:].tolist(), lat_deg[1:].tolist(), lng_deg[1:].tolist(), strict=True):
-            driver.stand(*corner, IDLE)
+        driver.pass_by(begun_s + share[1:] * (now_s - begun_s), lat_deg[1:], lng_deg[1:], IDLE)
 
     # -- along the roads -----------------------------------------------------------------------------------------
 
@@ -271,9 +278,7 @@ class _Writer:
         share, lat_deg, lng_deg, nodes = self._corners.of(leg.node, leg.to.node, driver.lat_deg[-1], driver.lng_deg[-1])
         t_s = leg.begun_s + share * (due_s - leg.begun_s)
         done = int(np.searchsorted(t_s, now_s, "right"))
-        corners = zip(t_s[1:done].tolist(), lat_deg[1:done].tolist(), lng_deg[1:done].tolist(), strict=True)
-        for at_s, lat, lng in corners:
-            driver.stand(at_s, lat, lng, state)
+        driver.pass_by(t_s[1:done], lat_deg[1:done], lng_deg[1:done], state)
         if done < t_s.size:
             driver.stand(now_s, float(np.interp(now_s, t_s, lat_deg)), float(np.interp(now_s, t_s, lng_deg)), state)
             driver.node = int(nodes[done])
