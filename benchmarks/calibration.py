@@ -19,7 +19,8 @@ from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from geo.travel_times import between
 from hexhail.simulate import Inputs, live
-from simulator.day import Acceptance, DayParams, Outcome
+from simulator.day import Outcome
+from simulator.day_params import Acceptance, DayParams
 from simulator.demand import Requests
 from simulator.driver import DriverState
 from simulator.inputs import BadRows, DriverStarts, PlacedRequests
