@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from dispatch.errors import NotFound
@@ -13,7 +14,8 @@ class Book:
 
     def __init__(self, rides: Iterable[Ride] = ()) -> None:
         self._rides: dict[str, Ride] = {}
-        self._open: set[str] = set()
+        #: (time of the request, id) of those without a driver, in this order: each round asks for all of them.
+        self._open: list[tuple[float, str]] = []
         self._ride_of_offer: dict[str, str] = {}
         #: Rides that hold a driver, by a live offer or as theirs: one each, unless somebody broke the rules.
         self._offered_to: dict[str, set[str]] = {}
@@ -34,7 +36,7 @@ class Book:
 
     def open(self) -> list[Ride]:
         """Rides without a driver, the oldest request first."""
-        return sorted((self._rides[ride_id] for ride_id in self._open), key=lambda r: (r.requested_s, r.ride_id))
+        return [self._rides[ride_id] for _, ride_id in self._open]
 
     def of_offer(self, offer_id: str) -> Ride | None:
         """The ride whose newest offer this is."""
@@ -60,7 +62,7 @@ class Book:
             self._unlink(before)
         self._rides[ride.ride_id] = ride
         if ride.state in OPEN:
-            self._open.add(ride.ride_id)
+            insort(self._open, (ride.requested_s, ride.ride_id))
         if ride.offer is not None:
             self._ride_of_offer[ride.offer.offer_id] = ride.ride_id
             if ride.state is RideState.OFFERED:
@@ -72,7 +74,8 @@ class Book:
                 self._aboard.setdefault(ride.driver_id, set()).add(ride.ride_id)
 
     def _unlink(self, ride: Ride) -> None:
-        self._open.discard(ride.ride_id)
+        if ride.state in OPEN:
+            del self._open[bisect_left(self._open, (ride.requested_s, ride.ride_id))]
         if ride.offer is not None:
             self._ride_of_offer.pop(ride.offer.offer_id, None)
             _discard(self._offered_to, ride.offer.driver_id, ride.ride_id)

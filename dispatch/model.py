@@ -88,7 +88,7 @@ class Offer:
     state: OfferState = OfferState.SENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: a dict is copied in one go, see `dispatch.rules.lifecycle`
 class Ride:
     """The whole of a ride, from the request to its terminal state."""
 

@@ -71,9 +71,9 @@ class Office:
     def run_round(self, supply_at: Callable[[float, int], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
         """Expire what is due and match what waits; the offers are not sent yet."""
         self.handle(cmd.ExpireDue(), now_s)
-        if not any(ride.state is RideState.REQUESTED for ride in self._engine.open_rides()):
-            return []
         waiting = len(self._engine.waiting())
+        if not waiting:
+            return []
         supply = supply_at(now_s, waiting)
         decision = self._engine.decide_round(supply, now_s, self.market.pickup_eta_s_max)
         self.market.see(figures_of(waiting, supply, decision.matches))
