@@ -238,6 +238,7 @@ class SurgeBody(BaseModel):
 
     cell: str
     multiplier: float
+    bonus_cents: Annotated[int, Field(description="what any ride from here brings its driver on top, short or long")]
     updated_s: Annotated[float | None, Field(description="when it was last set; null if never")]
 
 

@@ -18,7 +18,7 @@ from hexhail.settings import MANHATTAN
 from simulator.day import Day, Outcome
 from simulator.day_params import DayParams
 from simulator.demand import Requests
-from simulator.habits import Habit, PriceFollower, PriceFollowing, Prices
+from simulator.habits import Bills, Habit, PriceFollower, PriceFollowing, Prices
 from simulator.inputs import DriverStarts, PlacedRequests
 from simulator.model import RiderParams
 from simulator.people import People
@@ -43,9 +43,16 @@ class Scenario:
     drivers: int
     #: Of those who look, who rides at the base price.
     acceptance_share: float
-    #: From the stadium, between the two minutes.
+    #: From the stadium, between the two minutes; and again after each gap, until there were so many.
     crowd: int = 0
     crowd_min: tuple[float, float] = (60.0, 80.0)
+    crowds: int = 1
+    gap_min: float = 0.0
+
+    @property
+    def casual(self) -> int:
+        """How many drivers work only if it pays."""
+        return round(PriceFollowing().casual_share * self.drivers)
 
 
 #: Sized so that at the base price six in ten drivers have a rider before the crowd comes, which is then twice what all
@@ -64,6 +71,8 @@ def shrunk(scenario: Scenario) -> Scenario:
         riders_per_h=scenario.riders_per_h * SMALL,
         crowd=round(scenario.crowd * SMALL),
         crowd_min=(8.0, 12.0),
+        crowds=min(scenario.crowds, 2),
+        gap_min=min(scenario.gap_min, 10.0),
     )
 
 
@@ -93,9 +102,10 @@ def make_town(side: int = SIDE) -> Town:
 
 
 def _where_all_meet(graph: RoadGraph) -> RoadGraph:
-    """The part of a graph whose corners all reach each other, through the one with the greatest number."""
-    last, every = graph.node_count - 1, np.arange(graph.node_count)
-    there, back = between(graph, np.full(last + 1, last), every), between(graph, every, np.full(last + 1, last))
+    """The part of a graph whose corners all reach each other, through the middle one."""
+    every = np.arange(graph.node_count)
+    middle = np.full_like(every, graph.node_count // 2 + int(graph.node_count**0.5) // 2)
+    there, back = between(graph, middle, every), between(graph, every, middle)
     kept = np.isfinite(there) & np.isfinite(back)
     number, edge = np.cumsum(kept) - 1, kept[graph.source] & kept[graph.target]
     ends = number[graph.source[edge]], number[graph.target[edge]]
@@ -104,7 +114,14 @@ def _where_all_meet(graph: RoadGraph) -> RoadGraph:
     )
 
 
-def live(town: Town, scenario: Scenario, seed: int, *, is_surge_on: bool) -> tuple[Outcome, PlacedRequests]:
+def live(
+    town: Town,
+    scenario: Scenario,
+    seed: int,
+    *,
+    is_surge_on: bool,
+    with_habits: Callable[[People], People] = lambda people: people,
+) -> tuple[Outcome, PlacedRequests]:
     """Live the scenario by the shipped engines; the same seed draws the same people, with surge and without."""
     rng = np.random.default_rng(seed)
     requests = draw_requests(town, scenario, rng)
@@ -112,7 +129,7 @@ def live(town: Town, scenario: Scenario, seed: int, *, is_surge_on: bool) -> tup
     starts = DriverStarts(node, np.full(scenario.drivers, FOUR_SEATS))
     params = DayParams(seed=seed, is_surge_on=is_surge_on, batch_window_s=5.0, boarding_s=30.0)
     riders = RiderParams(acceptance_share=scenario.acceptance_share)
-    people = People(riders, price_followers(town.zones, PriceFollowing(), scenario.drivers))
+    people = with_habits(People(riders, price_followers(town.zones, PriceFollowing(), scenario.casual)))
     policy = make_policy("optimal", town.city.graph, None)
     outcome = Day(town.city, requests, starts, policy, params, people).run()
     if outcome.violations or outcome.office.policy_faults.count:
@@ -121,12 +138,11 @@ def live(town: Town, scenario: Scenario, seed: int, *, is_surge_on: bool) -> tup
 
 
 def price_followers(
-    zones: Zones, params: PriceFollowing, drivers: int
-) -> Callable[[City, Prices | None], Callable[[int], Habit]]:
-    """Drivers who follow prices; the casual ones are spread evenly over what they ask for."""
-    casual = round(params.casual_share * drivers)
+    zones: Zones, params: PriceFollowing, casual: int
+) -> Callable[[City, Prices | None, Bills], Callable[[int], Habit]]:
+    """Drivers who follow prices; the first are casual, spread evenly over what they ask for."""
 
-    def make(city: City, prices: Prices | None) -> Callable[[int], Habit]:
+    def make(city: City, prices: Prices | None, bills: Bills) -> Callable[[int], Habit]:
         def habit_of(number: int) -> Habit:
             reluctance = (number + 0.5) / casual if number < casual else 0.0
             return PriceFollower(zones, prices, params, reluctance)
@@ -141,8 +157,10 @@ def draw_requests(town: Town, scenario: Scenario, rng: np.random.Generator) -> P
     count = int(rng.poisson(scenario.riders_per_h * scenario.hours))
     t_s, pickup = rng.uniform(0.0, scenario.hours * HOUR_S, count), _anywhere(town, count, rng)
     begin_min, end_min = scenario.crowd_min
-    t_s = np.concatenate([t_s, rng.uniform(begin_min * MINUTE_S, end_min * MINUTE_S, scenario.crowd)])
-    pickup = np.concatenate([pickup, rng.choice(town.stadium, scenario.crowd)])
+    for number in range(scenario.crowds):
+        within_min = rng.uniform(begin_min, end_min, scenario.crowd) + number * scenario.gap_min
+        t_s = np.concatenate([t_s, within_min * MINUTE_S])
+        pickup = np.concatenate([pickup, rng.choice(town.stadium, scenario.crowd)])
     dropoff = _anywhere(town, t_s.size, rng)
     order = np.argsort(t_s, kind="stable")
     order = order[pickup[order] != dropoff[order]]

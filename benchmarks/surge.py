@@ -1,4 +1,4 @@
-"""What surge does to a town whose people mind prices: a stadium empties, a quiet night; with surge and without."""
+"""What surge does to a town whose people mind prices: a stadium empties, a quiet night, drivers who pick rides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks import _picking
 from benchmarks._paired import difference, mean_and_spread
 from benchmarks._surge_response import Response, price_series, response, swings
 from benchmarks._surge_town import HOUR_S, MINUTE_S, QUIET, STADIUM, Scenario, Town, live, make_town, shrunk
@@ -43,6 +44,7 @@ def run(small: bool, report: Report, seeds: int = 10) -> None:
     _compare(town, stadium, seeds, report)
     _compare(town, quiet, seeds, report)
     _answer(town, stadium, seeds, report)
+    _picking.tell(town, seeds, report, small=small)
 
 
 # -- with and without --------------------------------------------------------------------------------------------------

@@ -145,13 +145,16 @@ class AtDropoff:
 
 @dataclass(frozen=True, slots=True)
 class DriverShare:
-    """What the platform keeps. Tolls pass to the driver in full, booking fees stay with the platform."""
+    """What the platform keeps and adds. Tolls pass to the driver in full, booking fees stay with the platform."""
 
     commission_percent: float = 0.0
     #: Of the surge line; the same as of the rest if None. 100 where drivers get an additive bonus instead.
     surge_commission_percent: float | None = None
+    #: What a driver gets on top of a ride for each 1.00 of the pickup's multiplier above 1, however long the ride is.
+    surge_bonus_cents: int = 0
 
     def __post_init__(self) -> None:
+        _require_cents(self, "surge_bonus_cents")
         _require_percent(self, "commission_percent", 100)
         if self.surge_commission_percent is not None:
             _require_percent(self, "surge_commission_percent", 100)
@@ -201,10 +204,18 @@ class Tariff:
             expected = f"a multiple of rounding_cents, which is {self.rounding_cents}"
             raise FieldWrong("minimum_cents", self.minimum_cents, expected)
         _require_one_of(self, "rounding", ROUNDINGS)
+        self._check_surged()
+        self._check_surcharges()
+
+    def _check_surged(self) -> None:
         for line in self.surge_on:
             if line not in SURGEABLE:
                 raise FieldWrong("surge_on", line, f"some of {', '.join(SURGEABLE)}")
-        self._check_surcharges()
+        if "minimum" in self.surge_on and not {"distance", "time"} <= set(self.surge_on):
+            # The longer the trip, the less is missing to the minimum: its surge may not fall faster than others rise.
+            raise FieldWrong(
+                "surge_on", list(self.surge_on), "minimum only with distance and time, or longer trips may cost less"
+            )
 
     def _check_surcharges(self) -> None:
         if len(self.surcharges) > SURCHARGES_MAX:

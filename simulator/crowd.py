@@ -34,6 +34,16 @@ class RiderLike(Protocol):
     def wake(self, now_s: float) -> list[act.RiderAction]: ...  # noqa: D102
 
 
+def ride_id_of(row: int) -> str:
+    """The ride that the rider of a row asks for; in the order of the rows."""
+    return f"r{row:07d}"
+
+
+def row_of(ride_id: str) -> int:
+    """Whose ride it is."""
+    return int(ride_id[1:])
+
+
 class Crowd:
     """All riders, by the row of their wish; a rider exists from the moment of the wish to the end of the ride."""
 
@@ -119,7 +129,7 @@ class Crowd:
         self._plan(row, rider)
 
     def _request(self, row: int, rider: RiderLike, now_s: float) -> None:
-        ride_id = f"r{row:07d}"
+        ride_id = ride_id_of(row)
         self._row_of[ride_id] = row
         pickup, dropoff = self._places[row]
         command = cmd.RequestRide(

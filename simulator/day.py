@@ -15,19 +15,17 @@ from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from location_ingest.model import IngestParams
 from pricing.events import SurgeChanged
-from pricing.model import SurgeParams
-from pricing.tariff_file import tariff_of
 from simulator.agenda import Agenda
-from simulator.crowd import Crowd, RiderLike
+from simulator.crowd import Crowd, RiderLike, row_of
 from simulator.day_params import Acceptance, DayParams
 from simulator.driver import DriverState
 from simulator.fleet import Fleet
 from simulator.inputs import DriverStarts, PlacedRequests
 from simulator.leases import Leases
-from simulator.market import Market, Surge, idle_per_cell
+from simulator.market import Market, idle_per_cell, market_of, surge_of
 from simulator.model import Place
 from simulator.office import Hearer, Office
-from simulator.people import People, driver_ids, driver_params, make_drivers, moody_riders, steady_riders
+from simulator.people import People, Watcher, driver_ids, driver_params, make_drivers, moody_riders, steady_riders
 from simulator.streets import KnownStreets
 from simulator.tracking import Tracking
 from simulator.traffic import Traffic, TrafficParams
@@ -98,11 +96,15 @@ class Day:
         engine = DispatchEngine(self._dispatch, policy=policy)
         hearers: dict[type[RideEvent], list[Hearer]] = {}
         self.office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers, MarketWatch(self._dispatch))
-        self._surge = self._make_surge(city, requests) if params.is_surge_on else None
-        self.fleet = self._make_fleet(city, requests, starts)
-        self._crowd = self._make_crowd(city, requests)
-        for hearer in (self.fleet, self._crowd, self._surge):
-            for kind, hear in (hearer.hearers() if hearer is not None else {}).items():
+        self._surge = surge_of(city, requests) if params.is_surge_on else None
+        market = market_of(city, requests, self._ways, self._surge)
+        self.fleet = self._make_fleet(city, requests, starts, market)
+        self._crowd = self._make_crowd(city, requests, market)
+        self._watchers: list[Watcher] = [*self._people.watchers]
+        if self._surge is not None:
+            self._watchers.insert(0, self._surge)
+        for heard in (self.fleet.hearers(), self._crowd.hearers(), *(one.hearers() for one in self._watchers)):
+            for kind, hear in heard.items():
                 hearers.setdefault(kind, []).append(hear)
         if isinstance(policy, LearningPolicy):
             learn = policy.hear
@@ -125,8 +127,8 @@ class Day:
             self._agenda.at(self.begin_s, self._measure_traffic, 1)
         if self.fleet.tracking is not None:
             self._agenda.at(self.begin_s, self._ping, 1)
-        if self._surge is not None:
-            self._agenda.at(self.begin_s + self._surge.tick_s, self._tick, 1)
+        for watcher in self._watchers:
+            self._agenda.at(self.begin_s + watcher.tick_s, self._ticker(watcher), 1)
 
     def advance(self, until_s: float) -> bool:
         """Live on up to a time, that included; whether there will be another round after it."""
@@ -152,7 +154,7 @@ class Day:
 
     # -- setting the stage -------------------------------------------------------------------------------------------
 
-    def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts) -> Fleet:
+    def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts, market: Market) -> Fleet:
         streets = self._streets
         wishes = requests.wishes
         for places, nodes in (
@@ -162,7 +164,7 @@ class Day:
             streets.know(map(Place, *places.T.tolist()), nodes.tolist())
         always_yes = self._params.acceptance is Acceptance.ALWAYS
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
-        habit_of = self._people.make_habits(city, self._surge)
+        habit_of = self._people.make_habits(city, self._surge, lambda ride_id: market.receipt(row_of(ride_id)))
         drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s, habit_of)
         tracking = self._make_tracking(city, len(drivers))
         return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch, tracking)
@@ -178,18 +180,7 @@ class Day:
         ingest = IngestParams.from_section(city.sections.get("ingest", {}))
         return Tracking(gps, ingest, city.graph, city.region.region_id, driver_ids(drivers), self._params.seed)
 
-    def _make_surge(self, city: City, requests: PlacedRequests) -> Surge:
-        surge_params = SurgeParams.from_section(city.sections.get("surge", {}))
-        return Surge(city, surge_params, requests.wishes.pickup_deg)
-
-    def _make_crowd(self, city: City, requests: PlacedRequests) -> Crowd:
-        duration_s, length_m = self._ways.learn(requests.pickup_node, requests.dropoff_node)
-        if not (duration_s < math.inf).all():
-            row = int((~(duration_s < math.inf)).argmax())
-            wishes = requests.wishes
-            raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
-        tariff = tariff_of(city.sections)
-        market = Market(tariff, duration_s, length_m, self._surge)
+    def _make_crowd(self, city: City, requests: PlacedRequests, market: Market) -> Crowd:
         make_rider: Callable[[int], RiderLike]
         if self._params.acceptance is Acceptance.ALWAYS:
             make_rider = steady_riders(self._params.max_wait_s)
@@ -214,11 +205,13 @@ class Day:
             return self.begin_s + (number + 1) * self._dispatch.batch_window_s
         return now_s + self.office.market.window_s
 
-    def _tick(self, number: int, now_s: float) -> None:
-        if self._surge is None or self._crowd.is_gone or now_s > self._close_s:
-            return
-        self._surge.tick(self.fleet, now_s)
-        self._agenda.at(self.begin_s + (number + 1) * self._surge.tick_s, self._tick, number + 1)
+    def _ticker(self, watcher: Watcher) -> Callable[[int, float], None]:
+        def tick(number: int, now_s: float) -> None:
+            if not self._crowd.is_gone and now_s <= self._close_s:
+                watcher.tick(self.fleet, now_s)
+                self._agenda.at(self.begin_s + (number + 1) * watcher.tick_s, tick, number + 1)
+
+        return tick
 
     def _ping(self, number: int, now_s: float) -> None:
         if self.fleet.tracking is None or self._crowd.is_gone or now_s > self._close_s:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from geo.arrays import FloatArray
+from pricing.model import Receipt
+from pricing.rules.earnings import split
+from pricing.tariff import Tariff
 from simulator.model import Offer
 from simulator.zones import Zones
 
@@ -32,6 +36,10 @@ class Habit:
 
 
 PLAIN = Habit()
+
+
+#: The price of a ride by its id, and how it came about.
+Bills = Callable[[str], tuple[int, Receipt]]
 
 
 class Prices(Protocol):
@@ -103,3 +111,45 @@ class PriceFollower(Habit):
         if self._prices is None:
             return np.ones(len(self._zones))
         return self._prices.multipliers[self._zones.surge_index]
+
+
+@dataclass(frozen=True, slots=True)
+class Picking:
+    """When a driver lets a ride go by to wait for a better one."""
+
+    #: The least that a ride must pay over what the driver's time is worth, while prices are up.
+    least_pay_cents: float
+    #: What an hour is worth to the driver; 0 is a driver who looks at the pay alone.
+    hour_cents: float = 0.0
+    #: Beside the way to the pickup and the trip: for the rider to get in and out.
+    handling_s: float = 45.0
+    #: Below this multiplier any ride will do: there is nothing to wait for.
+    surge_min: float = 1.1
+
+
+class Picker(Habit):
+    """Moves like another driver, but while prices are up takes only rides that bring more than others would."""
+
+    def __init__(self, otherwise: Habit, params: Picking, tariff: Tariff, bills: Bills) -> None:
+        self._otherwise = otherwise
+        self._params = params
+        self._tariff = tariff
+        self._bills = bills
+        self.look_s_mean = otherwise.look_s_mean
+
+    def works(self, node: int, now_s: float) -> bool:
+        """As otherwise."""
+        return self._otherwise.works(node, now_s)
+
+    def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
+        """As otherwise."""
+        return self._otherwise.next_node(node, now_s, generator)
+
+    def wants(self, offer: Offer, now_s: float) -> bool:
+        """Whether what the ride pays exceeds what its time is worth by enough."""
+        price_cents, receipt = self._bills(offer.ride_id)
+        if receipt.surge_multiplier < self._params.surge_min:
+            return True
+        pay_cents = split(self._tariff, price_cents, receipt).driver_cents
+        time_s = offer.pickup_eta_s + receipt.travel_time_s + self._params.handling_s
+        return pay_cents - self._params.hour_cents * time_s / 3600.0 >= self._params.least_pay_cents

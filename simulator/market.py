@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dispatch import events as ev
@@ -10,13 +12,16 @@ from geo.city import City
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
 from pricing.engine import PricingEngine
 from pricing.events import SurgeChanged
-from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams
+from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, Receipt, SurgeParams
 from pricing.rules.cells import cell_indices
-from pricing.rules.fares import fare_cents
+from pricing.rules.fares import itemise
 from pricing.rules.reach import grid_of
 from pricing.tariff import Tariff
+from pricing.tariff_file import tariff_of
 from simulator.fleet import Fleet
+from simulator.inputs import PlacedRequests
 from simulator.office import Hearer
+from simulator.ways import Ways
 
 
 class Market:
@@ -26,17 +31,50 @@ class Market:
         """`duration_s` and `length_m` (n,) are the trips in the order of the requests."""
         self.currency = tariff.currency
         self._tariff = tariff
+        self._version = tariff.version
         self._duration_s = duration_s.tolist()
         self._length_m = length_m.tolist()
         self._surge = surge
+        #: row -> multiplier and time of its quote.
+        self._quoted: dict[int, tuple[float, float]] = {}
 
     def quote(self, row: int, now_s: float) -> tuple[int, float]:
         """Return (fare_cents, surge_multiplier) of a trip now; the multiplier in hundredths, as it is shown."""
         if self._surge is not None:
             self._surge.hear_quote(row, now_s)
         surge_multiplier = self._surge.multiplier(row) if self._surge is not None else BASE_MULTIPLIER
-        fare = fare_cents(self._tariff, self._length_m[row], self._duration_s[row], surge_multiplier)
-        return fare, surge_multiplier
+        self._quoted[row] = surge_multiplier, now_s
+        return self.receipt(row)[0], surge_multiplier
+
+    def receipt(self, row: int) -> tuple[int, Receipt]:
+        """The price of a trip as it was quoted last, and how it came about. Raises KeyError if it never was."""
+        surge_multiplier, quoted_s = self._quoted[row]
+        distance_m, travel_time_s = self._length_m[row], self._duration_s[row]
+        bill = itemise(self._tariff, distance_m, travel_time_s, surge_multiplier)
+        return bill.price_cents, Receipt(
+            tariff_version=self._version,
+            quoted_s=quoted_s,
+            distance_m=distance_m,
+            travel_time_s=travel_time_s,
+            surge_multiplier=surge_multiplier,
+            lines=bill.lines,
+            tax_cents=bill.tax_cents,
+        )
+
+
+def market_of(city: City, requests: PlacedRequests, ways: Ways, surge: Surge | None) -> Market:
+    """The market for these requests; their trips are searched. Raises ValueError for one without a way."""
+    duration_s, length_m = ways.learn(requests.pickup_node, requests.dropoff_node)
+    if not (duration_s < math.inf).all():
+        row = int((~(duration_s < math.inf)).argmax())
+        wishes = requests.wishes
+        raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
+    return Market(tariff_of(city.sections), duration_s, length_m, surge)
+
+
+def surge_of(city: City, requests: PlacedRequests) -> Surge:
+    """The prices of a city. Raises ValueError for a surge section that is wrong."""
+    return Surge(city, SurgeParams.from_section(city.sections.get("surge", {})), requests.wishes.pickup_deg)
 
 
 def idle_per_cell(city: City, fleet: Fleet, now_s: float) -> IntArray:

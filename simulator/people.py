@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from dispatch.events import RideEvent
 from geo.city import City
 from simulator import actions as act
 from simulator.driver import Driver
-from simulator.habits import PLAIN, Habit, Prices
+from simulator.habits import PLAIN, Bills, Habit, Prices
 from simulator.inputs import DriverStarts
 from simulator.model import DriverParams, RiderParams
+from simulator.office import Hearer
 from simulator.rider import Rider
 from simulator.streets import Streets
+
+if TYPE_CHECKING:
+    from simulator.fleet import Fleet
 
 #: An idle driver who neither cruises nor takes breaks has nothing to do for ever: far beyond any day.
 _NEVER_S = 1e9
@@ -36,9 +42,18 @@ ALWAYS_YES = DriverParams(
 )
 
 
-def no_habits(city: City, prices: Prices | None) -> Callable[[int], Habit]:
+def no_habits(city: City, prices: Prices | None, bills: Bills) -> Callable[[int], Habit]:
     """Drivers who follow no price."""
     return lambda number: PLAIN
+
+
+class Watcher(Protocol):
+    """Who hears of events and looks at the fleet every `tick_s`, as what sets prices does."""
+
+    tick_s: float
+
+    def tick(self, fleet: Fleet, now_s: float) -> None: ...  # noqa: D102
+    def hearers(self) -> dict[type[RideEvent], Hearer]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -46,8 +61,11 @@ class People:
     """How the people of a day are inclined; drivers' habits count however they answer."""
 
     riders: RiderParams = field(default_factory=RiderParams)
-    #: Makes the habit of a driver by number, for a city and the prices on the drivers' map (None: always the base).
-    make_habits: Callable[[City, Prices | None], Callable[[int], Habit]] = no_habits
+    #: Makes the habit of a driver by number, for a city, the prices on the drivers' map (None: always the base) and the
+    #: bills of rides.
+    make_habits: Callable[[City, Prices | None, Bills], Callable[[int], Habit]] = no_habits
+    #: Who else looks on, such as one who advises drivers.
+    watchers: tuple[Watcher, ...] = ()
 
 
 class SteadyRider:

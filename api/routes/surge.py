@@ -12,6 +12,7 @@ from api.problems import ApiProblem
 from api.schemas import Seconds, Strict, SurgeBody
 from geo import cells
 from pricing.model import FreezeOrder
+from pricing.rules.earnings import bonus_cents
 from pricing.rules.story import BOUND_WORDS, WORDS, PriceChange, Reason
 
 router = APIRouter(prefix="/v1", tags=["surge"])
@@ -30,7 +31,8 @@ CellName = Annotated[str, Query(max_length=16, description="an H3 cell of the re
 async def read_surge(cell: CellName, edges: EdgesDep, principal: AnyoneDep) -> SurgeBody:
     """What quotes in this cell are multiplied by now; 1.0 where nothing has moved the price."""
     price = await edges.prices.read(_cell_id(cell, edges), edges.now())
-    return SurgeBody(cell=cell, multiplier=price.multiplier, updated_s=price.updated_s)
+    bonus = bonus_cents(edges.tariff.tariff, price.multiplier)
+    return SurgeBody(cell=cell, multiplier=price.multiplier, bonus_cents=bonus, updated_s=price.updated_s)
 
 
 def _cell_id(cell: str, edges: Edges) -> int:

@@ -24,15 +24,22 @@ class Earnings:
     lines: tuple[Line, ...]
 
 
-def split(tariff: Tariff, price_cents: int, receipt: Receipt, bonus_cents: int = 0) -> Earnings:
+def bonus_cents(tariff: Tariff, surge_multiplier: float) -> int:
+    """Return the additive surge of a cell: what any ride from there brings its driver on top, short or long.
+
+    A bonus that grows with the ride makes short rides worth declining while prices are high (Garg and Nazerzadeh 2022,
+    doi:10.1287/mnsc.2021.4058).
+    """
+    hundredths = max(round(surge_multiplier * 100) - 100, 0)
+    return nearest(tariff.driver.surge_bonus_cents * hundredths, 100)
+
+
+def split(tariff: Tariff, price_cents: int, receipt: Receipt) -> Earnings:
     """Return the parts of a fare under the tariff that its receipt names.
 
-    The commission is taken of every line but those that pass to the driver in full. The platform pays ``bonus_cents``
-    (the additive surge of the pickup's cell, the same for short and long trips), keeps the booking fee and bears the
-    rounding. Raises ValueError for a negative bonus.
+    The commission is taken of every line but those that pass to the driver in full. The platform pays the bonus, keeps
+    the booking fee and bears the rounding.
     """
-    if bonus_cents < 0:
-        raise ValueError(f"bonus_cents must not be negative, but is {bonus_cents}")
     passed_on = {SURCHARGE + entry.name for entry in tariff.surcharges if entry.is_drivers}
     untaxed = {SURCHARGE + entry.name for entry in tariff.surcharges if not entry.is_taxed}
     included = tariff.tax.share if tariff.tax is not None and tariff.tax.is_included else 0
@@ -47,7 +54,8 @@ def split(tariff: Tariff, price_cents: int, receipt: Receipt, bonus_cents: int =
         earned_parts += parts
         earned.append(Line(line.name, cents))
         commission += parts * _commission_share(tariff, line.name, passed_on)
-    lines = (*earned, Line("commission", -nearest(commission, whole * SHARE_UNITS)), Line("bonus", bonus_cents))
+    bonus = bonus_cents(tariff, receipt.surge_multiplier)
+    lines = (*earned, Line("commission", -nearest(commission, whole * SHARE_UNITS)), Line("bonus", bonus))
     lines = tuple(line for line in lines if line.cents)
     driver_cents = sum(line.cents for line in lines)
     return Earnings(driver_cents, price_cents - driver_cents - receipt.tax_cents, receipt.tax_cents, lines)

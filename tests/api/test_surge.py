@@ -33,3 +33,8 @@ async def test_the_history_of_a_cell_that_never_moved_is_empty_and_of_no_cell_is
     far_in_time = f"/v1/ops/surge/history?cell={CELL}&since=4e9"
     assert (await operator.get(far_in_time)).json() == {"cell": CELL, "changes": []}
     assert_problem(await operator.get("/v1/ops/surge/history?cell=nowhere"), 422, "invalid_cell")
+
+
+async def test_a_cell_tells_its_multiplier_and_what_it_brings_drivers_on_top(people: People) -> None:
+    body = (await people.driver().get(f"/v1/surge?cell={CELL}")).json()
+    assert body == {"cell": CELL, "multiplier": 1.0, "bonus_cents": 0, "updated_s": None}

@@ -26,6 +26,11 @@ at_dropoffs = st.builds(
 )
 
 
+surged_lines = st.lists(st.sampled_from(SURGEABLE), unique=True).map(
+    lambda names: tuple(names) if {"distance", "time"} <= set(names) else tuple(set(names) - {"minimum"})
+)
+
+
 @st.composite
 def _surcharges(draw: st.DrawFn) -> tuple[Surcharge, ...]:
     drawn = []
@@ -50,7 +55,7 @@ def tariffs(draw: st.DrawFn) -> Tariff:
         rounding_cents=unit,
         rounding=draw(st.sampled_from(ROUNDINGS)),
         booking_fee_cents=draw(st.integers(0, 300)),
-        surge_on=tuple(draw(st.lists(st.sampled_from(SURGEABLE), unique=True))),
+        surge_on=draw(surged_lines),
         tax=draw(st.none() | taxes),
         surcharges=draw(_surcharges()),
         at_dropoff=draw(st.none() | at_dropoffs),

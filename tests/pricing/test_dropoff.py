@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing.errors import FieldWrong
 from pricing.model import Line, Receipt
 from pricing.rules.dropoff import Change, Driven, OtherTrip, fare_at_dropoff
-from pricing.rules.earnings import split
+from pricing.rules.earnings import bonus_cents, split
 from pricing.rules.fares import itemise
 from pricing.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax
 from tests.pricing.tariffs import TAXI, at_dropoffs, tariffs
@@ -102,11 +103,12 @@ def test_a_fare_adds_up_stays_under_its_bound_and_is_shared_to_the_last_unit(
         assert fare_cents <= price_cents * (1 + rules.above_quote_share_max) + 1e-3
         if not settled.changes:
             assert (fare_cents, settled) == (price_cents, receipt)
-        bonus_cents = chance.randrange(500)
-        parts = split(tariff, fare_cents, settled, bonus_cents)
+        with_bonus = replace(tariff, driver=replace(tariff.driver, surge_bonus_cents=chance.randrange(500)))
+        parts = split(with_bonus, fare_cents, settled)
         assert parts.driver_cents + parts.platform_cents + parts.tax_cents == fare_cents
         assert sum(line.cents for line in parts.lines) == parts.driver_cents
-        assert split(tariff, fare_cents, settled).driver_cents == parts.driver_cents - bonus_cents
+        bonus = bonus_cents(with_bonus, settled.surge_multiplier)
+        assert split(tariff, fare_cents, settled).driver_cents == parts.driver_cents - bonus
 
 
 def test_the_driver_gets_the_fare_without_tax_fee_and_commission_and_the_whole_toll() -> None:
@@ -115,12 +117,12 @@ def test_the_driver_gets_the_fare_without_tax_fee_and_commission_and_the_whole_t
         booking_fee_cents=150,
         tax=Tax(10, is_included=False),
         surcharges=(Surcharge("bridge", amount_cents=694, is_drivers=True, is_taxed=False),),
-        driver=DriverShare(commission_percent=20, surge_commission_percent=100),
+        driver=DriverShare(commission_percent=20, surge_commission_percent=100, surge_bonus_cents=600),
     )
     price_cents, receipt = quoted(tariff, surge=1.5)
     # 2200 x 1.5 + 694 + 150, and a tenth of 3300 + 150
     assert price_cents == 3_300 + 694 + 150 + 345
-    earnings = split(tariff, price_cents, receipt, bonus_cents=300)
+    earnings = split(tariff, price_cents, receipt)
     assert earnings.lines == (
         *(Line("base", 250), Line("distance", 1_250), Line("time", 700), Line("surge", 1_100)),
         *(Line("surcharge:bridge", 694), Line("commission", -440 - 1_100), Line("bonus", 300)),
@@ -134,6 +136,13 @@ def test_a_tax_that_is_included_is_nobodys_earnings() -> None:
     assert (earnings.driver_cents, earnings.platform_cents, earnings.tax_cents) == (1_600, 400, 200)
 
 
+def test_a_bonus_is_the_same_for_every_ride_of_a_cell_and_nothing_at_the_base_and_below() -> None:
+    tariff = replace(TAXI, driver=DriverShare(surge_commission_percent=100, surge_bonus_cents=850))
+    short, long = quoted(tariff, 500, 60, 1.4), quoted(tariff, 20_000, 2_400, 1.4)
+    assert [split(tariff, *ride).lines[-1] for ride in (short, long)] == [Line("bonus", 340)] * 2
+    assert [bonus_cents(tariff, multiplier) for multiplier in (0.8, 1.0, 1.01, 3.0)] == [0, 0, 9, 1_700]
+
+
 def test_a_bonus_below_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="bonus_cents must not be negative, but is -1"):
-        split(TAXI, *quoted(TAXI), bonus_cents=-1)
+    with pytest.raises(FieldWrong, match="surge_bonus_cents"):
+        DriverShare(surge_bonus_cents=-1)

@@ -117,6 +117,7 @@ def test_a_tariff_comes_back_from_an_archive_as_the_same_version(tariff: Tariff)
         ("rounding_cents = 10", "rounding_cents = 0", 12, "tariff.rounding_cents is 0; expected a whole number of min"),
         ('rounding = "up"', 'rounding = "down"', 13, "tariff.rounding is 'down'; expected one of half_up, half_even"),
         ('["distance", "time"]', '["tax"]', 14, "tariff.surge_on is 'tax'; expected some of base, distance"),
+        ('["distance", "time"]', '["minimum", "time"]', 14, "tariff.surge_on is ['minimum', 'time']; expected"),
         ('["distance", "time"]', "3", 14, "tariff.surge_on is 3; expected a list of words in quotes"),
         ("rate_percent = 10", "rate_percent = 8.87654", 17, "tariff.tax.rate_percent is 8.87654; expected a perc"),
         ("included = true", 'included = "no"', 18, "tariff.tax.included is 'no'; expected true or false"),

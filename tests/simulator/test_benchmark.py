@@ -27,12 +27,15 @@ def test_the_city_benchmark_runs_small(tmp_path, capsys):
 def test_the_surge_benchmark_runs_small(tmp_path):
     assert main(["surge", "--small", "--seeds", "1", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
-    shock, quiet, answer = written["tables"]
+    shock, quiet, answer, picking = written["tables"]
     for table in (shock, quiet):
         (wishes,) = [row for row in table["rows"] if row[0] == "wishes"]
         assert wishes[1] == wishes[2], "the same seed draws the same wishes"
     peaks = [float(row[1].split()[0]) for row in answer["rows"]]
     assert all(1.0 < peak <= 3.0 for peak in peaks)
+    assert [row[:2] for row in picking["rows"]] == [
+        [rule, who] for rule in ("multiplicative", "additive") for who in ("takes all", "pay from 10")
+    ]
 
 
 def test_the_benchmark_of_a_whole_day_runs_small_and_finds_a_fleet(tmp_path):

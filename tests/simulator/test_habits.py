@@ -1,20 +1,25 @@
 """What drivers do of their own accord, in the town of conftest: 25 corners, 10 s apart."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from geo.arrays import FloatArray
 from geo.city import City, Region
-from simulator.actions import GoOffline, GoOnline
+from pricing.model import Receipt
+from pricing.rules.fares import itemise
+from pricing.tariff import DriverShare
+from simulator.actions import DeclineOffer, GoOffline, GoOnline
 from simulator.driver import Driver, DriverState
 from simulator.figures import empty_zone_share
-from simulator.habits import Habit, PriceFollower, PriceFollowing
-from simulator.model import DriverParams
+from simulator.habits import Habit, Picker, Picking, PriceFollower, PriceFollowing
+from simulator.model import DriverParams, Offer
 from simulator.zones import Zones
+from tests.pricing.tariffs import TAXI
 
+METERED = replace(TAXI, minimum_cents=TAXI.base_cents)
 CRUISING = DriverParams(break_share=0.0, dark_share=0.0, cruise_share=1.0)
 
 
@@ -123,3 +128,41 @@ def test_zones_are_empty_as_often_as_nobody_waits_there_and_count_by_who_asks():
 
     samples = [Moment(0.0, np.array([0, 1, 0])), Moment(60.0, np.array([2, 0, 0])), Moment(120.0, np.array([0, 0, 0]))]
     assert empty_zone_share(samples, np.array([3, 1, 0]), until_s=60.0) == pytest.approx((3 / 4 + 1 / 4) / 2)
+
+
+def bill(length_m: float, duration_s: float, surge_multiplier: float) -> tuple[int, Receipt]:
+    priced = itemise(METERED, length_m, duration_s, surge_multiplier)
+    return priced.price_cents, Receipt(
+        tariff_version=METERED.version, quoted_s=0.0, distance_m=length_m, travel_time_s=duration_s,
+        surge_multiplier=surge_multiplier, lines=priced.lines, tax_cents=priced.tax_cents,
+    )  # fmt: skip
+
+
+BY_LENGTH = DriverShare()
+BY_RIDE = DriverShare(surge_commission_percent=100.0, surge_bonus_cents=1000)
+
+
+@pytest.mark.parametrize(
+    ("rule", "surge_multiplier", "taken"),
+    [(BY_LENGTH, 1.0, ["short", "long"]), (BY_LENGTH, 2.0, ["long"]), (BY_RIDE, 2.0, ["short", "long"])],
+)
+def test_a_picker_lets_short_rides_go_by_only_while_prices_are_up_and_pay_grows_with_the_ride(
+    corner, rule, surge_multiplier, taken
+):
+    bills = {"short": bill(600.0, 120.0, surge_multiplier), "long": bill(8_000.0, 1_500.0, surge_multiplier)}
+    tariff = replace(METERED, driver=rule)
+    picker = Picker(Habit(), Picking(least_pay_cents=800.0, hour_cents=1_500.0), tariff, bills.__getitem__)
+    offers = [Offer("o", ride, corner(0, 0), corner(4, 4), pickup_eta_s=60.0, expires_s=15.0) for ride in bills]
+    assert [offer.ride_id for offer in offers if picker.wants(offer, 0.0)] == taken
+
+
+def test_who_wants_no_ride_declines_every_offer(streets, corner):
+    class Choosy(Habit):
+        def wants(self, offer: Offer, now_s: float) -> bool:
+            return False
+
+    driver = Driver(replace(CRUISING, silence_share=0.0), streets, np.random.default_rng(1), 0, 0.0, Choosy())
+    assert driver.wake(0.0) == [GoOnline()]
+    offer = Offer("offer-1", "ride-1", corner(0, 3), corner(4, 3), pickup_eta_s=30.0, expires_s=15.0)
+    driver.offered(offer, 1.0)
+    assert driver.wake(driver.wake_s) == [DeclineOffer("offer-1")]
