@@ -116,6 +116,10 @@ class Fleet:
             pickups = [self._office.history.rides[match.ride_id].pickup.node for match in matches]
             ways.learn(self._node[at], pickups)
 
+    def idle_goals(self) -> IntArray:
+        """The nodes (n,) where the drivers who wait for work stand, or are going."""
+        return self._node[self._is_online & ~self._is_bound & ~self._is_carrying]
+
     def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
         """Where the drivers who wait for work are, as the service knows it: lat_deg (n,), lng_deg (n,)."""
         row = np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying)

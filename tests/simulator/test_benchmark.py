@@ -44,3 +44,12 @@ def test_the_benchmark_of_a_whole_day_runs_small_and_finds_a_fleet(tmp_path):
     (smallest,) = written["tables"][0]["rows"]
     assert (smallest[0], smallest[2] >= 95.0) == (1_000, True)
     assert sum(row[2] for row in written["tables"][3]["rows"]) == pytest.approx(100.0)
+
+
+def test_the_repositioning_benchmark_runs_small(tmp_path):
+    assert main(["repositioning", "--small", "--seeds", "1", "--json", str(tmp_path / "out.json")]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    (table,) = written["tables"]
+    assert [row[0] for row in table["rows"]] == ["stay", "go home", "cruise", "advised"]
+    errors = [figure["value"] for figure in written["figures"] if figure["name"].startswith("error of")]
+    assert len(errors) == 3

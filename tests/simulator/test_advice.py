@@ -1,0 +1,92 @@
+"""Drivers without a rider, in the town of conftest: 25 corners, 10 s apart."""
+
+import numpy as np
+import pytest
+
+from dispatch.matching.optimal import OptimalPolicy
+from geo.city import City, Region
+from pricing.adapters.highs_flow import solve_transport
+from pricing.rules.forecast import QUARTERS_OF_DAY, DemandForecast
+from pricing.rules.repositioning import RepositioningParams
+from simulator.advice import Advised, Adviser, Homer, Stayer
+from simulator.day import Day
+from simulator.day_params import DayParams
+from simulator.demand import Requests
+from simulator.inputs import DriverStarts, PlacedRequests
+from simulator.people import People
+from simulator.zones import Zones
+from tests.simulator.towns import TARIFF, crowded
+
+PARAMS = RepositioningParams(every_s=60.0, crowding_s=60.0, indifference_s=1.0)
+
+
+@pytest.fixture(scope="module")
+def city(town) -> City:
+    return City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {"tariff": TARIFF})
+
+
+@pytest.fixture(scope="module")
+def zones(city) -> Zones:
+    return Zones.of(city)
+
+
+def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones):
+    rng = np.random.default_rng(1)
+    assert [Stayer().next_node(node, 0.0, rng) for node in (0, 7, 24)] == [0, 7, 24]
+    home = int(zones.of_node[12])
+    homer = Homer(zones, home)
+    for node in range(25):
+        goal = homer.next_node(node, 0.0, rng)
+        assert zones.of_node[goal] == home
+        assert goal == node or zones.of_node[node] != home
+
+
+def test_advice_that_is_never_followed_leaves_drivers_where_they_are(zones):
+    adviser = Adviser(zones, DemandForecast(np.ones((QUARTERS_OF_DAY, len(zones)))), solve_transport, PARAMS, 0.0)
+    assert Advised(zones, adviser, 1.0).next_node(3, 0.0, np.random.default_rng(1)) == 3
+    with pytest.raises(ValueError, match="compliance"):
+        Advised(zones, adviser, 1.5)
+
+
+def lived(city, zones, town, usual):
+    """Everybody rides from the first corner to the last, one a minute; nobody drives back unasked."""
+    count = 60
+    t_s, pickup, dropoff = 60.0 * np.arange(count), np.zeros(count, np.int64), np.full(count, 24)
+    places = [np.column_stack([town.lat_deg[at], town.lng_deg[at]]) for at in (pickup, dropoff)]
+    requests = PlacedRequests(Requests(t_s, *places, np.ones(count, np.uint8)), pickup, dropoff)
+    adviser = Adviser(zones, DemandForecast(usual), solve_transport, PARAMS, 0.0)
+    people = People(make_habits=lambda *_: lambda number: Advised(zones, adviser, 1.0), watchers=(adviser,))
+    starts = DriverStarts(np.full(6, 24), np.full(6, 4))
+    params = DayParams(is_surge_on=False, drain_s=600.0)
+    return Day(city, requests, starts, OptimalPolicy(town), params, people).run(), adviser
+
+
+def test_drivers_are_brought_back_to_where_riders_are_expected(city, zones, town):
+    usual = np.zeros((QUARTERS_OF_DAY, len(zones)))
+    usual[:, zones.of_node[0]] = 15.0
+    outcome, adviser = lived(city, zones, town, usual)
+    assert not outcome.violations
+    first = zones.surge_index[zones.of_node[0]]
+    near = [sample.idle_per_cell[first] for sample in outcome.samples[20:55]]
+    assert np.mean(near) > 0.5
+    assert adviser.forecast.error.forecast < 0.2
+
+
+def test_where_nobody_is_expected_nobody_is_sent(city, zones, town):
+    outcome, adviser = lived(city, zones, town, np.zeros((QUARTERS_OF_DAY, len(zones))))
+    first = zones.surge_index[zones.of_node[0]]
+    assert max(sample.idle_per_cell[first] for sample in outcome.samples) == 0
+    assert adviser.forecast.error.forecast == pytest.approx(1.0)
+
+
+def test_the_same_seed_gives_the_same_day_with_advice(city, zones, town):
+    inputs = crowded(town, count=40)
+
+    def run():
+        usual = np.full((QUARTERS_OF_DAY, len(zones)), 5.0)
+        adviser = Adviser(zones, DemandForecast(usual), solve_transport, PARAMS, 0.0)
+        people = People(make_habits=lambda *_: lambda number: Advised(zones, adviser, 0.6), watchers=(adviser,))
+        params = DayParams(is_surge_on=False)
+        return Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(town), params, people).run()
+
+    assert run().events == run().events
