@@ -69,9 +69,9 @@ def find_candidates(
     found = []
     # Seats matter only as far as they leave cars out: parties for whom as many have room are searched for together.
     ordered_seats = np.sort(supply.seats)
+    too_small_for = np.searchsorted(ordered_seats, [ride.seats for ride in waiting]).tolist()
     alike: dict[tuple[int, int], list[int]] = {}
-    for row, ride in enumerate(waiting):
-        too_small = int(np.searchsorted(ordered_seats, ride.seats))
+    for row, (too_small, ride) in enumerate(zip(too_small_for, waiting, strict=True)):
         alike.setdefault((too_small, len(ride.refused_by)), []).append(row)
     for (too_small, n_refused), members in sorted(alike.items()):
         rows = np.array(members, np.int64)
