@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from dispatch.adapters.sql import migrate
 from dispatch.adapters.sql.postgres_store import PostgresStore
 from dispatch.adapters.sql.scripts import Statement
 from dispatch.adapters.sql.sqlite_store import SqliteStore
 from dispatch.engine import DispatchEngine
 from dispatch.errors import DriverBusy
-from dispatch.ports import Decision, Scope
+from dispatch.ports import Decision, FreeDriver, Scope
 from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, accept, do, history, offer, on_shift, request
@@ -189,6 +190,19 @@ async def test_a_file_that_another_program_keeps_locked_refuses_commands_but_not
     other.execute("COMMIT")
     other.close()
     await rides.handle(request())
+    await store.close()
+
+
+async def test_a_file_of_an_older_version_is_brought_up_to_date_with_what_is_known_of_its_drivers(tmp_path):
+    with sqlite3.connect(tmp_path / "rides.db") as connection:
+        connection.execute(migrate.CREATE_VERSIONS)
+        for version, text in migrate.migrations("sqlite")[:2]:
+            connection.executescript(text)
+            connection.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
+        connection.execute("INSERT INTO shifts (driver_id, status, seats, changed_s) VALUES ('dora', 'online', 4, 9.5)")
+    connection.close()
+    store = await SqliteStore.open(tmp_path / "rides.db")
+    assert await store.free_drivers() == {"dora": FreeDriver(4, idle_since_s=9.5, stars_sum=0, stars_count=0)}
     await store.close()
 
 
