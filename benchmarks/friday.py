@@ -30,9 +30,9 @@ SERVED_LEAST = 0.95
 #: Fleets are told apart by so many drivers.
 FLEET_STEP = 50
 #: Below, riders queue all day, and each round weighs all of them again.
-FLEETS = (2_200, 3_000)
+FLEETS = (2_300, 2_900)
 GROWTH_SHARES = (8, 4, 2)
-GROWTH_FLEETS = (1.25, 1.5, 2.0)
+GROWTH_FLEETS = (1.5, 2.0)
 HEADER = ["requests", "drivers", "served %", "mean wait s", "p95 s", "CPU s", "requests / CPU s", "peak MiB", "events"]
 #: The parts of the profile: how a file's path begins, behind the folder of the project.
 PARTS = ("simulator", "dispatch/rules", "dispatch/matching", "dispatch", "geo", "pricing", "hexhail", "location_ingest")
