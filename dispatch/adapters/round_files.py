@@ -7,10 +7,12 @@ process was killed, is read up to there.
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -37,13 +39,19 @@ class FileRoundRecords:
         self._path = folder / f"{region}-{time.time_ns()}{SUFFIX}"
 
     async def write(self, record: RoundRecord) -> None:
-        """See `RoundRecords.write`; a round is on disk when the system writes it there."""
+        """See `RoundRecords.write`; a round is on disk when the system writes it there. Raises OSError."""
         await asyncio.to_thread(self._append, record)
 
     def _append(self, record: RoundRecord) -> None:
         packed = zlib.compress(encode(record), _ZLIB_LEVEL)
-        with self._path.open("ab") as file:
-            file.write(_LENGTH.pack(len(packed)) + packed)
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("ab") as file:
+                file.write(_LENGTH.pack(len(packed)) + packed)
+        except OSError:
+            with suppress(OSError):  # half a round would hide those after it
+                os.truncate(self._path, size)
+            raise
 
 
 def encode(record: RoundRecord) -> bytes:

@@ -17,10 +17,13 @@ NEAR_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The newest position of a ride's driver: when it was taken, and seconds from there to the pickup by road."""
+    """The newest position of a ride's driver: when it was taken, and seconds from there to the pickup by road.
+
+    None for the seconds while the driver still has another rider aboard, whose way it is.
+    """
 
     t_s: float
-    remaining_s: float
+    remaining_s: float | None
 
 
 @dataclass(slots=True)
@@ -49,8 +52,8 @@ class PickupWatch:
     ) -> Iterator[tuple[Ride, str]]:
         """Rides to take back, each with the reason.
 
-        `rides` are all whose driver is on the way to the pickup with nobody aboard, `sightings` by ride where the
-        driver's position is known, `newest_s` the time of the newest position of anybody.
+        `rides` are all that wait for their driver, who may still have another rider aboard: then silence alone counts.
+        `sightings` are by ride where the driver's position is known, `newest_s` is the time of the newest of anybody.
         """
         if newest_s is None or now_s - newest_s > self._params.stale_after_s:
             self._ways.clear()
@@ -70,6 +73,8 @@ class PickupWatch:
             way = _Way(ride.driver_id or "", float("inf"), now_s, now_s)
         if seen is not None:
             way.heard_s = max(way.heard_s, seen.t_s)
-            if seen.remaining_s < way.remaining_s - PROGRESS_S:
+            if seen.remaining_s is None:
+                way.nearest_since_s = now_s
+            elif seen.remaining_s < way.remaining_s - PROGRESS_S:
                 way.remaining_s, way.nearest_since_s = seen.remaining_s, now_s
         return way

@@ -119,7 +119,7 @@ class MatchingService:
             for fault in decision.faults:
                 log.error("policy_fault", fault=fault)
             if self._records is not None and len(supply):
-                await self._records.write(_record(self._region, capped, engine.waiting(), supply, decision))
+                await self._keep(_record(self._region, capped, engine.waiting(), supply, decision))
             self._market.see(figures_of(n_waiting, supply, decision.matches))
             not_seen = unseen(positions, free, supply)
             trace = RoundTrace(engine.waiting(), supply, decision, not_seen, is_capped=capped != self._params)
@@ -137,6 +137,14 @@ class MatchingService:
         )
         await self._round_log.write(report)
         return report
+
+    async def _keep(self, record: RoundRecord) -> None:
+        """Record a round where it can be: riders do not wait for a disk that is full."""
+        assert self._records is not None
+        try:
+            await self._records.write(record)
+        except OSError as error:
+            log.warning("round_not_recorded", error=str(error))
 
     async def _carrying_drivers(self) -> list[Carrying]:
         return await self._store.carrying_drivers(self._region) if self._params.chain_within_s else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -45,10 +45,11 @@ class WatchService:
     async def look(self, live_rides: Sequence[Ride], positions: Positions, now_s: float) -> int:
         """Take back every ride whose driver will not come; returns how many."""
         carrying = {ride.driver_id for ride in live_rides if ride.state is RideState.ON_TRIP}
-        on_their_way = [
-            ride for ride in live_rides if ride.state is RideState.ASSIGNED and ride.driver_id not in carrying
-        ]
+        on_their_way = [ride for ride in live_rides if ride.state is RideState.ASSIGNED]
         sightings = self._sightings(on_their_way, positions)
+        for ride in on_their_way:
+            if ride.driver_id in carrying and ride.ride_id in sightings:
+                sightings[ride.ride_id] = replace(sightings[ride.ride_id], remaining_s=None)
         newest_s = float(positions.t_s.max()) if len(positions.driver_id) else None
         taken = 0
         for ride, reason in self._watch.look(on_their_way, sightings, newest_s, now_s):

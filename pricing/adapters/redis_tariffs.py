@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from pricing.tariff import Tariff
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+log = structlog.get_logger(__name__)
 
 
 class RedisTariffs:
@@ -26,10 +29,14 @@ class RedisTariffs:
         self._known[tariff.version] = tariff
 
     async def find(self, version: str) -> Tariff | None:
-        """The tariff of a version; None if nobody kept it. Raises what Redis raises."""
+        """The tariff of a version; None if nobody kept it or this release cannot read it. Raises what Redis raises."""
         if version not in self._known:
             kept = await self._redis.hget(self._key, version)
             if kept is None:
                 return None
-            self._known[version] = msgspec.json.decode(kept, type=Tariff)
+            try:
+                self._known[version] = msgspec.json.decode(kept, type=Tariff)
+            except msgspec.DecodeError as error:  # of another release: the quote's price stands
+                log.warning("tariff_not_read", version=version, error=str(error))
+                return None
         return self._known[version]

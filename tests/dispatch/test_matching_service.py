@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.adapters.redis_rounds import RedisRoundLog, read_rounds
 from dispatch.adapters.redis_supply import RedisSupply
 from dispatch.adapters.redis_traces import ROUNDS_KEPT, RedisTraceLog, read_traces
+from dispatch.adapters.round_files import FileRoundRecords
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import Place, RideState
 from dispatch.rules.invariants import check_history
@@ -187,6 +189,32 @@ async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalle
         await matcher.place("dora", 17)
         await matcher.service.run_round()
     assert (await store.find_ride("next")).state is RideState.ASSIGNED
+
+
+async def test_a_next_ride_is_taken_back_from_a_driver_who_falls_silent_with_a_rider_aboard(store, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.drivers(dora=17, idle=0)
+    await carry(matcher, "trip", "dora", dropoff=16, token=1)
+    await matcher.request("next", 15)
+    await matcher.service.run_round()
+    await matcher.rides.handle(accept((await store.find_ride("next")).offer.offer_id, "dora"))
+    for _ in range(12):
+        clock.now_s += 10.0
+        await matcher.place("idle", 0)
+        await matcher.service.run_round()
+    assert await matcher.asked("next") == "idle"
+    assert (await store.find_ride("trip")).state is RideState.ON_TRIP
+
+
+async def test_offers_are_sent_where_rounds_cannot_be_recorded(store, empty_redis, clock, tmp_path, monkeypatch):
+    matcher = Matcher(store, empty_redis, clock)
+    records = FileRoundRecords(tmp_path, "manhattan")
+    monkeypatch.setattr(records, "_path", Path("/dev/full"))
+    matcher.service._records = records
+    await matcher.drivers(dora=1)
+    await matcher.request("ride", 0)
+    await matcher.service.run_round()
+    assert await matcher.asked("ride") == "dora"
 
 
 async def test_a_round_is_best_for_all_of_its_riders_together(matcher):

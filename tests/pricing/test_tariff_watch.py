@@ -119,3 +119,10 @@ async def test_a_wrong_file_at_the_start_is_refused(tmp_path: Path, archive: Red
 async def test_tariffs_of_different_regions_do_not_mix(archive: RedisTariffs, empty_redis: Redis) -> None:
     await archive.keep(TAXI)
     assert await empty_redis.hkeys("{tokyo}:tariffs") == [TAXI.version.encode()]
+
+
+async def test_a_version_that_this_release_cannot_read_counts_as_lost(
+    archive: RedisTariffs, empty_redis: Redis
+) -> None:
+    await empty_redis.hset("{tokyo}:tariffs", "of-another-release", b'{"version": "of-another-release", "new": 1}')
+    assert await archive.find("of-another-release") is None
