@@ -20,6 +20,8 @@ from simulator.event_log import lines
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 DRIVERS_FILE = "drivers.csv"
+#: Rows of a group in the file of events.
+EVENTS_PER_GROUP = 100_000
 EVENTS_FILE = "events.parquet"
 #: Without pyarrow.
 EVENT_LINES_FILE = "events.jsonl.gz"
@@ -90,13 +92,27 @@ def _write_parquet(events: list[RideEvent], path: Path) -> Path:
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns = {
-        "at_s": pa.array([event.at_s for event in events], pa.float64()),
-        "event": pa.array([type(event).__name__ for event in events]).dictionary_encode(),
-        "ride_id": pa.array([event.ride_id for event in events], pa.string()),
-        "sequence": pa.array([event.sequence for event in events], pa.int32()),
-        "driver_id": pa.array([getattr(event, "driver_id", None) for event in events], pa.string()),
-        "payload": pa.array([line.decode() for line in lines(events)], pa.string()),
-    }
-    parquet.write_table(pa.table(columns), path, compression="zstd")
+    schema = pa.schema(
+        {
+            "at_s": pa.float64(),
+            "event": pa.dictionary(pa.int32(), pa.string()),
+            "ride_id": pa.string(),
+            "sequence": pa.int32(),
+            "driver_id": pa.string(),
+            "payload": pa.string(),
+        }
+    )
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        # A group at a time: all lines of a city's day at once took more memory than the day.
+        for first in range(0, max(len(events), 1), EVENTS_PER_GROUP):
+            group = events[first : first + EVENTS_PER_GROUP]
+            columns = [
+                [event.at_s for event in group],
+                [type(event).__name__ for event in group],
+                [event.ride_id for event in group],
+                [event.sequence for event in group],
+                [getattr(event, "driver_id", None) for event in group],
+                [line.decode() for line in lines(group)],
+            ]
+            writer.write_table(pa.table(columns, schema=schema))
     return path
