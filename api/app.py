@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -115,12 +116,12 @@ def serve_map(app: FastAPI, web_dir: Path) -> None:
 
 def _tell_of_problems(app: FastAPI) -> None:
     """Let OpenAPI know the problem that every operation may answer with."""
-    plain: Callable[[], dict[str, object]] = app.openapi
+    plain = app.openapi
 
-    def openapi() -> dict[str, object]:
+    def openapi() -> dict[str, Any]:
         document = plain()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})  # type: ignore[attr-defined]
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = problems.Problem.model_json_schema()
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI has its document extended

@@ -32,9 +32,11 @@ from pricing.tariff_watch import TariffWatch
 class QuoteSigning(Protocol):
     """Quotes as text that nobody can change."""
 
-    def sign(self, quote: Quote) -> str: ...  # noqa: D102
+    def sign(self, quote: Quote) -> str:
+        """The quote as text."""
 
-    def verify(self, signed: str, now_s: float, *, rider_id: str) -> Quote: ...  # noqa: D102
+    def verify(self, signed: str, now_s: float, *, rider_id: str) -> Quote:
+        """The quote in the text, if it is ours, still valid and this rider's. Raises pricing.errors.QuoteUnusable."""
 
 
 @dataclass(frozen=True, slots=True)

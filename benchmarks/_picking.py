@@ -128,7 +128,8 @@ class _World:
         sections = town.city.sections | {"tariff": METER}
         self._town = replace(town, city=replace(town.city, sections=sections))
         self.pickers: set[int] = set()
-        self.bills: Bills = lambda ride_id: (0, None)  # type: ignore[return-value,arg-type]
+        #: Of the day lived last, as is its outcome.
+        self.bills: Bills
         self.outcome: Outcome
 
     def live(self, seed: int) -> _World:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from api.edges import Edges
     from dispatch.adapters.sql.store import SqlStore
     from geo.city import City
+    from pricing.adapters.kafka_quotes import KafkaQuotes
+    from pricing.adapters.sql_record import SqlRecord
 
 
 def run_api(settings: Settings) -> None:
@@ -93,11 +95,10 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from geo.city import CITY_FILE, load_city
-    from pricing.adapters.kafka_quotes import KafkaQuotes
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_tariffs import RedisTariffs
     from pricing.adapters.signed_quotes import QuoteSigner
-    from pricing.metrics import QuoteMetrics, TariffMetrics
+    from pricing.metrics import TariffMetrics
     from pricing.model import SurgeParams
     from pricing.quoting import QuoteService
     from pricing.settling import FareService
@@ -107,21 +108,8 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         clock, city = settings.clock(), load_city(settings.city_dir)
         params = DispatchParams.from_section(city.sections.get("dispatch", {}))
         region = city.region.region_id
-        redis = await connect_redis(settings)
-        stack.push_async_callback(redis.aclose)
-        store = await open_store(settings.database_url)
-        stack.push_async_callback(store.close)
-        record = await open_price_record(settings.database_url)
-        stack.push_async_callback(record.close)
-        await ensure_topics(settings)
-        producer = await connect_producer(settings)
-        stack.push_async_callback(producer.stop)
-        quote_log = KafkaQuotes(
-            producer,
-            QUOTES_TOPIC,
-            lambda region: partition_of(region, settings.topic_partitions),
-            QuoteMetrics(REGISTRY),
-        )
+        redis, store, record, producer = await _connections(settings, stack)
+        quote_log = _quote_log(settings, producer)
         stack.push_async_callback(quote_log.close)
         gateway = _gateway(settings, city, redis, producer)
         stack.push_async_callback(gateway.close)
@@ -177,6 +165,34 @@ def _outages() -> dict[type[Exception], str]:
 
         outages |= {asyncpg.PostgresConnectionError: "database", asyncpg.InterfaceError: "database"}
     return outages | {ConnectionError: "servers", TimeoutError: "servers"}
+
+
+async def _connections(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[Redis, SqlStore, SqlRecord, AIOKafkaProducer]:
+    """Redis, the rides, the record of prices and the broker; the stack closes them. Raises DependencyMissing."""
+    redis = await connect_redis(settings)
+    stack.push_async_callback(redis.aclose)
+    store = await open_store(settings.database_url)
+    stack.push_async_callback(store.close)
+    record = await open_price_record(settings.database_url)
+    stack.push_async_callback(record.close)
+    await ensure_topics(settings)
+    producer = await connect_producer(settings)
+    stack.push_async_callback(producer.stop)
+    return redis, store, record, producer
+
+
+def _quote_log(settings: Settings, producer: AIOKafkaProducer) -> KafkaQuotes:
+    from prometheus_client import REGISTRY
+
+    from pricing.adapters.kafka_quotes import KafkaQuotes
+    from pricing.metrics import QuoteMetrics
+
+    def partition(region: str) -> int:
+        return partition_of(region, settings.topic_partitions)
+
+    return KafkaQuotes(producer, QUOTES_TOPIC, partition, QuoteMetrics(REGISTRY))
 
 
 def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaProducer) -> Any:

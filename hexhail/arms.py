@@ -105,6 +105,6 @@ def _read(key: str, text: str, like: object) -> Any:
     if isinstance(like, Acceptance):
         return Acceptance(text)
     try:
-        return type(like)(text)  # type: ignore[call-arg]
+        return type(like)(text)  # type: ignore[call-arg]  # an int, a float or a text
     except ValueError as error:
         raise ValueError(f"{key} must be a number, not {text!r}") from error

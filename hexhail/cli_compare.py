@@ -24,7 +24,7 @@ def compare(
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write compare.json and compare.html into")],
     seeds: Annotated[int, typer.Option(help="days of each arm, with seeds 1, 2, …")] = 10,
     jobs: Annotated[int, typer.Option(help="processes side by side; 0 for as many as there are cores")] = 0,
-    resample: Annotated[bool, typer.Option("--resample", help="draw each seed's demand anew")] = False,  # noqa: FBT002
+    resample: Annotated[bool, typer.Option("--resample", help="draw each seed's demand anew")] = False,
     switchback: Annotated[float | None, typer.Option(help="two policies take turns, each so many seconds")] = None,
     burn_in: Annotated[float, typer.Option(help="of a switchback: seconds after a change that do not count")] = 0.0,
     max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
@@ -33,7 +33,7 @@ def compare(
     batch_window_s: Annotated[float, typer.Option(help="requests gather for so long")] = 2.0,
     acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,  # noqa: FBT002
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,
 ) -> None:
     """Compare policies or parameters on the same riders and drivers: one day of each arm for each seed."""
     from hexhail.cli import cache_dir

@@ -40,7 +40,7 @@ def simulate(
     gps_noise_m: Annotated[float, typer.Option(help="deviation of phones' positions along each axis")] = 0.0,
     gps_gap_share: Annotated[float, typer.Option(help="part of the time in which a phone knows no position")] = 0.0,
     congestion: Annotated[str, typer.Option(help="on: the fleet and the hour slow the city, see [traffic]")] = "off",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,  # noqa: FBT002
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,
 ) -> None:
     """Simulate a day of a city: riders and drivers from files, decided by the shipped engines in virtual time."""
     from hexhail.cli import cache_dir

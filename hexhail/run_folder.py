@@ -20,9 +20,9 @@ from simulator.event_log import lines
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 DRIVERS_FILE = "drivers.csv"
-#: Rows of a group in the file of events.
-EVENTS_PER_GROUP = 100_000
 EVENTS_FILE = "events.parquet"
+#: Rows that are written at a time.
+EVENTS_PER_GROUP = 100_000
 #: Without pyarrow.
 EVENT_LINES_FILE = "events.jsonl.gz"
 #: What the rounds of a live run were decided on.

@@ -16,7 +16,7 @@ GROUP = "hexhail-matcher"
 FETCH_WAIT_MS = 5_000
 
 
-class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]
+class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """`Ownership` by membership in a consumer group: who has a region's partition owns the region.
 
     A member that is not heard of for `session_timeout_s` loses its partitions to the others. It learns that when it

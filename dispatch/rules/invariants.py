@@ -70,7 +70,7 @@ class History:
             offer = self.rides[event.ride_id].offer
             if isinstance(event, ev.OfferAccepted) and offer is not None and offer.expires_s <= event.at_s:
                 self.violations.append(f"2 offer {event.offer_id} was accepted after it had run out")
-            self._offer_of_driver.pop(event.driver_id, None)  # type: ignore[attr-defined]
+            self._offer_of_driver.pop(event.driver_id, None)  # type: ignore[attr-defined]  # each of them names its driver
 
     def _follow_driver(self, event: ev.RideEvent, before: Ride | None) -> None:
         if isinstance(event, ev.OfferAccepted):

@@ -105,6 +105,7 @@ async def test_three_processes_open_a_new_file_at_once_and_none_loses_a_ride_or_
 async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path):
     for n in range(5):
         stores = await asyncio.gather(*(SqliteStore.open(tmp_path / f"{n}.db") for _ in range(6)))
+        assert [await store.open_rides("manhattan") for store in stores] == [[]] * 6
         await asyncio.gather(*(store.close() for store in stores))
 
 

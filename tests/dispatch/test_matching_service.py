@@ -177,13 +177,19 @@ async def test_nobody_is_asked_before_the_dropoff_where_that_is_switched_off(sto
     assert await matcher.asked("next") == "idle"
 
 
-async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalled(store, empty_redis, clock):
+async def with_a_next_ride(store, empty_redis, clock):
+    """Dora has a rider aboard and has accepted the next; another driver idles far away."""
     matcher = Matcher(store, empty_redis, clock)
     await matcher.drivers(dora=17, idle=0)
     await carry(matcher, "trip", "dora", dropoff=16, token=1)
     await matcher.request("next", 15)
     await matcher.service.run_round()
     await matcher.rides.handle(accept((await store.find_ride("next")).offer.offer_id, "dora"))
+    return matcher
+
+
+async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalled(store, empty_redis, clock):
+    matcher = await with_a_next_ride(store, empty_redis, clock)
     for _ in range(30):
         clock.now_s += 10.0
         await matcher.place("dora", 17)
@@ -192,12 +198,7 @@ async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalle
 
 
 async def test_a_next_ride_is_taken_back_from_a_driver_who_falls_silent_with_a_rider_aboard(store, empty_redis, clock):
-    matcher = Matcher(store, empty_redis, clock)
-    await matcher.drivers(dora=17, idle=0)
-    await carry(matcher, "trip", "dora", dropoff=16, token=1)
-    await matcher.request("next", 15)
-    await matcher.service.run_round()
-    await matcher.rides.handle(accept((await store.find_ride("next")).offer.offer_id, "dora"))
+    matcher = await with_a_next_ride(store, empty_redis, clock)
     for _ in range(12):
         clock.now_s += 10.0
         await matcher.place("idle", 0)

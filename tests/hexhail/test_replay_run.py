@@ -56,7 +56,7 @@ def pages(tmp_path):
 
 
 async def ask(run: RecordedRun, pages: Path, path: str) -> Response:
-    async with AsyncClient(transport=ASGITransport(build_app(run, pages)), base_url="http://replay") as client:
+    async with AsyncClient(transport=ASGITransport(build_app(run, pages)), base_url="http://localhost") as client:
         return await client.get(path)
 
 

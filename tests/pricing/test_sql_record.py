@@ -74,6 +74,9 @@ async def test_the_newest_order_comes_first(record: SqlRecord, region: str) -> N
     assert await record.orders(region, 1) == [unfreeze]
 
 
-async def test_a_version_is_kept_once(record: SqlRecord) -> None:
-    for _ in range(2):
-        await record.add_version("2-abcdef01", "SurgeParams()")
+async def test_a_version_is_kept_once_and_as_it_was(record: SqlRecord) -> None:
+    version = f"3-{uuid.uuid4().hex[:8]}"
+    for params in ("SurgeParams()", "others"):
+        await record.add_version(version, params)
+    kept = await record._read("SELECT params FROM surge_versions WHERE version = ?1", version)
+    assert [tuple(row) for row in kept] == [("SurgeParams()",)]
