@@ -14,14 +14,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api import problems, streams
+from api import problems
 from api.edges import Edges
 from api.failures import Failures
 from api.limits import BodyLimits
-from api.live import LiveFeed
 from api.pings import RawPings
 from api.routes import acceptance, drivers, health, ops, rides, surge, trace
-from api.sockets import OpenStreams
+from api.streams import people as streams
+from api.streams.live import LiveFeed
+from api.streams.sockets import OpenStreams
 from api.telemetry import RequestMetrics
 
 _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.

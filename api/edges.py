@@ -10,11 +10,11 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.auth.tokens import Principal, Role, TokenInvalid, Tokens
 from api.failures import Outages
-from api.inboxes import InboxReads
 from api.problems import ApiProblem
+from api.streams.inboxes import InboxReads
 from api.supply import RecentSupply
-from api.tokens import Principal, Role, TokenInvalid, Tokens
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
 from dispatch.model import DispatchParams
@@ -24,9 +24,9 @@ from geo.city import City
 from location_ingest.service import PingGateway
 from pricing.model import Quote
 from pricing.ports import PriceRecord, SurgePrices
-from pricing.quoting import QuoteService
-from pricing.settling import FareService
-from pricing.tariff_watch import TariffWatch
+from pricing.service.fares import FareService
+from pricing.service.quotes import QuoteService
+from pricing.service.tariff_watch import TariffWatch
 
 
 class QuoteSigning(Protocol):

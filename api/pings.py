@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.auth.tokens import Role
 from api.edges import Edges, principal_of, require_role
 from api.problems import ApiProblem
-from api.tokens import Role
 from location_ingest.columns import ROW_NUMBERS
 
 #: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.

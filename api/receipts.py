@@ -10,7 +10,7 @@ import structlog
 from api.failures import Outages
 from dispatch.model import Ride
 from pricing.model import Point, Quote, Receipt
-from pricing.settling import EndedTrip, FareService
+from pricing.service.fares import EndedTrip, FareService
 
 log = structlog.get_logger(__name__)
 

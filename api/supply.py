@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import FreeDriver, Positions
 from dispatch.service.supply import free_supply
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 #: Wall seconds. A quote's pickup time is a guess about the next minutes: a second more or less does not change it.
 AGE_S_MAX = 1.0

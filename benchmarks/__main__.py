@@ -1,13 +1,14 @@
-"""The command line of the benchmarks: finds the modules beside this one that have a `run`."""
+"""The command line of the benchmarks: finds the modules in the folders beside this file that have a `run`."""
 
 import argparse
 import importlib
 import pkgutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import benchmarks
-from benchmarks.measure import Report, machine
+from benchmarks.common.measure import Report, machine
 
 EXAMPLES = """examples:
   python -m benchmarks list                     name every benchmark and what it measures
@@ -18,20 +19,20 @@ Figures are CPU seconds of one thread unless they say otherwise: compare the rat
 """
 
 
-def found() -> dict[str, str]:
-    """Return every benchmark's name and the first line of its docstring."""
-    names = {}
-    for module in pkgutil.iter_modules(benchmarks.__path__):
-        if module.name.startswith("_"):
+def found() -> dict[str, ModuleType]:
+    """Return every benchmark by its name."""
+    modules = {}
+    for info in pkgutil.walk_packages(benchmarks.__path__, "benchmarks."):
+        if info.ispkg or info.name.count(".") != 2:
             continue
         try:
-            loaded = importlib.import_module(f"benchmarks.{module.name}")
+            module = importlib.import_module(info.name)
         except ImportError as error:
-            print(f"{module.name}: left out, it needs {error.name} (install hexhail[bench])", file=sys.stderr)
+            print(f"{info.name}: left out, it needs {error.name} (install hexhail[bench])", file=sys.stderr)
             continue
-        if hasattr(loaded, "run"):
-            names[module.name] = (loaded.__doc__ or "").strip().splitlines()[0]
-    return names
+        if hasattr(module, "run"):
+            modules[info.name.rpartition(".")[2]] = module
+    return modules
 
 
 def main(arguments: list[str]) -> int:
@@ -49,24 +50,28 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="quality alone: runs of each policy")
     options = parser.parse_args(arguments)
-    names = found()
+    modules = found()
     if options.name == "list":
-        print("\n".join(f"{name:12} {what}" for name, what in names.items()))
+        print("\n".join(f"{name:13} {_what(module)}" for name, module in sorted(modules.items())))
         return 0
-    if options.name != "all" and options.name not in names:
-        parser.error(f"no benchmark {options.name!r}; there are: {', '.join(names)}")
+    if options.name != "all" and options.name not in modules:
+        parser.error(f"no benchmark {options.name!r}; there are: {', '.join(sorted(modules))}")
     print("  ".join(f"{name} {value}" for name, value in machine().items()))
-    reports = [_run(name, options) for name in (names if options.name == "all" else [options.name])]
+    names = sorted(modules) if options.name == "all" else [options.name]
+    reports = [_run(name, modules[name], options) for name in names]
     if options.json:
         texts = [report.as_json() for report in reports]
         options.json.write_text(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]\n", encoding="utf-8")
     return 0
 
 
-def _run(name: str, options: argparse.Namespace) -> Report:
+def _what(module: ModuleType) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def _run(name: str, module: ModuleType, options: argparse.Namespace) -> Report:
     print(f"\n== {name} ==")
     report = Report(name, options.small)
-    module = importlib.import_module(f"benchmarks.{name}")
     module.run(options.small, report, **{own: getattr(options, own) for own in getattr(module, "OPTIONS", ())})
     return report
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo import cells
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 CITY_FILE = "city.toml"
 

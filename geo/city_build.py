@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from geo.adapters import csv_roads, osm_pbf
-from geo.road_builder import BuildReport, CityBuildError, build_graph
-from geo.roads import RoadGraph
+from geo.roads.build import BuildReport, CityBuildError, build_graph
+from geo.roads.graph import RoadGraph
 
 REPORT_FILE = "build.json"
 

@@ -1,5 +1,5 @@
 """`python -m hexhail` is `hexhail`."""
 
-from hexhail.cli import main
+from hexhail.cli.app import main
 
 main()

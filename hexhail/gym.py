@@ -6,9 +6,9 @@ from pathlib import Path
 
 import gymnasium
 
-from hexhail.simulate import read_inputs
+from hexhail.runs.simulate import read_inputs
 from simulator.day_params import DayParams
-from simulator.learning_env import DispatchEnv, EnvParams
+from simulator.learning.environment import DispatchEnv, EnvParams
 
 ENV_ID = "hexhail/Dispatch-v0"
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
-from pricing.currencies import MINOR_UNIT_DIGITS
+from kernel.currencies import MINOR_UNIT_DIGITS
 from pricing.errors import FieldWrong
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

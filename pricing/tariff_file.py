@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from geo import cells
+from kernel.toml_lines import line_of
 from pricing.errors import FieldWrong, TariffRefused
 from pricing.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone, zone_of
-from pricing.toml_lines import line_of
 
 T = TypeVar("T")
 _MISSING = "missing"

@@ -16,20 +16,28 @@ from geo.city import City
 from location_ingest.model import IngestParams
 from pricing.events import SurgeChanged
 from simulator.agenda import Agenda
-from simulator.crowd import Crowd, RiderLike, row_of
 from simulator.day_params import Acceptance, DayParams
-from simulator.driver import DriverState
-from simulator.fleet import Fleet
-from simulator.inputs import DriverStarts, PlacedRequests
-from simulator.leases import Leases
-from simulator.market import Market, idle_per_cell, market_of, surge_of
+from simulator.demand.inputs import DriverStarts, PlacedRequests
 from simulator.model import Place
-from simulator.office import Hearer, Office
-from simulator.people import People, Watcher, driver_ids, driver_params, make_drivers, moody_riders, steady_riders
-from simulator.streets import KnownStreets
-from simulator.tracking import Tracking
-from simulator.traffic import Traffic, TrafficParams
-from simulator.ways import Ways
+from simulator.people.crowd import Crowd, RiderLike, row_of
+from simulator.people.driver import DriverState
+from simulator.people.fleet import Fleet
+from simulator.people.population import (
+    People,
+    Watcher,
+    driver_ids,
+    driver_params,
+    make_drivers,
+    moody_riders,
+    steady_riders,
+)
+from simulator.service.leases import Leases
+from simulator.service.market import Market, idle_per_cell, market_of, surge_of
+from simulator.service.tracking import Tracking
+from simulator.service.virtual_dispatch import Hearer, Office
+from simulator.streets.congestion import Traffic, TrafficParams
+from simulator.streets.network import KnownStreets
+from simulator.streets.ways import Ways
 
 #: The report's curves have a point each minute of the city.
 SAMPLE_S = 60.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dispatch.model import DispatchParams
-from simulator.gps import GpsParams
+from simulator.people.gps import GpsParams
 
 
 class Acceptance(StrEnum):
@@ -32,7 +32,7 @@ class DayParams:
     chain_within_s: float = DispatchParams().chain_within_s
     acceptance: Acceptance = Acceptance.MODEL
     is_surge_on: bool = True
-    #: What phones say of where they are, see `simulator.gps.GpsParams`: without either the service knows the truth.
+    #: Errors of the phones' positions, see `simulator.people.gps.GpsParams`; without them the service knows the truth.
     gps_noise_m: float = 0.0
     gps_gap_share: float = 0.0
     #: Whether the fleet and the hour slow the city down; its file's section `[traffic]` says how.

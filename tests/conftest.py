@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 from redis import Redis
 
-from hexhail import embedded
+from hexhail.runtime import embedded
 from tests.kafka import server as kafka
 
 

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from api import sockets
+from api.auth.tokens import Role
 from api.edges import Edges, EdgesDep, OperatorDep
-from api.live import LiveFeed
 from api.schemas import BoundsBody, CityBody, FiguresBody, RefusalBody, TariffBody, TotalsBody
-from api.tokens import Role
-from geo.roads import RoadGraph
+from api.streams import sockets
+from api.streams.live import LiveFeed
+from geo.roads.graph import RoadGraph
 
 router = APIRouter(prefix="/v1/ops", tags=["operators"])
 

@@ -10,14 +10,14 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Body, Header, Path, Response
 
+from api.auth.tokens import Role
 from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
 from api.receipts import of_quote
 from api.schemas import CancelBody, QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
-from api.tokens import Role
 from dispatch import commands as cmd
 from dispatch.model import Party, Place
 from dispatch.ports import IdempotencyKey
-from geo.travel_times import nearest_by_road
+from geo.roads.travel_times import nearest_by_road
 from pricing.errors import QuoteExpired
 from pricing.model import Point, Quote
 

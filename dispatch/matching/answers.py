@@ -14,7 +14,7 @@ import numpy as np
 from dispatch import events as ev
 from dispatch.matching.acceptance import AcceptanceModel, AcceptanceParams, Asks, Forecast, ModelState
 from dispatch.matching.trips import TripTimes
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 #: Raised when the meaning of the state changes; an older one is then refused rather than misread.
 STATE_VERSION = 1

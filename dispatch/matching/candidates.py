@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
-from geo.roads import RoadGraph
-from geo.travel_times import nearest_by_road
+from geo.roads.graph import RoadGraph
+from geo.roads.travel_times import nearest_by_road
 
 
 class NearestByRoad(Protocol):
-    """As `geo.travel_times.nearest_by_road`."""
+    """As `geo.roads.travel_times.nearest_by_road`."""
 
     def __call__(
         self,

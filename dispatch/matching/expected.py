@@ -16,8 +16,8 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.policy import Considered, MoveGain, total
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
-from geo.roads import RoadGraph
-from geo.travel_times import nearest_by_road
+from geo.roads.graph import RoadGraph
+from geo.roads.travel_times import nearest_by_road
 
 
 class ExpectedPolicy(OptimalPolicy):

@@ -14,8 +14,8 @@ from dispatch.matching.candidates import Candidates, NearestByRoad, find_candida
 from dispatch.matching.score import Pairs, RequestColumns, score_terms
 from dispatch.matching.trips import TripTimes
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
-from geo.roads import RoadGraph
-from geo.travel_times import nearest_by_road
+from geo.roads.graph import RoadGraph
+from geo.roads.travel_times import nearest_by_road
 
 
 class MatchingPolicy(Protocol):

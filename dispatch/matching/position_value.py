@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from geo.arrays import CellArray, FloatArray, IntArray, positions
 from geo.cells import latlng_to_cells
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 #: Raised when the meaning of what is stored changes; an older file is then refused rather than misread.
 FORMAT_VERSION = 1

@@ -13,7 +13,7 @@ from dispatch.matching.greedy import GreedyPolicy, NearestPolicy
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.policy import MatchingPolicy, PairPolicy
 from dispatch.matching.position_value import PositionValue
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 POLICIES: dict[str, type[PairPolicy]] = {
     policy.name: policy for policy in (OptimalPolicy, ExpectedPolicy, GreedyPolicy, NearestPolicy)

@@ -10,7 +10,7 @@ import numpy as np
 from dispatch.matching.position_value import PositionValue, ValueParams, cells_of_nodes, fingerprint_of
 from geo.arrays import FloatArray, IntArray
 from geo.cells import parents
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 #: A bin so many steps away in the day counts for a cell, and beyond that not at all; one step away for a half, two for
 #: a quarter: an hour either way, in which a city's mood changes, at the default width.
@@ -101,7 +101,7 @@ def learn_values(transitions: Transitions, graph: RoadGraph, params: ValueParams
 
 
 class _Levels:
-    """Cell, parent cell, city: the means of each shrunk toward the level above (cf. `geo.shrinkage`).
+    """Cell, parent cell, city: the means of each shrunk toward the level above (cf. `geo.learning.shrinkage`).
 
     Here the observations change with each sweep while keys and weights stay, so those are worked out once.
     """

@@ -28,12 +28,12 @@ from dispatch.ports import (
     TraceLog,
 )
 from dispatch.rules.window import MarketWatch, figures_of
-from dispatch.service.hearing import Hearing
+from dispatch.service.outbox_reader import Hearing
+from dispatch.service.pickup_watch import WatchService
 from dispatch.service.rides import RideService
 from dispatch.service.supply import supply_snapshot, unseen
 from dispatch.service.traces import TraceWriter
-from dispatch.service.watch import WatchService
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 log = structlog.get_logger(__name__)
 

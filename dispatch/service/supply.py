@@ -12,8 +12,8 @@ from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import Carrying, FreeDriver, Positions
 from dispatch.rules.next_rides import asks_those_aboard
 from geo.distances import great_circle_m
-from geo.roads import RoadGraph
-from geo.travel_times import between
+from geo.roads.graph import RoadGraph
+from geo.roads.travel_times import between
 
 #: Nobody gets nearer to a dropoff than this in a second, as the crow flies, in a city: spares most of the searches.
 CROW_MPS_MAX = 20.0

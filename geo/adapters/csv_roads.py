@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from geo.road_builder import CityBuildError, graph_from_columns
-from geo.roads import RoadGraph
+from geo.roads.build import CityBuildError, graph_from_columns
+from geo.roads.graph import RoadGraph
 
 NODE_COLUMNS = ("node", "lat", "lng")
 EDGE_COLUMNS = ("source", "target", "length_m", "travel_time_s")

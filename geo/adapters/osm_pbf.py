@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from geo.road_builder import CityBuildError, Ways
-from geo.road_rules import Drivable, judge, limits_of
+from geo.roads.build import CityBuildError, Ways
+from geo.roads.rules import Drivable, judge, limits_of
 
 # How often progress is told: often enough to move, seldom enough to cost nothing.
 WAYS_PER_REPORT = 5_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pricing.service import PricingService
+from pricing.service.surge import PricingService
 
 if TYPE_CHECKING:
     import faust

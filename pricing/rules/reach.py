@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from geo import cells, travel_times
+from geo import cells
 from geo.arrays import BoolArray, CellArray, FloatArray, IntArray
 from geo.city import City
 from geo.distances import great_circle_m
-from geo.roads import RoadGraph
+from geo.roads import travel_times
+from geo.roads.graph import RoadGraph
 from pricing.rules.grid import Reach, SurgeGrid
 
 #: Drivers reach cells up to so many steps away: at two minutes' reach and a kilometre a step, 4 % of one is farther.

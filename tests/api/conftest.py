@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 import redis
 
-from hexhail import embedded
-from hexhail.demo import DemoParams, running_city
+from hexhail.demo.demo import DemoParams, running_city
+from hexhail.runtime import embedded
 from tests.api.installation import PATIENCE_S, SPEED, Installation, People, Valkey
 from tests.api.served import Served, serving
 from tests.api.two_regions import CITIES, ServedCities, Town, environment, until_ready, url_of, write_city

@@ -17,8 +17,8 @@ from typing import Any, Self
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.tokens import Role, Tokens
-from hexhail import embedded
+from api.auth.tokens import Role, Tokens
+from hexhail.runtime import embedded
 
 #: City seconds in a wall second: an offer lasts three of them, a round comes each 0.4.
 SPEED = 5.0

@@ -14,11 +14,11 @@ from fastapi import FastAPI
 
 from api.app import build_app
 from api.edges import Edges
-from api.streams import FRAME_BYTES_MAX
-from api.websocket_protocol import BoundedWebSockets
-from hexhail import embedded
-from hexhail.api_role import open_edges
-from hexhail.settings import Settings
+from api.streams.people import FRAME_BYTES_MAX
+from api.streams.websocket_protocol import BoundedWebSockets
+from hexhail.roles.api import open_edges
+from hexhail.runtime import embedded
+from hexhail.runtime.settings import Settings
 from tests.api.installation import Installation
 
 SECRETS = {"test": "a secret of the tests that is long enough"}

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from websockets.asyncio.client import connect
 
-from api.tokens import Role
+from api.auth.tokens import Role
 from tests.api.installation import BRYANT_PARK, TRIP, Driver, Installation, People, Person, Rider, assert_problem
 
 pytestmark = pytest.mark.servers

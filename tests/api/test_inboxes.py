@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from api import inboxes
-from api.inboxes import EVENTS_A_TURN, INBOXES_AT_ONCE, InboxReads, Page
-from api.sockets import end
+from api.streams import inboxes
+from api.streams.inboxes import EVENTS_A_TURN, INBOXES_AT_ONCE, InboxReads, Page
+from api.streams.sockets import end
 
 
 class ToldReader:

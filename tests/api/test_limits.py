@@ -10,10 +10,11 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.types import Message
 
-from api import live, problems
+from api import problems
 from api.edges import Edges
 from api.limits import BodyLimits
-from api.live import LiveFeed
+from api.streams import live
+from api.streams.live import LiveFeed
 
 
 async def answer_of(app: FastAPI, *pieces: bytes, hangs: bool = False) -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from api import inboxes
+from api.streams import inboxes
 from dispatch import commands as cmd
 from dispatch.ports import Outcome
 from tests.api.installation import PATIENCE_S, TRIP, Driver, People, Rider, Valkey, assert_problem

@@ -13,11 +13,10 @@ import pytest
 import redis.asyncio
 from websockets.asyncio.client import connect
 
-from api import sockets as api_sockets
-from api import websocket_protocol
-from api.sockets import STREAMS_MAX, end
-from api.streams import FRAME_BYTES_MAX
-from api.tokens import Role
+from api.auth.tokens import Role
+from api.streams import sockets as api_sockets
+from api.streams.people import FRAME_BYTES_MAX, websocket_protocol
+from api.streams.sockets import STREAMS_MAX, end
 from tests.api.installation import PATIENCE_S, People, Person, Valkey
 from tests.api.served import Served
 

@@ -22,7 +22,7 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from geo.cells import cells_to_strings, latlng_to_cells
-from hexhail.connections import RIDE_EVENTS_TOPIC
+from kernel.contracts.topics import RIDE_EVENTS_TOPIC
 from tests.api.two_regions import CITIES, ServedCities, Town
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]

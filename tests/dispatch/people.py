@@ -14,7 +14,7 @@ from dispatch.events import RideEvent
 from dispatch.model import DispatchParams, Party, Place, ShiftStatus
 from dispatch.ports import IdempotencyKey
 from dispatch.service.rides import RideService
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=600.0)
 HERE = Place(40.75, -73.99, 1)

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from benchmarks._machine_city import DRIVERS, PARAMS, RIDERS, MachineCity
-from benchmarks.machine import PLANTED, DrawnSteps
+from benchmarks.dispatch.failing_city import DRIVERS, PARAMS, RIDERS, MachineCity
+from benchmarks.dispatch.machine import PLANTED, DrawnSteps
 from dispatch import commands as cmd
 from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.model import Party, ShiftStatus
-from simulator.leases import FenceLost, Leases
+from simulator.service.leases import FenceLost, Leases
 
 A_DRIVER = st.sampled_from(DRIVERS)
 WHICH = st.integers(0, 7)

@@ -24,7 +24,7 @@ from dispatch.rules.invariants import check_history
 from dispatch.service.matching import MatchingService
 from dispatch.service.rides import RideService
 from geo.positions import pack
-from hexhail.embedded import free_port
+from hexhail.runtime.embedded import free_port
 from tests.dispatch.people import (
     PARAMS,
     accept,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from backing.kafka import create_topics
 from dispatch.events import OfferSent
 from dispatch.rules.invariants import check_history
-from hexhail.streams import create_topics
 from tests.dispatch.owner import SESSION_S
 from tests.dispatch.people import history
 from tests.dispatch.test_matching_service import Matcher

@@ -10,7 +10,7 @@ from dispatch import commands as cmd
 from dispatch.errors import IllegalMove, NotFound
 from dispatch.model import DispatchParams, RideState
 from dispatch.rules.pickup_watch import SILENT, STALLED, PickupWatch, Sighting
-from dispatch.service.watch import LOOK_EVERY_S
+from dispatch.service.pickup_watch import LOOK_EVERY_S
 from location_ingest.model import StoreParams
 from tests.dispatch.people import accept, arrive, engine_after, offer, request
 

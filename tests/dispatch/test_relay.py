@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from redis.exceptions import RedisError
 
+from backing.kafka import create_topics
 from dispatch.adapters import redis_inboxes
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.kafka_events import KafkaEventLog
@@ -27,7 +28,6 @@ from dispatch.rules.invariants import check_history
 from dispatch.service import relay as relay_module
 from dispatch.service.relay import RelayService
 from dispatch.service.rides import RideService
-from hexhail.streams import create_topics
 from location_ingest.adapters.kafka_pings import new_producer
 from tests.dispatch.people import (
     PARAMS,

@@ -14,15 +14,15 @@ from dispatch.events import MatchFound, OfferAccepted, OfferSent
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import SupplySnapshot
 from dispatch.ports import RoundRecord
+from dispatch.service.pickup_watch import LOOK_EVERY_S
 from dispatch.service.replay import Replay, ReplayDiverged, replay_rounds
-from dispatch.service.watch import LOOK_EVERY_S
 from geo.city import load_city
-from hexhail.city_files import write_city_file
-from hexhail.export import export, replay
-from hexhail.replay_run import RecordedRun
-from hexhail.run_folder import read_events
+from hexhail.cities.files import write_city_file
+from hexhail.runs.export import export, replay
+from hexhail.runs.replay_run import RecordedRun
+from hexhail.runs.run_folder import read_events
 from pricing.adapters.sql_record import SqliteRecord
-from simulator.event_log import sha256_of
+from simulator.service.event_log import sha256_of
 from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, pick_up, rider_cancels
 from tests.dispatch.test_matching_service import CITY, Matcher
 from tests.pricing.test_sql_record import CHANGE

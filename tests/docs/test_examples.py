@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hexhail.cli import cache_dir
-from hexhail.demo import DemoParams, running_city
+from hexhail.demo.demo import DemoParams, running_city
+from hexhail.runtime.kernel_cache import cache_dir
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

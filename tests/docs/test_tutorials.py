@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from hexhail.settings import MANHATTAN
+from hexhail.runtime.settings import MANHATTAN
 
 #: The blocks run in processes of their own, which compile their kernels on a busy machine.
 pytestmark = pytest.mark.timeout(400)

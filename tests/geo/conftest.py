@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -8,9 +8,9 @@ from scipy.sparse.csgraph import connected_components
 from geo.city_build import REPORT_FILE, CsvSource, OsmSource, build_city
 from geo.distances import great_circle_m
 from geo.kernels.components import strong_parts
-from geo.road_builder import CityBuildError
-from geo.roads import GRAPH_FILE, Adjacency, RoadGraph
-from geo.travel_times import between, path
+from geo.roads.build import CityBuildError
+from geo.roads.graph import GRAPH_FILE, Adjacency, RoadGraph
+from geo.roads.travel_times import between, path
 
 # Drawn as a map, rows from north to south, 0.001 degrees apart; each letter is a point.
 #   A - B - C

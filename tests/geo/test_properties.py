@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from geo.cells import latlng_to_cells, parents, resolution_of
 from geo.distances import great_circle_m
-from geo.roads import RoadGraph
-from geo.search import nearest
-from geo.travel_times import UnreachableError, between, matrix, nearest_by_road, path
+from geo.nearest import nearest
+from geo.roads.graph import RoadGraph
+from geo.roads.travel_times import UnreachableError, between, matrix, nearest_by_road, path
 
 # A coarse grid of places, so that many coincide, lie on poles or on the antimeridian.
 places = st.lists(

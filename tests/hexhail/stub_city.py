@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Header, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
-from hexhail.clock import CityClock
+from kernel.clock import CityClock
 
 OFFER_S = 20.0
 QUOTE_S = 60.0

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from geo.city import load_city
-from hexhail import city_convert
-from hexhail.city_convert import SourceError, convert_hive, largest_strong_component, spread_within_minutes
-from simulator.demand import REQUESTS_FILE, load_requests
+from hexhail.cities import convert as city_convert
+from hexhail.cities.convert import SourceError, convert_hive, largest_strong_component, spread_within_minutes
+from simulator.demand.requests import REQUESTS_FILE, load_requests
 
-SHIPPED = Path(city_convert.__file__).parent / "cities" / "manhattan"
+SHIPPED = Path(city_convert.__file__).parent / "manhattan"
 
 NODES = [{"id": 10 * number, "y": 40.75 + 0.002 * number, "x": -73.98} for number in range(4)]
 LINKS = [

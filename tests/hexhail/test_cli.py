@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hexhail import embedded
-from hexhail.city_files import write_city_file
-from hexhail.settings import MANHATTAN
+from hexhail.cities.files import write_city_file
+from hexhail.runtime import embedded
+from hexhail.runtime.settings import MANHATTAN
 
 COMPARED = ("--city=nowhere", "--requests=r.csv", "--drivers=d.csv", "--out=o")
 SECRETS = '{"k1": "0123456789abcdef0123456789abcdef"}'
@@ -40,9 +40,7 @@ def test_help_lists_what_is_there_and_nothing_else():
 
 
 def test_help_does_not_wait_for_compilers():
-    code = (
-        "import sys; from hexhail.cli import app; sys.exit(any(m in sys.modules for m in ('numba', 'faust', 'numpy')))"
-    )
+    code = "import sys; from hexhail.cli.app import app; sys.exit(bool({'numba', 'faust', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from geo.city import load_city
-from geo.roads import RoadGraph
-from hexhail.city_files import write_city_file
-from hexhail.cli import app
-from simulator.inputs import BadRows, read_drivers, read_requests
+from geo.roads.graph import RoadGraph
+from hexhail.cities.files import write_city_file
+from hexhail.cli.app import app
+from simulator.demand.inputs import BadRows, read_drivers, read_requests
 
 SIDE = 12
 STEP_DEG = 0.003

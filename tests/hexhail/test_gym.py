@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import hexhail.gym
-from benchmarks.city import _build, _drawn
+from benchmarks.simulator.city import _build, _drawn
 from simulator.day_params import DayParams
-from simulator.learning_env import EnvParams
+from simulator.learning.environment import EnvParams
 
 
 @pytest.fixture(scope="module")

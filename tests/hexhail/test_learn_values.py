@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.model import DispatchParams
-from hexhail.city_policy import city_policy
-from hexhail.cli import app
-from hexhail.learn_values import learn_from_runs
-from hexhail.run_folder import EVENTS_FILE, SUMMARY_FILE
-from hexhail.simulate import simulate, write_run
+from hexhail.cities.policy import city_policy
+from hexhail.cli.app import app
+from hexhail.runs.learn_values import learn_from_runs
+from hexhail.runs.run_folder import EVENTS_FILE, SUMMARY_FILE
+from hexhail.runs.simulate import simulate, write_run
 from simulator.day_params import DayParams
 from tests.dispatch.people import grid_city
 from tests.simulator.towns import crowded

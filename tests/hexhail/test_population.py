@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geo.roads import RoadGraph
-from hexhail.clock import CityClock
-from hexhail.population import PopulationFigures, PopulationReport, PopulationSettings, run_population
-from hexhail.population.backoff import LONGEST_S, Backoff
-from hexhail.population.surroundings import Surroundings
-from simulator.demand import Requests
+from geo.roads.graph import RoadGraph
+from hexhail.demo.population import PopulationFigures, PopulationReport, PopulationSettings, run_population
+from hexhail.demo.population.backoff import LONGEST_S, Backoff
+from hexhail.demo.population.surroundings import Surroundings
+from kernel.clock import CityClock
+from simulator.demand.requests import Requests
 from simulator.model import DriverParams, RiderParams
 from tests.hexhail import stub_city
 

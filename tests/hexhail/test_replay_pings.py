@@ -7,9 +7,9 @@ import json
 import httpx
 import numpy as np
 
-from hexhail.clock import CityClock
-from hexhail.recorded_pings import RecordedPings
-from hexhail.replay_pings import Installation, ReplayFigures, _Sender
+from hexhail.runs.recorded_pings import RecordedPings
+from hexhail.runs.replay_pings import Installation, ReplayFigures, _Sender
+from kernel.clock import CityClock
 from tests.hexhail.test_cli import SECRETS, hexhail
 
 PINGS = RecordedPings(

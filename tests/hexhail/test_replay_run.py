@@ -9,12 +9,12 @@ import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from dispatch.matching.optimal import OptimalPolicy
-from hexhail.city_files import write_city_file
-from hexhail.price_history import PriceHistory
-from hexhail.replay_page import build_app
-from hexhail.replay_run import RecordedRun
-from hexhail.run_folder import city_facts, write_drivers, write_events, write_summary
-from hexhail.sightings import write_sightings
+from hexhail.cities.files import write_city_file
+from hexhail.runs.price_history import PriceHistory
+from hexhail.runs.replay_page import build_app
+from hexhail.runs.replay_run import RecordedRun
+from hexhail.runs.run_folder import city_facts, write_drivers, write_events, write_summary
+from hexhail.runs.sightings import write_sightings
 from simulator.day import Day
 from simulator.day_params import DayParams
 from tests.simulator.towns import crowded, small_town

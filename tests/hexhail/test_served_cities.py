@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hexhail.serve import specs
-from hexhail.served_cities import check_edge, common_to, load_cities
-from hexhail.settings import MANHATTAN, Settings
+from hexhail.cities.served import check_edge, common_to, load_cities
+from hexhail.runtime.serve import specs
+from hexhail.runtime.settings import MANHATTAN, Settings
 
 
 def test_without_a_list_the_city_of_the_api_is_the_only_one() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hexhail import supervisor as module
-from hexhail.clock import CityClock
-from hexhail.supervisor import GaveUp, Spec, Supervisor
+from hexhail.runtime import supervisor as module
+from hexhail.runtime.supervisor import GaveUp, Spec, Supervisor
+from kernel.clock import CityClock
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -75,7 +75,7 @@ async def test_what_is_supervised_dies_with_its_supervisor(tmp_path):
     code = f"""
 import asyncio, sys
 from pathlib import Path
-from hexhail.supervisor import Spec, Supervisor
+from hexhail.runtime.supervisor import Spec, Supervisor
 async def main():
     s = Supervisor(Path({str(tmp_path)!r}))
     await s.start(Spec("sleeper", {SLEEP!r}))

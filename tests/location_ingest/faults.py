@@ -21,7 +21,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hexhail import embedded, streams
+from backing import kafka
+from hexhail.runtime import embedded
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.metrics import GatewayMetrics
@@ -195,8 +196,8 @@ async def _scene(
     broker: Server, valkey: Server, topic: str, folder: Path, session_s: float, worker_options: tuple[str, ...]
 ) -> AsyncIterator[Scene]:
     broker_url = f"kafka://127.0.0.1:{broker.port}"
-    await streams.create_topics(broker_url, [topic, f"{topic}.dead"], PARTITIONS)
-    producer = new_producer(streams.bootstrap_servers(broker_url), request_timeout_s=2.0)
+    await kafka.create_topics(broker_url, [topic, f"{topic}.dead"], PARTITIONS)
+    producer = new_producer(kafka.bootstrap_servers(broker_url), request_timeout_s=2.0)
     await producer.start()
     # Once more after a lost connection: the store may have been another process.
     redis = Redis(port=valkey.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 2))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hexhail import embedded
+from hexhail.runtime import embedded
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]

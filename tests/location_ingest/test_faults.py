@@ -1,4 +1,4 @@
-"""The essential faults, on the embedded servers and, where it is there, on Apache Kafka. All: benchmarks/faults.py."""
+"""The essential faults, on the embedded servers and, if installed, on Apache Kafka. All: `benchmarks faults`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hexhail import streams
+from backing import kafka
 from tests.kafka.server import SESSION_S, START_S_MAX, KafkaUnavailable, find_jars, kafka_command
 from tests.location_ingest import faults
 from tests.location_ingest.faults import Outcome, durable_valkey, run_faults
@@ -96,7 +96,7 @@ async def test_apache_kafka_loses_nothing_either(apache_kafka, store, tmp_path):
 @pytest.mark.kafka
 async def test_topics_on_apache_kafka_are_created_once_and_must_have_their_partitions(apache_kafka_port):
     url = f"kafka://127.0.0.1:{apache_kafka_port}"
-    await streams.create_topics(url, ["one", "two"], 2)
-    await streams.create_topics(url, ["one", "two"], 2)
-    with pytest.raises(streams.TopicsDiffer, match="topic one has 2 partitions, not 3"):
-        await streams.create_topics(url, ["one"], 3)
+    await kafka.create_topics(url, ["one", "two"], 2)
+    await kafka.create_topics(url, ["one", "two"], 2)
+    with pytest.raises(kafka.TopicsDiffer, match="topic one has 2 partitions, not 3"):
+        await kafka.create_topics(url, ["one"], 3)

@@ -8,7 +8,7 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry
 
-from hexhail.settings import MANHATTAN
+from hexhail.runtime.settings import MANHATTAN
 from location_ingest.adapters.ping_codec import MessagePackPings, encode_columns
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.adapters.redis_samples import SAMPLES_MAX, RedisSamples

@@ -6,10 +6,10 @@ import h3
 import numpy as np
 import pytest
 
-from benchmarks import replay as day
+from benchmarks.location_ingest import replay as day
 from geo.city import load_city
-from hexhail.recorded_pings import read_pings
-from hexhail.settings import MANHATTAN
+from hexhail.runs.recorded_pings import read_pings
+from hexhail.runtime.settings import MANHATTAN
 from location_ingest.commands import RecordPings
 from location_ingest.engine import IngestEngine
 from location_ingest.events import PositionAccepted

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from backing import kafka
 from geo.cells import cells_to_strings, latlng_to_cells
 from geo.positions import unpack
-from hexhail import streams
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
 from location_ingest.adapters.ping_codec import encode_columns
 from location_ingest.adapters.redis_cells import RedisCells
@@ -75,8 +75,8 @@ class Street:
         self.gateways: list[PingGateway] = []
 
     async def open(self) -> None:
-        await streams.create_topics(self.broker_url, [self.topic, f"{self.topic}.dead"], PARTITIONS)
-        self.producer = new_producer(streams.bootstrap_servers(self.broker_url), request_timeout_s=1.0)
+        await kafka.create_topics(self.broker_url, [self.topic, f"{self.topic}.dead"], PARTITIONS)
+        self.producer = new_producer(kafka.bootstrap_servers(self.broker_url), request_timeout_s=1.0)
         await self.producer.start()
 
     async def close(self) -> None:
@@ -93,7 +93,7 @@ class Street:
 
     @staticmethod
     def partition_of(region: str) -> int:
-        return streams.partition_of(region, PARTITIONS)
+        return kafka.partition_of(region, PARTITIONS)
 
     async def write(self, region: str, value: bytes) -> None:
         """Write past the gateway."""
@@ -128,7 +128,7 @@ async def street_of() -> AsyncIterator[Callable[..., Awaitable[Street]]]:
 def early_workers(broker, valkey, start_shared_worker):
     """Two workers that start together, for that takes seconds: a sound one, and one whose first batches fail."""
     topics = ["shared", "shared.dead", "failing", "failing.dead"]
-    asyncio.run(streams.create_topics(f"kafka://127.0.0.1:{broker.port}", topics, PARTITIONS))
+    asyncio.run(kafka.create_topics(f"kafka://127.0.0.1:{broker.port}", topics, PARTITIONS))
     worker = start_shared_worker(broker, valkey, "shared")
     start_shared_worker(broker, valkey, "failing", "--fail", "4")
     yield worker
@@ -194,7 +194,7 @@ async def test_garbage_goes_to_the_dead_letters_and_the_next_message_is_processe
     await street.gateway("east").submit([make_ping("d", now_s)], now_s)
     await street.await_accepted("east", 1)
     partition = TopicPartition("shared.dead", street.partition_of("east"))
-    consumer = AIOKafkaConsumer(bootstrap_servers=streams.bootstrap_servers(street.broker_url))
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers(street.broker_url))
     await consumer.start()
     try:
         consumer.assign([partition])
@@ -267,10 +267,10 @@ async def test_a_worker_that_gets_nothing_done_ends_so_that_another_is_started(b
 
 async def test_topics_are_created_once_and_must_have_their_partitions(broker):
     url = f"kafka://127.0.0.1:{broker.port}"
-    await streams.create_topics(url, ["one", "two"], 2)
-    await streams.create_topics(url, ["one", "two", "three"], 2)
-    with pytest.raises(streams.TopicsDiffer, match="topic one has 2 partitions, not 3"):
-        await streams.create_topics(url, ["one"], 3)
+    await kafka.create_topics(url, ["one", "two"], 2)
+    await kafka.create_topics(url, ["one", "two", "three"], 2)
+    with pytest.raises(kafka.TopicsDiffer, match="topic one has 2 partitions, not 3"):
+        await kafka.create_topics(url, ["one"], 3)
 
 
 async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses_nothing(

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hexhail import streams
+from backing import faust_worker, kafka
 from location_ingest.adapters import redis_cells
 from location_ingest.adapters.faust_agent import AgentParams, attach
 from location_ingest.adapters.kafka_pings import KafkaDeadLetters, new_producer
@@ -79,7 +79,7 @@ async def say_started() -> None:
 
 async def main(arguments: argparse.Namespace) -> None:
     redis = Redis.from_url(arguments.redis, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
-    producer = new_producer(streams.bootstrap_servers(arguments.broker))
+    producer = new_producer(kafka.bootstrap_servers(arguments.broker))
     await producer.start()
     metrics = IngestMetrics(CollectorRegistry())
     if arguments.unguarded:
@@ -94,7 +94,7 @@ async def main(arguments: argparse.Namespace) -> None:
     )
     service.failures_left = arguments.fail
     service.listen()
-    app = streams.build_faust_app(
+    app = faust_worker.build_faust_app(
         f"ingester-{arguments.topic}",
         broker_url=arguments.broker,
         data_dir=arguments.data_dir,
@@ -109,7 +109,7 @@ async def main(arguments: argparse.Namespace) -> None:
     attach(app, arguments.topic, service, now_s=time.time, metrics=metrics, params=params)
     app.task()(say_started)
     try:
-        await streams.run_faust_app(app)
+        await faust_worker.run_faust_app(app)
     finally:
         await producer.stop()
         await redis.aclose()
@@ -126,5 +126,5 @@ if __name__ == "__main__":
     parser.add_argument("--session-s", type=float, default=3.0)
     parser.add_argument("--batch-messages", type=int, default=500)
     parser.add_argument("--unguarded", action="store_true")
-    streams.use_uvloop()
+    faust_worker.use_uvloop()
     asyncio.run(main(parser.parse_args()))

@@ -7,11 +7,11 @@ import pytest
 
 from geo import cells
 from geo.city import City
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 from pricing.errors import NoTrip, NoWay, OutsideRegion
 from pricing.model import Line, Point, Quote, SurgePrice
-from pricing.quoting import QuoteService
 from pricing.rules.fares import fare_cents
+from pricing.service.quotes import QuoteService
 from pricing.tariff import Surcharge, Tariff, zone_of
 
 TARIFF = Tariff("USD", base_cents=250, per_km_cents=125, per_minute_cents=35, minimum_cents=100, rounding_cents=1)

@@ -20,7 +20,7 @@ from pricing.ports import Heard
 from pricing.rules.reach import grid_of
 from pricing.rules.story import Reason
 from pricing.rules.surge import Bound
-from pricing.service import PricingService
+from pricing.service.surge import PricingService
 
 pytestmark = pytest.mark.servers
 

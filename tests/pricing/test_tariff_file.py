@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from hexhail.settings import MANHATTAN
+from hexhail.runtime.settings import MANHATTAN
+from kernel.toml_lines import line_of
 from pricing.errors import TariffRefused
 from pricing.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone
 from pricing.tariff_file import read_tariff, tariff_of_text
-from pricing.toml_lines import line_of
 from tests.pricing.tariffs import tariffs
 
 TEXT = """[region]

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from pricing.adapters.redis_tariffs import RedisTariffs
 from pricing.errors import TariffRefused
 from pricing.metrics import TariffMetrics
+from pricing.service.tariff_watch import TariffWatch
 from pricing.tariff import Tariff
 from pricing.tariff_file import read_tariff
-from pricing.tariff_watch import TariffWatch
 from tests.pricing.tariffs import TAXI
 from tests.pricing.test_tariff_file import TEXT
 

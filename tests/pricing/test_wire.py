@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing import wire
+from pricing import event_codec as wire
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree
 from pricing.model import Line, Point, Quote
 

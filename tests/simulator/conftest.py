@@ -2,9 +2,9 @@
 
 import pytest
 
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 from simulator.model import Place
-from simulator.streets import Streets
+from simulator.streets.network import Streets
 from tests.simulator.towns import SIDE, small_town
 
 

@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 from dispatch.matching.greedy import NearestPolicy
-from hexhail.arms import Arm, parse_arm, parse_arms
-from hexhail.compare import Plan, compared, live_day
-from hexhail.compare_page import compare_html, shown_difference
-from simulator.comparison import Difference, clustered, paired
+from hexhail.runs.arms import Arm, parse_arm, parse_arms
+from hexhail.runs.compare import Plan, compared, live_day
+from hexhail.runs.compare_page import compare_html, shown_difference
 from simulator.day_params import Acceptance, DayParams
-from simulator.resample import JITTER_S, resampled
-from simulator.switchback import SwitchbackParams, SwitchingPolicy, Turns
+from simulator.demand.resample import JITTER_S, resampled
+from simulator.experiments.comparison import Difference, clustered, paired
+from simulator.experiments.switchback import SwitchbackParams, SwitchingPolicy, Turns
 from tests.simulator.towns import crowded
 
 #: Everybody says yes: days that cost little, and differ by their demand alone.

@@ -11,12 +11,12 @@ from dispatch.rules.lifecycle import FREES_DRIVER
 from geo.city import City, Region
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
-from simulator.demand import Requests
-from simulator.event_log import sha256_of
-from simulator.figures import figures_of, gini
-from simulator.fleet import Fleet
-from simulator.inputs import DriverStarts, PlacedRequests
-from simulator.leases import Leases
+from simulator.demand.inputs import DriverStarts, PlacedRequests
+from simulator.demand.requests import Requests
+from simulator.people.fleet import Fleet
+from simulator.reports.figures import figures_of, gini
+from simulator.service.event_log import sha256_of
+from simulator.service.leases import Leases
 
 TARIFF = {
     "currency": "USD",

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.actions import (
+from simulator.model import DriverParams, Errand, Offer, RideStage
+from simulator.people.actions import (
     AcceptOffer,
     CancelRide,
     DeclineOffer,
@@ -19,8 +20,7 @@ from simulator.actions import (
     ReportPickedUp,
     StaySilent,
 )
-from simulator.driver import SILENCE_GRACE_S, Driver, DriverState
-from simulator.model import DriverParams, Errand, Offer, RideStage
+from simulator.people.driver import SILENCE_GRACE_S, Driver, DriverState
 
 WILLING = DriverParams(
     acceptance_share=1.0, far_acceptance_share=1.0, silence_share=0.0, cancel_share=0.0, break_share=0.0,

@@ -11,12 +11,12 @@ from geo.city import City, Region
 from pricing.model import Receipt
 from pricing.rules.fares import itemise
 from pricing.tariff import DriverShare
-from simulator.actions import DeclineOffer, GoOffline, GoOnline
-from simulator.driver import Driver, DriverState
-from simulator.figures import empty_zone_share
-from simulator.habits import Habit, Picker, Picking, PriceFollower, PriceFollowing
 from simulator.model import DriverParams, Offer
-from simulator.zones import Zones
+from simulator.people.actions import DeclineOffer, GoOffline, GoOnline
+from simulator.people.driver import Driver, DriverState
+from simulator.people.habits import Habit, Picker, Picking, PriceFollower, PriceFollowing
+from simulator.reports.figures import empty_zone_share
+from simulator.streets.zones import Zones
 from tests.pricing.tariffs import TAXI
 
 METERED = replace(TAXI, minimum_cents=TAXI.base_cents)

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from simulator.inputs import BadInput, BadRow, BadRows, read_drivers, read_requests
+from simulator.demand.inputs import BadInput, BadRow, BadRows, read_drivers, read_requests
 
 HEADER = "t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size\n"
 GOOD = "5,0.0,0.0,0.0009,0.0009,2\n"

@@ -12,9 +12,9 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import RideState
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
-from simulator.event_log import sha256_of
-from simulator.learning_env import CITY_FIGURES, ZONE_FIGURES, DispatchEnv, EnvParams
-from simulator.rewards import RewardParams, Tallies, Tally
+from simulator.learning.environment import CITY_FIGURES, ZONE_FIGURES, DispatchEnv, EnvParams
+from simulator.learning.rewards import RewardParams, Tallies, Tally
+from simulator.service.event_log import sha256_of
 from tests.simulator.towns import crowded
 
 #: Cells of some 170 m, so that the town of 400 m has zones.

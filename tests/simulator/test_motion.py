@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.distances import great_circle_m
-from geo.roads import RoadGraph
+from geo.roads.graph import RoadGraph
 from simulator.model import Position
-from simulator.streets import Streets
+from simulator.streets.network import Streets
 
 nodes = st.integers(0, 24)
 starts_s = st.floats(0.0, 1e9)

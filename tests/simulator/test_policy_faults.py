@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hexhail.simulate import simulate, write_run
+from hexhail.runs.simulate import simulate, write_run
 from simulator.day_params import DayParams
-from simulator.policy_faults import SENTENCES_KEPT, PolicyFaults
+from simulator.service.policy_faults import SENTENCES_KEPT, PolicyFaults
 from tests.simulator.towns import crowded
 
 PREAMBLE = """

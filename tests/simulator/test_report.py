@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from simulator.cell_maps import cell_maps
-from simulator.plot import Curve, curves, stacked
+from simulator.reports.cell_maps import cell_maps
+from simulator.reports.plot import Curve, curves, stacked
 
 CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 

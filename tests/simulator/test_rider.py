@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.actions import AskQuote, CancelRide, LeaveForPrice, RequestRide
 from simulator.model import RiderParams
-from simulator.rider import Rider, RiderState
+from simulator.people.actions import AskQuote, CancelRide, LeaveForPrice, RequestRide
+from simulator.people.rider import Rider, RiderState
 
 EAGER = RiderParams(acceptance_share=1.0, price_elasticity=0.0, change_of_mind_share=0.0)
 

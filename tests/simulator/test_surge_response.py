@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks._surge_response import price_series, response, swings
+from benchmarks.pricing.surge_response import price_series, response, swings
 from pricing.events import SurgeChanged
 
 TICK_S = 15.0

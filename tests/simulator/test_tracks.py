@@ -8,7 +8,7 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import Party, Place
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
-from simulator.tracks import AT_PICKUP, IDLE, OFFERED, ON_TRIP, TO_PICKUP, Sighting, tracks_of
+from simulator.streets.tracks import AT_PICKUP, IDLE, OFFERED, ON_TRIP, TO_PICKUP, Sighting, tracks_of
 from tests.simulator.towns import crowded
 
 

@@ -13,7 +13,7 @@ from dispatch.matching.optimal import OptimalPolicy
 from geo.city import City, Region
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
-from simulator.traffic import Traffic, TrafficParams, pace_of
+from simulator.streets.congestion import Traffic, TrafficParams, pace_of
 from tests.simulator.towns import TARIFF, crowded
 
 #: A hundred vehicles fill a kilometre of lane, twenty are there already.

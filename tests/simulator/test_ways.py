@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from benchmarks.inputs import lattice
-from geo import travel_times
-from geo.roads import RoadGraph
-from simulator.motion import Drive
-from simulator.streets import KnownStreets, Streets
-from simulator.ways import Ways
+from benchmarks.common.inputs import lattice
+from geo.roads import travel_times
+from geo.roads.graph import RoadGraph
+from simulator.streets.motion import Drive
+from simulator.streets.network import KnownStreets, Streets
+from simulator.streets.ways import Ways
 
 
 @pytest.fixture(scope="module")

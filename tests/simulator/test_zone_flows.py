@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.stylised_demand import stylised_flows, stylised_volumes
-from simulator.zone_flows import ZoneVolumes, balanced, distances_m, gravity, seed_of
+from simulator.demand.stylised import stylised_flows, stylised_volumes
+from simulator.demand.zone_flows import ZoneVolumes, balanced, distances_m, gravity, seed_of
 
 
 @settings(max_examples=200, deadline=None)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from geo.city import City, Region
-from geo.roads import RoadGraph
-from hexhail.simulate import Inputs
-from simulator.demand import Requests
-from simulator.inputs import BadRows, DriverStarts, PlacedRequests
+from geo.roads.graph import RoadGraph
+from hexhail.runs.simulate import Inputs
+from simulator.demand.inputs import BadRows, DriverStarts, PlacedRequests
+from simulator.demand.requests import Requests
 
 TARIFF = {
     "currency": "USD",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from benchmarks.city import _build, _drawn
+from benchmarks.simulator.city import _build, _drawn
 from tests.web.test_map import WEB, why_not
 
 LOOK_TIMEOUT_S = 100

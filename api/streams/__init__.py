@@ -1,0 +1,1 @@
+"""WebSockets: the streams of riders and drivers and the operators' live picture."""

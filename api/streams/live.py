@@ -1,0 +1,189 @@
+"""The operator's live picture: one frame for all who watch, made only while somebody does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from api.edges import Edges, LiveFigures
+from api.failures import told
+from api.streams.sockets import end
+from dispatch.model import Ride, RideState
+from dispatch.ports import Positions
+from geo.cells import cells_to_strings
+
+#: Often enough to look alive, seldom enough that a hundred watchers cost little.
+FRAME_EVERY_S = 0.5
+#: Totals come from SQL; they need not be newer than this.
+FIGURES_EVERY_S = 2.0
+
+_BUSY = {RideState.ASSIGNED: "TO_PICKUP", RideState.ARRIVED: "AT_PICKUP", RideState.ON_TRIP: "ON_TRIP"}
+
+
+class LiveFeed:
+    """Makes frames and hands each watcher the newest; one who is slow misses some, and holds nobody up."""
+
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges
+        self._watchers: set[asyncio.Queue[str]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._making = asyncio.Lock()
+        self._frame: dict[str, Any] | None = None
+        self._frame_at = 0.0
+        self._figures: LiveFigures | None = None
+        self._figures_at = 0.0
+        self._pings = (0, 0.0)
+        self._pings_per_s = 0.0
+
+    def watch(self) -> asyncio.Queue[str]:
+        """A queue that holds the newest frame."""
+        queue: asyncio.Queue[str] = asyncio.Queue(1)
+        self._watchers.add(queue)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._make_frames())
+        return queue
+
+    def leave(self, queue: asyncio.Queue[str]) -> None:
+        """Stop watching."""
+        self._watchers.discard(queue)
+
+    async def close(self) -> None:
+        """Make no more frames."""
+        self._watchers.clear()
+        if self._task is not None:
+            await end([self._task])
+
+    async def _make_frames(self) -> None:
+        while self._watchers:
+            try:
+                frame = msgspec.json.encode(await self.frame()).decode()
+            except Exception as error:
+                # Whatever it is, those who watch wait for the next frame.
+                told(error, self._edges.outages)
+            else:
+                self._hand_out(frame)
+            await asyncio.sleep(FRAME_EVERY_S)
+
+    def _hand_out(self, frame: str) -> None:
+        for queue in self._watchers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(frame)
+
+    async def frame(self) -> dict[str, Any]:
+        """The picture of this moment; whoever asks again within a frame's time gets the same. Raises as stores do."""
+        async with self._making:
+            if self._frame is None or time.monotonic() - self._frame_at > FRAME_EVERY_S / 2:
+                self._frame, self._frame_at = await self._make_frame(), time.monotonic()
+            return self._frame
+
+    async def _make_frame(self) -> dict[str, Any]:
+        edges, region = self._edges, self._edges.city.region.region_id
+        recent, open_rides, live_rides, figures = await asyncio.gather(
+            edges.supply.drivers(FRAME_EVERY_S / 2),
+            edges.store.open_rides(region),
+            edges.store.live_rides(region),
+            self._recent_figures(),
+        )
+        now_s, positions = edges.now(), recent.positions
+        is_stale = now_s - positions.t_s > edges.dispatch_params.stale_after_s
+        state = _driver_states(positions, is_stale.tolist(), set(recent.free), open_rides, live_rides)
+        surge = await self._surge(now_s)
+        shown = [row for row, name in enumerate(state) if name is not None]
+        return {
+            "type": "frame",
+            "now_s": now_s,
+            "drivers": {
+                "id": [positions.driver_id[row] for row in shown],
+                "lat_deg": positions.lat_deg[shown].tolist(),
+                "lng_deg": positions.lng_deg[shown].tolist(),
+                "heading_deg": [None if np.isnan(h) else h for h in positions.heading_deg[shown].tolist()],
+                "state": [state[row] for row in shown],
+            },
+            "requests": [
+                {
+                    "ride_id": ride.ride_id,
+                    "state": ride.state,
+                    "lat_deg": ride.pickup.lat_deg,
+                    "lng_deg": ride.pickup.lng_deg,
+                    "requested_s": ride.requested_s,
+                }
+                for ride in open_rides
+            ],
+            "surge": surge,
+            "figures": self._told(figures, [name for name in state if name], open_rides, surge, now_s),
+        }
+
+    async def _surge(self, now_s: float) -> list[dict[str, Any]]:
+        cells = self._edges.city.surge_cells
+        prices = await self._edges.prices.read_many(cells.tolist(), now_s)
+        return [
+            {"cell": name, "multiplier": price.multiplier}
+            for name, price in zip(cells_to_strings(cells), prices, strict=True)
+            if round(price.multiplier, 2) != 1.0
+        ]
+
+    async def _recent_figures(self) -> LiveFigures:
+        if self._figures is None or time.monotonic() - self._figures_at > FIGURES_EVERY_S:
+            self._figures = await self._edges.figures()
+            now = time.monotonic()
+            pings, since = self._figures.totals.get("pings_accepted", 0), self._figures_at
+            if since:
+                self._pings_per_s = max(0.0, (pings - self._pings[0]) / (now - since))
+            self._pings = (pings, now)
+            self._figures_at = now
+        return self._figures
+
+    def _told(
+        self,
+        figures: LiveFigures,
+        states: Sequence[str],
+        open_rides: Sequence[Ride],
+        surge: Sequence[dict[str, Any]],
+        now_s: float,
+    ) -> dict[str, Any]:
+        rounds_ms = [report.wall_ms for report in figures.rounds if report.n_waiting]
+        waits_s = figures.pickup_waits_s
+        by_state = figures.rides_by_state
+        idle = states.count("IDLE")
+        return {
+            "drivers_online": len(states),
+            "drivers_idle": idle,
+            "drivers_busy": sum(name in ("TO_PICKUP", "AT_PICKUP", "ON_TRIP") for name in states),
+            "requests_open": len(open_rides),
+            "rides_completed": by_state.get("COMPLETED", 0),
+            "rides_cancelled": by_state.get("CANCELLED", 0),
+            "rides_expired": by_state.get("EXPIRED", 0),
+            "pickup_wait_mean_s": float(np.mean(waits_s)) if waits_s else None,
+            "pickup_wait_p95_s": float(np.percentile(waits_s, 95)) if waits_s else None,
+            "oldest_request_age_s": now_s - open_rides[0].requested_s if open_rides else None,
+            "pings_per_s": self._pings_per_s,
+            "round_ms_p50": float(np.percentile(rounds_ms, 50)) if rounds_ms else None,
+            "round_ms_p99": float(np.percentile(rounds_ms, 99)) if rounds_ms else None,
+            "surge_max": max((cell["multiplier"] for cell in surge), default=1.0),
+        }
+
+
+def _driver_states(
+    positions: Positions,
+    is_stale: Sequence[bool],
+    free: set[str],
+    open_rides: Sequence[Ride],
+    live_rides: Sequence[Ride],
+) -> list[str | None]:
+    """State of each driver with a position; None for those off shift."""
+    states = dict.fromkeys(free, "IDLE")
+    states |= {ride.offer.driver_id: "OFFERED" for ride in open_rides if ride.offer and ride.state is RideState.OFFERED}
+    # Whoever is aboard says more of a driver than who comes next.
+    for ride in sorted(live_rides, key=lambda ride: ride.state is RideState.ON_TRIP):
+        if ride.driver_id is not None:
+            states[ride.driver_id] = _BUSY[ride.state]
+    return [
+        "STALE" if stale and driver_id in states else states.get(driver_id)
+        for driver_id, stale in zip(positions.driver_id, is_stale, strict=True)
+    ]

@@ -1,0 +1,109 @@
+"""The streams of riders and drivers: their inbox, pushed in order and resumable; and drivers' pings coming in."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter
+from starlette.websockets import WebSocket, WebSocketState
+
+from api import failures
+from api.auth.tokens import Principal, Role
+from api.edges import Edges
+from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
+from api.problems import ApiProblem
+from api.streams import sockets
+
+router = APIRouter()
+
+#: For the server that runs the app: it hangs up with 1009 on a longer frame before anything reads it.
+FRAME_BYTES_MAX = 512 * 1024
+#: Positions are counted from 1; JavaScript counts exactly up to here.
+LAST_SEEN_MAX = 2**53
+
+
+class _Pings(PingsBody, tag_field="type", tag="pings"):
+    """A frame of pings."""
+
+
+class _KeepAlive(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fields=True):
+    """Is anybody there?"""
+
+
+_json_frames = msgspec.json.Decoder(_Pings | _KeepAlive)
+_msgpack_frames = msgspec.msgpack.Decoder(_Pings | _KeepAlive)
+
+
+@router.websocket("/v1/riders/me/stream")
+async def rider_stream(socket: WebSocket) -> None:
+    """A rider's events."""
+    await _stream(socket, Role.RIDER)
+
+
+@router.websocket("/v1/drivers/me/stream")
+async def driver_stream(socket: WebSocket) -> None:
+    """A driver's offers and events out, pings in."""
+    await _stream(socket, Role.DRIVER)
+
+
+async def _stream(socket: WebSocket, role: Role) -> None:
+    edges: Edges = socket.app.state.edges
+    principal = await sockets.accept(socket, edges, role)
+    if principal is None:
+        return
+    try:
+        last_seen = _last_seen(socket)
+    except ApiProblem as problem:
+        await sockets.refuse(socket, problem)
+        return
+    push = _push(socket, edges, principal, last_seen)
+    await sockets.converse(socket, principal, push, _take(socket, edges, principal))
+
+
+def _last_seen(socket: WebSocket) -> int:
+    """The position after which the client wants to hear; 0, for everything, if it does not say. Raises ApiProblem."""
+    said = socket.query_params.get("last_seen", "0")
+    if said.isascii() and said.isdecimal() and len(said) <= len(str(LAST_SEEN_MAX)) and int(said) <= LAST_SEEN_MAX:
+        return int(said)
+    detail = f"last_seen must be a whole number from 0 to {LAST_SEEN_MAX}."
+    raise ApiProblem(422, "invalid_last_seen", detail, "Send the seq of the last event you have.")
+
+
+async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int) -> None:
+    await sockets.send(socket, msgspec.json.encode({"type": "ready", "last_seen": after}).decode())
+    while socket.client_state is WebSocketState.CONNECTED:
+        for position, payload in await edges.inboxes.next_page(principal.inbox, after):
+            # The payload is a JSON object of its own; its fields go beside ours.
+            await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
+            after = position
+
+
+async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        try:
+            answer = await _answer(message.get("text"), message.get("bytes"), edges, principal)
+        except Exception as error:
+            answer = failures.told(error, edges.outages).body() | {"type": "error"}
+        if answer is not None:
+            await sockets.send(socket, msgspec.json.encode(answer).decode())
+
+
+async def _answer(text: str | None, raw: bytes | None, edges: Edges, principal: Principal) -> dict[str, object] | None:
+    """What a frame of JSON (text) or MessagePack (bytes) is answered with; pings that were taken, with silence.
+
+    Raises ApiProblem, and what the gateway raises.
+    """
+    sent = text.encode() if text is not None else raw or b""
+    try:
+        frame = (_json_frames if text is not None else _msgpack_frames).decode(sent)
+    except NOT_UNDERSTOOD as error:
+        hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
+        raise not_understood("invalid_frame", sent, error, hint) from error
+    if isinstance(frame, _KeepAlive):
+        return {"type": "pong"}
+    if principal.role is not Role.DRIVER:
+        raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
+    await edges.gateway.submit_numbers(principal.id, numbers_of(frame), edges.now())
+    return None

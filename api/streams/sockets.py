@@ -1,0 +1,137 @@
+"""What all WebSockets share: who is there, how many of them, and sending without waiting for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from api import failures
+from api.auth.tokens import Principal, Role
+from api.edges import Edges, principal_of, require_role
+from api.problems import ApiProblem
+
+log = structlog.get_logger(__name__)
+
+SUBPROTOCOL = "hexhail.v1"
+_BEARER = "bearer."
+#: A phone in a tunnel does not read; after so long it is cut off and resumes from where it was when it is back.
+SEND_TIMEOUT_S = 10.0
+#: A task that was told to end is told again after so long.
+CANCEL_AGAIN_S = 0.2
+
+TRY_AGAIN_LATER = 1013
+INTERNAL_ERROR = 1011
+#: Another stream of the same principal has taken this one's place: connecting again would only drive that one out.
+REPLACED = 4409
+
+#: Streams of one principal. A phone needs one; each line it lost may stand here until a keep-alive goes unanswered.
+#: Operators share a token among those who watch the map.
+STREAMS_MAX = {Role.RIDER: 4, Role.DRIVER: 4, Role.OPERATOR: 100}
+
+STREAMS = Gauge("hexhail_api_streams", "Open WebSocket streams", ["role"])
+
+
+class OpenStreams:
+    """The streams of each principal; one too many ends the oldest."""
+
+    def __init__(self) -> None:
+        self._of: dict[Principal, list[asyncio.Future[None]]] = {}
+
+    @contextmanager
+    def enter(self, principal: Principal) -> Iterator[asyncio.Future[None]]:
+        """Be one of the principal's streams; the future is done when a newer one wants the place."""
+        ousted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        own = self._of.setdefault(principal, [])
+        own.append(ousted)
+        if len(own) > STREAMS_MAX[principal.role]:
+            own.pop(0).set_result(None)
+        STREAMS.labels(principal.role).inc()
+        try:
+            yield ousted
+        finally:
+            STREAMS.labels(principal.role).dec()
+            if ousted in own:
+                own.remove(ousted)
+            if not own and self._of.get(principal) is own:
+                del self._of[principal]
+
+
+async def accept(socket: WebSocket, edges: Edges, *roles: Role) -> Principal | None:
+    """Accept a socket whose token is of one of the roles; None after closing it with 4401 or 4403.
+
+    The token comes in the Authorization header or, from browsers, which cannot set one, as the subprotocol
+    `bearer.<token>` beside `hexhail.v1`. The socket is accepted even to be refused: only then can a browser read why.
+    """
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    try:
+        return require_role(principal_of(_token(socket, offered), edges.tokens), *roles)
+    except ApiProblem as problem:
+        await refuse(socket, problem)
+        return None
+
+
+def _token(socket: WebSocket, offered: list[str]) -> str | None:
+    header: str = socket.headers.get("authorization", "")
+    if header.lower().startswith("bearer "):
+        return header[7:].strip()
+    return next((name.removeprefix(_BEARER) for name in offered if name.startswith(_BEARER)), None)
+
+
+async def refuse(socket: WebSocket, problem: ApiProblem) -> None:
+    """Close an accepted socket with 4000 + the problem's status."""
+    # A close reason holds 123 bytes.
+    await _close_quietly(socket, 4000 + problem.status, f"{problem.code}: {problem.detail}"[:120])
+
+
+async def converse(socket: WebSocket, principal: Principal, *sides: Coroutine[Any, Any, None]) -> None:
+    """Run the sides of a stream until one of them ends or a newer stream takes the place, then close the socket."""
+    streams: OpenStreams = socket.app.state.open_streams
+    with streams.enter(principal) as ousted:
+        tasks = [asyncio.create_task(side) for side in sides]
+        try:
+            await asyncio.wait({*tasks, ousted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(tasks)
+        code = REPLACED if ousted.done() else TRY_AGAIN_LATER
+    edges: Edges = socket.app.state.edges
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
+            code = INTERNAL_ERROR if failures.told(error, edges.outages).status == 500 else TRY_AGAIN_LATER
+    await _close_quietly(socket, code)
+
+
+async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks and return when they have ended.
+
+    Once is not enough: Python 3.11's `asyncio.wait_for`, through which redis-py writes, loses a cancellation that
+    comes in the same turn of the loop as the result it waits for.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+
+
+async def send(socket: WebSocket, text: str) -> None:
+    """Send within the time limit. Raises WebSocketDisconnect for a peer that is gone or does not read."""
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await socket.send_text(text)
+    except (TimeoutError, RuntimeError) as error:
+        raise WebSocketDisconnect(TRY_AGAIN_LATER) from error
+
+
+async def _close_quietly(socket: WebSocket, code: int, reason: str | None = None) -> None:
+    """Close a socket that may be closed already."""
+    with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(1.0):
+            await socket.close(code, reason)

@@ -1,0 +1,1 @@
+"""Tools without rules: what adapters and the wiring use to reach Kafka, Redis and SQL."""

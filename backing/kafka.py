@@ -1,0 +1,70 @@
+"""Kafka: broker addresses, the partition of a region, and topics that are made before they are used."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+_TOPIC_EXISTS = 36
+#: How often and how far apart brokers are asked for a topic that one of them has just made.
+_TOPIC_TRIES = 50
+_TOPIC_WAIT_S = 0.1
+
+
+class TopicsDiffer(Exception):
+    """A topic exists with fewer partitions than asked for; the message names it."""
+
+
+def bootstrap_servers(broker_url: str) -> list[str]:
+    """Return `host:port` of each broker in a URL such as `kafka://one:9092;kafka://two:9092`; the scheme may lack.
+
+    Raises ValueError if there is none.
+    """
+    parts = broker_url.replace(",", ";").split(";")
+    servers = [part.strip().removeprefix("kafka://").rstrip("/") for part in parts]
+    if not all(servers):
+        raise ValueError(f"{broker_url!r} names no broker: expected something like kafka://localhost:9092")
+    return servers
+
+
+def partition_of(region: str, partitions: int) -> int:
+    """Return the partition, 0 to partitions - 1, in which everything of a region travels; the same on every machine."""
+    return zlib.crc32(region.encode()) % partitions
+
+
+async def create_topics(broker_url: str, names: Sequence[str], partitions: int) -> None:
+    """Create the topics that do not exist yet.
+
+    Raises TopicsDiffer if one exists with fewer partitions, aiokafka's KafkaError if the broker is away or refuses.
+    """
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.errors import for_code
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(broker_url))
+    try:
+        await admin.start()
+        answer = await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+        for name, code, *_ in answer.topic_errors:
+            if code not in (0, _TOPIC_EXISTS):
+                raise for_code(code)(f"topic {name} could not be created")
+        for name, count in (await _partition_counts(admin, names)).items():
+            if count < partitions:
+                raise TopicsDiffer(f"topic {name} has {count} partitions, not {partitions}")
+    finally:
+        await admin.close()
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Ask until every topic has a partition: Apache Kafka answers before its brokers have heard of a new one."""
+    counts = dict.fromkeys(names, 0)
+    for _ in range(_TOPIC_TRIES):
+        counts |= {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(names))}
+        if all(counts.values()):
+            break
+        await asyncio.sleep(_TOPIC_WAIT_S)
+    return counts

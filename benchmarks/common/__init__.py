@@ -1,0 +1,1 @@
+"""What several benchmarks share: measuring, inputs, processes and load."""

@@ -1,0 +1,1 @@
+"""Benchmarks of cells, roads and travel times."""

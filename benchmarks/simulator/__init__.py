@@ -1,0 +1,1 @@
+"""Benchmarks of simulated days, beside other simulators."""

@@ -1,0 +1,1 @@
+"""What is learned about roads from positions and trips: map matching, traffic speeds, trip durations."""

@@ -1,0 +1,131 @@
+"""Which edges cars drove, and when, from pings far apart: the input of everything learned about traffic."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from geo.arrays import BoolArray, FloatArray, IntArray, coordinates, float_vector
+from geo.distances import great_circle_m
+from geo.kernels.map_matching import match_tracks, trace_steps
+from geo.roads.graph import RoadGraph
+from geo.roads.snap import EdgeIndex
+
+
+@dataclass(frozen=True)
+class MatchParams:
+    """How pings are matched. Chosen on the San Francisco cabs (docs/decisions/022-learning-traffic.md).
+
+    Attributes:
+        candidates: edges considered for a ping; 2 are the two directions of the nearest street.
+        off_road_m_max: a ping farther than this from every edge is not matched.
+        stray_m: standard deviation of a ping's distance from its edge.
+        detour_m: mean excess of a way over the straight line.
+        gap_s_max: pings farther apart in time are not connected.
+        speed_mps_max: a step that would be faster is not believed.
+    """
+
+    candidates: int = 4
+    off_road_m_max: float = 150.0
+    stray_m: float = 30.0
+    detour_m: float = 100.0
+    gap_s_max: float = 120.0
+    speed_mps_max: float = 35.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, not {value}")
+
+
+# A way is looked for up to this many times the straight line, and this many metres more.
+REACH_FACTOR, REACH_M = 2.0, 500.0
+
+
+@dataclass(frozen=True)
+class Drives:
+    """Steps from ping to ping, and the parts of edges driven in each.
+
+    Attributes:
+        started_s, elapsed_s: (s,) when each step began and how long it took.
+        step: (q,) the step of each part, ascending.
+        edge: (q,) the edge of each part.
+        free_flow_s: (q,) seconds of each part on an empty road.
+    """
+
+    started_s: FloatArray
+    elapsed_s: FloatArray
+    step: IntArray
+    edge: IntArray
+    free_flow_s: FloatArray
+
+
+def match_pings(
+    graph: RoadGraph,
+    index: EdgeIndex,
+    vehicle: npt.ArrayLike,
+    t_s: npt.ArrayLike,
+    lat_deg: npt.ArrayLike,
+    lng_deg: npt.ArrayLike,
+    params: MatchParams | None = None,
+) -> Drives:
+    """Match pings (n,), sorted by vehicle and time, to the edges driven between them.
+
+    ``graph`` holds free-flow travel times, ``index`` is of the same graph. Vehicles are integers.
+    Raises ValueError for vectors of different lengths or coordinates that are not places.
+    """
+    chosen_params = params or MatchParams()
+    lat, lng = coordinates(lat_deg, lng_deg)
+    vehicles, times_s = np.asarray(vehicle), float_vector("t_s", t_s)
+    if not vehicles.shape == times_s.shape == lat.shape:
+        raise ValueError(f"{vehicles.shape[0]} vehicles, {times_s.shape[0]} times and {lat.shape[0]} places")
+    follows = _follows(vehicles, times_s, chosen_params.gap_s_max)
+    straight_m = np.zeros(lat.shape[0])
+    straight_m[1:] = great_circle_m(lat[:-1], lng[:-1], lat[1:], lng[1:])
+    near = index.nearest(lat, lng, chosen_params.off_road_m_max, chosen_params.candidates)
+    by_length = (graph.leaving.offset, graph.leaving.neighbour, graph.length_m[graph.leaving.edge])
+    ends = (graph.source, graph.target, graph.length_m)
+    scales = (chosen_params.stray_m, chosen_params.detour_m, REACH_FACTOR, REACH_M)
+    chosen = match_tracks(by_length, ends, (near.edge, near.share, near.distance_m), straight_m, follows, scales)
+    is_step = follows & (chosen >= 0)
+    is_step[1:] &= chosen[:-1] >= 0
+    at = np.flatnonzero(is_step)
+    row = np.arange(lat.shape[0])
+    edge, share = near.edge[row, chosen], near.share[row, chosen]
+    steps = (edge[at - 1], share[at - 1], edge[at], share[at])
+    traced = trace_steps(by_length, graph.leaving.edge, ends, steps, REACH_FACTOR * straight_m[at] + REACH_M)
+    return _believed(graph, times_s[at - 1], times_s[at] - times_s[at - 1], traced, chosen_params.speed_mps_max)
+
+
+def _follows(vehicle: npt.NDArray[np.generic], t_s: FloatArray, gap_s_max: float) -> BoolArray:
+    follows = np.zeros(t_s.shape[0], np.bool_)
+    gap_s = np.diff(t_s)
+    follows[1:] = (vehicle[1:] == vehicle[:-1]) & (gap_s > 0.0) & (gap_s <= gap_s_max)
+    return follows
+
+
+def _believed(
+    graph: RoadGraph,
+    started_s: FloatArray,
+    elapsed_s: FloatArray,
+    traced: tuple[IntArray, npt.NDArray[np.int32], FloatArray],
+    speed_mps_max: float,
+) -> Drives:
+    """Leave out steps that stood still or flew, and number the others anew."""
+    offset, edge, metres = traced
+    step = np.repeat(np.arange(started_s.shape[0]), np.diff(offset))
+    pace = np.divide(graph.travel_time_s, graph.length_m, out=np.zeros(graph.edge_count), where=graph.length_m > 0.0)
+    free_flow_s = metres * pace[edge]
+    way_m = np.bincount(step, metres, started_s.shape[0])
+    way_s = np.bincount(step, free_flow_s, started_s.shape[0])
+    # Two seconds of driving in a step are a parked car whose position trembles.
+    is_believed = (way_s > 2.0) & (way_m < speed_mps_max * elapsed_s)
+    number = np.cumsum(is_believed) - 1
+    kept = is_believed[step]
+    return Drives(
+        started_s[is_believed],
+        elapsed_s[is_believed],
+        number[step[kept]],
+        edge[kept].astype(np.int64),
+        free_flow_s[kept],
+    )

@@ -1,0 +1,1 @@
+"""Cities on disk: building, converting, loading and the cities that are shipped."""

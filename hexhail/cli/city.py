@@ -1,0 +1,154 @@
+"""`hexhail city …`: city folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hexhail.cli.console import fail, out
+from hexhail.cli.demand import demand
+
+if TYPE_CHECKING:
+    from geo.city_build import CsvSource, OsmSource
+    from geo.roads.build import BuildReport
+
+city_app = typer.Typer(help="Make and inspect city folders.", no_args_is_help=True)
+city_app.command("demand")(demand)
+
+
+@city_app.command("build")
+def build(
+    out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
+    osm: Annotated[Path | None, typer.Option(help="an OpenStreetMap extract, such as FILE.osm.pbf")] = None,
+    nodes: Annotated[Path | None, typer.Option(help="CSV: node,lat,lng; goes with --edges")] = None,
+    edges: Annotated[Path | None, typer.Option(help="CSV: source,target,length_m,travel_time_s")] = None,
+    country: Annotated[str | None, typer.Option(help="two letters: its default speeds, for --osm")] = None,
+    name: Annotated[str | None, typer.Option(help="the city's name; without it the folder's")] = None,
+    timezone: Annotated[str, typer.Option(help="IANA name, such as Europe/Vaduz")] = "UTC",
+    currency: Annotated[str, typer.Option(help="three letters of ISO 4217")] = "USD",
+) -> None:
+    """Build a city out of an OpenStreetMap extract, or out of two CSV files."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from geo.roads.build import CityBuildError
+    from hexhail.cities.files import write_city_file
+
+    try:
+        ZoneInfo(timezone)
+        source = _source(osm, nodes, edges, country.upper() if country else None)
+        report = _build_with_progress(source, out_dir)
+        written = write_city_file(
+            out_dir, name=name or out_dir.name, timezone=timezone, currency=currency, is_osm=osm is not None
+        )
+    except (CityBuildError, ValueError, OSError, ZoneInfoNotFoundError) as error:
+        fail(str(error))
+    out.print(f"{report.node_count} nodes, {report.edge_count} edges, {report.edges_m / 1e3:.0f} km of them")
+    for reason, count in report.dropped.items():
+        out.print(f"left out {count} {reason}")
+    out.print(
+        f"{out_dir / 'city.toml'} {'written with a placeholder tariff: edit it' if written else 'kept as it was'}"
+    )
+
+
+def _source(osm: Path | None, nodes: Path | None, edges: Path | None, country: str | None) -> OsmSource | CsvSource:
+    from geo.city_build import CsvSource, OsmSource
+
+    if osm is not None and nodes is None and edges is None:
+        return OsmSource(osm, country)
+    if osm is None and nodes is not None and edges is not None:
+        return CsvSource(nodes, edges)
+    raise ValueError("give either --osm FILE, or both --nodes FILE and --edges FILE")
+
+
+def _build_with_progress(source: OsmSource | CsvSource, out_dir: Path) -> BuildReport:
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from geo.city_build import build_city
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn()
+    with Progress(*columns, console=out, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        return build_city(source, out_dir, lambda stage, done: progress.update(task, description=stage, completed=done))
+
+
+@city_app.command("learn-values")
+def learn_values(
+    folder: Annotated[Path, typer.Argument(help="a city folder")],
+    events: Annotated[
+        list[Path], typer.Option(help="a run's folder, such as of hexhail simulate --out; may be given again")
+    ],
+    out_file: Annotated[Path, typer.Option("--out", help="file to write, such as CITY/values.npz")],
+) -> None:
+    """Learn what places are worth to a free driver, which the policies then heed."""
+    from geo.city import load_city
+    from hexhail.runs.learn_values import learn_from_runs
+
+    try:
+        with out.status("starting") as status:
+            learned = learn_from_runs(load_city(folder), events, on_progress=status.update)
+        out_file.parent.mkdir(parents=True, exist_ok=True)
+        learned.values.save(out_file)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    values = learned.values
+    seen = values.value_cents[values.visits > 0] / 100
+    out.print(f"{learned.trips:,} trips and {learned.transitions - learned.trips:,} steps of waiting or in vain")
+    out.print(
+        f"{(values.visits.sum(axis=1) > 0).sum()} of {len(values.cell)} cells seen; worth {seen.min():,.2f} to "
+        f"{seen.max():,.2f}, an hour on shift earns {values.earned_cents_per_s * 36:,.2f}"
+    )
+    out.print(
+        f"written to {out_file}: use it with hexhail simulate --values, or as `values` in [dispatch] of city.toml",
+        markup=False,
+    )
+
+
+@city_app.command("show")
+def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
+    """Say what a city folder holds."""
+    from geo.city import load_city
+
+    try:
+        city = load_city(folder)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    bounds = city.bounds_deg
+    out.print(f"{city.region.name} ({city.region.region_id}), {city.region.timezone}, {city.region.currency}")
+    out.print(f"{city.graph.node_count} nodes, {city.graph.edge_count} edges, {city.graph.length_m.sum() / 1e3:.0f} km")
+    out.print(f"{bounds['south']:.4f} to {bounds['north']:.4f} N, {bounds['west']:.4f} to {bounds['east']:.4f} E")
+    out.print(f"{len(city.search_cells)} search cells, {len(city.surge_cells)} surge cells; {city.region.attribution}")
+
+
+@city_app.command("check")
+def check(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
+    """Say whether a city folder can be served, and if not, which line of its file is wrong."""
+    from geo.city import CITY_FILE, load_city
+    from pricing.errors import TariffRefused
+    from pricing.tariff_file import read_tariff
+
+    try:
+        city = load_city(folder)
+        tariff = read_tariff(folder / CITY_FILE)
+    except TariffRefused as refusal:
+        fail(f"{refusal}\n{refusal.hint}")
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    out.print(f"{city.region.name}: tariff {tariff.version} in {tariff.currency}, {len(tariff.surcharges)} surcharges")
+
+
+@city_app.command("convert-hive")
+def convert_hive(
+    wheel: Annotated[Path, typer.Argument(help="nrel.hive 1.3.1: pip download --no-deps nrel.hive==1.3.1")],
+    out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
+) -> None:
+    """Make the Manhattan city folder out of the nrel.hive wheel."""
+    from hexhail.cities.convert import SourceError
+    from hexhail.cities.convert import convert_hive as convert
+
+    try:
+        report = convert(wheel, out_dir, out.print)
+    except (SourceError, OSError) as error:
+        fail(str(error))
+    out.print(str(report))

@@ -1,0 +1,127 @@
+"""`hexhail replay …`: recorded days, seen on a map or lived again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hexhail.cli.console import fail, out
+
+if TYPE_CHECKING:
+    from hexhail.runs.recorded_pings import RecordedPings
+    from hexhail.runs.replay_pings import Installation, ReplayFigures
+
+
+class _FolderFirst(TyperGroup):
+    """`replay DIR` means `replay run DIR`: whatever is no command is the folder, or an option of it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+replay_app = typer.Typer(
+    help="Play a recorded run on the map (`replay DIR`), or send recorded data through a running city.",
+    cls=_FolderFirst,
+    no_args_is_help=True,
+)
+
+
+@replay_app.command("run")
+def run(
+    folder: Annotated[Path, typer.Argument(help="what `hexhail simulate` or `hexhail export` wrote")],
+    city: Annotated[Path | None, typer.Option(help="the city folder; without it the one the run names")] = None,
+    port: Annotated[int, typer.Option(help="0 for any free one")] = 0,
+) -> None:
+    """Play a recorded run on the map in a browser, 1 to 100 times as fast, forwards and back; the default command."""
+    from hexhail.runtime.kernel_cache import use_kernel_cache
+
+    use_kernel_cache()
+    from hexhail.runs.replay_page import build_app, serve
+    from hexhail.runs.replay_run import RecordedRun
+    from hexhail.runtime.settings import Settings
+
+    try:
+        with out.status("working out where everybody was"):
+            recorded = RecordedRun(folder, city)
+            app = build_app(recorded, Settings().web_dir)
+        out.print(f"{len(recorded.events):,} events, {len(recorded.tracks.driver_id):,} drivers; Ctrl-C ends it")
+        serve(app, port, out.print)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+
+
+@replay_app.command("pings")
+def pings(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV: driver_id, t_s, lat_deg, lng_deg and what is known")],
+    speed: Annotated[float, typer.Option(help="recorded seconds in a second: that of the city's clock")] = 1.0,
+    url: Annotated[str | None, typer.Option(help="of the API; without it HEXHAIL_API_PORT on this machine")] = None,
+    figures: Annotated[Path | None, typer.Option(help="write the figures there as JSON")] = None,
+) -> None:
+    """Stream recorded pings through the HTTP edge of a running city, and say what became of each."""
+    import httpx
+
+    from hexhail.runs.recorded_pings import read_pings
+
+    try:
+        recorded = read_pings(file)
+        if not len(recorded):
+            raise ValueError(f"{file} holds no pings")
+        result = asyncio.run(_replayed(recorded, _installation(url, speed)))
+    except (ValueError, OSError, ImportError, TimeoutError, httpx.HTTPError) as error:
+        fail(str(error) or repr(error))
+    if figures is not None:
+        figures.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+    _print_figures(result)
+    if result.unaccounted:
+        fail(f"of {result.unaccounted} pings nobody knows what became of them: is an ingester running?")
+
+
+def _installation(url: str | None, speed: float) -> Installation:
+    """The running city that the environment names. Raises ValueError if its clock runs at another speed."""
+    from api.auth.tokens import Role, Tokens
+    from hexhail.runs.replay_pings import Installation
+    from hexhail.runtime.settings import Settings
+
+    settings = Settings()
+    if speed != settings.clock_speed:
+        raise ValueError(
+            f"--speed is {speed:g} and the city's clock runs at {settings.clock_speed:g}: cars would seem to drive "
+            f"{speed / settings.clock_speed:g} times as fast. Start the city with HEXHAIL_CLOCK_SPEED={speed:g}, and "
+            "set it here as well."
+        )
+    tokens = Tokens({kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()})
+    return Installation(
+        url or f"http://{settings.api_host}:{settings.api_port}",
+        settings.clock(),
+        lambda driver_id: tokens.issue(Role.DRIVER, driver_id, 24 * 3600),
+        tokens.issue(Role.OPERATOR, "replay", 24 * 3600),
+    )
+
+
+async def _replayed(recorded: RecordedPings, city: Installation) -> ReplayFigures:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from hexhail.runs.replay_pings import replay
+
+    columns = TextColumn("pings"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("pings", total=len(recorded))
+        return await replay(recorded, city, lambda figures: bar.update(task, completed=figures.sent))
+
+
+def _print_figures(figures: ReplayFigures) -> None:
+    out.print(
+        f"{figures.sent} pings sent in {figures.elapsed_s:.1f} s, {figures.speed:.0f} recorded seconds in a second; "
+        f"{figures.requests} requests"
+    )
+    out.print(f"{figures.accepted} accepted")
+    for where, by_reason in (("at the edge", figures.refused), ("behind it", figures.rejected)):
+        for reason, count in sorted(by_reason.items()):
+            out.print(f"{count} rejected {where}: {reason.replace('_', ' ')}")

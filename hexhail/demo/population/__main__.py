@@ -1,0 +1,65 @@
+"""The population as a process of its own: `python -m hexhail.demo.population`, told by the environment what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from functools import cache
+from pathlib import Path
+
+import structlog
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.auth.tokens import Role, Tokens
+from backing.faust_worker import use_uvloop
+from hexhail.demo.population import PopulationSettings, run_population
+from hexhail.runtime import limits, logs
+from hexhail.runtime.settings import Settings
+
+#: Tokens outlive any demo that anybody watches.
+TOKEN_LIFE_S = 24 * 3600.0
+
+
+class PopulationEnvironment(BaseSettings):
+    """`HEXHAIL_POPULATION_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="HEXHAIL_POPULATION_")
+
+    api_url: str
+    drivers: int
+    seed: int
+    figures: Path
+
+
+async def live() -> None:
+    """Let people live in the city until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    settings, environment = Settings(), PopulationEnvironment()  # type: ignore[call-arg]
+    tokens = Tokens({kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()})
+
+    @cache
+    def token_of(role: str, subject: str) -> str:
+        return tokens.issue(Role(role), subject, TOKEN_LIFE_S)
+
+    report = await run_population(
+        PopulationSettings(
+            api_url=environment.api_url,
+            token_of=token_of,
+            city_folder=settings.city_dir,
+            clock=settings.clock(),
+            seed=environment.seed,
+            n_drivers=environment.drivers,
+            figures_path=environment.figures,
+        ),
+        stop,
+    )
+    structlog.get_logger(__name__).info("population_went_home", riders_open=report.riders_open, drivers=report.drivers)
+
+
+if __name__ == "__main__":
+    logs.configure("population")
+    limits.raise_open_files()
+    use_uvloop()
+    asyncio.run(live())

@@ -1,0 +1,117 @@
+"""Requests that get an answer: each is sent again until the API gives one, under the same idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+
+from hexhail.demo.population.backoff import LONGEST_S, Backoff
+from hexhail.demo.population.figures import PopulationFigures
+
+TokenOf = Callable[[str, str], str]
+TIMEOUT_S = 10.0
+# Enough for the requests of some hundred people at once; more would only queue in the API.
+CONNECTIONS_MAX = 64
+
+
+class Person(NamedTuple):
+    """Who speaks: `rider` or `driver`, and the id."""
+
+    role: str
+    person_id: str
+
+
+class Reply(NamedTuple):
+    """An answer that is final: success, or a refusal that another try would not change."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the API did what was asked."""
+        return 200 <= self.status < 300
+
+    @property
+    def code(self) -> str:
+        """The code of the problem, empty if the answer has none."""
+        return str(self.body.get("code", ""))
+
+
+class ApiClient:
+    """The REST API for all people of one process; close it by leaving its context."""
+
+    def __init__(self, api_url: str, token_of: TokenOf, figures: PopulationFigures, jitter: random.Random) -> None:
+        self._token_of = token_of
+        self._figures = figures
+        self._jitter = jitter
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+        # Waiting for a free connection is no failure, so the pool has no timeout.
+        timeout = httpx.Timeout(TIMEOUT_S, pool=None)
+        self._http = httpx.AsyncClient(base_url=api_url, limits=limits, timeout=timeout, trust_env=False)
+
+    async def __aenter__(self) -> ApiClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def post(
+        self, person: Person, path: str, body: dict[str, Any] | None = None, idempotency_key: str = ""
+    ) -> Reply:
+        """Send until there is an answer."""
+        return await self._send(person, "POST", path, body, idempotency_key)
+
+    async def get(self, person: Person, path: str) -> Reply:
+        """Ask until there is an answer."""
+        return await self._send(person, "GET", path, None, "")
+
+    async def _send(
+        self, person: Person, method: str, path: str, body: dict[str, Any] | None, idempotency_key: str
+    ) -> Reply:
+        backoff = Backoff(self._jitter)
+        content = None if body is None else msgspec.json.encode(body)
+        while True:
+            self._figures.http_requests += 1
+            try:
+                response = await self._http.request(
+                    method, path, content=content, headers=self._headers(person, content, idempotency_key)
+                )
+            except httpx.TransportError as error:
+                self._figures.http_errors[type(error).__name__] += 1
+                await asyncio.sleep(backoff.next_s())
+                continue
+            if response.status_code >= 400:
+                self._figures.http_errors[str(response.status_code)] += 1
+            if response.status_code < 500 and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                return Reply(response.status_code, _json_object(response.content))
+            await asyncio.sleep(max(backoff.next_s(), _retry_after_s(response)))
+
+    def _headers(self, person: Person, content: bytes | None, idempotency_key: str) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._token_of(*person)}"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        return headers
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    try:
+        return min(max(float(response.headers.get("Retry-After", "0")), 0.0), LONGEST_S)
+    except ValueError:
+        return 0.0
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    """Return the object, or an empty one if the answer is something else, such as a proxy's page."""
+    try:
+        body = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,1 @@
+"""The process roles: one file per role, where settings, tools and engines meet."""

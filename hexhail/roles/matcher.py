@@ -1,0 +1,115 @@
+"""The matcher: matching rounds of the regions that this process owns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backing.faust_worker import use_uvloop
+from hexhail.cities.served import load_cities
+from hexhail.runtime.connections import connect_redis, joined_owners, open_store
+from hexhail.runtime.repeating import repeat_until_stopped
+from hexhail.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from dispatch.adapters.sql.store import SqlStore
+    from dispatch.metrics import AcceptanceMetrics
+    from dispatch.ports import Ownership
+    from dispatch.service.matching import MatchingService
+    from geo.city import City
+    from kernel.clock import CityClock
+
+
+def run_matcher(settings: Settings) -> None:
+    """Matching rounds of the region, while this process owns it."""
+    use_uvloop()
+    asyncio.run(_match(settings))
+
+
+async def _match(settings: Settings) -> None:
+    from prometheus_client import REGISTRY
+
+    from dispatch.metrics import AcceptanceMetrics
+
+    clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
+    redis = await connect_redis(settings)
+    store = await open_store(settings.database_url)
+    try:
+        services, rounds = [], []
+        async with joined_owners(settings) as ownership:
+            for city, folder in zip(load_cities(folders), folders, strict=True):
+                service = _matching(city, folder, settings, redis, store, metrics)
+                services.append(service)
+                rounds.append(_rounds_of(city.region.region_id, ownership, service, clock))
+            await repeat_until_stopped(*rounds)
+            for service in services:
+                await service.finish()
+    finally:
+        await store.close()
+        await redis.aclose()
+
+
+def _rounds_of(
+    region_id: str, ownership: Ownership, service: MatchingService, clock: CityClock
+) -> tuple[Callable[[], Awaitable[Any]], Callable[[], float]]:
+    """The step that runs a round of a region if it is ours, and the wall seconds to the next, which the rounds say."""
+    from dispatch.service.owned_rounds import OwnedRounds
+
+    step = OwnedRounds(region_id, ownership, service).step
+    return step, lambda: clock.wall_duration_s(service.window_s)
+
+
+def _matching(
+    city: City, folder: Path, settings: Settings, redis: Redis, store: SqlStore, metrics: AcceptanceMetrics
+) -> MatchingService:
+    from dispatch.adapters.redis_acceptance import RedisAnswersMemory
+    from dispatch.adapters.redis_leases import RedisLeases
+    from dispatch.adapters.redis_rounds import RedisRoundLog
+    from dispatch.adapters.redis_supply import RedisSupply
+    from dispatch.adapters.redis_traces import RedisTraceLog
+    from dispatch.adapters.round_files import FileRoundRecords
+    from dispatch.matching.policy import LearningPolicy
+    from dispatch.model import DispatchParams
+    from dispatch.service.matching import MatchingService
+    from dispatch.service.outbox_reader import Hearing
+    from dispatch.service.rides import RideService
+    from geo.cells import cells_to_strings
+    from hexhail.cities.policy import city_policy
+
+    clock, params, region = (
+        settings.clock(),
+        DispatchParams.from_section(city.sections.get("dispatch", {})),
+        city.region.region_id,
+    )
+    policy = city_policy(folder, city.graph, params)
+    leases = RedisLeases(redis, region, lambda: store.newest_token(region))
+    hearing = None
+    if isinstance(policy, LearningPolicy):
+        hearing = Hearing(
+            region=region,
+            graph=city.graph,
+            policy=policy,
+            tail=store,
+            memory=RedisAnswersMemory(redis, region),
+            metrics=metrics,
+            now=clock.now_s,
+        )
+    return MatchingService(
+        region=region,
+        graph=city.graph,
+        policy=policy,
+        params=params,
+        store=store,
+        rides=RideService(store, leases, params, clock.now_s),
+        supply=RedisSupply(redis, region, cells_to_strings(city.search_cells)),
+        leases=leases,
+        round_log=RedisRoundLog(redis, region),
+        now=clock.now_s,
+        trace_log=RedisTraceLog(redis, region),
+        hearing=hearing,
+        records=FileRoundRecords(settings.record_dir, region) if settings.record_dir else None,
+    )

@@ -1,0 +1,1 @@
+"""Runs on disk: simulating, exporting, comparing and replaying them."""

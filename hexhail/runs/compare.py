@@ -1,0 +1,286 @@
+"""Days of several arms on common random numbers, in processes side by side, and what the arms differ by."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.registry import make_policy
+from hexhail.runs.arms import Arm
+from hexhail.runs.simulate import Inputs, live, read_inputs
+from simulator.day import Outcome
+from simulator.demand.resample import resampled
+from simulator.experiments.comparison import Difference, clustered, paired, values_of
+from simulator.experiments.switchback import ARMS, Cluster, SwitchbackParams, SwitchingPolicy, Turns, clusters
+from simulator.reports.figures import figures_of, incomes_cents
+
+#: Flat figures of a day by name, with what they are called in tables and their unit.
+FIGURES = {
+    "service_rate": ("requests served", "%"),
+    "completed": ("rides completed", ""),
+    "completed_value": ("fares of completed rides", "money"),
+    "wait_s_mean": ("mean wait for the pickup", "s"),
+    "wait_s_p95": ("95th percentile of the wait", "s"),
+    "deadhead_share": ("distance driven empty", "%"),
+    "utilisation": ("time with a rider aboard", "%"),
+    "income_gini": ("Gini of incomes", ""),
+}
+#: Of an interval of a switchback there is less to say: what happened to the rides requested in it.
+SWITCHBACK_FIGURES = {
+    "service_rate": ("requests served", "%"),
+    "wait_s_mean": ("mean wait for the pickup", "s"),
+    "value_per_request": ("fares per request", "money"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a process needs to know to live any day of a comparison."""
+
+    city_dir: Path
+    requests: Path
+    drivers: Path
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    skip_bad: bool = False
+    #: Whether each seed draws its demand anew; else the seeds differ in the people's moods alone.
+    is_resampled: bool = False
+    switchback: SwitchbackParams | None = None
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ValueError("--seeds must be at least 1")
+        if self.switchback is None:
+            return
+        if len(self.arms) != ARMS:
+            raise ValueError(f"a switchback compares {ARMS} arms, not {len(self.arms)}")
+        if self.arms[0].params != self.arms[1].params:
+            raise ValueError("in a switchback the arms take turns in one city: they may differ in the policy alone")
+
+    def days(self) -> list[tuple[int, int]]:
+        """(arm, seed) of every day; the arms of a switchback share theirs."""
+        arms = range(1 if self.switchback else len(self.arms))
+        return [(arm, seed) for seed in self.seeds for arm in arms]
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """What one day of one arm came to; `clusters` in a switchback, `figures` otherwise."""
+
+    arm: int
+    seed: int
+    figures: dict[str, float | None] = field(default_factory=dict)
+    clusters: tuple[Cluster, ...] = ()
+    violations: int = 0
+    policy_faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the arms came to, and by how much each of the others differs from the first."""
+
+    plan: Plan
+    #: figure → the mean of each arm; NaN where no day had it.
+    means: dict[str, list[float]]
+    #: figure → the difference of each arm but the first.
+    differences: dict[str, list[Difference]]
+    #: figure → arm → the value of each seed; empty in a switchback.
+    by_seed: dict[str, list[list[float]]]
+    violations: int
+    policy_faults: list[str]
+    title: str = ""
+
+    @property
+    def figures(self) -> dict[str, tuple[str, str]]:
+        """Names and units of the figures, in their order."""
+        return FIGURES if self.plan.switchback is None else SWITCHBACK_FIGURES
+
+    @property
+    def has_no_spread(self) -> bool:
+        """Whether every seed gave the same: people without moods on the same demand."""
+        columns = [values for arms in self.by_seed.values() for values in arms]
+        return len(self.plan.seeds) > 1 and bool(columns) and all(len(set(values)) == 1 for values in columns)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole of it as JSON values: None where there is no number."""
+        plan = self.plan
+        return {
+            "design": "paired" if plan.switchback is None else "switchback",
+            "switchback": None if plan.switchback is None else asdict(plan.switchback),
+            "arms": [{"name": arm.name, "policy": arm.policy, **_facts(arm)} for arm in plan.arms],
+            "seeds": list(plan.seeds),
+            "resampled": plan.is_resampled,
+            "figures": {
+                name: {
+                    "mean": [_number(value) for value in self.means[name]],
+                    "difference": [
+                        {"mean": _number(d.mean), "low": _number(d.low), "high": _number(d.high), "n": d.n}
+                        for d in self.differences[name]
+                    ],
+                    "by_seed": [[_number(value) for value in arm] for arm in self.by_seed.get(name, [])],
+                }
+                for name in self.figures
+            },
+            "violations": self.violations,
+            "policy_faults": self.policy_faults,
+            "version": version("hexhail"),
+        }
+
+
+def compare(plan: Plan, jobs: int, on_progress: Callable[[int], None] = lambda done: None) -> Comparison:
+    """Live all days of a plan, `jobs` at a time, and compare the arms; the result does not depend on `jobs`.
+
+    Raises ValueError for inputs or policies that cannot be used, before a day is lived.
+    """
+    inputs = _inputs_of(plan)
+    for arm in plan.arms:
+        make_policy(arm.policy, inputs.city.graph)
+    lived = _lived_here(plan, inputs) if jobs == 1 else _lived_side_by_side(plan, jobs)
+    results = []
+    for done, result in enumerate(lived, start=1):
+        results.append(result)
+        on_progress(done)
+    results.sort(key=lambda result: (result.seed, result.arm))
+    return replace(compared(plan, results), title=inputs.city.region.name)
+
+
+def live_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
+    """One day of one arm, or of both in turns. Nothing of it depends on what else was lived."""
+    chosen = plan.arms[arm]
+    if plan.is_resampled:
+        inputs = replace(inputs, requests=resampled(inputs.requests, seed))
+    params = replace(chosen.params, seed=seed)
+    if plan.switchback is None:
+        outcome, _ = live(inputs, params, make_policy(chosen.policy, inputs.city.graph))
+        return replace(_result(arm, seed, outcome), figures=_flat(outcome))
+    t_s = inputs.requests.wishes.t_s
+    turns = Turns.draw(plan.switchback, float(np.floor(t_s[0])), float(t_s[-1]), seed)
+    policies: list[MatchingPolicy] = [make_policy(each.policy, inputs.city.graph) for each in plan.arms]
+    outcome, _ = live(inputs, params, SwitchingPolicy(policies, turns))
+    seen = tuple(clusters(outcome.office.history.rides.values(), turns))
+    return replace(_result(arm, seed, outcome), clusters=seen)
+
+
+def _result(arm: int, seed: int, outcome: Outcome) -> DayResult:
+    faults = tuple(outcome.office.policy_faults.first)
+    return DayResult(arm, seed, violations=len(outcome.violations), policy_faults=faults)
+
+
+def _flat(outcome: Outcome) -> dict[str, float | None]:
+    nested = figures_of(outcome)
+    wait = nested["pickup_wait_s"]
+    earned = incomes_cents(outcome.office.history.rides.values(), outcome.fleet.driver_id)
+    value = float(earned.sum()) / 100.0
+    flat = {**nested, "completed_value": value, "wait_s_mean": wait["mean"], "wait_s_p95": wait["p95"]}
+    return {name: flat[name] for name in FIGURES}
+
+
+# -- processes -----------------------------------------------------------------------------------------------------
+
+
+def _inputs_of(plan: Plan) -> Inputs:
+    return read_inputs(plan.city_dir, plan.requests, plan.drivers, skip_bad=plan.skip_bad)
+
+
+def _lived_here(plan: Plan, inputs: Inputs) -> Iterator[DayResult]:
+    for arm, seed in plan.days():
+        yield live_day(plan, inputs, arm, seed)
+
+
+class _Worker:
+    """What a process of the pool keeps between its days: read once, not for each day."""
+
+    plan: Plan
+    inputs: Inputs
+
+
+def _begin_work(plan: Plan) -> None:
+    _Worker.plan, _Worker.inputs = plan, _inputs_of(plan)
+
+
+def _work(day: tuple[int, int]) -> DayResult:
+    return live_day(_Worker.plan, _Worker.inputs, *day)
+
+
+def _lived_side_by_side(plan: Plan, jobs: int) -> Iterator[DayResult]:
+    # Spawned, not forked: a fork would inherit the threads of compiled kernels in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _begin_work, (plan,)) as pool:
+        days = [pool.submit(_work, day) for day in plan.days()]
+        try:
+            for day in as_completed(days):
+                yield day.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+# -- figures -------------------------------------------------------------------------------------------------------
+
+
+def compared(plan: Plan, results: list[DayResult]) -> Comparison:
+    """What days, sorted by seed and arm, say about the arms."""
+    faults = [f"seed {result.seed}, {sentence}" for result in results for sentence in result.policy_faults]
+    violations = sum(result.violations for result in results)
+    if plan.switchback is not None:
+        means, differences = _of_clusters([cluster for result in results for cluster in result.clusters])
+        return Comparison(plan, means, differences, {}, violations, faults)
+    by_seed = {
+        name: [
+            values_of([result.figures[name] for result in results if result.arm == arm]).tolist()
+            for arm in range(len(plan.arms))
+        ]
+        for name in FIGURES
+    }
+    means = {name: [_mean(values) for values in arms] for name, arms in by_seed.items()}
+    differences = {name: [paired(arms[0], other) for other in arms[1:]] for name, arms in by_seed.items()}
+    return Comparison(plan, means, differences, by_seed, violations, faults)
+
+
+def _of_clusters(seen: list[Cluster]) -> tuple[dict[str, list[float]], dict[str, list[Difference]]]:
+    arm = np.array([cluster.arm for cluster in seen], np.int64)
+    columns = {
+        "service_rate": [(cluster.requests, cluster.completed) for cluster in seen],
+        "wait_s_mean": [(cluster.picked_up, cluster.wait_s) for cluster in seen],
+        "value_per_request": [(cluster.requests, cluster.fares_cents / 100.0) for cluster in seen],
+    }
+    means, differences = {}, {}
+    for name, pairs in columns.items():
+        count, total = np.array(pairs, np.float64).reshape(-1, 2).T
+        means[name] = [_share(float(total[arm == side].sum()), float(count[arm == side].sum())) for side in range(ARMS)]
+        differences[name] = [clustered(arm, count, total)]
+    return means, differences
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _facts(arm: Arm) -> dict[str, Any]:
+    return {name: value for name, value in asdict(arm.params).items() if name != "seed"}
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write `compare.json` and `compare.html` into a folder, made if need be."""
+    from hexhail.runs.compare_page import compare_html
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "compare.json").write_text(json.dumps(comparison.as_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / "compare.html").write_text(compare_html(comparison), encoding="utf-8")

@@ -1,0 +1,107 @@
+"""A live run taken out of its store, in the format of a simulated one, and decided again."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dispatch.adapters.event_codec import decode
+from dispatch.adapters.round_files import read_rounds
+from dispatch.events import RideEvent
+from dispatch.model import DispatchParams, RideState
+from dispatch.ports import RoundRecord
+from dispatch.rules.invariants import check_history
+from dispatch.service.replay import Replay, replay_rounds
+from geo.city import City, load_city
+from geo.roads.graph import RoadGraph
+from hexhail.cities.policy import city_policy
+from hexhail.runs.price_history import recorded_prices
+from hexhail.runs.run_folder import ROUNDS_FOLDER, city_facts, read_events, write_drivers, write_events, write_summary
+from hexhail.runtime.connections import open_store
+from simulator.service.event_log import sha256_of
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of deciding a run again; it is the same if the two fingerprints and all rounds are."""
+
+    events: int
+    recorded_sha256: str
+    replayed_sha256: str
+    rounds: int
+    #: Times of the rounds that are decided otherwise today.
+    rounds_apart_s: list[float]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether every event and every round came out as it was."""
+        return self.recorded_sha256 == self.replayed_sha256 and not self.rounds_apart_s
+
+
+async def export(database_url: str, city_dir: Path, records: Path | None, out: Path) -> dict[str, Any]:
+    """Write a run folder with events, prices, summary, recorded rounds and where drivers were first seen.
+
+    Returns the summary.
+
+    Raises DependencyMissing, FileNotFoundError or ValueError.
+    """
+    city = load_city(city_dir)
+    store = await open_store(database_url)
+    try:
+        events = [decode(payload) for payload in await store.history()]
+    finally:
+        await store.close()
+    out.mkdir(parents=True, exist_ok=True)
+    write_events(events, out)
+    (await recorded_prices(database_url, city.region.region_id, city.surge_cells)).save(out)
+    rounds = read_rounds(records) if records is not None and records.is_dir() else []
+    if records is not None and rounds:
+        shutil.copytree(records, out / ROUNDS_FOLDER, dirs_exist_ok=True)
+        write_drivers(*_first_seen(rounds, city.graph), out)
+    summary = _summary(events, city, city_dir, len(rounds))
+    write_summary(summary, out)
+    return summary
+
+
+def replay(folder: Path, city_dir: Path) -> Replayed:
+    """Decide the run in a folder again, with the parameters of its rounds or, without any, those of the city.
+
+    Raises ReplayDiverged where the engine would refuse or decide otherwise, FileNotFoundError or ValueError.
+    """
+    city, events, rounds = load_city(city_dir), read_events(folder), read_rounds(folder / ROUNDS_FOLDER)
+    params = rounds[0].params if rounds else DispatchParams.from_section(city.sections.get("dispatch", {}))
+    decided = [event for event, _ in Replay(params).run(events)]
+    again = replay_rounds(events, rounds, city_policy(city_dir, city.graph, params))
+    apart_s = [one.record.supply.now_s for one in again if not one.is_same]
+    return Replayed(len(events), sha256_of(events), sha256_of(decided), len(rounds), apart_s)
+
+
+def _first_seen(rounds: list[RoundRecord], graph: RoadGraph) -> tuple[list[str], RoadGraph, list[int]]:
+    node_of: dict[str, int] = {}
+    for record in rounds:
+        for driver_id, node in zip(record.supply.driver_id, record.supply.node.tolist(), strict=True):
+            node_of.setdefault(driver_id, node)
+    names = sorted(node_of)
+    return names, graph, [node_of[name] for name in names]
+
+
+def _summary(events: list[RideEvent], city: City, city_dir: Path, rounds: int) -> dict[str, Any]:
+    history = check_history(events)
+    by_state = Counter(ride.state for ride in history.rides.values())
+    return {
+        "requests": len(history.rides),
+        "completed": by_state[RideState.COMPLETED],
+        "cancelled": by_state[RideState.CANCELLED],
+        "expired": by_state[RideState.EXPIRED],
+        "open": len(history.open_rides()),
+        "violations": history.violations,
+        "events": len(events),
+        "events_sha256": sha256_of(events),
+        "rounds": rounds,
+        "city": city_facts(city, city_dir),
+        "version": version("hexhail"),
+    }

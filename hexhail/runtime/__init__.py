@@ -1,0 +1,1 @@
+"""What every process needs: settings, connections, supervision, embedded servers, checks."""

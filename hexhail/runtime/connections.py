@@ -1,0 +1,161 @@
+"""Connections to the servers, each made with a word about what to do if nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from backing.kafka import bootstrap_servers, create_topics, partition_of
+from hexhail.runtime.settings import Settings
+from kernel.contracts.topics import ALL_TOPICS, OWNERS_TOPIC
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+    from redis.asyncio import Redis
+
+    from dispatch.adapters.kafka_ownership import KafkaOwnership
+    from dispatch.adapters.sql.store import SqlStore
+    from pricing.adapters.sql_record import SqlRecord
+
+#: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
+REDIS_TIMEOUT_S = 5.0
+#: Connections of one process: a server that answers in a millisecond is busy with far fewer.
+REDIS_CONNECTIONS_MAX = 64
+
+
+class DependencyMissing(Exception):
+    """A server that a role needs does not answer; the message says which address was tried and what to do."""
+
+
+async def connect_redis(settings: Settings) -> Redis:
+    """A Redis client whose server has answered. Raises DependencyMissing."""
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
+    # redis-py's own ten retries would hide an outage for seconds: whoever calls knows better what to do.
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url,
+        # More than this at once wait for their turn instead of failing.
+        max_connections=REDIS_CONNECTIONS_MAX,
+        timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1),
+    )
+    redis = Redis.from_pool(pool)
+    try:
+        await redis.ping()
+    except (RedisError, OSError) as error:
+        await redis.aclose()
+        raise DependencyMissing(
+            f"Redis does not answer at {settings.redis_url} ({type(error).__name__}). "
+            "Start it there, or set HEXHAIL_REDIS_URL."
+        ) from error
+    return redis
+
+
+async def connect_producer(settings: Settings) -> AIOKafkaProducer:
+    """A Kafka producer that waits for all replicas. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
+    from location_ingest.adapters.kafka_pings import new_producer
+
+    producer = new_producer(bootstrap_servers(settings.broker_url))
+    try:
+        await producer.start()
+    except (KafkaError, OSError) as error:
+        await producer.stop()
+        raise _broker_missing(settings, error) from error
+    return producer
+
+
+@asynccontextmanager
+async def joined_owners(settings: Settings) -> AsyncIterator[KafkaOwnership]:
+    """Membership among those who share out the regions; left at the end. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
+    from dispatch.adapters.kafka_ownership import KafkaOwnership
+
+    await ensure_topics(settings)
+    ownership = KafkaOwnership(
+        bootstrap_servers(settings.broker_url),
+        OWNERS_TOPIC,
+        lambda region: partition_of(region, settings.topic_partitions),
+        settings.broker_session_timeout_s,
+    )
+    try:
+        await ownership.start()
+    except (KafkaError, OSError) as error:
+        await ownership.stop()
+        raise _broker_missing(settings, error) from error
+    try:
+        yield ownership
+    finally:
+        await ownership.stop()
+
+
+def _broker_missing(settings: Settings, error: Exception) -> DependencyMissing:
+    return DependencyMissing(
+        f"The Kafka broker does not answer at {settings.broker_url} ({type(error).__name__}). "
+        "Start it there, or set HEXHAIL_BROKER_URL."
+    )
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        await create_topics(settings.broker_url, ALL_TOPICS, settings.topic_partitions)
+    except (KafkaError, OSError) as error:
+        raise _broker_missing(settings, error) from error
+
+
+async def open_price_record(database_url: str) -> SqlRecord:
+    """The record of prices in the database of the rides. Raises DependencyMissing or ValueError."""
+    from pricing.adapters.sql_record import PostgresRecord, SqliteRecord
+
+    url = urlsplit(database_url)
+    if url.scheme == "sqlite":
+        return await asyncio.to_thread(SqliteRecord, Path(database_url.removeprefix("sqlite:///")))
+    if url.scheme in ("postgres", "postgresql"):
+        try:
+            return await PostgresRecord.open(database_url)
+        except OSError as error:
+            raise _postgres_missing(database_url, error) from error
+    raise _unknown_database(url.scheme)
+
+
+async def open_store(database_url: str) -> SqlStore:
+    """The ride store of a URL, its schema up to date. Raises DependencyMissing or ValueError."""
+    url = urlsplit(database_url)
+    if url.scheme == "sqlite":
+        from dispatch.adapters.sql.sqlite_store import SqliteStore
+
+        return await SqliteStore.open(Path(database_url.removeprefix("sqlite:///")))
+    if url.scheme in ("postgres", "postgresql"):
+        from dispatch.adapters.sql.postgres_store import PostgresStore
+
+        try:
+            return await PostgresStore.open(database_url)
+        except OSError as error:
+            raise _postgres_missing(database_url, error) from error
+    raise _unknown_database(url.scheme)
+
+
+def _postgres_missing(database_url: str, error: OSError) -> DependencyMissing:
+    url = urlsplit(database_url)
+    return DependencyMissing(
+        f"PostgreSQL does not answer at {url.hostname}:{url.port or 5432} ({error}). "
+        "Start it there, or set HEXHAIL_DATABASE_URL."
+    )
+
+
+def _unknown_database(scheme: str) -> ValueError:
+    return ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {scheme!r}")

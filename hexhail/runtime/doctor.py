@@ -1,0 +1,164 @@
+"""Every part of an installation, checked, with the remedy for what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hexhail.runtime.connections import connect_producer, connect_redis, open_store
+from hexhail.runtime.settings import Settings
+
+#: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
+CLOCK_SKEW_S_MAX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part, whether it is well, what was seen, and what to do if it is not."""
+
+    part: str
+    ok: bool
+    seen: str
+    remedy: str = ""
+    #: Whether a city can not be served without it.
+    is_needed: bool = True
+
+
+async def examine() -> list[Finding]:
+    """Check everything; a part that hangs is given up after a few seconds."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is said here, with the remedy
+    settings = Settings()
+    findings = [_python(), _kernels(), _cells(), _city(settings), _secrets(settings), _live_map(settings)]
+    for part, check in (
+        ("Redis", _redis),
+        ("broker", _broker),
+        ("SQL", _sql),
+    ):
+        findings.append(await _guarded(part, lambda check=check: check(settings)))  # type: ignore[misc]
+    return findings
+
+
+async def _guarded(part: str, check: Callable[[], Awaitable[Finding]]) -> Finding:
+    try:
+        async with asyncio.timeout(8.0):
+            return await check()
+    except TimeoutError:
+        return Finding(part, ok=False, seen="no answer within 8 s", remedy="Is the address right, and not firewalled?")
+    except Exception as error:
+        remedy = f"To serve a city it must be there; `hexhail demo` brings a {part} of its own."
+        return Finding(part, ok=False, seen=str(error) or repr(error), remedy=remedy)
+
+
+def _python() -> Finding:
+    seen = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return Finding("Python", sys.version_info >= (3, 11), seen, "Install Python 3.11 or newer.")
+
+
+def _kernels() -> Finding:
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return Finding("kernel cache", ok=False, seen=str(error), remedy="Set NUMBA_CACHE_DIR to a writable folder.")
+    kernels = sum(1 for _ in folder.rglob("*.nbc"))
+    return Finding("kernel cache", ok=True, seen=f"{kernels} compiled kernels in {folder}")
+
+
+def _cells() -> Finding:
+    from geo import cells
+
+    path = cells.path_in_use()
+    return Finding("H3", ok=True, seen=path.reason, is_needed=False)
+
+
+def _city(settings: Settings) -> Finding:
+    from hexhail.cities.served import load_cities
+
+    try:
+        cities = load_cities(settings.city_folders)
+    except (ValueError, OSError) as error:
+        name = "HEXHAIL_CITY_DIRS to folders" if settings.city_dirs else "HEXHAIL_CITY_DIR to a folder"
+        return Finding("city", ok=False, seen=str(error), remedy=f"Set {name} made by `hexhail city`.")
+    seen = [f"{city.region.name}: {city.graph.node_count} nodes, {city.graph.edge_count} edges" for city in cities]
+    return Finding("city", ok=True, seen="; ".join(seen))
+
+
+def _secrets(settings: Settings) -> Finding:
+    from api.auth.tokens import Tokens
+
+    try:
+        Tokens({kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()})
+    except ValueError as error:
+        remedy = """Set HEXHAIL_TOKEN_SECRETS='{"k1": "<openssl rand -hex 32>"}'; the demo makes its own."""
+        return Finding("token secrets", ok=False, seen=str(error), remedy=remedy)
+    return Finding("token secrets", ok=True, seen=f"{len(settings.token_secrets)} keys")
+
+
+def _live_map(settings: Settings) -> Finding:
+    if (settings.web_dir / "index.html").is_file():
+        return Finding("live map", ok=True, seen=f"built, in {settings.web_dir}", is_needed=False)
+    node = "Run `make web`." if shutil.which("npm") else "Install Node 20 or newer and run `make web`."
+    return Finding("live map", ok=False, seen="not built", remedy=node, is_needed=False)
+
+
+async def _redis(settings: Settings) -> Finding:
+    redis = await connect_redis(settings)
+    try:
+        info = await redis.info("server")
+        seconds, microseconds = await redis.time()
+    finally:
+        await redis.aclose()
+    skew_s = abs(time.time() - (int(seconds) + int(microseconds) / 1e6))
+    version = info.get("valkey_version") or info.get("redis_version")
+    seen = (
+        f"{info.get('server_name', 'redis')} {version} at {settings.redis_url}, its clock within {skew_s:.2f} s of ours"
+    )
+    return Finding("Redis", skew_s <= CLOCK_SKEW_S_MAX, seen, "Let NTP set the clocks of both hosts.")
+
+
+async def _broker(settings: Settings) -> Finding:
+    producer = await connect_producer(settings)
+    try:
+        brokers = len(producer.client.cluster.brokers())
+    finally:
+        await producer.stop()
+    return Finding("broker", ok=True, seen=f"{brokers} of them, at {settings.broker_url}")
+
+
+async def _sql(settings: Settings) -> Finding:
+    name = settings.database_url.removeprefix("sqlite:///")
+    if name != settings.database_url and not Path(name).exists():
+        # Opening it would create it; looking must not.
+        ok = os.access(Path(name).resolve().parent, os.W_OK)
+        return Finding("SQL", ok, f"SQLite, {name} will be created", "Make its folder writable.")
+    store = await open_store(settings.database_url)
+    try:
+        committed, published = await store.outbox_progress()
+    finally:
+        await store.close()
+    return Finding("SQL", ok=True, seen=f"{committed} events, {committed - published} to be published")
+
+
+def print_findings(console: Console, findings: list[Finding]) -> None:
+    """A line for each, the remedy below what fails."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else ("[red]fails[/]" if finding.is_needed else "[yellow]lacks[/]")
+        table.add_row(mark, finding.part, finding.seen)
+        if not finding.ok and finding.remedy:
+            table.add_row("", "", f"[bold]{finding.remedy}[/]")
+    console.print(table)

@@ -1,0 +1,55 @@
+"""Settings from the environment: `HEXHAIL_…`; read by the composition root alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kernel.clock import CityClock
+
+MANHATTAN = Path(__file__).parents[1] / "cities" / "manhattan"
+
+
+class Settings(BaseSettings):
+    """Where things are, and how this installation runs."""
+
+    model_config = SettingsConfigDict(env_prefix="HEXHAIL_", extra="ignore")
+
+    city_dir: Annotated[Path, Field(description="folder of the city whose region the API serves")] = MANHATTAN
+    city_dirs: Annotated[
+        str, Field(description="folders of all cities that share these stores, as in PATH; without it city_dir alone")
+    ] = ""
+    redis_url: Annotated[str, Field(description="Redis or Valkey")] = "redis://127.0.0.1:6379/0"
+    broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
+    database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
+    api_host: Annotated[str, Field(description="address the API listens on")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
+    data_dir: Annotated[Path, Field(description="scratch folder of the workers")] = Path(".cache/hexhail")
+    record_dir: Annotated[
+        Path | None, Field(description="every matching round with what it saw goes there; nowhere if not set")
+    ] = None
+    web_dir: Annotated[Path, Field(description="the built live map")] = Path(__file__).parents[2] / "web" / "dist"
+    topic_partitions: Annotated[int, Field(ge=1)] = 4
+    # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
+    broker_session_timeout_s: Annotated[float, Field(gt=0)] = 6.0
+    token_secrets: Annotated[
+        dict[str, SecretStr],
+        Field(description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'),
+    ] = {}
+    clock_speed: Annotated[float, Field(gt=0)] = 1.0
+    clock_city_s: float = 0.0
+    clock_wall_s: float = 0.0
+
+    @property
+    def city_folders(self) -> list[Path]:
+        """The folders of all cities that share the stores: ingester, matcher and pricer serve them all."""
+        return [Path(name) for name in self.city_dirs.split(os.pathsep) if name] or [self.city_dir]
+
+    def clock(self) -> CityClock:
+        """The installation's clock."""
+        return CityClock(self.clock_speed, self.clock_city_s, self.clock_wall_s)

@@ -1,0 +1,1 @@
+"""What crosses between the parts, named once: topics and Redis keys."""

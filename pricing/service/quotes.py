@@ -1,0 +1,136 @@
+"""Quotes: the price of a trip along the road graph, at the surge of the pickup's cell, held for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from geo import cells
+from geo.arrays import IntArray
+from geo.city import Region
+from geo.roads import travel_times
+from geo.roads.graph import RoadGraph
+from pricing.errors import NoTrip, NoWay, OutsideRegion
+from pricing.local_time import local_time
+from pricing.model import MULTIPLIER_DECIMALS, Point, Quote
+from pricing.ports import SurgePrices
+from pricing.rules.fares import itemise
+from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
+from pricing.tariff import Surcharge, Tariff
+
+#: Long enough to read a price and decide; the surge walks at most a few steps meanwhile.
+QUOTE_LIFE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """The quickest way between two snapped points."""
+
+    pickup_node: int
+    dropoff_node: int
+    distance_m: float
+    travel_time_s: float
+    #: Every crossing of the way, (n,).
+    node: IntArray
+
+
+def find_trip(region: Region, graph: RoadGraph, pickup: Point, dropoff: Point) -> Trip:
+    """Snap both points to the roads and find the quickest way between them.
+
+    Raises OutsideRegion, NoTrip or NoWay.
+    """
+    nodes, off_road_m = graph.snap([pickup.lat_deg, dropoff.lat_deg], [pickup.lng_deg, dropoff.lng_deg])
+    for which, distance_m in zip(("pickup", "dropoff"), off_road_m.tolist(), strict=True):
+        if distance_m > region.off_road_m_max:
+            raise OutsideRegion(which, region.region_id, distance_m, region.off_road_m_max)
+    pickup_node, dropoff_node = nodes.tolist()
+    if pickup_node == dropoff_node:
+        raise NoTrip
+    try:
+        way = travel_times.path(graph, pickup_node, dropoff_node)
+    except travel_times.UnreachableError as error:
+        raise NoWay from error
+    return Trip(pickup_node, dropoff_node, float(way.length_m[-1]), float(way.arrival_s[-1]), way.node)
+
+
+class QuoteService:
+    """Quotes trips in one region."""
+
+    def __init__(
+        self,
+        region: Region,
+        graph: RoadGraph,
+        tariff: Callable[[], Tariff],
+        prices: SurgePrices,
+        *,
+        quote_life_s: float = QUOTE_LIFE_S,
+        announce: Callable[[Quote], None] = lambda quote: None,
+    ) -> None:
+        """``tariff`` gives the one in force. Each quote is shown to ``announce``, which must neither wait nor fail.
+
+        Asking is demand before the order. Raises ValueError if the life is not positive.
+        """
+        if not quote_life_s > 0:
+            raise ValueError(f"quote_life_s must be a positive number of seconds, not {quote_life_s}")
+        self._region = region
+        self._graph = graph
+        self._tariff = tariff
+        self._prices = prices
+        self._quote_life_s = quote_life_s
+        self._announce = announce
+
+    async def quote(
+        self, pickup: Point, dropoff: Point, *, seats: int, rider_id: str, quote_id: str, now_s: float
+    ) -> Quote:
+        """Return the price of the trip for this rider; ``quote_id`` is a new random id, drawn by the caller.
+
+        The multiplier is taken in hundredths, as it is shown, so that the price can be checked by hand.
+        Raises OutsideRegion, NoTrip or NoWay; ValueError for fewer seats than one.
+        """
+        tariff = self._tariff()
+        # In a thread: the search releases the GIL and takes milliseconds in a large city.
+        trip = await asyncio.to_thread(find_trip, self._region, self._graph, pickup, dropoff)
+        cell = int(cells.latlng_to_cells(pickup.lat_deg, pickup.lng_deg, self._region.surge_resolution)[0])
+        surge_multiplier = round((await self._prices.read(cell, now_s)).multiplier, MULTIPLIER_DECIMALS)
+        due = surcharges_of(tariff, self._region, self._graph, trip, pickup, dropoff, now_s)
+        bill = itemise(tariff, trip.distance_m, trip.travel_time_s, surge_multiplier, due)
+        quote = Quote(
+            quote_id=quote_id,
+            region_id=self._region.region_id,
+            rider_id=rider_id,
+            pickup=pickup,
+            dropoff=dropoff,
+            pickup_node=trip.pickup_node,
+            dropoff_node=trip.dropoff_node,
+            seats=seats,
+            price_cents=bill.price_cents,
+            currency=tariff.currency,
+            surge_multiplier=surge_multiplier,
+            distance_m=trip.distance_m,
+            travel_time_s=trip.travel_time_s,
+            tariff_version=tariff.version,
+            lines=bill.lines,
+            tax_cents=bill.tax_cents,
+            issued_s=now_s,
+            expires_s=now_s + self._quote_life_s,
+        )
+        self._announce(quote)
+        return quote
+
+
+def surcharges_of(
+    tariff: Tariff, region: Region, graph: RoadGraph, trip: Trip, pickup: Point, dropoff: Point, quoted_s: float
+) -> tuple[Surcharge, ...]:
+    """Return what a trip that is quoted at ``quoted_s`` owes on top, by the region's clock and the tariff's zones."""
+    if not tariff.surcharges:
+        return ()
+    local = local_time(region.timezone, quoted_s)
+    if not tariff.zones:
+        return surcharges_due(tariff, local, Touched())
+    touched = Touched(
+        pickup=zones_touched(tariff, pickup.lat_deg, pickup.lng_deg),
+        dropoff=zones_touched(tariff, dropoff.lat_deg, dropoff.lng_deg),
+        way=zones_touched(tariff, graph.lat_deg[trip.node], graph.lng_deg[trip.node]),
+    )
+    return surcharges_due(tariff, local, touched)

@@ -1,0 +1,211 @@
+"""The pricer of one region: rides and quotes in, supply read at each tick, multipliers out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from geo.city import Region
+from pricing import event_codec as wire
+from pricing.commands import AdoptPrices, FreezePrices, Tick, UnfreezePrices
+from pricing.engine import PricingEngine
+from pricing.events import Event
+from pricing.metrics import PricingMetrics
+from pricing.model import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
+from pricing.ports import CountedSignals, Heard, PriceRecord, Supply, SurgePrices
+from pricing.rules import surge
+from pricing.rules.cells import cell_indices
+from pricing.rules.grid import SurgeGrid
+from pricing.rules.story import changes_of
+
+
+class PricingService:
+    """Feeds the engine of one region and publishes what it decides.
+
+    The truth about demand and busy drivers is with `CountedSignals`; the engine holds a copy, read when the process
+    starts and again after any call of which it is not known whether it was carried out. So a crash costs nothing but
+    the ticks that are missed, and an event that comes twice, or late, counts as if it had come once and in time.
+
+    One pricer prices a region at a time: two would walk the same prices.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        grid: SurgeGrid,
+        params: SurgeParams,
+        *,
+        prices: SurgePrices,
+        signals: CountedSignals,
+        supply: Supply,
+        record: PriceRecord,
+        metrics: PricingMetrics,
+    ) -> None:
+        self.region_id = region.region_id
+        self.tick_s = params.tick_s
+        self._surge_resolution = region.surge_resolution
+        self._cells = grid.cell
+        self._engine = PricingEngine(grid, params)
+        self._prices = prices
+        self._signals = signals
+        self._supply = supply
+        self._record = record
+        self._version = (surge.version_of(params), repr(params))
+        self._metrics = metrics
+        self._log = structlog.get_logger(__name__).bind(region=region.region_id)
+        #: Between a call that takes signals in and the engine's hearing of them, nobody may read them all.
+        self._in_step = asyncio.Lock()
+        self._is_restored = False
+        self._has_adopted = False
+        #: What moved and is not on record yet; no price is published before it is.
+        self._unrecorded: list[Event] = []
+        #: Cells whose last change has not reached the store yet.
+        self._unwritten: set[int] = set()
+
+    async def process_rides(self, values: Sequence[bytes | None], now_s: float) -> None:
+        """Take in messages of ride.events; what cannot be decoded is counted and skipped.
+
+        Raises only what the store raises; doing it all again then is safe, as nothing counts twice.
+        """
+        outcomes, heard, outside = Counter[str](), list[Heard](), 0
+        for value in values:
+            event = wire.decode_ride(value)
+            if event is None or event.region != self.region_id:
+                outcomes["undecodable" if event is None else "other_region"] += 1
+                continue
+            cell_index = self._cell_index(event.pickup)
+            outside += event.event == "RideRequested" and cell_index < 0
+            # No event is later than now: one with a wrong time must not make the store forget the others.
+            at_s = min(event.at_s, now_s)
+            heard.append(Heard(event.ride_id, event.sequence, at_s, wire.ride_signal(event, cell_index)))
+        await self._take(self._signals.count_rides, heard, outcomes, now_s)
+        for outcome, count in outcomes.items():
+            self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
+        self._metrics.requests_outside.labels(self.region_id).inc(outside)
+        self._metrics.busy_drivers.labels(self.region_id).set(self._engine.busy_rides)
+        self._complain(outcomes, "ride_events_undecodable")
+
+    async def process_quotes(self, values: Sequence[bytes | None], now_s: float) -> None:
+        """Take in messages of quotes.asked, as `process_rides` does those of ride.events."""
+        outcomes, heard = Counter[str](), list[Heard]()
+        for value in values:
+            event = wire.decode_quote(value)
+            if event is None or event.region != self.region_id:
+                outcomes["undecodable" if event is None else "other_region"] += 1
+                continue
+            cell_index = self._cell_index(event.pickup)
+            ident, signal = wire.quote_ident(event, cell_index), wire.quote_signal(event, cell_index)
+            heard.append(Heard(ident, 1, min(event.at_s, now_s), signal))
+        await self._take(self._signals.count_quotes, heard, outcomes, now_s)
+        for outcome, count in outcomes.items():
+            self._metrics.quotes_asked.labels(self.region_id, outcome).inc(count)
+        self._complain(outcomes, "quotes_undecodable")
+
+    async def _take(
+        self,
+        count: Callable[[Sequence[Heard]], Awaitable[list[int]]],
+        heard: Sequence[Heard],
+        outcomes: Counter[str],
+        now_s: float,
+    ) -> None:
+        """Have the events counted, and tell the engine of those that were new."""
+        if not heard:
+            return
+        async with self._in_step:
+            await self._restore(now_s)
+            self._is_restored = False  # until the answer is here, it may have been counted without our knowing
+            new = await count(heard)
+            for place in new:
+                signal = heard[place].signal
+                if signal is not None:
+                    self._engine.handle(signal, now_s)
+            self._is_restored = True
+        outcomes["new"] = len(new)
+        outcomes["repeated"] = len(heard) - len(new)
+
+    async def _restore(self, now_s: float) -> None:
+        if not self._is_restored:
+            self._engine.handle(await self._signals.read(now_s), now_s)
+            self._is_restored = True
+
+    def _cell_index(self, pickup: wire.WirePoint | None) -> int:
+        if pickup is None:
+            return -1
+        return int(cell_indices(self._cells, self._surge_resolution, [pickup.lat_deg], [pickup.lng_deg])[0])
+
+    def _complain(self, outcomes: Counter[str], what: str) -> None:
+        if outcomes["undecodable"]:
+            self._log.warning(what, count=outcomes["undecodable"])
+
+    async def tick(self, now_s: float) -> list[Event]:
+        """Set the prices; returns what moved. Raises what the stores raise; the next tick makes up for it.
+
+        Without a single fresh position in the region nothing is priced: that is a fault of the stream of pings, not
+        a city without drivers, and the standing prices fade by their life.
+        """
+        try:
+            with self._metrics.tick_seconds.labels(self.region_id).time():
+                await self._put_on_record()
+                supply = await self._read(now_s)
+                events = await self._obey_operator(now_s)
+                if supply.fresh_drivers:
+                    events += self._engine.handle(Tick(supply.idle_per_cell), now_s)
+                self._unrecorded += events
+                await self._put_on_record()
+                if supply.fresh_drivers:
+                    await self._publish(now_s)
+        except Exception:
+            self._metrics.ticks.labels(self.region_id, "failed").inc()
+            raise
+        self._report_tick(events, supply)
+        return events
+
+    async def _read(self, now_s: float) -> SupplySnapshot:
+        """Read the supply; before the first tick also what was counted and the prices that stand, to go on from."""
+        async with self._in_step:
+            await self._restore(now_s)
+        if not self._has_adopted:
+            standing = await self._prices.read_many(self._cells.tolist(), now_s)
+            self._engine.handle(AdoptPrices([price.multiplier for price in standing]), now_s)
+            await self._record.add_version(*self._version)
+            self._has_adopted = True
+        return await self._supply.snapshot(self._engine.busy_drivers, now_s)
+
+    async def _obey_operator(self, now_s: float) -> list[Event]:
+        """Freeze or unfreeze by the newest order on record, which outlives this process and Redis."""
+        newest = await self._record.orders(self.region_id, 1)
+        is_frozen = bool(newest) and newest[0].is_frozen
+        await self._prices.set_frozen(is_frozen=is_frozen)
+        if is_frozen == self._engine.is_frozen:
+            return []
+        self._log.warning("surge_frozen" if is_frozen else "surge_unfrozen", reason=newest[0].reason)
+        return self._engine.handle(FreezePrices() if is_frozen else UnfreezePrices(), now_s)
+
+    async def _put_on_record(self) -> None:
+        """Record what moved. If that fails nothing new is decided or published, and the standing prices fade."""
+        for event in self._unrecorded:
+            await self._record.add_changes(self.region_id, changes_of(event))
+            self._unwritten.update(event.cell.tolist())
+        self._unrecorded.clear()
+
+    async def _publish(self, now_s: float) -> None:
+        """Write what moved, and renew what stands away from the base price before it fades."""
+        priced = zip(self._cells.tolist(), self._engine.multiplier.tolist(), strict=True)
+        wanted = {cell: value for cell, value in priced if value != BASE_MULTIPLIER or cell in self._unwritten}
+        if wanted:
+            await self._prices.write(wanted, now_s)
+        self._unwritten.clear()
+
+    def _report_tick(self, events: list[Event], supply: SupplySnapshot) -> None:
+        outcome = "priced" if supply.fresh_drivers else "no_positions"
+        moved = sum(map(len, events))
+        self._metrics.ticks.labels(self.region_id, outcome).inc()
+        self._metrics.surge_changes.labels(self.region_id).inc(moved)
+        self._metrics.idle_drivers.labels(self.region_id).set(int(supply.idle_per_cell.sum()))
+        highest = float(self._engine.multiplier.max())
+        self._metrics.surge_multiplier_max.labels(self.region_id).set(highest)
+        if events:
+            self._log.info("surge_changed", cells=moved, highest=highest)

@@ -1,0 +1,116 @@
+"""Drawing the riders of a day: from flows between zones to requests at corners, at moments. Seeded, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo.arrays import FloatArray, IntArray
+from geo.point_index import PointIndex
+from geo.roads.graph import RoadGraph
+from simulator.demand.requests import Requests
+from simulator.demand.zone_flows import ZoneVolumes, balanced
+
+#: A corner farther than this from the middle of its zone belongs to none: the volumes say nothing about it.
+ZONE_REACH_M = 3_000.0
+HOUR_S = 3_600.0
+#: Parties of one, two, three and more, as New York's taxi meters counted them in a peak hour of November 2013.
+PARTY_SHARES = (0.72, 0.13, 0.04, 0.11)
+
+
+@dataclass(frozen=True)
+class ZoneCorners:
+    """The road nodes of each zone, those of zone i at `node[offset[i]:offset[i + 1]]`; every zone has one at least."""
+
+    node: IntArray
+    offset: IntArray
+
+    @classmethod
+    def of(cls, graph: RoadGraph, lat_deg: FloatArray, lng_deg: FloatArray) -> ZoneCorners:
+        """Give each node to the zone with the nearest middle, and a zone without nodes the node nearest to it."""
+        zone, distance_m = PointIndex.of(lat_deg, lng_deg).nearest(graph.lat_deg, graph.lng_deg)
+        near = np.flatnonzero(distance_m <= ZONE_REACH_M)
+        empty = np.setdiff1d(np.arange(lat_deg.shape[0]), zone[near])
+        borrowed, _ = graph.snap(lat_deg[empty], lng_deg[empty]) if empty.size else (empty, None)
+        zones, nodes = np.concatenate([zone[near], empty]), np.concatenate([near, borrowed])
+        order = np.lexsort((nodes, zones))
+        offset = np.searchsorted(zones[order], np.arange(lat_deg.shape[0] + 1))
+        return cls(nodes[order], offset.astype(np.int64))
+
+    def draw(self, zone: IntArray, generator: np.random.Generator) -> IntArray:
+        """A corner for each of (n,) zones, each of a zone's equally likely."""
+        count = self.offset[zone + 1] - self.offset[zone]
+        return self.node[self.offset[zone] + (generator.random(zone.shape[0]) * count).astype(np.int64)]
+
+    def share_a_corner(self) -> FloatArray:
+        """1 for pairs of zones (z, z) that lie at one single corner, so that no trip is possible between them."""
+        single = np.diff(self.offset) == 1
+        first = self.node[self.offset[:-1]]
+        both = (first[:, None] == first[None, :]) & single[:, None] & single[None, :]
+        return np.asarray(both, np.float64)
+
+
+def draw_day(
+    graph: RoadGraph,
+    corners: ZoneCorners,
+    seed_flows: FloatArray,
+    volumes: ZoneVolumes,
+    midnight_s: float,
+    generator: np.random.Generator,
+) -> Requests:
+    """Requests of a day that agree with the volumes: their number, their hours, their zones.
+
+    In each hour as many as its pickups, rounded over the day so that the sum is right; pairs by `seed_flows` (z, z)
+    balanced to the hour's totals; moments even over the hour. Parties are drawn by `PARTY_SHARES`.
+    """
+    allowed = seed_flows * (1.0 - corners.share_a_corner())
+    starts = np.rint(np.concatenate([[0.0], np.cumsum(volumes.pickups.sum(axis=1))])).astype(np.int64)
+    t_s, pickup, dropoff = [], [], []
+    for row, count in enumerate(np.diff(starts).tolist()):
+        if not count or not volumes.dropoffs[row].sum() > 0.0:
+            continue
+        flows = balanced(allowed, volumes.pickups[row], volumes.dropoffs[row])
+        pair = _draw_pairs(flows, count, generator)
+        t_s.append(midnight_s + HOUR_S * (volumes.hour[row] + generator.random(count)))
+        begin, end = _draw_corners(corners, pair // flows.shape[1], pair % flows.shape[1], generator)
+        pickup.append(begin)
+        dropoff.append(end)
+    return _requests(graph, np.concatenate(t_s), np.concatenate(pickup), np.concatenate(dropoff), generator)
+
+
+def draw_drivers(
+    graph: RoadGraph, corners: ZoneCorners, volumes: ZoneVolumes, count: int, generator: np.random.Generator
+) -> FloatArray:
+    """Where (count, 2) drivers begin, in degrees: as the pickups of the whole day are spread."""
+    shares = volumes.pickups.sum(axis=0)
+    node = corners.draw(generator.choice(shares.shape[0], count, p=shares / shares.sum()), generator)
+    return np.stack([graph.lat_deg[node], graph.lng_deg[node]], axis=1)
+
+
+def _draw_pairs(flows: FloatArray, count: int, generator: np.random.Generator) -> IntArray:
+    """Pairs of zones (count,) as places in the flattened flows."""
+    edges = np.cumsum(flows.ravel())
+    return np.asarray(np.searchsorted(edges, generator.random(count) * edges[-1], side="right"), np.int64)
+
+
+def _draw_corners(
+    corners: ZoneCorners, origin: IntArray, destination: IntArray, generator: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Corners of both ends, never the same: a trip to where one stands is none."""
+    pickup, dropoff = corners.draw(origin, generator), corners.draw(destination, generator)
+    alike = np.flatnonzero(pickup == dropoff)
+    while alike.size:
+        pickup[alike] = corners.draw(origin[alike], generator)
+        dropoff[alike] = corners.draw(destination[alike], generator)
+        alike = alike[pickup[alike] == dropoff[alike]]
+    return pickup, dropoff
+
+
+def _requests(
+    graph: RoadGraph, t_s: FloatArray, pickup: IntArray, dropoff: IntArray, generator: np.random.Generator
+) -> Requests:
+    order = np.argsort(t_s, kind="stable")
+    party = generator.choice(np.arange(1, len(PARTY_SHARES) + 1, dtype=np.uint8), t_s.shape[0], p=PARTY_SHARES)
+    place = np.stack([graph.lat_deg, graph.lng_deg], axis=1)
+    return Requests(t_s[order], place[pickup[order]], place[dropoff[order]], party)

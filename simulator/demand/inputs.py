@@ -1,0 +1,247 @@
+"""Reading requests and drivers from files, row by row: what is wrong is refused with file, line and reason.
+
+The only file of the simulator that reads files besides the city's own.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from geo.arrays import FloatArray, IntArray
+from geo.roads.graph import RoadGraph
+from simulator.demand.requests import Requests
+
+REQUEST_COLUMNS = ("t_s", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "party_size")
+DRIVER_COLUMNS = ("lat", "lng")
+#: A car where the file does not say: four seats, as the largest party that New York's taxis count with few exceptions.
+SEATS_DEFAULT = 4
+SEATS_MAX = 8
+#: Reasons that `BadRows` keeps as sentences; the rest are only counted.
+REASONS_KEPT = 20
+
+
+class BadRow(ValueError):
+    """A row that cannot be used; the message names file, line and reason."""
+
+
+class BadInput(ValueError):
+    """A file that cannot be used as a whole."""
+
+
+@dataclass
+class BadRows:
+    """What happens to bad rows: the first one is raised, or all are counted."""
+
+    skip: bool = False
+    count: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def refuse(self, path: Path, line: int, reason: str) -> None:
+        """Note a bad row. Raises BadRow unless they are to be skipped."""
+        sentence = f"{path}, line {line}: {reason}"
+        if not self.skip:
+            raise BadRow(sentence)
+        self.count += 1
+        if len(self.reasons) < REASONS_KEPT:
+            self.reasons.append(sentence)
+
+
+@dataclass(frozen=True)
+class PlacedRequests:
+    """Requests with the road nodes that they were snapped to, (n,) each."""
+
+    wishes: Requests
+    pickup_node: IntArray
+    dropoff_node: IntArray
+
+    def __len__(self) -> int:
+        return len(self.wishes)
+
+
+@dataclass(frozen=True)
+class DriverStarts:
+    """Drivers where they start: road nodes (n,) and seats (n,)."""
+
+    node: IntArray
+    seats: IntArray
+
+    def __len__(self) -> int:
+        return int(self.node.shape[0])
+
+
+def read_requests(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows) -> PlacedRequests:
+    """Read `t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size` from CSV, CSV.gz or parquet, sorted by time.
+
+    Rows of one time keep their order. Raises BadInput for a file that cannot be read, lacks a column or holds no
+    usable row, BadRow as `bad` says.
+    """
+    rows, line = checked_rows(path, REQUEST_COLUMNS, {}, _wrong_request, bad)
+    nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"pickup": 1, "dropoff": 3}, bad)
+    order = np.argsort(rows[kept, 0], kind="stable")
+    rows, nodes = rows[kept][order], nodes[kept][order]
+    if not rows.shape[0]:
+        raise BadInput(f"{path} holds no usable request")
+    wishes = Requests(rows[:, 0], rows[:, 1:3], rows[:, 3:5], rows[:, 5].astype(np.uint8))
+    return PlacedRequests(wishes, nodes[:, 0].copy(), nodes[:, 1].copy())
+
+
+def read_drivers(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows) -> DriverStarts:
+    """Read `lat,lng` and, if it is there, `seats`, from CSV, CSV.gz or parquet. Raises as `read_requests` does."""
+    rows, line = checked_rows(path, DRIVER_COLUMNS, {"seats": float(SEATS_DEFAULT)}, _wrong_driver, bad)
+    nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"driver": 0}, bad)
+    if not kept.any():
+        raise BadInput(f"{path} holds no usable driver")
+    return DriverStarts(nodes[kept, 0].copy(), rows[kept, 2].astype(np.int64))
+
+
+def checked_rows(
+    path: Path,
+    columns: Sequence[str],
+    defaults: dict[str, float],
+    wrong: Callable[[Sequence[float]], str | None],
+    bad: BadRows,
+) -> tuple[FloatArray, IntArray]:
+    """Return (rows (n, c), line (n,)): numbers in the order of the columns, then of the defaults."""
+    rows: list[list[float]] = []
+    lines: list[int] = []
+    names = (*columns, *defaults)
+    for line, texts in _table(path, columns, defaults):
+        if isinstance(texts, str):
+            bad.refuse(path, line, texts)
+            continue
+        try:
+            numbers = [float(text) for text in texts]  # type: ignore[arg-type]
+        except (ValueError, TypeError):
+            bad.refuse(path, line, _not_a_number(names, texts))
+            continue
+        reason = wrong(numbers)
+        if reason is None:
+            rows.append(numbers)
+            lines.append(line)
+        else:
+            bad.refuse(path, line, reason)
+    return np.array(rows, np.float64).reshape(len(rows), len(names)), np.array(lines, np.int64)
+
+
+def _not_a_number(names: Sequence[str], texts: Sequence[object]) -> str:
+    for name, text in zip(names, texts, strict=True):
+        try:
+            float(text)  # type: ignore[arg-type]
+        except (ValueError, TypeError):
+            return f"{name} is {text!r}, not a number"
+    return "it is not a row of numbers"
+
+
+def wrong_place(name: str, lat_deg: float, lng_deg: float) -> str | None:
+    """What is wrong about a place, as a sentence; None if nothing is."""
+    if -90.0 <= lat_deg <= 90.0 and -180.0 <= lng_deg <= 180.0:
+        return None
+    return f"the {name} ({lat_deg}, {lng_deg}) is not a place on the globe; the order is latitude, longitude"
+
+
+def _wrong_request(row: Sequence[float]) -> str | None:
+    t_s, party = row[0], row[5]
+    if not 0.0 <= t_s < math.inf:
+        return f"t_s is {t_s}, not a number of seconds from 0"
+    if not 1 <= party <= SEATS_MAX or party != int(party):
+        return f"party_size is {party:g}, not a whole number from 1 to {SEATS_MAX}"
+    return wrong_place("pickup", row[1], row[2]) or wrong_place("dropoff", row[3], row[4])
+
+
+def _wrong_driver(row: Sequence[float]) -> str | None:
+    if not 1 <= row[2] <= SEATS_MAX or row[2] != int(row[2]):
+        return f"seats is {row[2]:g}, not a whole number from 1 to {SEATS_MAX}"
+    return wrong_place("driver", row[0], row[1])
+
+
+def _placed(
+    path: Path,
+    graph: RoadGraph,
+    off_road_m_max: float,
+    rows: FloatArray,
+    line: IntArray,
+    place_column: dict[str, int],
+    bad: BadRows,
+) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Return (nodes (n, places), kept (n,)): every place snapped to the roads; those too far off are not kept.
+
+    A request from a node to itself is no trip, here as at the service's own door.
+    """
+    nodes = np.zeros((rows.shape[0], len(place_column)), np.int64)
+    kept = np.ones(rows.shape[0], np.bool_)
+    for place, (name, column) in enumerate(place_column.items()):
+        nodes[:, place], distance_m = graph.snap(rows[:, column], rows[:, column + 1])
+        for row in np.flatnonzero(kept & (distance_m > off_road_m_max)):
+            kept[row] = False
+            reason = f"the {name} is {distance_m[row]:.0f} m from the nearest road, more than {off_road_m_max:.0f} m"
+            bad.refuse(path, int(line[row]), reason)
+    if len(place_column) > 1:
+        for row in np.flatnonzero(kept & (nodes[:, 0] == nodes[:, 1])):
+            kept[row] = False
+            bad.refuse(path, int(line[row]), "pickup and dropoff are at one corner: no trip")
+    return nodes, kept
+
+
+def _table(path: Path, columns: Sequence[str], defaults: dict[str, float]) -> Iterator[tuple[int, Sequence[object]]]:
+    """Yield (line, values in the order of columns and defaults, or what is wrong with the row as a sentence).
+
+    The header is line 1. Raises BadInput.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist")
+    if path.suffix == ".parquet":
+        yield from _parquet_rows(path, columns, defaults)
+    else:
+        yield from _csv_rows(path, columns, defaults)
+
+
+def _csv_rows(path: Path, columns: Sequence[str], defaults: dict[str, float]) -> Iterator[tuple[int, Sequence[object]]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            place = _places_of(path, header, columns)
+            extra = [(header.index(name) if name in header else None, value) for name, value in defaults.items()]
+            for row in reader:
+                if len(row) != len(header):
+                    yield reader.line_num, f"it has {len(row)} values, the header {len(header)}"
+                    continue
+                optional = [value if at is None else row[at] for at, value in extra]
+                yield reader.line_num, [*(row[at] for at in place), *optional]
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+
+
+def _parquet_rows(
+    path: Path, columns: Sequence[str], defaults: dict[str, float]
+) -> Iterator[tuple[int, Sequence[object]]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise BadInput(f"{path} needs pyarrow to be read: install hexhail[bench], or give CSV") from error
+    try:
+        table = parquet.read_table(path)
+    except (OSError, ArrowException) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+    _places_of(path, table.column_names, columns)
+    count = table.num_rows
+    values = [table[name].to_pylist() for name in columns]
+    for name, value in defaults.items():
+        values.append(table[name].to_pylist() if name in table.column_names else [value] * count)
+    # Rows are counted as the lines of the same table as CSV would be, so that one sentence fits both.
+    yield from enumerate(zip(*values, strict=True), start=2)
+
+
+def _places_of(path: Path, header: Sequence[str], columns: Sequence[str]) -> list[int]:
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise BadInput(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(header) or 'none'}")
+    return [header.index(name) for name in columns]

@@ -1,0 +1,41 @@
+"""Another day like the recorded one: each request comes about as often, at about its time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from simulator.demand.inputs import PlacedRequests
+
+#: Requests that are drawn twice are not two taxis hailed in one second; shorter than any rush hour's slope.
+JITTER_S = 300.0
+#: Tells these draws from those of the people (`simulator.people.population`).
+_DEMAND = 2
+
+
+def resampled(requests: PlacedRequests, seed: int) -> PlacedRequests:
+    """Draw every request a Poisson(1) number of times and move each copy by up to `JITTER_S` either way.
+
+    That is a draw from a Poisson process whose rate is the recorded day, smoothed over time. The same seed gives the
+    same day. Raises ValueError if nobody is left, as may happen to a handful of requests.
+    """
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _DEMAND))))
+    wishes = requests.wishes
+    row = np.repeat(np.arange(len(requests)), generator.poisson(1.0, len(requests)))
+    if not row.size:
+        raise ValueError(f"resampling {len(requests)} requests with seed {seed} left none: give more of them")
+    t_s = wishes.t_s[row] + generator.uniform(-JITTER_S, JITTER_S, row.size)
+    # What would fall out of the recorded day is turned back into it.
+    first, last = float(wishes.t_s[0]), float(wishes.t_s[-1])
+    t_s = np.clip(np.where(t_s < first, 2 * first - t_s, np.where(t_s > last, 2 * last - t_s, t_s)), first, last)
+    order = np.argsort(t_s, kind="stable")
+    row, t_s = row[order], t_s[order]
+    drawn = replace(
+        wishes,
+        t_s=t_s,
+        pickup_deg=wishes.pickup_deg[row],
+        dropoff_deg=wishes.dropoff_deg[row],
+        party_size=wishes.party_size[row],
+    )
+    return PlacedRequests(drawn, requests.pickup_node[row], requests.dropoff_node[row])

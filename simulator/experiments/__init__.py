@@ -1,0 +1,1 @@
+"""Comparing policies: paired differences and switchback experiments."""

@@ -1,0 +1,1 @@
+"""The simulated day as a learning environment."""

@@ -1,0 +1,100 @@
+"""Drivers without a rider: they stay, go home to the centre, or are advised where riders will be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dispatch import events as ev
+from geo.arrays import IntArray
+from pricing.rules.forecast import QUARTER_S, DemandForecast
+from pricing.rules.repositioning import Advice, FlowSolver, RepositioningParams, plan
+from simulator.people.fleet import Fleet
+from simulator.people.habits import Habit
+from simulator.service.virtual_dispatch import Hearer
+from simulator.streets.zones import Zones
+
+
+class Stayer(Habit):
+    """Waits where the last rider got out."""
+
+    def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
+        """Where the driver is."""
+        return node
+
+
+class Homer(Habit):
+    """Waits in one zone, wherever the last rider got out."""
+
+    def __init__(self, zones: Zones, home: int) -> None:
+        self._zones = zones
+        self._home = home
+
+    def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
+        """A corner of the home zone; the driver's own once there."""
+        return node if self._zones.of_node[node] == self._home else self._zones.draw_node(self._home, generator)
+
+
+class Adviser:
+    """Counts requests by quarter-hours, foresees the next ones, and plans moves of idle drivers every few minutes."""
+
+    def __init__(
+        self, zones: Zones, forecast: DemandForecast, solve: FlowSolver, params: RepositioningParams, midnight_s: float
+    ) -> None:
+        """`forecast` counts by zone and by quarters from `midnight_s` on, local midnight in city time."""
+        self.tick_s = params.every_s
+        self._zones = zones
+        self.forecast = forecast
+        self._solve = solve
+        self._params = params
+        self._midnight_s = midnight_s
+        self._counts: IntArray = np.zeros(len(zones), np.int64)
+        self._quarter: int | None = None
+        self.advice: Advice | None = None
+
+    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+        """Demand is what is asked for."""
+        return {ev.RideRequested: self._hear_request}
+
+    def tick(self, fleet: Fleet, now_s: float) -> None:
+        """Plan anew; drivers on their way without a rider count where they go."""
+        self._close_quarters(now_s)
+        idle = np.bincount(self._zones.of_node[fleet.idle_goals()], minlength=len(self._zones))
+        ahead = self.forecast.ahead(self._quarter_of(now_s + self.tick_s))
+        self.advice = plan(idle, ahead, self._zones.eta_s, self._solve, self._params)
+
+    def _hear_request(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.RideRequested)
+        self._close_quarters(now_s)
+        self._counts[self._zones.of_node[event.pickup.node]] += 1
+
+    def _close_quarters(self, now_s: float) -> None:
+        quarter = self._quarter_of(now_s)
+        if self._quarter is None:
+            self._quarter = quarter
+        while self._quarter < quarter:
+            self.forecast.observe(self._quarter, self._counts)
+            self._counts[:] = 0
+            self._quarter += 1
+
+    def _quarter_of(self, now_s: float) -> int:
+        return int((now_s - self._midnight_s) // QUARTER_S)
+
+
+class Advised(Stayer):
+    """Asks where to wait, and mostly goes there; else stays."""
+
+    def __init__(self, zones: Zones, adviser: Adviser, compliance: float) -> None:
+        """`compliance` is the share of advice that is followed. Raises ValueError unless it is 0 to 1."""
+        if not 0.0 <= compliance <= 1.0:
+            raise ValueError(f"compliance must be 0 to 1, not {compliance}")
+        self._zones = zones
+        self._adviser = adviser
+        self._compliance = compliance
+
+    def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
+        """A corner of the zone that is advised, or the driver's own."""
+        if self._adviser.advice is None or generator.random() >= self._compliance:
+            return node
+        here = int(self._zones.of_node[node])
+        there = self._adviser.advice.take(here, lambda count: generator.gumbel(size=count))
+        return node if there == here else self._zones.draw_node(there, generator)

@@ -1,0 +1,271 @@
+"""A driver: answers offers, drives by the roads, picks up, drops off, cruises, takes breaks, fails sometimes.
+
+The caller brings the time and carries out what the driver does.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+import numpy as np
+
+from simulator.model import DriverParams, Errand, Offer, Position, RideStage
+from simulator.people.actions import (
+    AcceptOffer,
+    CancelRide,
+    DeclineOffer,
+    DriverAction,
+    GoOffline,
+    GoOnline,
+    ReportArrived,
+    ReportDroppedOff,
+    ReportPickedUp,
+    StaySilent,
+)
+from simulator.people.habits import PLAIN, Habit
+from simulator.streets.motion import Movement
+from simulator.streets.network import Streets
+
+# How long after an offer's expiry a silent driver minds it no more, should nobody say that it has expired.
+SILENCE_GRACE_S = 5.0
+
+
+class DriverState(StrEnum):
+    """What a driver is doing."""
+
+    OFFLINE = "OFFLINE"
+    IDLE = "IDLE"
+    OFFERED = "OFFERED"
+    TO_PICKUP = "TO_PICKUP"
+    AT_PICKUP = "AT_PICKUP"
+    ON_TRIP = "ON_TRIP"
+
+
+class Driver:
+    """One driver with a car.
+
+    Tell it what happens (`offered`, `assigned`, `offer_gone`, `released`) and call `wake` at `wake_s`; it gives back
+    actions. What no longer fits the state is ignored: the truth is the service's, and it may tell it twice.
+    """
+
+    def __init__(
+        self,
+        params: DriverParams,
+        streets: Streets,
+        generator: np.random.Generator,
+        node: int,
+        now_s: float,
+        habit: Habit = PLAIN,
+    ) -> None:
+        self._params = params
+        self._habit = habit
+        self._streets = streets
+        self._generator = generator
+        self._motion: Movement = streets.stand(node, now_s)
+        self._offer: Offer | None = None
+        self._will_accept: bool | None = None
+        self._answer_s = math.inf
+        self._will_cancel = False
+        #: Until when the phone has no connection.
+        self.dark_until_s = -math.inf
+        #: The ride being carried out, and the one after it: taken while a rider is aboard.
+        self.errand: Errand | None = None
+        self.next_errand: Errand | None = None
+        self.state = DriverState.OFFLINE
+        #: When the next step of what the driver does is due, apart from answering an offer.
+        self._step_s = now_s
+
+    @property
+    def wake_s(self) -> float:
+        """When `wake` is due, city seconds; infinity if nothing is planned."""
+        return min(self._step_s, self._answer_s)
+
+    @property
+    def errands(self) -> tuple[Errand, ...]:
+        """The rides that the driver has, the present one first."""
+        return tuple(errand for errand in (self.errand, self.next_errand) if errand is not None)
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the driver means to take offers."""
+        return self.state is not DriverState.OFFLINE
+
+    def is_heard(self, now_s: float) -> bool:
+        """Whether the phone sends pings: the driver is online and has not lost the connection for a while."""
+        return self.is_online and now_s >= self.dark_until_s
+
+    @property
+    def motion(self) -> Movement:
+        """The way that the driver is on, or was last."""
+        return self._motion
+
+    def position(self, now_s: float) -> Position:
+        """Where the driver is."""
+        return self._motion.at(now_s)
+
+    def offered(self, offer: Offer, now_s: float) -> list[DriverAction]:
+        """See an offer and think about it; the answer is due at `wake_s`. A driver out of reach misses it.
+
+        With a rider aboard the driver thinks while driving on.
+        """
+        is_open = self.state is DriverState.IDLE or (self.state is DriverState.ON_TRIP and self.next_errand is None)
+        if not is_open or self._offer is not None or now_s >= offer.expires_s:
+            return []
+        if not self.is_heard(now_s):
+            return [StaySilent(offer.offer_id)]
+        self._offer = offer
+        self._will_accept = self._draw_answer(offer, now_s)
+        self._answer_s = now_s + self._generator.exponential(self._params.thinking_s_mean)
+        if self.state is DriverState.IDLE:
+            self.state, self._step_s = DriverState.OFFERED, math.inf
+        return []
+
+    def offer_gone(self, offer_id: str, now_s: float) -> None:
+        """The offer is answered without success, has expired or was withdrawn."""
+        if self._offer is not None and self._offer.offer_id == offer_id:
+            self._forget_offer()
+            if self.state is DriverState.OFFERED:
+                self._become_idle(now_s)
+
+    def assigned(self, errand: Errand, now_s: float) -> None:
+        """Carry out a ride from the stage it is at, after the dropoff if a rider is aboard.
+
+        A driver who has one already keeps to that.
+        """
+        if self.errand is None:
+            self._forget_offer()
+            self._begin(errand, now_s)
+        elif self.state is DriverState.ON_TRIP and self.next_errand is None and self.errand.ride_id != errand.ride_id:
+            self._forget_offer()
+            self.next_errand = errand
+
+    def _begin(self, errand: Errand, now_s: float) -> None:
+        self.errand = errand
+        if errand.stage is RideStage.ASSIGNED:
+            self._approach(errand, now_s)
+        elif errand.stage is RideStage.ARRIVED:
+            self.state, self._step_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
+        else:
+            self._carry(errand, now_s)
+
+    def released(self, ride_id: str, now_s: float) -> None:
+        """The ride is no longer this driver's."""
+        if self.next_errand is not None and self.next_errand.ride_id == ride_id:
+            self.next_errand = None
+        elif self.errand is not None and self.errand.ride_id == ride_id:
+            self._turn_to_next(now_s)
+
+    def wake(self, now_s: float) -> list[DriverAction]:
+        """Do what is due by now; nothing if it is too early."""
+        if now_s < self.wake_s:
+            return []
+        if self._offer is not None and self._answer_s <= self._step_s:
+            return self._answer(self._offer, now_s)
+        if self.errand is not None:
+            return self._go_on(self.errand, now_s)
+        if self.state is DriverState.OFFLINE:
+            return self._begin_work(now_s)
+        return self._idle_on(now_s)
+
+    def _begin_work(self, now_s: float) -> list[DriverAction]:
+        if not self._habit.works(self._motion.next_corner(now_s)[0], now_s):
+            self._step_s = now_s + self._generator.exponential(self._habit.look_s_mean)
+            return []
+        self._become_idle(now_s)
+        return [GoOnline()]
+
+    def _draw_answer(self, offer: Offer, now_s: float) -> bool | None:
+        """Return True to accept, False to decline, None to stay silent."""
+        far = min(offer.pickup_eta_s / self._params.far_pickup_eta_s, 1.0)
+        near_share, far_share = self._params.acceptance_share, self._params.far_acceptance_share
+        drawn = self._generator.random()
+        if drawn < self._params.silence_share:
+            return None
+        if not self._habit.wants(offer, now_s):
+            return False
+        return bool(drawn < self._params.silence_share + near_share + far * (far_share - near_share))
+
+    def _answer(self, offer: Offer, now_s: float) -> list[DriverAction]:
+        self._answer_s = math.inf
+        if self._will_accept:
+            # The word is given: no other offer is minded until `assigned` or `offer_gone`.
+            return [AcceptOffer(offer.offer_id, offer.ride_id)]
+        self._forget_offer()
+        is_waiting = self.state is DriverState.OFFERED
+        if self._will_accept is False:
+            if is_waiting:
+                self._become_idle(now_s)
+            return [DeclineOffer(offer.offer_id)]
+        if is_waiting:
+            self.state, self._step_s = DriverState.IDLE, max(now_s, offer.expires_s) + SILENCE_GRACE_S
+        return [StaySilent(offer.offer_id)]
+
+    def _forget_offer(self) -> None:
+        self._offer, self._answer_s = None, math.inf
+
+    def _approach(self, errand: Errand, now_s: float) -> None:
+        pickup_node = self._streets.nearest_node(errand.pickup)
+        self._motion = self._streets.drive(self._motion, pickup_node, now_s, self._params.pace)
+        self.state, self._step_s = DriverState.TO_PICKUP, self._motion.arrival_s
+        self._will_cancel = bool(self._generator.random() < self._params.cancel_share)
+        if self._will_cancel:
+            self._step_s = now_s + self._generator.random() * (self._motion.arrival_s - now_s)
+
+    def _carry(self, errand: Errand, now_s: float) -> None:
+        dropoff_node = self._streets.nearest_node(errand.dropoff)
+        self._motion = self._streets.drive(self._motion, dropoff_node, now_s, self._params.pace)
+        self.state, self._step_s = DriverState.ON_TRIP, self._motion.arrival_s + self._params.alighting_s
+
+    def _go_on(self, errand: Errand, now_s: float) -> list[DriverAction]:
+        if self.state is DriverState.TO_PICKUP and self._will_cancel:
+            self._become_idle(now_s)
+            return [CancelRide(errand.ride_id, "driver cannot come")]
+        if self.state is DriverState.TO_PICKUP:
+            self.state, self._step_s = DriverState.AT_PICKUP, now_s + self._params.boarding_s
+            return [ReportArrived(errand.ride_id)]
+        if self.state is DriverState.AT_PICKUP:
+            self._carry(errand, now_s)
+            return [ReportPickedUp(errand.ride_id)]
+        self._turn_to_next(now_s)
+        return [ReportDroppedOff(errand.ride_id)]
+
+    def _turn_to_next(self, now_s: float) -> None:
+        """After a ride: go to the next one, or go on thinking about it, or wait."""
+        errand, self.next_errand = self.next_errand, None
+        if errand is not None:
+            self._begin(errand, now_s)
+        elif self._offer is not None:
+            self.state, self.errand, self._step_s = DriverState.OFFERED, None, math.inf
+        else:
+            self._become_idle(now_s)
+
+    def _become_idle(self, now_s: float) -> None:
+        self.state, self.errand = DriverState.IDLE, None
+        self._step_s = now_s + self._generator.exponential(self._params.stay_s_mean)
+
+    def _idle_on(self, now_s: float) -> list[DriverAction]:
+        drawn, params = self._generator.random(), self._params
+        self._step_s = now_s + self._generator.exponential(params.stay_s_mean)
+        if not self._habit.works(self._motion.next_corner(now_s)[0], now_s):
+            return self._rest(self._habit.look_s_mean, now_s)
+        if drawn < params.break_share:
+            return self._rest(params.break_s_mean, now_s)
+        if drawn < params.break_share + params.dark_share:
+            self.dark_until_s = now_s + self._generator.exponential(params.dark_s_mean)
+        elif drawn < params.break_share + params.dark_share + params.cruise_share:
+            self._cruise(now_s)
+        return []
+
+    def _rest(self, rest_s_mean: float, now_s: float) -> list[DriverAction]:
+        self.state = DriverState.OFFLINE
+        self._step_s = now_s + self._generator.exponential(rest_s_mean)
+        return [GoOffline()]
+
+    def _cruise(self, now_s: float) -> None:
+        here, _ = self._motion.next_corner(now_s)
+        target = self._habit.next_node(here, now_s, self._generator)
+        if target is None:
+            target = self._streets.node_near(here, self._params.cruise_m_max, self._generator)
+        self._motion = self._streets.drive(self._motion, target, now_s, self._params.pace)
+        self._step_s += self._motion.arrival_s - now_s

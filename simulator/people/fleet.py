@@ -1,0 +1,295 @@
+"""The drivers of a day: told what the service says, woken when they have something to do, found by a round."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from dispatch import commands as cmd
+from dispatch import events as ev
+from dispatch.errors import CommandRefused
+from dispatch.model import DispatchParams, Party, SupplySnapshot
+from dispatch.rules.next_rides import asks_those_aboard
+from geo.arrays import BoolArray, FloatArray, IntArray
+from geo.roads.graph import RoadGraph
+from simulator.agenda import Agenda
+from simulator.model import AskedAt, Errand, Offer, Place
+from simulator.people import actions as act
+from simulator.people.driver import Driver, DriverState
+from simulator.people.population import driver_ids
+from simulator.reports.odometer import Odometer
+from simulator.service.tracking import Tracking
+from simulator.service.virtual_dispatch import Hearer, Office
+from simulator.streets.ways import Ways
+
+
+class Fleet:
+    """All drivers, by their position in the input; ids ascend with it, so that ties break alike everywhere."""
+
+    def __init__(
+        self,
+        drivers: Sequence[Driver],
+        seats: IntArray,
+        graph: RoadGraph,
+        office: Office,
+        agenda: Agenda,
+        params: DispatchParams,
+        tracking: Tracking | None = None,
+    ) -> None:
+        """Without `tracking` the service knows where everybody is."""
+        count = len(drivers)
+        self.driver_id = driver_ids(count)
+        self.tracking = tracking
+        self._number_of = {driver_id: number for number, driver_id in enumerate(self.driver_id)}
+        self._drivers = drivers
+        self._seats = seats
+        self._graph = graph
+        self._office = office
+        self._agenda = agenda
+        self._params = params
+        #: How many times the road graph's time ways take now.
+        self.pace = 1.0
+        self._is_online: BoolArray = np.zeros(count, np.bool_)
+        #: Who has an offer or a next ride, and who has a rider aboard.
+        self._is_bound: BoolArray = np.zeros(count, np.bool_)
+        self._is_carrying: BoolArray = np.zeros(count, np.bool_)
+        self._node: IntArray = np.zeros(count, np.int64)
+        self._moves_until_s: FloatArray = np.full(count, -math.inf)
+        self._dark_until_s: FloatArray = np.full(count, -math.inf)
+        self._heard_s: FloatArray = np.full(count, -math.inf)
+        self._idle_since_s: FloatArray = np.full(count, math.nan)
+        self._planned_s = [math.inf] * count
+        self._is_closed = False
+        self.odometer = Odometer(count)
+        #: Where those without a rider aboard were when they were asked: events of rides do not say it.
+        self.asked_at: list[AskedAt] = []
+        for number in range(count):
+            self._follow(number, drivers[number].wake_s)
+
+    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+        """What drivers want to hear."""
+        return {
+            ev.OfferSent: self._hear_offer,
+            ev.OfferDeclined: self._hear_end,
+            ev.OfferExpired: self._hear_end,
+            ev.OfferWithdrawn: self._hear_end,
+            ev.AssignmentCancelled: self._hear_release,
+            ev.RideCancelled: self._hear_release,
+        }
+
+    def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
+        """Who may be asked as a round of `n_waiting` requests sees it: on shift, without offer or next ride, heard of.
+
+        For those with a rider aboard the service searches the road from their last position to the dropoff: here it is
+        the rest of the way they are on, which differs by the snap of a position to a crossing.
+        """
+        is_there = self._is_online & ~self._is_bound
+        row = np.flatnonzero(is_there & ~self._is_carrying)
+        row = row[self._is_fresh(row, now_s)]
+        free_in_s = np.where(self._is_carrying, np.maximum(self._moves_until_s - now_s, 0.0), 0.0)
+        if self._params.chain_within_s and asks_those_aboard(row.size, n_waiting):
+            aboard = np.flatnonzero(is_there & self._is_carrying & (free_in_s <= self._params.chain_within_s))
+            row = np.union1d(row, aboard[self._is_fresh(aboard, now_s)])
+        node = self._nodes_seen(row, now_s)
+        names = self.driver_id
+        return SupplySnapshot(
+            now_s=now_s,
+            driver_id=tuple([names[at] for at in row.tolist()]),
+            node=node,
+            seats=self._seats[row],
+            idle_since_s=np.where(self._is_carrying[row], now_s + free_in_s[row], self._idle_since_s[row]),
+            free_in_s=free_in_s[row],
+            pace=self.pace,
+        )
+
+    def moving(self, now_s: float) -> int:
+        """How many are on their way somewhere."""
+        return int(np.count_nonzero(self._is_online & (self._moves_until_s > now_s)))
+
+    def learn_approaches(self, matches: Sequence[ev.MatchFound], ways: Ways) -> None:
+        """Search the ways to the pickups of a round in one sweep, before each driver asks for their own."""
+        if matches:
+            at = [self._number_of[match.driver_id] for match in matches]
+            pickups = [self._office.history.rides[match.ride_id].pickup.node for match in matches]
+            ways.learn(self._node[at], pickups)
+
+    def idle_goals(self) -> IntArray:
+        """The nodes (n,) where the drivers who wait for work stand, or are going."""
+        return self._node[self._is_online & ~self._is_bound & ~self._is_carrying]
+
+    def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
+        """Where the drivers who wait for work are, as the service knows it: lat_deg (n,), lng_deg (n,)."""
+        row = np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying)
+        if self.tracking is None:
+            return self._places(row, now_s)[:2]
+        row = row[np.isfinite(self.tracking.lat_deg[row])]
+        return self.tracking.lat_deg[row], self.tracking.lng_deg[row]
+
+    def ping(self, now_s: float) -> None:
+        """Have everybody's phone say where it is; only where there is tracking."""
+        assert self.tracking is not None
+        row = np.flatnonzero(self._is_online & (now_s >= self._dark_until_s))
+        self.tracking.take(row, *self._places(row, now_s), now_s)
+
+    def idle_nodes(self) -> IntArray:
+        """The nodes (n,) where those who wait for work are, or where they are cruising to."""
+        return self._node[self._is_online & ~self._is_bound & ~self._is_carrying]
+
+    def dropoffs(self, now_s: float) -> tuple[IntArray, FloatArray]:
+        """Of those who have a rider aboard and nobody after, node (n,) and seconds (n,) to the end of the drive."""
+        row = np.flatnonzero(self._is_carrying & ~self._is_bound)
+        return self._node[row], np.maximum(self._moves_until_s[row] - now_s, 0.0)
+
+    def states(self) -> Counter[DriverState]:
+        """How many drivers do what."""
+        return Counter(driver.state for driver in self._drivers)
+
+    def close(self, now_s: float) -> None:
+        """Take no more work: who has no errand goes home."""
+        self._is_closed = True
+        for number, driver in enumerate(self._drivers):
+            if driver.errand is None:
+                self._planned_s[number] = math.inf
+
+    def settle(self, now_s: float) -> None:
+        """Add what is still under way to the totals; the last call of a run."""
+        for number, driver in enumerate(self._drivers):
+            self.odometer.settle(number, now_s, is_online=driver.is_online)
+
+    # -- what drivers hear -------------------------------------------------------------------------------------------
+
+    def _hear_offer(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.OfferSent)
+        number = self._number_of[event.driver_id]
+        self._is_bound[number] = True
+        if not self._is_carrying[number]:
+            here = self._drivers[number].position(now_s)
+            self.asked_at.append(AskedAt(now_s, number, here.lat_deg, here.lng_deg))
+        pickup, dropoff = event.pickup, event.dropoff
+        offer = Offer(
+            event.offer_id,
+            event.ride_id,
+            Place(pickup.lat_deg, pickup.lng_deg),
+            Place(dropoff.lat_deg, dropoff.lng_deg),
+            event.pickup_eta_s,
+            event.expires_s,
+        )
+        self._do(number, self._drivers[number].offered(offer, now_s), now_s)
+
+    def _hear_end(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.OfferDeclined | ev.OfferExpired | ev.OfferWithdrawn)
+        number = self._number_of[event.driver_id]
+        self._is_bound[number] = False
+        self._drivers[number].offer_gone(event.offer_id, now_s)
+        self._follow(number, now_s)
+
+    def _hear_release(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.AssignmentCancelled | ev.RideCancelled)
+        if event.driver_id is None:
+            return
+        number = self._number_of[event.driver_id]
+        self._is_bound[number], self._idle_since_s[number] = False, now_s
+        self._drivers[number].released(event.ride_id, now_s)
+        self._follow(number, now_s)
+
+    # -- what drivers do ---------------------------------------------------------------------------------------------
+
+    def _wake(self, number: int, now_s: float) -> None:
+        if now_s != self._planned_s[number]:
+            return  # planned anew since
+        self._planned_s[number] = math.inf
+        self._do(number, self._drivers[number].wake(now_s), now_s)
+
+    def _do(self, number: int, actions: list[act.DriverAction], now_s: float) -> None:
+        for action in actions:
+            match action:
+                case act.AcceptOffer():
+                    self._accept(number, action, now_s)
+                case act.ReportArrived():
+                    self._say(cmd.ReportArrival(action.ride_id, self.driver_id[number]), now_s)
+                case act.ReportPickedUp():
+                    self._is_bound[number], self._is_carrying[number] = False, True
+                    self.odometer.pick_up(number, now_s)
+                    self._say(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
+                case act.ReportDroppedOff():
+                    self._is_carrying[number], self._idle_since_s[number] = False, now_s
+                    self.odometer.drop_off(number, now_s)
+                    self._say(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
+                case act.DeclineOffer():
+                    self._say(cmd.DeclineOffer(action.offer_id, self.driver_id[number]), now_s)
+                case act.CancelRide():
+                    self._say(
+                        cmd.CancelRide(action.ride_id, Party.DRIVER, self.driver_id[number], action.reason), now_s
+                    )
+                case act.GoOnline():
+                    self._is_online[number], self._idle_since_s[number] = True, now_s
+                    self.odometer.go_online(number, now_s)
+                case act.GoOffline():
+                    self._is_online[number] = False
+                    self.odometer.go_offline(number, now_s)
+        self._follow(number, now_s)
+
+    def _accept(self, number: int, action: act.AcceptOffer, now_s: float) -> None:
+        """Take the ride; who was too late hears that the offer is gone."""
+        try:
+            (accepted,) = self._office.handle(cmd.AcceptOffer(action.offer_id, self.driver_id[number]), now_s)
+        except CommandRefused:
+            self._drivers[number].offer_gone(action.offer_id, now_s)
+            return
+        ride = self._office.history.rides[accepted.ride_id]
+        pickup = Place(ride.pickup.lat_deg, ride.pickup.lng_deg)
+        dropoff = Place(ride.dropoff.lat_deg, ride.dropoff.lng_deg)
+        self._drivers[number].assigned(Errand(ride.ride_id, pickup, dropoff), now_s)
+
+    def _say(self, command: cmd.RideCommand, now_s: float) -> None:
+        """Tell the service; what it refuses has been overtaken by something that the driver has heard of."""
+        try:
+            self._office.handle(command, now_s)
+        except CommandRefused:
+            return
+
+    def _follow(self, number: int, now_s: float) -> None:
+        """Note the driver's next moment and way: called after everything a driver does or is told."""
+        driver = self._drivers[number]
+        wake_s = max(driver.wake_s, now_s)
+        if wake_s != self._planned_s[number] and not (self._is_closed and driver.errand is None):
+            self._planned_s[number] = wake_s
+            if wake_s < math.inf:
+                self._agenda.at(wake_s, self._wake, number)
+        if driver.motion is not self.odometer.leg[number]:
+            self.odometer.set_out(number, driver.motion, now_s, is_occupied=driver.state is DriverState.ON_TRIP)
+            self._node[number] = driver.motion.end_node
+            self._moves_until_s[number] = driver.motion.arrival_s
+        self._dark_until_s[number] = driver.dark_until_s
+
+    # -- where drivers are -------------------------------------------------------------------------------------------
+
+    def _nodes_seen(self, row: IntArray, now_s: float) -> IntArray:
+        """The nodes (n,) from which a round counts; of those with a rider aboard it is the dropoff."""
+        if self.tracking is not None:
+            return np.where(self._is_carrying[row], self._node[row], self.tracking.node[row])
+        node = self._node[row]
+        on_the_move = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
+        if on_the_move.size:
+            lat_deg, lng_deg, _ = self._places(row[on_the_move], now_s)
+            node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
+        return node
+
+    def _is_fresh(self, row: IntArray, now_s: float) -> BoolArray:
+        """Whose last ping is not older than the service allows, of drivers on shift, (n,)."""
+        if self.tracking is not None:
+            return np.asarray(now_s - self.tracking.heard_s[row] <= self._params.stale_after_s)
+        self._heard_s[row[now_s >= self._dark_until_s[row]]] = now_s
+        return np.asarray(now_s - self._heard_s[row] <= self._params.stale_after_s)
+
+    def _places(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Where drivers truly are: lat_deg (n,), lng_deg (n,), speed_mps (n,)."""
+        lat_deg, lng_deg = self._graph.lat_deg[self._node[row]], self._graph.lng_deg[self._node[row]]
+        speed_mps = np.zeros(row.size)
+        for at in np.flatnonzero(self._moves_until_s[row] > now_s).tolist():
+            here = self._drivers[int(row[at])].position(now_s)
+            lat_deg[at], lng_deg[at], speed_mps[at] = here.lat_deg, here.lng_deg, here.speed_mps
+        return lat_deg, lng_deg, speed_mps

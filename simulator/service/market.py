@@ -1,0 +1,144 @@
+"""Prices of a day: the tariff over known trips, and the shipped pricing engine ticking on what happens."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dispatch import events as ev
+from geo.arrays import FloatArray, IntArray
+from geo.city import City
+from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
+from pricing.engine import PricingEngine
+from pricing.events import SurgeChanged
+from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, Receipt, SurgeParams
+from pricing.rules.cells import cell_indices
+from pricing.rules.fares import itemise
+from pricing.rules.reach import grid_of
+from pricing.tariff import Tariff
+from pricing.tariff_file import tariff_of
+from simulator.demand.inputs import PlacedRequests
+from simulator.people.fleet import Fleet
+from simulator.service.virtual_dispatch import Hearer
+from simulator.streets.ways import Ways
+
+
+class Market:
+    """Quotes the trips of all rows; without an engine every multiplier is 1."""
+
+    def __init__(self, tariff: Tariff, duration_s: FloatArray, length_m: FloatArray, surge: Surge | None) -> None:
+        """`duration_s` and `length_m` (n,) are the trips in the order of the requests."""
+        self.currency = tariff.currency
+        self._tariff = tariff
+        self._version = tariff.version
+        self._duration_s = duration_s.tolist()
+        self._length_m = length_m.tolist()
+        self._surge = surge
+        #: row -> multiplier and time of its quote.
+        self._quoted: dict[int, tuple[float, float]] = {}
+
+    def quote(self, row: int, now_s: float) -> tuple[int, float]:
+        """Return (fare_cents, surge_multiplier) of a trip now; the multiplier in hundredths, as it is shown."""
+        if self._surge is not None:
+            self._surge.hear_quote(row, now_s)
+        surge_multiplier = self._surge.multiplier(row) if self._surge is not None else BASE_MULTIPLIER
+        self._quoted[row] = surge_multiplier, now_s
+        return self.receipt(row)[0], surge_multiplier
+
+    def receipt(self, row: int) -> tuple[int, Receipt]:
+        """The price of a trip as it was quoted last, and how it came about. Raises KeyError if it never was."""
+        surge_multiplier, quoted_s = self._quoted[row]
+        distance_m, travel_time_s = self._length_m[row], self._duration_s[row]
+        bill = itemise(self._tariff, distance_m, travel_time_s, surge_multiplier)
+        return bill.price_cents, Receipt(
+            tariff_version=self._version,
+            quoted_s=quoted_s,
+            distance_m=distance_m,
+            travel_time_s=travel_time_s,
+            surge_multiplier=surge_multiplier,
+            lines=bill.lines,
+            tax_cents=bill.tax_cents,
+        )
+
+
+def market_of(city: City, requests: PlacedRequests, ways: Ways, surge: Surge | None) -> Market:
+    """The market for these requests; their trips are searched. Raises ValueError for one without a way."""
+    duration_s, length_m = ways.learn(requests.pickup_node, requests.dropoff_node)
+    if not (duration_s < math.inf).all():
+        row = int((~(duration_s < math.inf)).argmax())
+        wishes = requests.wishes
+        raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
+    return Market(tariff_of(city.sections), duration_s, length_m, surge)
+
+
+def surge_of(city: City, requests: PlacedRequests) -> Surge:
+    """The prices of a city. Raises ValueError for a surge section that is wrong."""
+    return Surge(city, SurgeParams.from_section(city.sections.get("surge", {})), requests.wishes.pickup_deg)
+
+
+def idle_per_cell(city: City, fleet: Fleet, now_s: float) -> IntArray:
+    """The drivers (c,) who wait for work, by surge cell."""
+    index = cell_indices(city.surge_cells, city.region.surge_resolution, *fleet.idle_places(now_s))
+    return np.bincount(index[index >= 0], minlength=len(city.surge_cells))
+
+
+class Surge:
+    """The pricing engine of the region, fed with the day's events."""
+
+    def __init__(self, city: City, params: SurgeParams, pickup_deg: FloatArray) -> None:
+        """`pickup_deg` (n, 2) are the pickups of all rows."""
+        self.tick_s = params.tick_s
+        self.changes: list[SurgeChanged] = []
+        self._city = city
+        self._cells = city.surge_cells
+        self._resolution = city.region.surge_resolution
+        self._engine = PricingEngine(grid_of(city, params.reach_s), params)
+        cell: IntArray = cell_indices(self._cells, self._resolution, pickup_deg[:, 0], pickup_deg[:, 1])
+        self._cell_of_row = cell.tolist()
+        self._multiplier: FloatArray = self._engine.multiplier
+
+    @property
+    def multipliers(self) -> FloatArray:
+        """The multipliers (c,) as of the last tick."""
+        return self._multiplier
+
+    def multiplier(self, row: int) -> float:
+        """The multiplier at the pickup of a row; outside every cell the base price holds."""
+        cell = self._cell_of_row[row]
+        return round(float(self._multiplier[cell]), MULTIPLIER_DECIMALS) if cell >= 0 else BASE_MULTIPLIER
+
+    def hear_quote(self, row: int, now_s: float) -> None:
+        """A rider is told a price: demand before the order."""
+        if self._cell_of_row[row] >= 0:
+            self._engine.handle(CountQuote(self._cell_of_row[row], now_s), now_s)
+
+    def tick(self, fleet: Fleet, now_s: float) -> None:
+        """Set the prices from the demand so far and the drivers who wait."""
+        self.changes += self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
+        self._multiplier = self._engine.multiplier
+
+    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+        """What prices follow, the same events as of the live service."""
+        return {
+            ev.RideRequested: self._hear_request,
+            ev.OfferAccepted: self._hear_busy,
+            ev.AssignmentCancelled: self._hear_free,
+            ev.RiderDroppedOff: self._hear_free,
+            ev.RideCancelled: self._hear_free,
+            ev.RideExpired: self._hear_free,
+        }
+
+    def _hear_request(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.RideRequested)
+        where = [event.pickup.lat_deg], [event.pickup.lng_deg]
+        cell = int(cell_indices(self._cells, self._resolution, *where)[0])
+        if cell >= 0:
+            self._engine.handle(CountRequest(cell, event.at_s), now_s)
+
+    def _hear_busy(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.OfferAccepted)
+        self._engine.handle(MarkDriverBusy(event.ride_id, event.driver_id, event.at_s), now_s)
+
+    def _hear_free(self, event: ev.RideEvent, now_s: float) -> None:
+        self._engine.handle(MarkDriverFree(event.ride_id), now_s)

@@ -1,0 +1,106 @@
+"""Where the service believes drivers to be: their noisy pings, judged by the shipped filter in virtual time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from geo.arrays import FloatArray, IntArray
+from geo.distances import EARTH_RADIUS_M
+from geo.roads.graph import RoadGraph
+from location_ingest.column_engine import ColumnEngine
+from location_ingest.columns import ROW_NUMBERS, PingColumns
+from location_ingest.kernels import REASONS
+from location_ingest.model import IngestParams
+from simulator.people.gps import ACCURACY_PER_DEVIATION, GpsParams, Receivers
+
+_M_PER_DEG = math.radians(EARTH_RADIUS_M)
+
+
+class Tracking:
+    """The last believed position of each of n drivers.
+
+    Attributes:
+        lat_deg, lng_deg: (n,) where; NaN if nobody knows.
+        node: (n,) the road node nearest to that.
+        heard_s: (n,) when; -inf for never.
+    """
+
+    def __init__(
+        self,
+        params: GpsParams,
+        ingest: IngestParams,
+        graph: RoadGraph,
+        region_id: str,
+        driver_ids: Sequence[str],
+        seed: int,
+    ) -> None:
+        count = len(driver_ids)
+        self.params = params
+        self._graph = graph
+        self._region_id = region_id
+        self._driver_ids = driver_ids
+        self._receivers = Receivers(params, count, seed)
+        self._filter = ColumnEngine(ingest)
+        self.lat_deg: FloatArray = np.full(count, math.nan)
+        self.lng_deg: FloatArray = np.full(count, math.nan)
+        self.node: IntArray = np.zeros(count, np.int64)
+        self.heard_s: FloatArray = np.full(count, -math.inf)
+        #: By verdict, 0 for believed; and pings that were never sent, for want of a fix.
+        self._verdicts = np.zeros(1 + len(REASONS), np.int64)
+        self._without_fix = 0
+        self._error_sum_m, self._errors = 0.0, 0
+
+    def take(
+        self, row: IntArray, lat_deg: FloatArray, lng_deg: FloatArray, speed_mps: FloatArray, now_s: float
+    ) -> None:
+        """Have drivers `row` (m,) ping, who truly are at these places (m,); to be called each `ping_s`."""
+        fixes = self._receivers.next()
+        sent = fixes.has_fix[row]
+        self._without_fix += int(row.size - sent.sum())
+        at, lat, lng = row[sent], lat_deg[sent], lng_deg[sent]
+        values = np.full((at.size, ROW_NUMBERS), math.nan)
+        values[:, 0] = now_s
+        values[:, 1] = lat + fixes.north_m[at] / _M_PER_DEG
+        values[:, 2] = lng + fixes.east_m[at] / (_M_PER_DEG * np.cos(np.radians(lat)))
+        values[:, 4] = speed_mps[sent]
+        values[:, 5] = ACCURACY_PER_DEVIATION * self.params.noise_m
+        self._judge(at, values, now_s)
+        self._measure(row, lat_deg, lng_deg)
+
+    def figures(self) -> dict[str, Any]:
+        """What became of the pings, and how far from the truth the service was on average at their times."""
+        rejected = {reason.value: int(n) for reason, n in zip(REASONS, self._verdicts[1:], strict=True) if n}
+        return {
+            "noise_m": self.params.noise_m,
+            "gap_share": self.params.gap_share,
+            "pings_accepted": int(self._verdicts[0]),
+            "pings_rejected": rejected,
+            "pings_without_fix": self._without_fix,
+            "error_m_mean": round(self._error_sum_m / self._errors, 2) if self._errors else None,
+        }
+
+    def _judge(self, row: IntArray, values: FloatArray, now_s: float) -> None:
+        if not row.size:
+            return
+        names = self._driver_ids
+        pings = PingColumns(self._region_id, now_s, [names[at] for at in row.tolist()], values)
+        verdict = self._filter.handle([pings], now_s).verdict
+        self._verdicts += np.bincount(verdict, minlength=len(self._verdicts))
+        is_believed = verdict == 0
+        believed = row[is_believed]
+        self.heard_s[believed] = now_s
+        self.lat_deg[believed], self.lng_deg[believed] = values[is_believed, 1], values[is_believed, 2]
+        if believed.size:
+            self.node[believed] = self._graph.snap(self.lat_deg[believed], self.lng_deg[believed])[0]
+
+    def _measure(self, row: IntArray, lat_deg: FloatArray, lng_deg: FloatArray) -> None:
+        is_known = np.isfinite(self.lat_deg[row])
+        row, lat_deg, lng_deg = row[is_known], lat_deg[is_known], lng_deg[is_known]
+        north = self.lat_deg[row] - lat_deg
+        east = (self.lng_deg[row] - lng_deg) * np.cos(np.radians(lat_deg))
+        self._error_sum_m += float(np.hypot(north, east).sum()) * _M_PER_DEG
+        self._errors += row.size

@@ -1,0 +1,213 @@
+"""Policies by name, policies of one's own, and policies that misbehave."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dispatch.engine import DispatchEngine
+from dispatch.events import MatchFound
+from dispatch.matching.guard import decide_safely
+from dispatch.matching.optimal import OptimalPolicy
+from dispatch.matching.position_value import PositionValue, ValueParams
+from dispatch.matching.registry import make_policy
+from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.weights import ScoreWeights
+from tests.dispatch.people import THERE, grid_city
+
+#: A street: 0 - 1 - 2 - 3 - 4 - 5, 10 s from crossing to crossing.
+STREET = grid_city(1, 6)
+PARAMS = DispatchParams(pickup_eta_s_max=100.0)
+
+#: An average driver earns a quarter of a cent a second.
+STREET_VALUES = PositionValue(
+    ValueParams(bin_s=86_400.0),
+    cell=np.zeros(2, np.uint64),
+    cell_of_node=np.array([0, 0, 0, 1, 1, 1]),
+    value_cents=np.array([[1001.5], [998.5]]),
+    visits=np.ones((2, 1)),
+    city="",
+)
+
+OWN_POLICY = '''
+"""The driver with the most seats first."""
+from dispatch.events import MatchFound
+
+
+class LargestCar:
+    def __init__(self, graph):
+        self.graph = graph
+
+    def match(self, waiting, supply, params, now_s):
+        cars = sorted(zip(-supply.seats, supply.driver_id))
+        return [
+            MatchFound(ride.ride_id, driver_id, pickup_eta_s=60.0, score=1.0)
+            for ride, (_, driver_id) in zip(waiting, cars)
+            if driver_id not in ride.refused_by
+        ]
+'''
+
+
+def ride(ride_id="ride", node=0, seats=1, refused_by=(), requested_s=0.0):
+    place = Place(0.0, 0.0, node)
+    return Ride(
+        ride_id, "r", "alice", ride_id, place, THERE, seats, 1, "USD", requested_s, refused_by=tuple(refused_by)
+    )
+
+
+def supply(**node_and_seats):
+    nodes, seats = np.array(list(node_and_seats.values()), np.int64).reshape(-1, 2).T
+    return SupplySnapshot(10.0, tuple(node_and_seats), nodes.copy(), seats.copy())
+
+
+def pairs(name, waiting, drivers):
+    matches = make_policy(name, STREET).match(waiting, drivers, PARAMS, 10.0)
+    return {match.ride_id: match.driver_id for match in matches}
+
+
+# a=0 is asked for by a ride at 2 and one at 0; b=5 could serve the one at 2 as well.
+WAITING = [ride("two", 2), ride("zero", 1, requested_s=1.0)]
+DRIVERS = supply(a=(1, 4), b=(5, 4))
+
+
+def test_nearest_serves_the_oldest_first_whatever_it_costs_the_next():
+    assert pairs("nearest", WAITING, DRIVERS) == {"two": "a", "zero": "b"}
+
+
+def test_greedy_takes_the_shortest_pickup_of_the_round_first():
+    assert pairs("greedy", WAITING, DRIVERS) == {"two": "b", "zero": "a"}
+
+
+def test_the_optimum_leaves_a_short_pickup_for_a_better_whole():
+    # Greedy takes 10 s for the middle and is left with 50 s for the other; 20 + 20 is better.
+    waiting, drivers = [ride("left", 0), ride("middle", 3)], supply(a=(2, 4), b=(5, 4))
+    assert pairs("greedy", waiting, drivers) == {"left": "b", "middle": "a"}
+    assert pairs("optimal", waiting, drivers) == {"left": "a", "middle": "b"}
+
+
+@pytest.mark.parametrize("name", ["nearest", "greedy", "optimal", "expected"])
+def test_no_policy_of_ours_breaks_a_rule(name):
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        drivers = supply(**{f"d{n}": (int(rng.integers(6)), int(rng.integers(1, 7))) for n in range(6)})
+        waiting = [
+            ride(f"r{n}", int(rng.integers(6)), int(rng.integers(1, 7)), [f"d{rng.integers(6)}"]) for n in range(6)
+        ]
+        decision = decide_safely(make_policy(name, STREET), waiting, drivers, PARAMS, 10.0)
+        assert decision.faults == ()
+        assert decision.policy == name
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(tmp_path, monkeypatch, from_file):
+    (tmp_path / "own_policy.py").write_text(OWN_POLICY)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"{tmp_path}/own_policy.py:LargestCar" if from_file else "own_policy:LargestCar"
+    assert pairs(name, [ride()], supply(a=(0, 4), b=(5, 6))) == {"ride": "b"}
+    sys.modules.pop("own_policy", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fastest", "choose expected, greedy, nearest, optimal, module:Class"),
+        ("no.such.module:Class", "cannot be loaded: ModuleNotFoundError: No module"),
+        ("no/such/file.py:Class", "cannot be loaded"),
+        ("dispatch.model:Nothing", "cannot be loaded"),
+        ("dispatch.model:Place", "cannot be made of a road graph: TypeError"),
+        ("builtins:repr", "has no method match"),
+    ],
+)
+def test_a_name_that_leads_nowhere_says_so(name, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make_policy(name, STREET)
+
+
+class Misbehaving:
+    """Gives back what it was told to."""
+
+    def __init__(self, *matches):
+        self.matches = matches
+
+    def match(self, waiting, supply, params, now_s):
+        return self.matches
+
+
+GOOD = MatchFound("two", "a", 10.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "wrong"),
+    [
+        (MatchFound("zero", "a", 10.0, 1.0), "the driver has a ride already"),
+        (MatchFound("two", "b", 10.0, 1.0), "the ride has a driver already"),
+        (MatchFound("ghost", "b", 10.0, 1.0), "the ride does not wait"),
+        (MatchFound("zero", "ghost", 10.0, 1.0), "the driver is not free"),
+        (MatchFound("zero", "b", 101.0, 1.0), "a pickup in 101.0 s"),
+        (MatchFound("zero", "b", float("nan"), 1.0), "is no offer"),
+        (MatchFound("zero", "b", 10.0, float("inf")), "is no offer"),
+        (MatchFound("group", "b", 10.0, 1.0), "4 seats, 6 are needed"),
+        (MatchFound("refused", "b", 10.0, 1.0), "refused it before"),
+    ],
+)
+def test_what_a_policy_does_wrong_is_named_and_left_out_and_the_rest_goes_on(bad, wrong):
+    waiting = [*WAITING, ride("group", seats=6), ride("refused", refused_by=["b"])]
+    engine = DispatchEngine(PARAMS, waiting, Misbehaving(GOOD, bad))
+    decision = engine.decide_round(DRIVERS, 10.0)
+    assert decision.matches == [GOOD]
+    (fault,) = decision.faults
+    assert fault.startswith("policy Misbehaving: ")
+    assert wrong in fault
+    assert engine.run_round(DRIVERS, 10.0) == [GOOD]
+
+
+@pytest.mark.parametrize("nonsense", [None, 7, ("two", "a")])
+def test_a_policy_that_raises_or_talks_nonsense_asks_nobody_and_is_named(nonsense):
+    decision = decide_safely(Misbehaving(nonsense), WAITING, DRIVERS, PARAMS, 10.0)
+    assert decision.matches == []
+    assert decision.faults[0].startswith("policy Misbehaving: raised AttributeError")
+
+
+def test_values_go_to_policies_that_use_them_and_to_no_other():
+    assert pairs("optimal", [ride("ride", 2)], supply(a=(0, 4), b=(4, 4))) == {"ride": "a"}
+    valued = make_policy("optimal", STREET, STREET_VALUES)
+    (match,) = valued.match([ride("ride", 2)], supply(a=(0, 4), b=(4, 4)), PARAMS, 10.0)
+    assert match.driver_id == "b"
+    for name in ("greedy", "nearest", "tests.dispatch.matching.test_policies:Silent"):
+        with pytest.raises(ValueError, match="has no use for position values"):
+            make_policy(name, STREET, STREET_VALUES)
+
+
+def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_it():
+    # By the values a place at 3 to 5 is worth twelve seconds of earning less than one at 0 to 2.
+    policy = OptimalPolicy(STREET, position_value=STREET_VALUES)
+    assert STREET_VALUES.move_gain_s([0, 3], [2, 2], [30.0, 30.0], 10.0) == pytest.approx([0.0, 12.0])
+    for seconds, weight, expected in ((20.0, 1.0, "poor"), (20.0, 0.5, "rich"), (20.0, 0.0, "rich")):
+        params = replace(PARAMS, score=ScoreWeights(position=weight))
+        drivers = supply(poor=(4, 4), rich=(1, 4))  # twenty and ten seconds away
+        assert policy.match([ride("ride", 2)], drivers, params, seconds)[0].driver_id == expected
+
+
+def test_a_city_chooses_its_parameters_and_policy():
+    params = DispatchParams.from_section({"policy": "greedy", "batch_window_s": 1, "candidates_per_request": 5})
+    assert params == replace(DispatchParams(), policy="greedy", batch_window_s=1, candidates_per_request=5)
+    assert DispatchParams.from_section({}) == DispatchParams()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"batch_windows": 1}, "has no batch_windows; there are: batch_window_s"),
+        ({"batch_window_s": "2"}, "must be of type float"),
+        ({"policy": 3}, "must be of type str"),
+        ({"candidates_per_request": 2.5}, "must be of type int"),
+        ({"stale_after_s": True}, "must be of type float"),
+        ({"offer_ttl_s": -1.0}, "positive"),
+    ],
+)
+def test_a_section_that_makes_no_sense_is_refused(section, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        DispatchParams.from_section(section)

@@ -1,0 +1,144 @@
+"""A policy that learns hears the log through the real stores, once, and goes on where the last matcher was."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from dispatch.adapters.redis_acceptance import RedisAnswersMemory, acceptance_key, read_figures
+from dispatch.events import OfferDeclined, RideEvent
+from dispatch.matching.expected import ExpectedPolicy
+from dispatch.metrics import AcceptanceMetrics
+from dispatch.service.outbox_reader import KEEP_EVERY_S, Hearing
+from tests.dispatch.people import accept, decline, do, grid_city, offer, request
+
+pytestmark = pytest.mark.servers
+
+CITY = grid_city(1, 5)
+
+
+class Matcher:
+    """The part of a matcher that listens."""
+
+    def __init__(self, store, redis, clock, policy=None):
+        self.registry = CollectorRegistry()
+        self.policy = policy or ExpectedPolicy(CITY)
+        self.hearing = Hearing(
+            region="manhattan",
+            graph=CITY,
+            policy=self.policy,
+            tail=store,
+            memory=RedisAnswersMemory(redis, "manhattan"),
+            metrics=AcceptanceMetrics(self.registry),
+            now=clock,
+        )
+
+    def gauge(self, name, **labels):
+        return self.registry.get_sample_value(f"hexhail_acceptance_{name}", {"region": "manhattan", **labels})
+
+    @property
+    def answers(self):
+        return self.policy.answers.model.figures().answers
+
+
+async def published(store):
+    """Give positions to what was committed, as the relay does."""
+    await store.unpublished(1000)
+
+
+async def some_answers(store, rides):
+    await do(rides, request("one", "alice"), offer("one", "dora", 1), decline("one-1", "dora"))
+    await do(rides, offer("one", "dan", 2), accept("one-2", "dan"), request("two", "bob"), offer("two", "dora", 3))
+    await published(store)
+
+
+async def test_answers_are_heard_once_and_shown(store, rides, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.hearing.start()
+    await some_answers(store, rides)
+    await matcher.hearing.catch_up()
+    await matcher.hearing.catch_up()
+    assert matcher.answers == 2
+    assert matcher.gauge("answers") == 2
+    assert matcher.gauge("calibration", decile="1", of="count") == 1
+    assert matcher.gauge("brier") == pytest.approx((0.85**2 + 0.15**2) / 2, abs=0.05)
+    figures = await read_figures(empty_redis, "manhattan")
+    assert figures == matcher.policy.answers.model.figures()
+
+
+async def test_the_next_matcher_goes_on_and_learns_from_an_offer_that_the_last_one_sent(
+    store, rides, empty_redis, clock
+):
+    first = Matcher(store, empty_redis, clock)
+    await first.hearing.start()
+    await some_answers(store, rides)
+    await first.hearing.catch_up()
+    await do(rides, accept("two-3", "dora"))
+    await published(store)
+    second = Matcher(store, empty_redis, clock)
+    await second.hearing.start()
+    assert second.policy.answers.state() == first.policy.answers.state()
+    await second.hearing.catch_up()
+    assert second.answers == 3
+
+
+@pytest.mark.parametrize("packed", [None, b"not MessagePack", b"\x80"])
+async def test_without_a_state_that_can_be_read_the_last_events_are_heard_anew(
+    store, rides, empty_redis, clock, packed
+):
+    await some_answers(store, rides)
+    if packed is not None:
+        await empty_redis.hset(acceptance_key("manhattan"), "state", packed)
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.hearing.start()
+    await matcher.hearing.catch_up()
+    assert matcher.answers == 2
+
+
+async def test_a_state_ahead_of_the_log_belongs_to_another_log(store, rides, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    matcher.policy.answers.position = 1_000_000
+    answers = matcher.policy.answers
+    await RedisAnswersMemory(empty_redis, "manhattan").keep(answers.state(), answers.model.figures())
+    await some_answers(store, rides)
+    await matcher.hearing.start()
+    await matcher.hearing.catch_up()
+    assert matcher.answers == 2
+
+
+async def test_what_was_learned_is_kept_now_and_then_not_each_round(store, rides, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock)
+    await matcher.hearing.start()
+    await matcher.hearing.catch_up()
+    await some_answers(store, rides)
+    await matcher.hearing.catch_up()
+    assert (await read_figures(empty_redis, "manhattan")).answers == 0
+    clock.now_s += KEEP_EVERY_S
+    await matcher.hearing.catch_up()
+    assert (await read_figures(empty_redis, "manhattan")).answers == 2
+
+
+class Choosy:
+    """A policy of somebody's own that listens for refusals and stumbles over the first."""
+
+    hears = (RideEvent,)
+
+    def __init__(self):
+        self.heard = []
+
+    def match(self, waiting, supply, params, now_s):
+        return []
+
+    def hear(self, event):
+        if isinstance(event, OfferDeclined):
+            raise ValueError("stumbled")  # noqa: TRY004 - whatever it is
+        self.heard.append(event.sequence)
+
+
+async def test_an_event_that_a_policy_stumbles_over_is_passed_over(store, rides, empty_redis, clock):
+    matcher = Matcher(store, empty_redis, clock, policy=Choosy())
+    await matcher.hearing.start()
+    await some_answers(store, rides)
+    for _ in range(3):
+        await matcher.hearing.catch_up()
+    assert len(matcher.policy.heard) == 6
