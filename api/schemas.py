@@ -154,7 +154,7 @@ class RideBody(BaseModel):
     """A ride as its rider and its driver see it."""
 
     ride_id: str
-    region: str
+    region_id: str
     state: RideState
     sequence: Annotated[int, Field(description="number of the ride's last event")]
     rider_id: str
@@ -181,7 +181,7 @@ class RideBody(BaseModel):
         receipt = receipt_of(ride)
         return cls(
             ride_id=ride.ride_id,
-            region=ride.region,
+            region_id=ride.region_id,
             state=ride.state,
             sequence=ride.sequence,
             rider_id=ride.rider_id,
@@ -260,7 +260,7 @@ class BoundsBody(BaseModel):
 class CityBody(BaseModel):
     """The city that is served."""
 
-    region: str
+    region_id: str
     name: str
     timezone: str
     currency: str
@@ -301,7 +301,7 @@ class RefusalBody(BaseModel):
 class TariffBody(BaseModel):
     """The tariff that quotes are given by."""
 
-    region: str
+    region_id: str
     version: str
     currency: str
     refusal: Annotated[RefusalBody | None, Field(description="what is wrong with the file; null if it is in force")]

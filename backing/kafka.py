@@ -32,9 +32,9 @@ def bootstrap_servers(broker_url: str) -> list[str]:
     return servers
 
 
-def partition_of(region: str, partitions: int) -> int:
+def partition_of(region_id: str, partitions: int) -> int:
     """Return the partition, 0 to partitions - 1, in which everything of a region travels; the same on every machine."""
-    return zlib.crc32(region.encode()) % partitions
+    return zlib.crc32(region_id.encode()) % partitions
 
 
 async def create_topics(broker_url: str, names: Sequence[str], partitions: int) -> None:

@@ -13,7 +13,7 @@ class RequestRide:
     """A rider wants to go; the quote's price holds. `receipt`: see `Ride`."""
 
     ride_id: str
-    region: str
+    region_id: str
     rider_id: str
     quote_id: str
     pickup: Place

@@ -104,7 +104,7 @@ class DispatchEngine:
             ride_id=command.ride_id,
             sequence=1,
             at_s=now_s,
-            region=command.region,
+            region_id=command.region_id,
             rider_id=command.rider_id,
             quote_id=command.quote_id,
             pickup=command.pickup,
@@ -264,7 +264,7 @@ class DispatchEngine:
             ride_id=ride.ride_id,
             sequence=ride.sequence + 1,
             at_s=now_s,
-            region=ride.region,
+            region_id=ride.region_id,
             rider_id=ride.rider_id,
             **facts,
         )

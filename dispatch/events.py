@@ -18,7 +18,7 @@ class RideEvent:
     ride_id: str
     sequence: int
     at_s: float
-    region: str
+    region_id: str
     rider_id: str
 
 

@@ -34,14 +34,14 @@ class AcceptanceMetrics:
             registry=registry,
         )
 
-    def show(self, region: str, figures: AcceptanceFigures) -> None:
+    def show(self, region_id: str, figures: AcceptanceFigures) -> None:
         """Set the gauges of a region."""
-        self.answers.labels(region).set(figures.answers)
+        self.answers.labels(region_id).set(figures.answers)
         if figures.brier is None or figures.brier_of_mean is None:
             return
-        self.brier.labels(region).set(figures.brier)
-        self.brier_of_mean.labels(region).set(figures.brier_of_mean)
+        self.brier.labels(region_id).set(figures.brier)
+        self.brier_of_mean.labels(region_id).set(figures.brier_of_mean)
         for number, decile in enumerate(figures.deciles, start=1):
-            self.calibration.labels(region, str(number), "predicted").set(decile.predicted)
-            self.calibration.labels(region, str(number), "observed").set(decile.observed)
-            self.calibration.labels(region, str(number), "count").set(decile.count)
+            self.calibration.labels(region_id, str(number), "predicted").set(decile.predicted)
+            self.calibration.labels(region_id, str(number), "observed").set(decile.observed)
+            self.calibration.labels(region_id, str(number), "count").set(decile.count)

@@ -93,7 +93,7 @@ class Ride:
     """The whole of a ride, from the request to its terminal state."""
 
     ride_id: str
-    region: str
+    region_id: str
     rider_id: str
     quote_id: str
     pickup: Place

@@ -82,7 +82,7 @@ class OutboxRow:
     """An event on its way out; `position` orders all of them without gaps."""
 
     position: int
-    region: str
+    region_id: str
     ride_id: str
     sequence: int
     inboxes: tuple[str, ...]
@@ -109,11 +109,11 @@ class RideStore(Protocol):
         """The ride as last committed."""
         ...
 
-    async def open_rides(self, region: str) -> list[Ride]:
+    async def open_rides(self, region_id: str) -> list[Ride]:
         """Rides without a driver, the oldest request first."""
         ...
 
-    async def live_rides(self, region: str) -> list[Ride]:
+    async def live_rides(self, region_id: str) -> list[Ride]:
         """Rides bound to a driver."""
         ...
 
@@ -121,7 +121,7 @@ class RideStore(Protocol):
         """Drivers on shift without a live ride or offer."""
         ...
 
-    async def carrying_drivers(self, region: str) -> list[Carrying]:
+    async def carrying_drivers(self, region_id: str) -> list[Carrying]:
         """Drivers on shift with a ride of the region aboard, without a live offer or a next ride; sorted by id."""
         ...
 
@@ -136,7 +136,7 @@ class RideStore(Protocol):
         """How many events were ever committed, and how many of them are published."""
         ...
 
-    async def newest_token(self, region: str) -> int:
+    async def newest_token(self, region_id: str) -> int:
         """The greatest fencing token ever used, 0 if none."""
         ...
 
@@ -168,7 +168,7 @@ class EventTail(Protocol):
         """How many events were ever committed, and how many of them are published."""
         ...
 
-    async def events_since(self, region: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
+    async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
         """The next events of a region after a position, in order, each with its own."""
         ...
 
@@ -247,7 +247,7 @@ class Leases(Protocol):
 class Ownership(Protocol):
     """Which process runs a region's rounds."""
 
-    async def owns(self, region: str) -> bool:
+    async def owns(self, region_id: str) -> bool:
         """Whether it is this one, as far as it knows: one that was paused may be wrong for a moment."""
         ...
 
@@ -285,7 +285,7 @@ class RoundLog(Protocol):
 class RoundRecord:
     """All that a matching round was decided on, and what it decided."""
 
-    region: str
+    region_id: str
     params: DispatchParams
     #: Which rides waited, each at which of its events: (ride_id, sequence).
     waiting: tuple[tuple[str, int], ...]

@@ -29,7 +29,7 @@ class Verdicts:
         before: the tracks (n, 12) of these drivers as they were, for `ColumnEngine.restore`.
     """
 
-    region: str
+    region_id: str
     driver_ids: list[str]
     values: FloatArray
     driver: IntArray
@@ -90,8 +90,8 @@ class ColumnEngine:
 
     def handle(self, groups: Sequence[PingColumns], now_s: float) -> Verdicts:
         """Judge the pings of groups of one region, of which there is at least one, in their order."""
-        region = groups[0].region
-        tracks = self._regions.setdefault(region, _Tracks())
+        region_id = groups[0].region_id
+        tracks = self._regions.setdefault(region_id, _Tracks())
         driver_ids = list(chain.from_iterable(group.driver_ids for group in groups))
         values = np.concatenate([group.values for group in groups])
         # By the time of receipt, so that a replay decides as the first run did; but no message is from times to come.
@@ -102,11 +102,11 @@ class ColumnEngine:
         before = tracks.track[driver]
         received_s = np.repeat(received, [len(group.driver_ids) for group in groups])
         verdict = judge_pings_inplace(tracks.track, driver, values, received_s, self._limits)
-        return Verdicts(region, driver_ids, values, driver, len(number_of), verdict, before)
+        return Verdicts(region_id, driver_ids, values, driver, len(number_of), verdict, before)
 
     def restore(self, verdicts: Verdicts) -> None:
         """Forget what was decided last of the region, so that the same pings are judged alike again."""
-        self._regions[verdicts.region].track[verdicts.driver] = verdicts.before
+        self._regions[verdicts.region_id].track[verdicts.driver] = verdicts.before
 
 
 def _no_tracks(room: int) -> FloatArray:

@@ -26,7 +26,7 @@ class PingColumns:
         values: (n, 6), the columns of `PingRow`; NaN in one of the last three: the phone did not say.
     """
 
-    region: str
+    region_id: str
     received_s: float
     driver_ids: list[str]
     values: FloatArray
@@ -35,7 +35,7 @@ class PingColumns:
     def of(cls, group: PingGroup) -> PingColumns:
         """Return the group as columns."""
         rows = [row_of(ping) for ping in group.pings]
-        return cls(group.region, group.received_s, [ping.driver_id for ping in group.pings], rows_to_values(rows))
+        return cls(group.region_id, group.received_s, [ping.driver_id for ping in group.pings], rows_to_values(rows))
 
     @property
     def pings(self) -> tuple[DriverPing, ...]:

@@ -11,7 +11,7 @@ from location_ingest.model import DriverPing
 class RecordPings:
     """Judge pings of one region in the order given; `received_s` is the city time when the edge took them in."""
 
-    region: str
+    region_id: str
     received_s: float
     pings: tuple[DriverPing, ...]
 

@@ -67,7 +67,7 @@ class JudgedBatches(Generic[Batch]):
     batch_of: IntArray
     slot_of: IntArray
     values: FloatArray
-    region: IntArray
+    region_id: IntArray
     verdict: NDArray[np.int8]
     newest_ms: IntArray
 
@@ -77,7 +77,7 @@ class JudgedBatches(Generic[Batch]):
         if not strange:
             return []
         placed = np.zeros(len(self.drivers), bool)
-        placed[self.slot_of[self.region >= 0]] = True
+        placed[self.slot_of[self.region_id >= 0]] = True
         return [slot for slot in strange if placed[slot]]
 
     def batch_of_slot(self, slot: int) -> int:
@@ -88,9 +88,9 @@ class JudgedBatches(Generic[Batch]):
         """Return (region number, driver), each once and ascending, for every region in which the slots have a ping."""
         wanted = np.zeros(len(self.drivers), bool)
         wanted[slots] = True
-        places = np.flatnonzero(wanted[self.slot_of] & (self.region >= 0))
-        pairs = zip(self.region[places].tolist(), self.slot_of[places].tolist(), strict=True)
-        return sorted({(region, self.drivers[slot]) for region, slot in pairs})
+        places = np.flatnonzero(wanted[self.slot_of] & (self.region_id >= 0))
+        pairs = zip(self.region_id[places].tolist(), self.slot_of[places].tolist(), strict=True)
+        return sorted({(region_id, self.drivers[slot]) for region_id, slot in pairs})
 
     def judge_times(self, last_t_ms: Mapping[str, int]) -> None:
         """Refuse what is not newer than the last time of its driver, and than what stands before it in its batch."""
@@ -115,7 +115,7 @@ class JudgedBatches(Generic[Batch]):
         places = np.flatnonzero(is_sent[self.batch_of])
         drivers = np.array(self.drivers, object)
         for number, name in enumerate(regions):
-            own = places[self.region[places] == number]
+            own = places[self.region_id[places] == number]
             for start in range(0, len(own), pings_max):
                 part = own[start : start + pings_max]
                 senders = np.unique(self.batch_of[part]).tolist()
@@ -130,11 +130,11 @@ def judge_batches(batches: Sequence[Batch], limits: FloatArray, region_of: Regio
     numbers: Iterator[Any] = chain.from_iterable(batch.numbers for batch in batches)
     values = np.fromiter(numbers, np.float64, ROW_NUMBERS * sum(sizes)).reshape(-1, ROW_NUMBERS)
     verdict = judge_numbers(values, np.repeat([batch.now_s for batch in batches], sizes), limits)
-    region = np.full(len(values), -1, np.int64)
+    region_id = np.full(len(values), -1, np.int64)
     sound = np.flatnonzero(verdict == 0)
     if len(sound):
-        region[sound] = region_of(values[sound, 1], values[sound, 2])
-    verdict[(verdict == 0) & (region < 0)] = OFF_REGION
+        region_id[sound] = region_of(values[sound, 1], values[sound, 2])
+    verdict[(verdict == 0) & (region_id < 0)] = OFF_REGION
     drivers = list(chain.from_iterable(batch.drivers for batch in batches))
     first_slot = _firsts([len(batch.drivers) for batch in batches])
     first_ping = _firsts(sizes)
@@ -145,7 +145,7 @@ def judge_batches(batches: Sequence[Batch], limits: FloatArray, region_of: Regio
             slot_of[first_ping[number] : first_ping[number + 1]] += batch.driver_of
     newest_ms = np.full(len(drivers), NEVER_MS)
     return JudgedBatches(
-        batches, first_slot, first_ping, drivers, batch_of, slot_of, values, region, verdict, newest_ms
+        batches, first_slot, first_ping, drivers, batch_of, slot_of, values, region_id, verdict, newest_ms
     )
 
 

@@ -30,7 +30,7 @@ class IngestEngine:
         """Judge the pings in their order; one event each."""
         # By the time of receipt, so that a replay decides as the first run did; but no message is from times to come.
         received_s = min(command.received_s, now_s)
-        tracks = self._tracks.setdefault(command.region, {})
+        tracks = self._tracks.setdefault(command.region_id, {})
         events: list[Event] = []
         for ping in command.pings:
             before = tracks.get(ping.driver_id)
@@ -39,20 +39,20 @@ class IngestEngine:
                 tracks.pop(ping.driver_id, None)
                 tracks[ping.driver_id] = after
             if reason is None:
-                events.append(PositionAccepted(command.region, ping))
+                events.append(PositionAccepted(command.region_id, ping))
             else:
-                events.append(PingRejected(command.region, ping, reason))
+                events.append(PingRejected(command.region_id, ping, reason))
         self._forget(tracks, received_s)
         return events
 
     def tracks_of(self, keys: Iterable[TrackKey]) -> dict[TrackKey, Track | None]:
         """Return what is remembered of the drivers: to `restore` it if what was decided could not be stored."""
-        return {(region, driver_id): self._tracks.get(region, {}).get(driver_id) for region, driver_id in keys}
+        return {(region_id, driver_id): self._tracks.get(region_id, {}).get(driver_id) for region_id, driver_id in keys}
 
     def restore(self, tracks: Mapping[TrackKey, Track | None]) -> None:
         """Forget what was decided since `tracks_of`, so that the same pings are judged alike again."""
-        for (region, driver_id), track in tracks.items():
-            of_region = self._tracks.setdefault(region, {})
+        for (region_id, driver_id), track in tracks.items():
+            of_region = self._tracks.setdefault(region_id, {})
             if track is None:
                 of_region.pop(driver_id, None)
             else:

@@ -11,7 +11,7 @@ from location_ingest.model import DriverPing, Reason
 class PositionAccepted:
     """The driver is believed to have been where the ping says."""
 
-    region: str
+    region_id: str
     ping: DriverPing
 
 
@@ -19,7 +19,7 @@ class PositionAccepted:
 class PingRejected:
     """The ping is not believed, for one reason."""
 
-    region: str
+    region_id: str
     ping: DriverPing
     reason: Reason
 

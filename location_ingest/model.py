@@ -62,7 +62,7 @@ class Refusal(NamedTuple):
 class PingGroup:
     """Pings of one region that travel as one message; `received_s` is the city time when the edge closed it."""
 
-    region: str
+    region_id: str
     received_s: float
     pings: tuple[DriverPing, ...]
 

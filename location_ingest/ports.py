@@ -36,26 +36,26 @@ class DeadLetters(Protocol):
 class Cells(Protocol):
     """Who is in which cell. Newer positions win, whoever writes them and in whatever order."""
 
-    async def put(self, region: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
+    async def put(self, region_id: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         """Store the positions that are newer than what is stored, and count both kinds; all or nothing.
 
         Returns how many were newer, the earlier positions of each driver included.
         """
         ...
 
-    async def read(self, region: str, cells: Sequence[str]) -> dict[str, bytes]:
+    async def read(self, region_id: str, cells: Sequence[str]) -> dict[str, bytes]:
         """Return the packed position of every driver in the cells, by driver."""
         ...
 
-    async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
+    async def last_times_s(self, region_id: str, driver_ids: Sequence[str]) -> dict[str, float]:
         """Return the city time of the stored position of those drivers that have one."""
         ...
 
-    async def remove(self, region: str, driver_ids: Sequence[str]) -> int:
+    async def remove(self, region_id: str, driver_ids: Sequence[str]) -> int:
         """Take the drivers out; returns how many were in."""
         ...
 
-    async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
+    async def sweep(self, region_id: str, *, before_s: float, after_s: float) -> int:
         """Take out every driver whose position is older than `before_s` or newer than `after_s`; returns how many.
 
         With each, and not without, a DriverWentStale is told.
@@ -66,6 +66,6 @@ class Cells(Protocol):
 class RejectionSamples(Protocol):
     """Where operators look up which pings were not believed."""
 
-    async def add(self, region: str, samples: Sequence[RejectedPing]) -> None:
+    async def add(self, region_id: str, samples: Sequence[RejectedPing]) -> None:
         """Keep the samples, the oldest first, and forget the oldest of too many."""
         ...

@@ -34,7 +34,7 @@ class RideEvent(msgspec.Struct, frozen=True):
     # Beyond 2^53 the counting function, whose numbers are doubles, could not tell neighbours apart.
     sequence: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
     at_s: Moment
-    region: Ident
+    region_id: Ident
     pickup: WirePoint | None = None
     driver_id: Ident | None = None
 
@@ -51,7 +51,7 @@ class QuoteAsked(msgspec.Struct, frozen=True, tag="QuoteAsked", tag_field="event
     quote_id: Ident
     rider_id: Ident
     at_s: Moment
-    region: Ident
+    region_id: Ident
     pickup: WirePoint
 
 

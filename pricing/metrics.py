@@ -90,11 +90,11 @@ class TariffMetrics:
         )
         self._version_of: dict[str, str] = {}
 
-    def in_force(self, region: str, version: str, *, is_refused: bool) -> None:
+    def in_force(self, region_id: str, version: str, *, is_refused: bool) -> None:
         """Say which version counts, and whether the file is refused."""
-        before = self._version_of.get(region)
+        before = self._version_of.get(region_id)
         if before not in (None, version):
-            self._in_force.remove(region, before)
-        self._version_of[region] = version
-        self._in_force.labels(region, version).set(1)
-        self._refused.labels(region).set(is_refused)
+            self._in_force.remove(region_id, before)
+        self._version_of[region_id] = version
+        self._in_force.labels(region_id, version).set(1)
+        self._refused.labels(region_id).set(is_refused)

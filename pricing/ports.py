@@ -50,19 +50,19 @@ class PriceRecord(Protocol):
         """Keep what a version of rules and parameters means."""
         ...
 
-    async def add_changes(self, region: str, changes: Sequence[PriceChange]) -> None:
+    async def add_changes(self, region_id: str, changes: Sequence[PriceChange]) -> None:
         """Keep these changes; those that are kept already are left as they are."""
         ...
 
-    async def history(self, region: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
+    async def history(self, region_id: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
         """Return the changes of a cell at ``since_s`` and later, the newest first."""
         ...
 
-    async def add_order(self, region: str, order: FreezeOrder) -> None:
+    async def add_order(self, region_id: str, order: FreezeOrder) -> None:
         """Keep an operator's order; the newest stands."""
         ...
 
-    async def orders(self, region: str, limit: int) -> list[FreezeOrder]:
+    async def orders(self, region_id: str, limit: int) -> list[FreezeOrder]:
         """Return the orders, the newest first."""
         ...
 

@@ -29,7 +29,7 @@ async def read_city(edges: EdgesDep, operator: OperatorDep) -> CityBody:
     """Names, bounds and clock."""
     region = edges.city.region
     return CityBody(
-        region=region.region_id,
+        region_id=region.region_id,
         name=region.name,
         timezone=region.timezone,
         currency=region.currency,
@@ -72,7 +72,7 @@ async def read_tariff(edges: EdgesDep, operator: OperatorDep) -> TariffBody:
     """
     tariff, refusal = edges.tariff.tariff, edges.tariff.refusal
     return TariffBody(
-        region=edges.city.region.region_id,
+        region_id=edges.city.region.region_id,
         version=tariff.version,
         currency=tariff.currency,
         refusal=RefusalBody(**vars(refusal)) if refusal else None,

@@ -105,7 +105,7 @@ async def request_ride(
 def _request(quote: Quote) -> cmd.RequestRide:
     return cmd.RequestRide(
         ride_id=uuid.uuid4().hex,
-        region=quote.region_id,
+        region_id=quote.region_id,
         rider_id=quote.rider_id,
         quote_id=quote.quote_id,
         pickup=Place(quote.pickup.lat_deg, quote.pickup.lng_deg, quote.pickup_node),

@@ -112,8 +112,8 @@ async def read_history(
 ) -> HistoryBody:
     """From the record that is written before a price is published: no price is charged that is not here."""
     since_s = edges.now() - SINCE_S if since is None else since
-    region = edges.city.region.region_id
-    changes = await edges.price_record.history(region, _cell_id(cell, edges), since_s, limit)
+    region_id = edges.city.region.region_id
+    changes = await edges.price_record.history(region_id, _cell_id(cell, edges), since_s, limit)
     return HistoryBody(cell=cell, changes=[ChangeBody.of(change) for change in changes])
 
 

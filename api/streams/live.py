@@ -83,11 +83,11 @@ class LiveFeed:
             return self._frame
 
     async def _make_frame(self) -> dict[str, Any]:
-        edges, region = self._edges, self._edges.city.region.region_id
+        edges, region_id = self._edges, self._edges.city.region.region_id
         recent, open_rides, live_rides, figures = await asyncio.gather(
             edges.supply.drivers(FRAME_EVERY_S / 2),
-            edges.store.open_rides(region),
-            edges.store.live_rides(region),
+            edges.store.open_rides(region_id),
+            edges.store.live_rides(region_id),
             self._recent_figures(),
         )
         now_s, positions = edges.now(), recent.positions

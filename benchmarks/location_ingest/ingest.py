@@ -73,7 +73,7 @@ class Step:
 
 
 async def _stored(redis: Redis) -> int:
-    counts = [await redis.hget(f"{{{region}}}:totals", "pings_accepted") for region in REGIONS]
+    counts = [await redis.hget(f"{{{region_id}}}:totals", "pings_accepted") for region_id in REGIONS]
     return sum(int(count or 0) for count in counts)
 
 
@@ -118,12 +118,12 @@ class _Phones:
 
 async def _watch(redis: Redis, fleet: Fleet, latency_ms: list[float]) -> None:
     """Note how old each new position of some drivers is when it is first read."""
-    probes = [[d for d in range(PROBES) if fleet.region[d] == number] for number in range(len(REGIONS))]
+    probes = [[d for d in range(PROBES) if fleet.region_id[d] == number] for number in range(len(REGIONS))]
     last: dict[str, bytes] = {}
     while True:
-        for region, own in zip(REGIONS, probes, strict=True):
+        for region_id, own in zip(REGIONS, probes, strict=True):
             names = [fleet.driver_ids[driver] for driver in own]
-            entries = await redis.hmget(f"{{{region}}}:index", names)
+            entries = await redis.hmget(f"{{{region_id}}}:index", names)
             now_ms = time.time() * 1e3
             for name, entry in zip(names, entries, strict=True):
                 if entry is not None and entry != last.get(name):
@@ -236,13 +236,13 @@ async def _fill(producer: AIOKafkaProducer, topic: str, fleet: Fleet, messages: 
     numbers = np.arange(len(fleet.driver_ids)).reshape(-1, len(REGIONS))
     groups = []
     for message in range(first, first + messages):
-        turn, region = divmod(message, len(REGIONS))
-        own = numbers[(np.arange(1_000) + 1_000 * turn) % len(numbers), region]
+        turn, region_id = divmod(message, len(REGIONS))
+        own = numbers[(np.arange(1_000) + 1_000 * turn) % len(numbers), region_id]
         t_s = np.full(len(own), now_s + 0.1 * (turn // 10))
         columns = [t_s, fleet.lat_deg(own, t_s), fleet.lng_deg[own], np.zeros(len(own)), np.full(len(own), 10.0)]
         values = np.column_stack([*columns, np.full(len(own), 5.0)])
-        group = PingColumns(REGIONS[region], now_s + 60.0, [fleet.driver_ids[driver] for driver in own], values)
-        groups.append((encode_columns(group), region))
+        group = PingColumns(REGIONS[region_id], now_s + 60.0, [fleet.driver_ids[driver] for driver in own], values)
+        groups.append((encode_columns(group), region_id))
     began_s = time.monotonic()
     for start in range(0, len(groups), 64):
         sends = [await producer.send(topic, value, partition=p) for value, p in groups[start : start + 64]]

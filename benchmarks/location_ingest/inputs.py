@@ -34,8 +34,8 @@ class Fleet:
     def __init__(self, drivers: int, seed: int = 1) -> None:
         rng = np.random.default_rng(seed)
         self.driver_ids = [f"d{number:07}" for number in range(drivers)]
-        self.region = np.arange(drivers) % len(REGIONS)
-        self.lng_deg = WEST_DEG + REGION_DEG * (self.region + rng.uniform(0.02, 0.98, DRIVERS_MAX)[:drivers])
+        self.region_id = np.arange(drivers) % len(REGIONS)
+        self.lng_deg = WEST_DEG + REGION_DEG * (self.region_id + rng.uniform(0.02, 0.98, DRIVERS_MAX)[:drivers])
         self._phase = rng.uniform(0.0, 2.0, DRIVERS_MAX)[:drivers]
 
     def lat_deg(self, driver: np.ndarray, t_s: np.ndarray) -> np.ndarray:

@@ -195,10 +195,10 @@ async def _until_ready(port: int) -> None:
     raise TimeoutError(f"the API was not ready within {READY_S_MAX:.0f} s")
 
 
-async def _cells(redis: Redis, region: str) -> tuple[dict[str, tuple[str, int, int, int]], list[str]]:
+async def _cells(redis: Redis, region_id: str) -> tuple[dict[str, tuple[str, int, int, int]], list[str]]:
     """Return cell, time and place of every driver in any cell, and the drivers that are in two or not in the index."""
-    prefix = f"{{{region}}}:cell:"
-    index = {name.decode(): entry.decode() for name, entry in (await redis.hgetall(f"{{{region}}}:index")).items()}
+    prefix = f"{{{region_id}}}:cell:"
+    index = {name.decode(): entry.decode() for name, entry in (await redis.hgetall(f"{{{region_id}}}:index")).items()}
     stored: dict[str, tuple[str, int, int, int]] = {}
     misplaced = []
     async for key in redis.scan_iter(match=f"{prefix}*", count=1000):

@@ -65,13 +65,13 @@ def drawn(demand: FloatArray, rng: np.random.Generator) -> Counts:
     return Counts(requests, 0.5 * requests, rng.poisson(0.4 * demand + 0.1))
 
 
-def ride_messages(requests: Requests, rides: int, region: str, now_s: float, prefix: str) -> list[bytes]:
+def ride_messages(requests: Requests, rides: int, region_id: str, now_s: float, prefix: str) -> list[bytes]:
     """Return the six events each of so many rides, by time, the last of them a moment ago."""
-    said = sorted(_rides(requests, rides, region, now_s, prefix), key=lambda event: event.at_s)
+    said = sorted(_rides(requests, rides, region_id, now_s, prefix), key=lambda event: event.at_s)
     return [encode(event).encode() for event in said]
 
 
-def _rides(requests: Requests, rides: int, region: str, now_s: float, prefix: str) -> Iterator[events.RideEvent]:
+def _rides(requests: Requests, rides: int, region_id: str, now_s: float, prefix: str) -> Iterator[events.RideEvent]:
     for ride in range(rides):
         row = ride % len(requests.t_s)
         at_s = now_s - STEPS_S[-1] - 0.05 * (rides - ride)
@@ -79,7 +79,7 @@ def _rides(requests: Requests, rides: int, region: str, now_s: float, prefix: st
             Place(float(place[0]), float(place[1]), row)
             for place in (requests.pickup_deg[row], requests.dropoff_deg[row])
         )
-        common = {"ride_id": f"{prefix}{ride:012x}", "region": region, "rider_id": f"rider-{ride}"}
+        common = {"ride_id": f"{prefix}{ride:012x}", "region_id": region_id, "rider_id": f"rider-{ride}"}
         driver = {"driver_id": f"driver-{ride % 5000}"}
         money = {"fare_cents": 1217, "currency": "USD"}
         offer = {"offer_id": f"{prefix}{ride}-1", "token": ride, "pickup_eta_s": 240.0, **driver}

@@ -27,7 +27,7 @@ class KafkaEventLog:
         """
         by_partition: dict[int, list[OutboxRow]] = {}
         for row in rows:
-            by_partition.setdefault(self._partition_of(row.region), []).append(row)
+            by_partition.setdefault(self._partition_of(row.region_id), []).append(row)
         for partition, own_rows in by_partition.items():
             waiting = deque(own_rows)
             while waiting:
@@ -39,7 +39,7 @@ class KafkaEventLog:
         group = self._producer.create_batch()
         while waiting:
             row = waiting[0]
-            if group.append(timestamp=None, key=row.region.encode(), value=row.payload.encode()) is None:
+            if group.append(timestamp=None, key=row.region_id.encode(), value=row.payload.encode()) is None:
                 break
             waiting.popleft()
         group.close()

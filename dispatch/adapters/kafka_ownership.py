@@ -50,11 +50,11 @@ class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._owned.clear()
         await self._consumer.stop()
 
-    async def owns(self, region: str) -> bool:
+    async def owns(self, region_id: str) -> bool:
         """See `Ownership.owns`."""
         # Whoever never asks for messages is taken for hung.
         await self._consumer.getmany(timeout_ms=0)
-        return self._partition_of(region) in self._owned
+        return self._partition_of(region_id) in self._owned
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Before a rebalance: nothing is ours until it is over."""

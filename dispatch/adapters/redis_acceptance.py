@@ -11,17 +11,17 @@ from dispatch.matching.answers import AnswersState
 from dispatch.matching.calibration import AcceptanceFigures
 
 
-def acceptance_key(region: str) -> str:
+def acceptance_key(region_id: str) -> str:
     """Key of a hash: `state` as MessagePack, `figures` as JSON."""
-    return f"{{{region}}}:acceptance"
+    return f"{{{region_id}}}:acceptance"
 
 
 class RedisAnswersMemory:
     """`AnswersMemory` in one hash."""
 
-    def __init__(self, redis: Redis, region: str) -> None:
+    def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._key = acceptance_key(region)
+        self._key = acceptance_key(region_id)
 
     async def load(self) -> AnswersState | None:
         """See `AnswersMemory.load`."""
@@ -40,7 +40,7 @@ class RedisAnswersMemory:
         )
 
 
-async def read_figures(redis: Redis, region: str) -> AcceptanceFigures | None:
+async def read_figures(redis: Redis, region_id: str) -> AcceptanceFigures | None:
     """How good the forecasts are; None if the region's policy makes none."""
-    line = await redis.hget(acceptance_key(region), "figures")
+    line = await redis.hget(acceptance_key(region_id), "figures")
     return None if line is None else msgspec.json.decode(line, type=AcceptanceFigures)

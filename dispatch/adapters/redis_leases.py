@@ -15,9 +15,9 @@ CLEAR_AFTER_MS = 600_000
 class RedisLeases:
     """`Leases` of one region."""
 
-    def __init__(self, redis: Redis, region: str, newest_token: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, redis: Redis, region_id: str, newest_token: Callable[[], Awaitable[int]]) -> None:
         self._library = FunctionLibrary(redis, "leases.lua")
-        self._region = region
+        self._region = region_id
         self._newest_token = newest_token
 
     async def take(self, pairs: Sequence[tuple[str, str]], now_s: float, ttl_s: float) -> list[int | None]:

@@ -11,17 +11,17 @@ from dispatch.ports import RoundReport
 ROUNDS_KEPT = 60
 
 
-def rounds_key(region: str) -> str:
+def rounds_key(region_id: str) -> str:
     """Key of a region's list of reports, the newest first."""
-    return f"{{{region}}}:rounds"
+    return f"{{{region_id}}}:rounds"
 
 
 class RedisRoundLog:
     """`RoundLog` in a capped list."""
 
-    def __init__(self, redis: Redis, region: str) -> None:
+    def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._key = rounds_key(region)
+        self._key = rounds_key(region_id)
 
     async def write(self, report: RoundReport) -> None:
         """See `RoundLog.write`."""
@@ -31,6 +31,6 @@ class RedisRoundLog:
         await pipeline.execute()
 
 
-async def read_rounds(redis: Redis, region: str) -> list[RoundReport]:
+async def read_rounds(redis: Redis, region_id: str) -> list[RoundReport]:
     """The last reports, the newest first."""
-    return [msgspec.json.decode(line, type=RoundReport) for line in await redis.lrange(rounds_key(region), 0, -1)]
+    return [msgspec.json.decode(line, type=RoundReport) for line in await redis.lrange(rounds_key(region_id), 0, -1)]

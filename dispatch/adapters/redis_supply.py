@@ -14,9 +14,9 @@ from geo.positions import UNKNOWN_HEADING, unpack
 class RedisSupply:
     """`Supply` of one region: all its cells in one pipeline, one decoding."""
 
-    def __init__(self, redis: Redis, region: str, cells: Sequence[str]) -> None:
+    def __init__(self, redis: Redis, region_id: str, cells: Sequence[str]) -> None:
         self._redis = redis
-        self._keys = [f"{{{region}}}:cell:{cell}" for cell in cells]
+        self._keys = [f"{{{region_id}}}:cell:{cell}" for cell in cells]
 
     async def positions(self) -> Positions:
         """See `Supply.positions`.

@@ -15,17 +15,17 @@ ROUNDS_KEPT = 30
 KEPT_S = 3600
 
 
-def trace_key(region: str, ride_id: str) -> str:
+def trace_key(region_id: str, ride_id: str) -> str:
     """Key of a ride's list of traces, the newest first."""
-    return f"{{{region}}}:trace:{ride_id}"
+    return f"{{{region_id}}}:trace:{ride_id}"
 
 
 class RedisTraceLog:
     """`TraceLog` in one capped list for each ride."""
 
-    def __init__(self, redis: Redis, region: str) -> None:
+    def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._region = region
+        self._region = region_id
 
     async def write(self, traces: Sequence[RideTrace]) -> None:
         """See `TraceLog.write`."""
@@ -38,7 +38,7 @@ class RedisTraceLog:
         await pipeline.execute()
 
 
-async def read_traces(redis: Redis, region: str, ride_id: str) -> list[RideTrace]:
+async def read_traces(redis: Redis, region_id: str, ride_id: str) -> list[RideTrace]:
     """The ride's last rounds, the newest first."""
-    lines = await redis.lrange(trace_key(region, ride_id), 0, -1)
+    lines = await redis.lrange(trace_key(region_id, ride_id), 0, -1)
     return [msgspec.json.decode(line, type=RideTrace) for line in lines]

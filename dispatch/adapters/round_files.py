@@ -33,10 +33,10 @@ _ZLIB_LEVEL = 1
 class FileRoundRecords:
     """`RoundRecords` in one file of this process in a folder, made if need be."""
 
-    def __init__(self, folder: Path, region: str) -> None:
+    def __init__(self, folder: Path, region_id: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # By the time, not the process id: in a container that is the same after each start.
-        self._path = folder / f"{region}-{time.time_ns()}{SUFFIX}"
+        self._path = folder / f"{region_id}-{time.time_ns()}{SUFFIX}"
 
     async def write(self, record: RoundRecord) -> None:
         """See `RoundRecords.write`; a round is on disk when the system writes it there. Raises OSError."""
@@ -59,7 +59,7 @@ def encode(record: RoundRecord) -> bytes:
     supply = {field.name: _plain(getattr(record.supply, field.name)) for field in fields(SupplySnapshot)}
     return msgspec.msgpack.encode(
         {
-            "region": record.region,
+            "region": record.region_id,
             "params": record.params,
             "waiting": record.waiting,
             "supply": supply,
@@ -73,7 +73,7 @@ def decode(packed: bytes) -> RoundRecord:
     try:
         read = msgspec.msgpack.decode(packed)
         return RoundRecord(
-            region=read["region"],
+            region_id=read["region"],
             params=msgspec.convert(read["params"], DispatchParams),
             waiting=tuple((ride_id, sequence) for ride_id, sequence in read["waiting"]),
             supply=SupplySnapshot(**{name: _restored(value) for name, value in read["supply"].items()}),
@@ -86,7 +86,7 @@ def decode(packed: bytes) -> RoundRecord:
 def read_rounds(folder: Path) -> list[RoundRecord]:
     """Every round in a folder's files, the oldest first."""
     records = [record for path in sorted(folder.glob(f"*{SUFFIX}")) for record in _read_file(path)]
-    return sorted(records, key=lambda record: (record.supply.now_s, record.region))
+    return sorted(records, key=lambda record: (record.supply.now_s, record.region_id))
 
 
 def _read_file(path: Path) -> Iterator[RoundRecord]:

@@ -61,7 +61,7 @@ class History:
                 self.violations.append(f"1 driver {event.driver_id} has offers {held} and {event.offer_id} at once")
             if event.driver_id in self._next_of_driver:
                 self.violations.append(f"1 driver {event.driver_id} was asked while having a next ride")
-            fenced = (event.region, event.driver_id)
+            fenced = (event.region_id, event.driver_id)
             if event.token <= self._newest_token.get(fenced, 0):
                 self.violations.append(f"2 driver {event.driver_id}: token {event.token} is not newer than the last")
             self._newest_token[fenced] = event.token

@@ -50,7 +50,7 @@ def begin(event: ev.RideRequested) -> Ride:
     """The ride that a request begins."""
     return Ride(
         ride_id=event.ride_id,
-        region=event.region,
+        region_id=event.region_id,
         rider_id=event.rider_id,
         quote_id=event.quote_id,
         pickup=event.pickup,

@@ -47,7 +47,7 @@ class MatchingService:
     def __init__(
         self,
         *,
-        region: str,
+        region_id: str,
         graph: RoadGraph,
         policy: MatchingPolicy,
         params: DispatchParams,
@@ -61,7 +61,7 @@ class MatchingService:
         records: RoundRecords | None = None,
         hearing: Hearing | None = None,
     ) -> None:
-        self._region = region
+        self._region = region_id
         self._graph = graph
         self._policy = policy
         self._params = params
@@ -194,10 +194,10 @@ class MatchingService:
 
 
 def _record(
-    region: str, params: DispatchParams, waiting: Sequence[Ride], supply: SupplySnapshot, decision: RoundDecision
+    region_id: str, params: DispatchParams, waiting: Sequence[Ride], supply: SupplySnapshot, decision: RoundDecision
 ) -> RoundRecord:
     known = tuple((ride.ride_id, ride.sequence) for ride in waiting)
-    return RoundRecord(region, params, known, supply, tuple(decision.matches))
+    return RoundRecord(region_id, params, known, supply, tuple(decision.matches))
 
 
 async def _count(steps: Iterable[Awaitable[int]]) -> int:

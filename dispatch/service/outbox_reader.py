@@ -29,7 +29,7 @@ class Hearing:
     def __init__(
         self,
         *,
-        region: str,
+        region_id: str,
         graph: RoadGraph,
         policy: LearningPolicy,
         tail: EventTail,
@@ -37,7 +37,7 @@ class Hearing:
         metrics: AcceptanceMetrics,
         now: Callable[[], float],
     ) -> None:
-        self._region = region
+        self._region = region_id
         self._graph = graph
         self._policy = policy
         self._tail = tail

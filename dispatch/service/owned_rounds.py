@@ -17,8 +17,8 @@ class OwnedRounds:
     leases in Redis, and the fence is brought up to SQL before the first round.
     """
 
-    def __init__(self, region: str, ownership: Ownership, rounds: MatchingService) -> None:
-        self._region = region
+    def __init__(self, region_id: str, ownership: Ownership, rounds: MatchingService) -> None:
+        self._region = region_id
         self._ownership = ownership
         self._rounds = rounds
         self._is_owner = False
@@ -28,8 +28,8 @@ class OwnedRounds:
         owns = await self._ownership.owns(self._region)
         if owns and not self._is_owner:
             await self._rounds.start()
-            log.info("region_taken", region=self._region)
+            log.info("region_taken", region_id=self._region)
         if self._is_owner and not owns:
-            log.warning("region_lost", region=self._region)
+            log.warning("region_lost", region_id=self._region)
         self._is_owner = owns
         return await self._rounds.run_round() if owns else None

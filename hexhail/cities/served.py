@@ -16,10 +16,12 @@ def load_cities(folders: Sequence[Path]) -> list[City]:
     cities = [load_city(folder) for folder in folders]
     seen: dict[str, Path] = {}
     for city, folder in zip(cities, folders, strict=True):
-        region = city.region.region_id
-        if region in seen:
-            raise ValueError(f"{folder} and {seen[region]} are both of region {region!r}: give one another region_id")
-        seen[region] = folder
+        region_id = city.region.region_id
+        if region_id in seen:
+            raise ValueError(
+                f"{folder} and {seen[region_id]} are both of region {region_id!r}: give one another region_id"
+            )
+        seen[region_id] = folder
     return cities
 
 

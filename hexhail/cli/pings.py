@@ -33,19 +33,19 @@ def rejected(
 
     try:
         settings = Settings()
-        region = load_city(settings.city_dir).region.region_id
-        counts, found = asyncio.run(_read(settings.redis_url, region))
+        region_id = load_city(settings.city_dir).region.region_id
+        counts, found = asyncio.run(_read(settings.redis_url, region_id))
     except (ValueError, OSError, DependencyMissing) as error:
         fail(str(error))
     if not counts:
-        out.print(f"no ping of {escape(region)} was rejected behind the edge")
+        out.print(f"no ping of {escape(region_id)} was rejected behind the edge")
     for reason, count in sorted(counts.items()):
         out.print(f"{count} {reason.replace('_', ' ')}")
         for sample in [sample for sample in found if sample.reason == reason][:samples]:
             out.print(f"  {escape(_line(sample))}")
 
 
-async def _read(redis_url: str, region: str) -> tuple[dict[str, int], list[RejectedPing]]:
+async def _read(redis_url: str, region_id: str) -> tuple[dict[str, int], list[RejectedPing]]:
     from hexhail.runtime.connections import connect_redis
     from hexhail.runtime.settings import Settings
     from location_ingest.adapters.redis_cells import RedisCells
@@ -53,7 +53,7 @@ async def _read(redis_url: str, region: str) -> tuple[dict[str, int], list[Rejec
 
     redis = await connect_redis(Settings(redis_url=redis_url))
     try:
-        return await RedisCells(redis).rejected(region), await RedisSamples(redis).read(region)
+        return await RedisCells(redis).rejected(region_id), await RedisSamples(redis).read(region_id)
     finally:
         await redis.aclose()
 

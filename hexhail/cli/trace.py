@@ -43,13 +43,13 @@ def trace(
         out.print(f"{len(traces) - rounds} earlier rounds: --rounds {len(traces)}")
 
 
-async def _read(redis_url: str, region: str, ride_id: str) -> list[RideTrace]:
+async def _read(redis_url: str, region_id: str, ride_id: str) -> list[RideTrace]:
     from dispatch.adapters.redis_traces import read_traces
     from hexhail.runtime.connections import connect_redis
     from hexhail.runtime.settings import Settings
 
     redis = await connect_redis(Settings(redis_url=redis_url))
     try:
-        return await read_traces(redis, region, ride_id)
+        return await read_traces(redis, region_id, ride_id)
     finally:
         await redis.aclose()

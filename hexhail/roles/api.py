@@ -106,18 +106,18 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     async with AsyncExitStack() as stack:
         clock, city = settings.clock(), load_city(settings.city_dir)
         params = DispatchParams.from_section(city.sections.get("dispatch", {}))
-        region = city.region.region_id
+        region_id = city.region.region_id
         redis, store, record, producer = await _connections(settings, stack)
         quote_log = _quote_log(settings, producer)
         stack.push_async_callback(quote_log.close)
         gateway = _gateway(settings, city, redis, producer)
         stack.push_async_callback(gateway.close)
-        prices = RedisPrices(redis, region, SurgeParams.from_section(city.sections.get("surge", {})))
-        supply = RedisSupply(redis, region, cells_to_strings(city.search_cells))
-        leases = RedisLeases(redis, region, lambda: store.newest_token(region))
+        prices = RedisPrices(redis, region_id, SurgeParams.from_section(city.sections.get("surge", {})))
+        supply = RedisSupply(redis, region_id, cells_to_strings(city.search_cells))
+        leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
         inboxes = InboxReads(RedisInboxReader(redis))
-        tariffs = RedisTariffs(redis, region)
-        tariff = TariffWatch(settings.city_dir / CITY_FILE, region, tariffs, TariffMetrics(REGISTRY))
+        tariffs = RedisTariffs(redis, region_id)
+        tariff = TariffWatch(settings.city_dir / CITY_FILE, region_id, tariffs, TariffMetrics(REGISTRY))
         await tariff.start()
         lasting = inboxes.run(), listen_for_news(redis, inboxes.ring), tariff.watch()
         stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
@@ -139,13 +139,13 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             inboxes=inboxes,
             dispatch_params=params,
             supply=RecentSupply(supply.positions, store.free_drivers, city.graph, params, clock.now_s),
-            figures=lambda: _figures(redis, store, region),
-            traces=lambda ride_id: read_traces(redis, region, ride_id),
-            acceptance=lambda: read_figures(redis, region),
+            figures=lambda: _figures(redis, store, region_id),
+            traces=lambda ride_id: read_traces(redis, region_id, ride_id),
+            acceptance=lambda: read_figures(redis, region_id),
             checks={
                 "redis": redis.ping,
                 "broker": lambda: producer.client.force_metadata_update(),
-                "sql": lambda: store.newest_token(region),
+                "sql": lambda: store.newest_token(region_id),
             },
             outages=_outages(),
             web_dir=settings.web_dir,
@@ -188,8 +188,8 @@ def _quote_log(settings: Settings, producer: AIOKafkaProducer) -> KafkaQuotes:
     from pricing.adapters.kafka_quotes import KafkaQuotes
     from pricing.metrics import QuoteMetrics
 
-    def partition(region: str) -> int:
-        return partition_of(region, settings.topic_partitions)
+    def partition(region_id: str) -> int:
+        return partition_of(region_id, settings.topic_partitions)
 
     return KafkaQuotes(producer, QUOTES_TOPIC, partition, QuoteMetrics(REGISTRY))
 
@@ -211,7 +211,7 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
         number = cells.find(latlng_to_cells(lat_deg, lng_deg, region.search_resolution))
         return np.where(number >= 0, 0, -1)
 
-    ping_log = KafkaPings(producer, PINGS_TOPIC, lambda region: partition_of(region, settings.topic_partitions))
+    ping_log = KafkaPings(producer, PINGS_TOPIC, lambda region_id: partition_of(region_id, settings.topic_partitions))
     ingest = IngestParams.from_section(city.sections.get("ingest", {}))
     metrics = GatewayMetrics(REGISTRY)
     return PingGateway(
@@ -219,15 +219,15 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
     )
 
 
-async def _figures(redis: Redis, store: SqlStore, region: str) -> Any:
+async def _figures(redis: Redis, store: SqlStore, region_id: str) -> Any:
     from api.edges import LiveFigures
     from dispatch.adapters.redis_rounds import read_rounds
 
     totals, rounds, by_state, trips = await asyncio.gather(
-        redis.hgetall(f"{{{region}}}:totals"),
-        read_rounds(redis, region),
+        redis.hgetall(f"{{{region_id}}}:totals"),
+        read_rounds(redis, region_id),
         store.count_rides(),
-        store.latest_trips(region, 300),
+        store.latest_trips(region_id, 300),
     )
     waits_s = [trip.picked_up_s - trip.requested_s for trip in trips if trip.picked_up_s is not None]
     return LiveFigures(rounds, by_state, {os.fsdecode(name): int(n) for name, n in totals.items()}, waits_s)

@@ -80,36 +80,36 @@ def _matching(
     from geo.cells import cells_to_strings
     from hexhail.cities.policy import city_policy
 
-    clock, params, region = (
+    clock, params, region_id = (
         settings.clock(),
         DispatchParams.from_section(city.sections.get("dispatch", {})),
         city.region.region_id,
     )
     policy = city_policy(folder, city.graph, params)
-    leases = RedisLeases(redis, region, lambda: store.newest_token(region))
+    leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
     hearing = None
     if isinstance(policy, LearningPolicy):
         hearing = Hearing(
-            region=region,
+            region_id=region_id,
             graph=city.graph,
             policy=policy,
             tail=store,
-            memory=RedisAnswersMemory(redis, region),
+            memory=RedisAnswersMemory(redis, region_id),
             metrics=metrics,
             now=clock.now_s,
         )
     return MatchingService(
-        region=region,
+        region_id=region_id,
         graph=city.graph,
         policy=policy,
         params=params,
         store=store,
         rides=RideService(store, leases, params, clock.now_s),
-        supply=RedisSupply(redis, region, cells_to_strings(city.search_cells)),
+        supply=RedisSupply(redis, region_id, cells_to_strings(city.search_cells)),
         leases=leases,
-        round_log=RedisRoundLog(redis, region),
+        round_log=RedisRoundLog(redis, region_id),
         now=clock.now_s,
-        trace_log=RedisTraceLog(redis, region),
+        trace_log=RedisTraceLog(redis, region_id),
         hearing=hearing,
-        records=FileRoundRecords(settings.record_dir, region) if settings.record_dir else None,
+        records=FileRoundRecords(settings.record_dir, region_id) if settings.record_dir else None,
     )

@@ -31,7 +31,7 @@ async def _relay(settings: Settings) -> None:
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     event_log = KafkaEventLog(
-        producer, RIDE_EVENTS_TOPIC, lambda region: partition_of(region, settings.topic_partitions)
+        producer, RIDE_EVENTS_TOPIC, lambda region_id: partition_of(region_id, settings.topic_partitions)
     )
     service = RelayService(store, event_log, RedisInboxes(redis))
     try:

@@ -64,11 +64,13 @@ class PriceHistory:
         return history
 
 
-async def recorded_prices(database_url: str, region: str, cells: CellArray) -> PriceHistory:
+async def recorded_prices(database_url: str, region_id: str, cells: CellArray) -> PriceHistory:
     """The history that the pricers of a live region put on record. Raises DependencyMissing or ValueError."""
     record = await open_price_record(database_url)
     try:
-        found = [change for cell in cells.tolist() for change in await record.history(region, cell, 0.0, _CHANGES_MAX)]
+        found = [
+            change for cell in cells.tolist() for change in await record.history(region_id, cell, 0.0, _CHANGES_MAX)
+        ]
     finally:
         await record.close()
     found.sort(key=lambda change: (change.at_s, change.cell))

@@ -63,7 +63,7 @@ class RecordedRun:
         region = self.city.region
         return {
             "city": {
-                "region": region.region_id,
+                "region_id": region.region_id,
                 "name": region.name,
                 "timezone": region.timezone,
                 "currency": region.currency,

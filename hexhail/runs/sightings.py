@@ -54,7 +54,7 @@ def _of_simulation(path: Path, graph: RoadGraph) -> Iterator[Sighting]:
 
 
 def _of_rounds(rounds: Path) -> Iterator[Sighting]:
-    for record in sorted(read_rounds(rounds), key=lambda record: (record.supply.now_s, record.region)):
+    for record in sorted(read_rounds(rounds), key=lambda record: (record.supply.now_s, record.region_id)):
         supply = record.supply
         for driver_id, node in zip(supply.driver_id, supply.node.tolist(), strict=True):
             yield Sighting(supply.now_s, driver_id, node)

@@ -86,7 +86,7 @@ async def joined_owners(settings: Settings) -> AsyncIterator[KafkaOwnership]:
     ownership = KafkaOwnership(
         bootstrap_servers(settings.broker_url),
         OWNERS_TOPIC,
-        lambda region: partition_of(region, settings.topic_partitions),
+        lambda region_id: partition_of(region_id, settings.topic_partitions),
         settings.broker_session_timeout_s,
     )
     try:

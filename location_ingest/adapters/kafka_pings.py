@@ -39,8 +39,8 @@ class KafkaPings:
         await self._producer.send_and_wait(
             self._topic,
             encode_columns(group),
-            key=group.region.encode(),
-            partition=self._partition_of(group.region),
+            key=group.region_id.encode(),
+            partition=self._partition_of(group.region_id),
         )
 
 

@@ -19,8 +19,8 @@ _GROUP_PINGS_MAX = 1_000
 _LETTER_VALUE_BYTES_MAX = 256 * 1024
 
 
-class _WireGroup(msgspec.Struct, frozen=True):
-    region: _Name
+class _WireGroup(msgspec.Struct, frozen=True, rename={"region_id": "region"}):
+    region_id: _Name
     received_s: float
     driver_ids: Annotated[list[_Name], msgspec.Meta(max_length=_GROUP_PINGS_MAX)]
     values: bytes
@@ -34,7 +34,7 @@ _WIRE_NUMBER = np.dtype("<f8")
 def encode_columns(columns: PingColumns) -> bytes:
     """Return the bytes of a group."""
     values = np.ascontiguousarray(columns.values, _WIRE_NUMBER).tobytes()
-    return _encode(_WireGroup(columns.region, columns.received_s, columns.driver_ids, values))
+    return _encode(_WireGroup(columns.region_id, columns.received_s, columns.driver_ids, values))
 
 
 def decode_columns(value: bytes) -> PingColumns:
@@ -52,7 +52,7 @@ def decode_columns(value: bytes) -> PingColumns:
             f"{len(wire.driver_ids)} drivers need {wanted} bytes of values, not {len(wire.values)}"
         )
     values = np.frombuffer(wire.values, _WIRE_NUMBER).reshape(-1, ROW_NUMBERS)
-    return PingColumns(wire.region, wire.received_s, wire.driver_ids, values)
+    return PingColumns(wire.region_id, wire.received_s, wire.driver_ids, values)
 
 
 def encode_letter(letter: DeadLetter) -> bytes:

@@ -32,54 +32,54 @@ class RedisCells:
         self._redis = redis
         self._loaded = False
 
-    async def put(self, region: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
+    async def put(self, region_id: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         """Store what is newer and count; returns how many were newer. Raises redis-py's errors, and what it leaks."""
         packed = positions.packed
         records = np.empty((len(positions), _ENTRY_BYTES + packed.itemsize), np.uint8)
         records[:, :_ENTRY_BYTES] = index_entries(positions.cell, packed["t_ms"])
         records[:, _ENTRY_BYTES:] = packed.view(np.uint8).reshape(len(positions), packed.itemsize)
         earlier = np.column_stack([positions.earlier_place, positions.earlier_t_ms]).ravel().tolist()
-        arguments: list[bytes | str | int] = [_cell_prefix(region), _pack(positions.driver_ids), records.tobytes()]
+        arguments: list[bytes | str | int] = [_cell_prefix(region_id), _pack(positions.driver_ids), records.tobytes()]
         arguments.append(_pack(earlier))
         for reason, count in sorted(rejected.items()):
             arguments += (reason.value, count)
-        return int(await self._call("put", (_index(region), _totals(region)), arguments))
+        return int(await self._call("put", (_index(region_id), _totals(region_id)), arguments))
 
-    async def read(self, region: str, cells: Sequence[str]) -> dict[str, bytes]:
+    async def read(self, region_id: str, cells: Sequence[str]) -> dict[str, bytes]:
         """Return the packed position of every driver in the cells, by driver."""
-        prefix = _cell_prefix(region)
+        prefix = _cell_prefix(region_id)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for cell in cells:
                 pipeline.hgetall(prefix + cell)
             found = await pipeline.execute()
         return {driver_id.decode(): packed for drivers in found for driver_id, packed in drivers.items()}
 
-    async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
+    async def last_times_s(self, region_id: str, driver_ids: Sequence[str]) -> dict[str, float]:
         """Return the time of the stored position of those drivers that have one."""
         if not driver_ids:
             return {}
-        entries: Any = await self._redis.execute_command("HMGET", _index(region), *driver_ids)  # type: ignore[no-untyped-call]
+        entries: Any = await self._redis.execute_command("HMGET", _index(region_id), *driver_ids)  # type: ignore[no-untyped-call]
         return {
             driver_id: int(entry.rpartition(b"|")[2]) / 1e3
             for driver_id, entry in zip(driver_ids, entries, strict=True)
             if entry is not None
         }
 
-    async def rejected(self, region: str) -> dict[str, int]:
+    async def rejected(self, region_id: str) -> dict[str, int]:
         """Return how many pings were rejected for each reason, replays left out."""
-        totals: dict[Any, Any] = await self._redis.hgetall(_totals(region))
+        totals: dict[Any, Any] = await self._redis.hgetall(_totals(region_id))
         counters = {name.decode(): int(count) for name, count in totals.items()}
         return {name.removeprefix(_REJECTED): count for name, count in counters.items() if name.startswith(_REJECTED)}
 
-    async def remove(self, region: str, driver_ids: Sequence[str]) -> int:
+    async def remove(self, region_id: str, driver_ids: Sequence[str]) -> int:
         """Take the drivers out; returns how many were in. A ping that is still on its way brings one back."""
         removed = 0
         for start in range(0, len(driver_ids), _CALL_DRIVERS_MAX):
-            arguments = (_cell_prefix(region), _pack(list(driver_ids[start : start + _CALL_DRIVERS_MAX])))
-            removed += int(await self._call("remove", (_index(region),), arguments))
+            arguments = (_cell_prefix(region_id), _pack(list(driver_ids[start : start + _CALL_DRIVERS_MAX])))
+            removed += int(await self._call("remove", (_index(region_id),), arguments))
         return removed
 
-    async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
+    async def sweep(self, region_id: str, *, before_s: float, after_s: float) -> int:
         """Take out drivers older than `before_s` or newer than `after_s`, and tell of each; returns how many.
 
         In bounded calls: the store serves others in between.
@@ -87,8 +87,8 @@ class RedisCells:
         bounds_ms = (round(before_s * 1e3), round(after_s * 1e3))
         swept, cursor = 0, b"0"
         while True:
-            arguments = (_cell_prefix(region), *bounds_ms, cursor, _CALL_DRIVERS_MAX)
-            cursor, taken = await self._call("sweep", (_index(region), _stale(region)), arguments)
+            arguments = (_cell_prefix(region_id), *bounds_ms, cursor, _CALL_DRIVERS_MAX)
+            cursor, taken = await self._call("sweep", (_index(region_id), _stale(region_id)), arguments)
             swept += int(taken)
             if cursor == b"0":
                 return swept
@@ -111,17 +111,17 @@ class RedisCells:
         self._loaded = True
 
 
-def _cell_prefix(region: str) -> str:
-    return f"{{{region}}}:cell:"
+def _cell_prefix(region_id: str) -> str:
+    return f"{{{region_id}}}:cell:"
 
 
-def _index(region: str) -> str:
-    return f"{{{region}}}:index"
+def _index(region_id: str) -> str:
+    return f"{{{region_id}}}:index"
 
 
-def _stale(region: str) -> str:
-    return f"{{{region}}}:stale"
+def _stale(region_id: str) -> str:
+    return f"{{{region_id}}}:stale"
 
 
-def _totals(region: str) -> str:
-    return f"{{{region}}}:totals"
+def _totals(region_id: str) -> str:
+    return f"{{{region_id}}}:totals"

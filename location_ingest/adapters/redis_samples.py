@@ -22,24 +22,24 @@ class RedisSamples:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def add(self, region: str, samples: Sequence[RejectedPing]) -> None:
+    async def add(self, region_id: str, samples: Sequence[RejectedPing]) -> None:
         """Put the samples before the others of their reason. Raises redis-py's errors, and what it leaks."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for reason in sorted({sample.reason for sample in samples}):
-                key = _key(region, reason)
+                key = _key(region_id, reason)
                 pipeline.lpush(key, *[msgspec.msgpack.encode(s) for s in samples if s.reason is reason])
                 pipeline.ltrim(key, 0, SAMPLES_MAX - 1)
                 pipeline.expire(key, KEPT_S)
             await pipeline.execute()
 
-    async def read(self, region: str) -> list[RejectedPing]:
+    async def read(self, region_id: str) -> list[RejectedPing]:
         """Return all samples, by reason and then the newest first."""
         found: list[RejectedPing] = []
         for reason in Reason:
-            kept: list[Any] = await self._redis.lrange(_key(region, reason), 0, -1)
+            kept: list[Any] = await self._redis.lrange(_key(region_id, reason), 0, -1)
             found += [msgspec.msgpack.decode(sample, type=RejectedPing) for sample in kept]
         return found
 
 
-def _key(region: str, reason: Reason) -> str:
-    return f"{{{region}}}:rejected:{reason}"
+def _key(region_id: str, reason: Reason) -> str:
+    return f"{{{region_id}}}:rejected:{reason}"

@@ -198,7 +198,10 @@ class PingGateway:
         # Every failure means the same to the phones: not stored.
         except Exception as error:
             log.warning(
-                "pings_not_stored", region=group.region, pings=len(group.driver_ids), error=str(error) or repr(error)
+                "pings_not_stored",
+                region_id=group.region_id,
+                pings=len(group.driver_ids),
+                error=str(error) or repr(error),
             )
         finally:
             timer.cancel()
@@ -244,15 +247,17 @@ class PingGateway:
                 batch.is_known = True
             self._take(batches)
 
-    async def _ask_last_times(self, region: str, driver_ids: Sequence[str], now_s: float) -> None:
+    async def _ask_last_times(self, region_id: str, driver_ids: Sequence[str], now_s: float) -> None:
         """Remember what the store answers; without an answer the worker's filter must do."""
         try:
             async with asyncio.timeout(self._params.last_times_s_max):
-                stored = await self._cells.last_times_s(region, driver_ids)
+                stored = await self._cells.last_times_s(region_id, driver_ids)
         # Whatever the store raises, pings must go on.
         except Exception as error:
             self._metrics.last_times_failed.inc()
-            log.warning("last_times_failed", region=region, drivers=len(driver_ids), error=str(error) or repr(error))
+            log.warning(
+                "last_times_failed", region_id=region_id, drivers=len(driver_ids), error=str(error) or repr(error)
+            )
             return
         for driver_id, t_s in stored.items():
             # A time to come was written before the clock was set back: believing it would lock the driver out.

@@ -72,7 +72,7 @@ class IngestService:
         groups, letters = self._decode(messages)
         decided: list[Verdicts] = []
         try:
-            decided.extend(self._engine.handle(groups[region], now_s) for region in sorted(groups))
+            decided.extend(self._engine.handle(groups[region_id], now_s) for region_id in sorted(groups))
             self._count(decided)
             for verdicts in decided:
                 await self._store(verdicts)
@@ -89,9 +89,9 @@ class IngestService:
     async def sweep(self, now_s: float) -> int:
         """Take out every driver not seen for `stale_after_s`, and those seen in a time to come; returns how many."""
         swept = 0
-        for region in sorted(self._resolution):
+        for region_id in sorted(self._resolution):
             swept += await self._cells.sweep(
-                region,
+                region_id,
                 before_s=now_s - self._params.stale_after_s,
                 after_s=now_s + self._ingest.future_skew_s_max,
             )
@@ -107,10 +107,10 @@ class IngestService:
             except UndecodableMessage as error:
                 letters.append(DeadLetter(str(error), message))
                 continue
-            if group.region in self._resolution:
-                groups.setdefault(group.region, []).append(group)
+            if group.region_id in self._resolution:
+                groups.setdefault(group.region_id, []).append(group)
             else:
-                letters.append(DeadLetter(f"unknown region {group.region!r}", message))
+                letters.append(DeadLetter(f"unknown region {group.region_id!r}", message))
         return groups, letters
 
     def _count(self, decided: Sequence[Verdicts]) -> None:
@@ -126,11 +126,11 @@ class IngestService:
         reasons = _count_reasons(verdicts)
         # What is not newer is a replay here, for the edge refuses it: counting it would make a replay change something.
         rejected = {reason: count for reason, count in reasons.items() if reason not in NOT_NEWER}
-        positions = to_positions(verdicts, self._resolution[verdicts.region])
+        positions = to_positions(verdicts, self._resolution[verdicts.region_id])
         *first, last = [*positions.parts(self._params.batch_positions_max)] or [positions]
-        newer = sum(await _all_done([self._cells.put(verdicts.region, part, {}) for part in first]))
+        newer = sum(await _all_done([self._cells.put(verdicts.region_id, part, {}) for part in first]))
         if len(last) or rejected:
-            newer += await self._cells.put(verdicts.region, last, rejected)
+            newer += await self._cells.put(verdicts.region_id, last, rejected)
         self._metrics.pings_accepted.inc(newer)
         for reason, count in reasons.items():
             self._metrics.pings_rejected.labels(reason).inc(count)
@@ -141,10 +141,10 @@ class IngestService:
             samples = rejected_samples(verdicts, self._params.batch_samples_max, now_s)
             try:
                 if samples and self._samples:
-                    await self._samples.add(verdicts.region, samples)
+                    await self._samples.add(verdicts.region_id, samples)
             # A sample is worth no retry of a batch that is stored.
             except Exception as error:
-                log.warning("samples_not_kept", region=verdicts.region, error=str(error) or repr(error))
+                log.warning("samples_not_kept", region_id=verdicts.region_id, error=str(error) or repr(error))
 
 
 async def _all_done(calls: Sequence[Coroutine[Any, Any, int]]) -> list[int]:
@@ -193,7 +193,7 @@ def rejected_samples(verdicts: Verdicts, each_max: int, now_s: float) -> list[Re
         if reason not in NOT_NEWER:
             places = np.flatnonzero(verdicts.verdict == number)[-each_max:].tolist()
             group = PingColumns(
-                verdicts.region, now_s, [verdicts.driver_ids[at] for at in places], verdicts.values[places]
+                verdicts.region_id, now_s, [verdicts.driver_ids[at] for at in places], verdicts.values[places]
             )
             samples += [RejectedPing(reason, now_s, ping) for ping in group.pings]
     return samples

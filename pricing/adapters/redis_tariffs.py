@@ -1,4 +1,4 @@
-"""Every version of a region's tariff that a quote was ever given by, in Redis: `{region}:tariffs`."""
+"""Every version of a region's tariff that a quote was ever given by, in Redis: `{region_id}:tariffs`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 class RedisTariffs:
     """A hash of version -> the tariff as JSON. A version never changes, so it is kept once it was read."""
 
-    def __init__(self, redis: Redis, region: str) -> None:
+    def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._key = f"{{{region}}}:tariffs"
+        self._key = f"{{{region_id}}}:tariffs"
         self._known: dict[str, Tariff] = {}
 
     async def keep(self, tariff: Tariff) -> None:

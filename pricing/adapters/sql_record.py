@@ -82,30 +82,30 @@ class SqlRecord(ABC):
         """See `PriceRecord.add_version`."""
         await self._write(ADD_VERSION, [(version, params)])
 
-    async def add_changes(self, region: str, changes: Sequence[PriceChange]) -> None:
+    async def add_changes(self, region_id: str, changes: Sequence[PriceChange]) -> None:
         """See `PriceRecord.add_changes`."""
         names = cells_to_strings([change.cell for change in changes]) if changes else []
         rows = [
             (
-                region, name, one.at_s, one.multiplier, one.multiplier_before, one.requests, one.quotes,
+                region_id, name, one.at_s, one.multiplier, one.multiplier_before, one.requests, one.quotes,
                 one.idle_drivers, one.supply, one.target, one.wanted, one.bounds, str(one.reason), one.version,
             )
             for name, one in zip(names, changes, strict=True)
         ]  # fmt: skip
         await self._write(ADD_CHANGE, rows)
 
-    async def history(self, region: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
+    async def history(self, region_id: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
         """See `PriceRecord.history`."""
-        found = await self._read(HISTORY, region, format(cell, "x"), since_s, limit)
+        found = await self._read(HISTORY, region_id, format(cell, "x"), since_s, limit)
         return [_change(cell, dict(zip(COLUMNS, row, strict=True))) for row in map(tuple, found)]
 
-    async def add_order(self, region: str, order: FreezeOrder) -> None:
+    async def add_order(self, region_id: str, order: FreezeOrder) -> None:
         """See `PriceRecord.add_order`."""
-        await self._write(ADD_ORDER, [(region, order.at_s, int(order.is_frozen), order.reason, order.operator)])
+        await self._write(ADD_ORDER, [(region_id, order.at_s, int(order.is_frozen), order.reason, order.operator)])
 
-    async def orders(self, region: str, limit: int) -> list[FreezeOrder]:
+    async def orders(self, region_id: str, limit: int) -> list[FreezeOrder]:
         """See `PriceRecord.orders`."""
-        found = await self._read(ORDERS, region, limit)
+        found = await self._read(ORDERS, region_id, limit)
         return [FreezeOrder(at_s, bool(is_frozen), reason, by) for at_s, is_frozen, reason, by in map(tuple, found)]
 
 

@@ -74,8 +74,8 @@ class DemandForecast:
     def ahead(self, quarter: int) -> FloatArray:
         """Return the requests (places,) to expect in a quarter of the day."""
         prior = self._params.prior_requests
-        region = (self._seen.sum() + prior) / (self._expected.sum() + prior)
-        ratio = (self._seen + prior * region) / (self._expected + prior)
+        region_id = (self._seen.sum() + prior) / (self._expected.sum() + prior)
+        ratio = (self._seen + prior * region_id) / (self._expected + prior)
         return np.asarray(self._profile[quarter % QUARTERS_OF_DAY] * ratio)
 
     def observe(self, quarter: int, counts: npt.ArrayLike) -> None:

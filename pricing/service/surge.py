@@ -73,7 +73,7 @@ class PricingService:
         outcomes, heard, outside = Counter[str](), list[Heard](), 0
         for value in values:
             event = wire.decode_ride(value)
-            if event is None or event.region != self.region_id:
+            if event is None or event.region_id != self.region_id:
                 outcomes["undecodable" if event is None else "other_region"] += 1
                 continue
             cell_index = self._cell_index(event.pickup)
@@ -93,7 +93,7 @@ class PricingService:
         outcomes, heard = Counter[str](), list[Heard]()
         for value in values:
             event = wire.decode_quote(value)
-            if event is None or event.region != self.region_id:
+            if event is None or event.region_id != self.region_id:
                 outcomes["undecodable" if event is None else "other_region"] += 1
                 continue
             cell_index = self._cell_index(event.pickup)

@@ -28,10 +28,10 @@ class TariffWatch:
     A file is read when two looks in a row found the same: one that is being written is left alone.
     """
 
-    def __init__(self, path: Path, region: str, archive: TariffArchive, metrics: TariffMetrics) -> None:
+    def __init__(self, path: Path, region_id: str, archive: TariffArchive, metrics: TariffMetrics) -> None:
         """Read the file. Raises TariffRefused: without a tariff there is nothing to stay with."""
         self._path = path
-        self._region = region
+        self._region = region_id
         self._archive = archive
         self._metrics = metrics
         self._seen = self._read = self._stamp()
@@ -56,7 +56,7 @@ class TariffWatch:
                 await self.look()
             except Exception as error:
                 # The archive or the file system is away: what is in force stays, and the next look tries again.
-                log.warning("tariff_not_looked_at", region=self._region, error=repr(error))
+                log.warning("tariff_not_looked_at", region_id=self._region, error=repr(error))
 
     async def look(self) -> None:
         """Put the file in force if it changed, is at rest and is right. Raises what the archive raises, and OSError."""
@@ -69,11 +69,11 @@ class TariffWatch:
             tariff = await asyncio.to_thread(read_tariff, self._path)
         except TariffRefused as refusal:
             self.refusal = refusal
-            log.error("tariff_refused", region=self._region, in_force=self._tariff.version, detail=str(refusal))  # noqa: TRY400
+            log.error("tariff_refused", region_id=self._region, in_force=self._tariff.version, detail=str(refusal))  # noqa: TRY400
         else:
             await self._archive.keep(tariff)
             if tariff.version != self._tariff.version:
-                log.info("tariff_in_force", region=self._region, version=tariff.version, before=self._tariff.version)
+                log.info("tariff_in_force", region_id=self._region, version=tariff.version, before=self._tariff.version)
             self._tariff, self.refusal = tariff, None
         self._read = stamp
         self._tell()

@@ -134,7 +134,7 @@ class Crowd:
         pickup, dropoff = self._places[row]
         command = cmd.RequestRide(
             ride_id=ride_id,
-            region=self._region_id,
+            region_id=self._region_id,
             rider_id=f"p{row:07d}",
             quote_id=f"q{row:07d}",
             pickup=pickup,

@@ -59,7 +59,7 @@ async def test_the_map_follows_a_driver_through_a_ride(people: People) -> None:
 async def test_an_operator_reads_the_tariff_that_quotes_are_given_by(people: People) -> None:
     quote = (await people.rider().post("/v1/quotes", TRIP)).json()
     tariff = (await people.operator().get("/v1/ops/tariff")).json()
-    assert (tariff["region"], tariff["currency"], tariff["refusal"]) == ("manhattan", "USD", None)
+    assert (tariff["region_id"], tariff["currency"], tariff["refusal"]) == ("manhattan", "USD", None)
     assert tariff["version"] == quote["tariff_version"]
     assert tariff["content"]["base_cents"] == next(line["cents"] for line in quote["lines"] if line["name"] == "base")
 

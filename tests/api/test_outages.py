@@ -67,7 +67,7 @@ async def offered_another(served: Served, rider: Rider, driver: Driver) -> tuple
     assert first is not None
     request = cmd.RequestRide(
         ride_id=ride_id,
-        region="manhattan",
+        region_id="manhattan",
         rider_id=rider.id,
         quote_id="another",
         pickup=first.pickup,

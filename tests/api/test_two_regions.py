@@ -45,7 +45,7 @@ async def test_two_regions_share_an_installation_and_nothing_else(towns: dict[st
     (_, in_minato), (agreed, in_harlem) = await asyncio.gather(
         minato.drive(drivers["minato"], None), harlem.drive(drivers["harlem"], harlem.crossing(5, 5))
     )
-    assert (in_minato["state"], in_minato["region"], in_minato["fare_cents"]) == ("COMPLETED", "minato", 820)
+    assert (in_minato["state"], in_minato["region_id"], in_minato["fare_cents"]) == ("COMPLETED", "minato", 820)
     assert in_minato["receipt"]["changes"] == []
     # The rider left four streets farther: 0.8 km more, but the time as it was driven; half of the quote at most.
     assert in_harlem["receipt"]["changes"] == ["dropoff"]
@@ -105,7 +105,7 @@ class Corner:
     server: redis.Redis
 
     @property
-    def region(self) -> str:
+    def region_id(self) -> str:
         return self.town.folder.name
 
     @property
@@ -119,7 +119,7 @@ class Corner:
         path = self.served.env["HEXHAIL_DATABASE_URL"].removeprefix("sqlite:///")
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            rows = connection.execute("SELECT payload FROM outbox WHERE region = ? ORDER BY id", (self.region,))
+            rows = connection.execute("SELECT payload FROM outbox WHERE region_id = ? ORDER BY id", (self.region_id,))
             return [json.loads(payload) for (payload,) in rows]
         finally:
             connection.close()
@@ -219,7 +219,7 @@ async def test_events_that_come_again_and_late_change_nothing(corner: Corner) ->
 
 async def say_all_again(corner: Corner) -> int:
     """Put every message of the region's rides on the topic once more, the newest first; returns how many."""
-    broker, key = corner.served.env["HEXHAIL_BROKER_URL"], corner.region.encode()
+    broker, key = corner.served.env["HEXHAIL_BROKER_URL"], corner.region_id.encode()
     async with AsyncExitStack() as stack:
         consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
         producer = AIOKafkaProducer(bootstrap_servers=broker)

@@ -68,7 +68,7 @@ def test_a_ride_goes_from_request_to_fare():
         ride_id="ride",
         sequence=6,
         at_s=300.0,
-        region="manhattan",
+        region_id="manhattan",
         rider_id="alice",
         driver_id="dora",
         fare_cents=1250,

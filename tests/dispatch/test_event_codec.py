@@ -63,7 +63,7 @@ def test_every_kind_of_event_can_be_sent():
         '{"event": []}',
         '{"event": {}}',
         '{"event": "RideExpired"}',
-        '{"event": "RideExpired", "ride_id": 1, "sequence": 1, "at_s": 0, "region": "r", "rider_id": "a"}',
+        '{"event": "RideExpired", "ride_id": 1, "sequence": 1, "at_s": 0, "region_id": "r", "rider_id": "a"}',
         b"\xff",
     ],
 )

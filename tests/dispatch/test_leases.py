@@ -76,8 +76,8 @@ async def test_of_many_who_take_at_once_one_wins(empty_redis, sql):
 
 
 async def test_regions_have_fences_of_their_own(empty_redis, sql):
-    for region in ("manhattan", "queens"):
-        assert await RedisLeases(empty_redis, region, sql).take([("dora", "one")], 0.0, 15.0) == [1]
+    for region_id in ("manhattan", "queens"):
+        assert await RedisLeases(empty_redis, region_id, sql).take([("dora", "one")], 0.0, 15.0) == [1]
 
 
 async def test_a_lost_fence_comes_back_above_the_newest_token_of_sql(redis_leases, empty_redis, sql):

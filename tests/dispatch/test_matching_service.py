@@ -61,7 +61,7 @@ class Matcher:
         self.leases = leases or RedisLeases(redis, "manhattan", lambda: store.newest_token("manhattan"))
         self.rides = rides or RideService(store, self.leases, PARAMS, clock)
         self.service = MatchingService(
-            region="manhattan",
+            region_id="manhattan",
             graph=CITY,
             policy=policy or OptimalPolicy(CITY),
             params=params,

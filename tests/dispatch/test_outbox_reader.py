@@ -24,7 +24,7 @@ class Matcher:
         self.registry = CollectorRegistry()
         self.policy = policy or ExpectedPolicy(CITY)
         self.hearing = Hearing(
-            region="manhattan",
+            region_id="manhattan",
             graph=CITY,
             policy=self.policy,
             tail=store,

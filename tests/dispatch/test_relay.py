@@ -67,7 +67,7 @@ async def producer(broker_port):
 
 @pytest.fixture
 def event_log(producer, topic):
-    return KafkaEventLog(producer, topic, lambda region: 1)
+    return KafkaEventLog(producer, topic, lambda region_id: 1)
 
 
 async def topic_values(broker_port, topic):
@@ -228,7 +228,7 @@ async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_tu
 ):
     monkeypatch.setattr(producer._message_accumulator, "_batch_size", 2500)
     failing = FailingProducer(producer)
-    relay = RelayService(store, KafkaEventLog(failing, topic, lambda region: 1), RedisInboxes(empty_redis))
+    relay = RelayService(store, KafkaEventLog(failing, topic, lambda region_id: 1), RedisInboxes(empty_redis))
     await lives(rides, 20)
     failures = 0
     while (await store.outbox_progress())[1] < 120:

@@ -34,7 +34,7 @@ def test_a_url_that_names_no_broker_is_refused(url):
 
 
 def test_a_region_has_the_same_partition_on_every_machine():
-    assert [kafka.partition_of(region, 4) for region in ("manhattan", "brooklyn", "queens")] == [0, 0, 1]
+    assert [kafka.partition_of(region_id, 4) for region_id in ("manhattan", "brooklyn", "queens")] == [0, 0, 1]
     assert all(0 <= kafka.partition_of(str(n), 3) < 3 for n in range(100))
 
 

@@ -216,12 +216,13 @@ async def _scene(
 
 
 async def _run(fault: Fault, scene: Scene, settle_s: float) -> Outcome:
-    gateways = [_gateway(scene, region) for region in REGIONS]
+    gateways = [_gateway(scene, region_id) for region_id in REGIONS]
     stop = asyncio.Event()
     scene.start_worker()
     await _until_the_worker_works(scene, gateways)
     scene.phones = [
-        Phones(gateway, region, DRIVERS_PER_REGION, 30.0) for gateway, region in zip(gateways, REGIONS, strict=True)
+        Phones(gateway, region_id, DRIVERS_PER_REGION, 30.0)
+        for gateway, region_id in zip(gateways, REGIONS, strict=True)
     ]
     sending = [asyncio.create_task(phones.run(stop)) for phones in scene.phones]
     await asyncio.sleep(CALM_S)
@@ -243,22 +244,22 @@ async def _run(fault: Fault, scene: Scene, settle_s: float) -> Outcome:
     )
 
 
-def _gateway(scene: Scene, region: str) -> PingGateway:
+def _gateway(scene: Scene, region_id: str) -> PingGateway:
     log = KafkaPings(scene.producer, scene.topic, REGIONS.__getitem__)
     # Small groups: many messages, so that a fault meets some of them.
     params = GatewayParams(group_pings_max=20)
     metrics = GatewayMetrics(CollectorRegistry())
-    return PingGateway(log, RedisCells(scene.redis), [region], everywhere, metrics=metrics, params=params)
+    return PingGateway(log, RedisCells(scene.redis), [region_id], everywhere, metrics=metrics, params=params)
 
 
 async def _until_the_worker_works(scene: Scene, gateways: Sequence[PingGateway]) -> None:
-    for gateway, region in zip(gateways, REGIONS, strict=True):
+    for gateway, region_id in zip(gateways, REGIONS, strict=True):
         now_s = time.time()
-        await gateway.submit([numbered_ping(f"{region}-first", now_s, 0)], now_s)
-    for region in REGIONS:
-        await _eventually(lambda region=region: scene.redis.exists(f"{{{region}}}:index"), 60.0)
-    for region in REGIONS:
-        await scene.redis.delete(f"{{{region}}}:totals")
+        await gateway.submit([numbered_ping(f"{region_id}-first", now_s, 0)], now_s)
+    for region_id in REGIONS:
+        await _eventually(lambda region_id=region_id: scene.redis.exists(f"{{{region_id}}}:index"), 60.0)
+    for region_id in REGIONS:
+        await scene.redis.delete(f"{{{region_id}}}:totals")
 
 
 async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:

@@ -35,25 +35,25 @@ def region_cells(nodes: Iterable[tuple[float, float]], resolution: int) -> set[s
     return {near for cell in own for near in h3.grid_disk(cell, 1)}
 
 
-def compute(rows: Sequence[Row], region: set[str], resolution: int, params: IngestParams) -> Plain:
+def compute(rows: Sequence[Row], region_id: set[str], resolution: int, params: IngestParams) -> Plain:
     """Judge pings (driver, seconds, lat, lng) without speeds, each driver's in order of time."""
     found = Plain()
     of_driver: dict[str, list[Row]] = {}
     for row in rows:
         of_driver.setdefault(row[0], []).append(row)
     for driver_id, pings in of_driver.items():
-        _follow(driver_id, sorted(pings, key=lambda row: row[1]), region, resolution, params, found)
+        _follow(driver_id, sorted(pings, key=lambda row: row[1]), region_id, resolution, params, found)
     return found
 
 
 def _follow(
-    driver_id: str, pings: list[Row], region: set[str], resolution: int, params: IngestParams, found: Plain
+    driver_id: str, pings: list[Row], region_id: set[str], resolution: int, params: IngestParams, found: Plain
 ) -> None:
     believed: list[Row] = []
     suspects: list[Row] = []
     for ping in pings:
         cell = h3.latlng_to_cell(ping[2], ping[3], resolution)
-        if cell not in region:
+        if cell not in region_id:
             found.rejected["off_region"] += 1
             continue
         reason = _reason(ping, believed, suspects, params)

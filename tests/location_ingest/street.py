@@ -42,7 +42,7 @@ class Phones:
     """The drivers of a region. One after the other goes home while it runs, so that any ping may be someone's last."""
 
     gateway: PingGateway
-    region: str
+    region_id: str
     drivers: int
     shifts_end_s: float
     #: The times of the pings of each driver that were answered as taken, in order.
@@ -172,7 +172,7 @@ async def count(redis: Redis, streets: Sequence[Phones], acked_after_s: float = 
     for phones in streets:
         taken += sum(map(len, phones.taken.values()))
         counted += int(await redis.hget(f"{{{phones.region}}}:totals", "pings_accepted") or 0)
-        stored_s = await cells.last_times_s(phones.region, sorted(phones.taken))
+        stored_s = await cells.last_times_s(phones.region_id, sorted(phones.taken))
         for driver_id, times_s in sorted(phones.taken.items()):
             if times_s[-1] >= acked_after_s:
                 held_ms = to_ms(stored_s.get(driver_id, 0.0))

@@ -54,7 +54,7 @@ def by_the_slow_twin(engine: IngestEngine, found: list[PingGroup], now_s: float)
     events = [
         event
         for group in found
-        for event in engine.handle(RecordPings(group.region, group.received_s, group.pings), now_s)
+        for event in engine.handle(RecordPings(group.region_id, group.received_s, group.pings), now_s)
     ]
     return [None if isinstance(event, PositionAccepted) else event.reason for event in events]
 

@@ -79,8 +79,8 @@ def test_groups_hold_every_ping_that_is_sent_once_and_in_order(found, pings_max)
     sent = [ping for (one, _), is_one in zip(found, is_sent.tolist(), strict=True) if is_one for ping in one]
     groups = [group for group, _ in judged.groups(is_sent, REGIONS, pings_max)]
     assert all(0 < len(group.driver_ids) <= pings_max for group in groups)
-    for region, sign in zip(REGIONS, (1, -1), strict=True):
-        own = [ping for group in groups if group.region == region for ping in group.pings]
+    for region_id, sign in zip(REGIONS, (1, -1), strict=True):
+        own = [ping for group in groups if group.region_id == region_id for ping in group.pings]
         assert own == [ping for ping in sent if sign * ping.lat_deg > 0]
 
 

@@ -44,7 +44,7 @@ class ToldCells:
         self.questions: list[Sequence[str]] = []
         self.failure: Exception | None = None
 
-    async def last_times_s(self, region: str, driver_ids: Sequence[str]) -> dict[str, float]:
+    async def last_times_s(self, region_id: str, driver_ids: Sequence[str]) -> dict[str, float]:
         self.questions.append(list(driver_ids))
         await asyncio.sleep(0.01)
         if self.failure is not None:
@@ -111,7 +111,7 @@ async def test_pings_of_many_phones_travel_in_one_group_for_each_region():
     gateway = make_gateway(log)
     batches = [[make_ping(f"e{n}"), make_ping(f"w{n}", lng_deg=-75.0)] for n in range(20)]
     await asyncio.gather(*[gateway.submit(batch, NOW_S) for batch in batches])
-    assert sorted((group.region, len(group.pings)) for group in log.groups) == [("east", 20), ("west", 20)]
+    assert sorted((group.region_id, len(group.pings)) for group in log.groups) == [("east", 20), ("west", 20)]
 
 
 async def test_a_full_group_does_not_wait_and_none_is_larger():

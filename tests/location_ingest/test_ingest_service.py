@@ -31,15 +31,15 @@ class ToldCells:
         self.sweeps: list[tuple[str, float, float]] = []
         self.failures: list[Exception] = []
 
-    async def put(self, region: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
+    async def put(self, region_id: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         if self.failures:
             raise self.failures.pop()
-        self.puts.append((region, positions))
+        self.puts.append((region_id, positions))
         self.rejected.update(rejected)
         return len(positions) + len(positions.earlier_place)
 
-    async def sweep(self, region: str, *, before_s: float, after_s: float) -> int:
-        self.sweeps.append((region, before_s, after_s))
+    async def sweep(self, region_id: str, *, before_s: float, after_s: float) -> int:
+        self.sweeps.append((region_id, before_s, after_s))
         return 1
 
 
@@ -67,15 +67,15 @@ def make_ping(driver_id: str, t_s: float = NOW_S) -> DriverPing:
     return DriverPing(driver_id, t_s, 40.75, -73.98)
 
 
-def message(*pings: DriverPing, region: str = "east", offset: int = 0, received_s: float = NOW_S) -> RawMessage:
-    return RawMessage(0, offset, encode_columns(PingColumns.of(PingGroup(region, received_s, pings))))
+def message(*pings: DriverPing, region_id: str = "east", offset: int = 0, received_s: float = NOW_S) -> RawMessage:
+    return RawMessage(0, offset, encode_columns(PingColumns.of(PingGroup(region_id, received_s, pings))))
 
 
 async def test_each_region_is_stored_in_one_call_at_its_own_resolution():
     cells = ToldCells()
-    messages = [message(make_ping("a")), message(make_ping("b"), region="west"), message(make_ping("c"))]
+    messages = [message(make_ping("a")), message(make_ping("b"), region_id="west"), message(make_ping("c"))]
     await make_service(cells).process(messages, NOW_S)
-    assert [(region, positions.driver_ids) for region, positions in cells.puts] == [
+    assert [(region_id, positions.driver_ids) for region_id, positions in cells.puts] == [
         ("east", ["a", "c"]),
         ("west", ["b"]),
     ]
@@ -131,7 +131,7 @@ async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try():
 
 async def test_a_message_of_an_unknown_region_is_a_dead_letter():
     cells, letters = ToldCells(), KeptLetters()
-    lost = message(make_ping("a"), region="atlantis")
+    lost = message(make_ping("a"), region_id="atlantis")
     await make_service(cells, letters).process([lost], NOW_S)
     assert letters.letters == [DeadLetter("unknown region 'atlantis'", lost)]
     assert cells.puts == []
@@ -146,7 +146,7 @@ async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come():
 @given(st.binary())
 def test_bytes_are_a_group_or_undecodable_and_nothing_else(value):
     with suppress(UndecodableMessage):
-        assert decode_columns(value).region
+        assert decode_columns(value).region_id
 
 
 optional = st.one_of(st.none(), st.floats(allow_nan=False))
@@ -170,7 +170,7 @@ optional = st.one_of(st.none(), st.floats(allow_nan=False))
 def test_a_group_survives_the_wire(pings):
     group = PingGroup("manhattan", NOW_S, tuple(pings))
     decoded = decode_columns(encode_columns(PingColumns.of(group)))
-    assert PingGroup(decoded.region, decoded.received_s, decoded.pings) == group
+    assert PingGroup(decoded.region_id, decoded.received_s, decoded.pings) == group
 
 
 def test_a_huge_message_fits_into_a_letter():

@@ -58,8 +58,8 @@ def columns(positions: Sequence[At]) -> PositionColumns:
 class Cells(RedisCells):
     """Takes positions one by one."""
 
-    async def put(self, region: str, positions: Sequence[At], rejected: Mapping[Reason, int]) -> int:
-        return await super().put(region, columns(positions), rejected)
+    async def put(self, region_id: str, positions: Sequence[At], rejected: Mapping[Reason, int]) -> int:
+        return await super().put(region_id, columns(positions), rejected)
 
 
 @pytest.fixture

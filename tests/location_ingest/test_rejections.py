@@ -33,7 +33,7 @@ class NoLetters:
 
 
 class FailingSamples:
-    async def add(self, region: str, samples: object) -> None:
+    async def add(self, region_id: str, samples: object) -> None:
         raise ConnectionError("away")
 
 

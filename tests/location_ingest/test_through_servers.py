@@ -85,29 +85,29 @@ class Street:
         await self.producer.stop()
         await self.redis.aclose()
 
-    def gateway(self, region: str, params: GatewayParams | None = None) -> PingGateway:
+    def gateway(self, region_id: str, params: GatewayParams | None = None) -> PingGateway:
         log = KafkaPings(self.producer, self.topic, self.partition_of)
         metrics = GatewayMetrics(CollectorRegistry())
-        self.gateways.append(PingGateway(log, self.cells, [region], everywhere, metrics=metrics, params=params))
+        self.gateways.append(PingGateway(log, self.cells, [region_id], everywhere, metrics=metrics, params=params))
         return self.gateways[-1]
 
     @staticmethod
-    def partition_of(region: str) -> int:
-        return kafka.partition_of(region, PARTITIONS)
+    def partition_of(region_id: str) -> int:
+        return kafka.partition_of(region_id, PARTITIONS)
 
-    async def write(self, region: str, value: bytes) -> None:
+    async def write(self, region_id: str, value: bytes) -> None:
         """Write past the gateway."""
-        await self.producer.send_and_wait(self.topic, value, partition=self.partition_of(region))
+        await self.producer.send_and_wait(self.topic, value, partition=self.partition_of(region_id))
 
-    async def accepted(self, region: str) -> int:
-        return int(await self.redis.hget(f"{{{region}}}:totals", "pings_accepted") or 0)
+    async def accepted(self, region_id: str) -> int:
+        return int(await self.redis.hget(f"{{{region_id}}}:totals", "pings_accepted") or 0)
 
-    async def await_accepted(self, region: str, count: int, within_s: float = 90.0) -> None:
+    async def await_accepted(self, region_id: str, count: int, within_s: float = 90.0) -> None:
         async def reached() -> bool:
-            return await self.accepted(region) >= count
+            return await self.accepted(region_id) >= count
 
         await eventually(reached, within_s)
-        assert await self.accepted(region) == count
+        assert await self.accepted(region_id) == count
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def requested(number: int, **changes: object) -> bytes:
         "ride_id": f"ride{number}",
         "sequence": 1,
         "at_s": NOW_S,
-        "region": "grid",
+        "region_id": "grid",
         "pickup": {"lat_deg": 40.751, "lng_deg": -73.979, "node": 0},
     }
     return json.dumps({**event, **changes}).encode()
@@ -172,7 +172,7 @@ async def test_requests_without_drivers_raise_the_price_where_they_are(pricer: P
 
 
 async def test_what_cannot_be_decoded_is_counted_and_skipped(pricer: Pricer) -> None:
-    values = [b"\x00", requested(1), None, requested(2, region="elsewhere"), b"{}", requested(3)]
+    values = [b"\x00", requested(1), None, requested(2, region_id="elsewhere"), b"{}", requested(3)]
     await pricer.service.process_rides(values, NOW_S)
     assert pricer.metric("ride_events_total", outcome="undecodable") == 3.0
     assert pricer.metric("ride_events_total", outcome="other_region") == 1.0
@@ -220,7 +220,13 @@ async def test_a_batch_whose_call_or_answer_got_lost_counts_once_when_it_is_done
 
 async def test_quotes_become_demand_once_for_each_wish(pricer: Pricer) -> None:
     def asked(rider: str, at_s: float = NOW_S) -> bytes:
-        event = {"event": "QuoteAsked", "quote_id": f"{rider}{at_s}", "rider_id": rider, "at_s": at_s, "region": "grid"}
+        event = {
+            "event": "QuoteAsked",
+            "quote_id": f"{rider}{at_s}",
+            "rider_id": rider,
+            "at_s": at_s,
+            "region_id": "grid",
+        }
         return json.dumps({**event, "pickup": {"lat_deg": 40.751, "lng_deg": -73.979}}).encode()
 
     await pricer.service.process_quotes(

@@ -45,33 +45,33 @@ async def record(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.fixture
-def region() -> str:
+def region_id() -> str:
     """One of its own for each test: the PostgreSQL server is shared."""
     return uuid.uuid4().hex
 
 
-async def test_a_change_is_read_as_it_was_kept_the_newest_first(record: SqlRecord, region: str) -> None:
+async def test_a_change_is_read_as_it_was_kept_the_newest_first(record: SqlRecord, region_id: str) -> None:
     later = replace(CHANGE, at_s=NOW_S + 15.0)
-    await record.add_changes(region, [CHANGE, later, replace(CHANGE, cell=0x882A100D63FFFFF)])
-    assert await record.history(region, CELL, NOW_S, 10) == [later, CHANGE]
-    assert await record.history(region, CELL, NOW_S + 1.0, 10) == [later]
-    assert await record.history(region, CELL, NOW_S, 1) == [later]
+    await record.add_changes(region_id, [CHANGE, later, replace(CHANGE, cell=0x882A100D63FFFFF)])
+    assert await record.history(region_id, CELL, NOW_S, 10) == [later, CHANGE]
+    assert await record.history(region_id, CELL, NOW_S + 1.0, 10) == [later]
+    assert await record.history(region_id, CELL, NOW_S, 1) == [later]
     assert later.bounds_acted == [Bound.NEIGHBOURS, Bound.STEP]
 
 
-async def test_what_is_kept_twice_is_there_once_and_as_it_was(record: SqlRecord, region: str) -> None:
-    await record.add_changes(region, [CHANGE])
-    await record.add_changes(region, [replace(CHANGE, multiplier=9.0), replace(CHANGE, at_s=NOW_S + 15.0)])
-    assert [change.multiplier for change in await record.history(region, CELL, 0.0, 10)] == [1.1, 1.1]
+async def test_what_is_kept_twice_is_there_once_and_as_it_was(record: SqlRecord, region_id: str) -> None:
+    await record.add_changes(region_id, [CHANGE])
+    await record.add_changes(region_id, [replace(CHANGE, multiplier=9.0), replace(CHANGE, at_s=NOW_S + 15.0)])
+    assert [change.multiplier for change in await record.history(region_id, CELL, 0.0, 10)] == [1.1, 1.1]
 
 
-async def test_the_newest_order_comes_first(record: SqlRecord, region: str) -> None:
-    assert await record.orders(region, 1) == []
+async def test_the_newest_order_comes_first(record: SqlRecord, region_id: str) -> None:
+    assert await record.orders(region_id, 1) == []
     freeze, unfreeze = FreezeOrder(NOW_S, True, "a flood", "olga"), FreezeOrder(NOW_S + 9.0, False, "it is over", "ole")
     for order in (freeze, unfreeze, freeze):
-        await record.add_order(region, order)
-    assert await record.orders(region, 10) == [unfreeze, freeze]
-    assert await record.orders(region, 1) == [unfreeze]
+        await record.add_order(region_id, order)
+    assert await record.orders(region_id, 10) == [unfreeze, freeze]
+    assert await record.orders(region_id, 1) == [unfreeze]
 
 
 async def test_a_version_is_kept_once_and_as_it_was(record: SqlRecord) -> None:

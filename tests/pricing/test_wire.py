@@ -16,7 +16,7 @@ REQUESTED = {
     "ride_id": "ride-1",
     "sequence": 1,
     "at_s": 1000.5,
-    "region": "grid",
+    "region_id": "grid",
     "rider_id": "rider-1",
     "pickup": {"lat_deg": 40.75, "lng_deg": -73.98, "node": 3},
 }
@@ -73,7 +73,7 @@ def test_other_events_ask_for_nothing(other: str) -> None:
         encoded(ride_id=""),
         encoded(ride_id="x" * 201),
         encoded(ride_id=None),
-        encoded(region=""),
+        encoded(region_id=""),
         encoded(pickup=None),
         encoded(pickup={"lat_deg": 91.0, "lng_deg": 0.0}),
         encoded(pickup={"lat_deg": 40.0}),
@@ -115,7 +115,7 @@ def test_a_quote_is_read_as_it_was_told_and_becomes_demand_and_its_price_stays_a
     told = wire.encode_quote(QUOTE)
     event = wire.decode_quote(told)
     assert event is not None
-    assert (event.quote_id, event.region, event.at_s) == ("quote-1", "grid", 1000.5)
+    assert (event.quote_id, event.region_id, event.at_s) == ("quote-1", "grid", 1000.5)
     assert wire.quote_signal(event, 7) == CountQuote(7, 1000.5)
     assert wire.quote_signal(event, -1) is None
     assert b"900" not in told

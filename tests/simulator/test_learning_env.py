@@ -153,9 +153,9 @@ def test_nonsense_is_refused_at_birth(params, wrong):
 
 
 def test_a_wait_over_several_stretches_is_counted_once():
-    asked = {"region": "town", "rider_id": "p", "quote_id": "q", "pickup": None, "dropoff": None, "seats": 1}
+    asked = {"region_id": "town", "rider_id": "p", "quote_id": "q", "pickup": None, "dropoff": None, "seats": 1}
     request = ev.RideRequested(ride_id="r", sequence=1, at_s=10.0, fare_cents=900, currency="USD", **asked)
-    pickup = ev.RiderPickedUp(ride_id="r", sequence=5, at_s=130.0, region="town", rider_id="p", driver_id="d")
+    pickup = ev.RiderPickedUp(ride_id="r", sequence=5, at_s=130.0, region_id="town", rider_id="p", driver_id="d")
     tallies = Tallies()
     found = [tallies.take([request], 60.0), tallies.take([], 120.0), tallies.take([pickup], 180.0)]
     assert [tally.waited_s for tally in found] == [50.0, 60.0, 10.0]

@@ -14,7 +14,7 @@ from tests.simulator.towns import crowded
 
 def happen(town, *steps):
     """Events of ride r by driver d: (type, time, facts)."""
-    common = {"ride_id": "r", "region": "town", "rider_id": "p"}
+    common = {"ride_id": "r", "region_id": "town", "rider_id": "p"}
     return [
         kind(**common, **{"sequence": at + 1, "at_s": float(now_s), **facts})
         for at, (kind, now_s, facts) in enumerate(steps)

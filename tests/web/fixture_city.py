@@ -214,7 +214,7 @@ def build_app(city: City, dist: Path = DIST, name: str = "Gridville", timezone: 
     def read_city(authorization: str = Header("")) -> dict | JSONResponse:
         if authorization != f"Bearer {TOKEN}":
             return refusal()
-        about = {"region": name.lower(), "name": name, "timezone": timezone, "currency": "EUR", "speed": SPEED}
+        about = {"region_id": name.lower(), "name": name, "timezone": timezone, "currency": "EUR", "speed": SPEED}
         return about | {"bounds_deg": city.graph.bounds_deg(), "attribution": "Made-up streets"}
 
     @app.get("/v1/ops/city/roads", response_model=None)

@@ -6,7 +6,7 @@ export type RequestState = "REQUESTED" | "OFFERED";
 
 /** `GET /v1/ops/city` */
 export interface City {
-  region: string;
+  region_id: string;
   name: string;
   timezone: string;
   bounds_deg: { south: number; west: number; north: number; east: number };

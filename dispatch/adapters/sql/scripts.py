@@ -73,7 +73,7 @@ def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: Idempo
     for event in decision.events:
         yield Statement(
             sql.ADD_OUTBOX[dialect],
-            (event.region, event.ride_id, event.sequence, " ".join(inboxes(event)), encode(event)),
+            (event.region_id, event.ride_id, event.sequence, " ".join(inboxes(event)), encode(event)),
         )
     if idempotency is not None:
         response = msgspec.json.encode(decision.ride).decode()
@@ -134,7 +134,7 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
                 sql.ADD_RIDE,
                 (
                     ride.ride_id,
-                    ride.region,
+                    ride.region_id,
                     ride.rider_id,
                     ride.quote_id,
                     ride.state,
@@ -167,8 +167,8 @@ def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
         return
     body = msgspec.json.encode(offer).decode()
     if isinstance(event, OfferSent):
-        yield from _require_askable(offer, ride.region)
-        row = (offer.offer_id, ride.ride_id, ride.region, offer.driver_id, offer.token, OfferState.SENT, body)
+        yield from _require_askable(offer, ride.region_id)
+        row = (offer.offer_id, ride.ride_id, ride.region_id, offer.driver_id, offer.token, OfferState.SENT, body)
         yield Statement(sql.ADD_OFFER, row)
     elif type(event) in OFFER_ENDS:
         ended = yield Statement(sql.END_OFFER, (offer.state, body, offer.offer_id))
@@ -184,12 +184,12 @@ def _write_driver(event: RideEvent) -> Script[None]:
         yield Statement(sql.ADD_STARS, (event.stars, event.driver_id))
 
 
-def _require_askable(offer: Offer, region: str) -> Script[None]:
+def _require_askable(offer: Offer, region_id: str) -> Script[None]:
     """Refuse an offer by somebody who decided on an older state of the driver. The driver is locked by the scope."""
     shift = yield Statement(sql.SHIFT_OF_DRIVER, (offer.driver_id,))
     if not shift or shift[0][0] != ShiftStatus.ONLINE:
         raise OffShift(offer.driver_id)
-    newest, has_next = (yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region)))[0]
+    newest, has_next = (yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region_id)))[0]
     if offer.token <= newest:
         raise StaleToken(offer.token, newest)
     if has_next:
@@ -217,5 +217,5 @@ def give_positions() -> Script[None]:
 
 def read_outbox_row(row: Sequence[Any]) -> OutboxRow:
     """An outbox row from its columns."""
-    position, region, ride_id, sequence, names, payload = row
-    return OutboxRow(position, region, ride_id, sequence, tuple(names.split()), payload)
+    position, region_id, ride_id, sequence, names, payload = row
+    return OutboxRow(position, region_id, ride_id, sequence, tuple(names.split()), payload)

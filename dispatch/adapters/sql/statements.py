@@ -24,7 +24,7 @@ FIND_KEY = "SELECT body_sha256, response FROM idempotency WHERE principal = ?1 A
 ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response) VALUES (?1, ?2, ?3, ?4)"
 
 ADD_RIDE = (
-    "INSERT INTO rides (ride_id, region, rider_id, quote_id, state, driver_id, sequence, token, requested_s, body)"
+    "INSERT INTO rides (ride_id, region_id, rider_id, quote_id, state, driver_id, sequence, token, requested_s, body)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 )
 #: Only from the sequence that the decision saw, and never back to an older token.
@@ -38,25 +38,29 @@ SHIFT_OF_DRIVER = "SELECT status FROM shifts WHERE driver_id = ?1"
 NEWEST_FENCE_OF_DRIVER = (
     "SELECT COALESCE(MAX(token), 0),"
     " EXISTS (SELECT 1 FROM rides WHERE driver_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED'))"
-    " FROM offers WHERE driver_id = ?1 AND region = ?2"
+    " FROM offers WHERE driver_id = ?1 AND region_id = ?2"
 )
 ADD_OFFER = (
-    "INSERT INTO offers (offer_id, ride_id, region, driver_id, token, state, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    "INSERT INTO offers (offer_id, ride_id, region_id, driver_id, token, state, body)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 )
 END_OFFER = "UPDATE offers SET state = ?1, body = ?2 WHERE offer_id = ?3 AND state = 'SENT' RETURNING offer_id"
 #: SQLite commits in the order of its writes and numbers them at once; in PostgreSQL the relay does it after the commit.
 ADD_OUTBOX = {
-    "sqlite": "INSERT INTO outbox (region, ride_id, sequence, inboxes, payload, position)"
+    "sqlite": "INSERT INTO outbox (region_id, ride_id, sequence, inboxes, payload, position)"
     " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox))",
-    "postgres": "INSERT INTO outbox (region, ride_id, sequence, inboxes, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+    "postgres": "INSERT INTO outbox (region_id, ride_id, sequence, inboxes, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
 }
 
 OPEN_RIDES = (
-    "SELECT body FROM rides WHERE region = ?1 AND state IN ('REQUESTED', 'OFFERED') ORDER BY requested_s, ride_id"
+    "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('REQUESTED', 'OFFERED') ORDER BY requested_s, ride_id"
 )
-LIVE_RIDES = "SELECT body FROM rides WHERE region = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') ORDER BY ride_id"
+LIVE_RIDES = (
+    "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') ORDER BY ride_id"
+)
 LATEST_TRIPS = (
-    "SELECT body FROM rides WHERE region = ?1 AND state IN ('ON_TRIP', 'COMPLETED') ORDER BY requested_s DESC LIMIT ?2"
+    "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('ON_TRIP', 'COMPLETED')"
+    " ORDER BY requested_s DESC LIMIT ?2"
 )
 FREE_DRIVERS = (
     "SELECT s.driver_id, s.seats, s.idle_since_s, s.stars_sum, s.stars_count FROM shifts s WHERE s.status = 'online'"
@@ -68,7 +72,7 @@ FREE_DRIVERS = (
 CARRYING_DRIVERS = (
     "SELECT s.driver_id, s.seats, c.body, s.stars_sum, s.stars_count"
     " FROM rides c JOIN shifts s ON s.driver_id = c.driver_id"
-    " WHERE c.region = ?1 AND c.state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') AND c.state = 'ON_TRIP'"
+    " WHERE c.region_id = ?1 AND c.state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') AND c.state = 'ON_TRIP'"
     " AND s.status = 'online'"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = c.driver_id AND r.state IN ('ASSIGNED', 'ARRIVED'))"
     " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = c.driver_id AND o.state = 'SENT')"
@@ -84,7 +88,7 @@ SET_SHIFT = (
 )
 ADD_STARS = "UPDATE shifts SET stars_sum = stars_sum + ?1, stars_count = stars_count + 1 WHERE driver_id = ?2"
 IDLE_FROM_NOW = "UPDATE shifts SET idle_since_s = ?1 WHERE driver_id = ?2"
-NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region = ?1"
+NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region_id = ?1"
 
 NEEDS_POSITIONS = "SELECT 1 FROM outbox WHERE position IS NULL LIMIT 1"
 GIVE_POSITIONS = (
@@ -93,14 +97,14 @@ GIVE_POSITIONS = (
     " WHERE outbox.id = numbered.id"
 )
 UNPUBLISHED = (
-    "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox"
+    "SELECT position, region_id, ride_id, sequence, inboxes, payload FROM outbox"
     " WHERE position > (SELECT published_position FROM relay) ORDER BY position LIMIT ?1"
 )
 NEWEST_ROWS = (
-    "SELECT position, region, ride_id, sequence, inboxes, payload FROM outbox"
+    "SELECT position, region_id, ride_id, sequence, inboxes, payload FROM outbox"
     " WHERE position > (SELECT COALESCE(MAX(position), 0) FROM outbox) - ?1 ORDER BY position"
 )
-EVENTS_SINCE = "SELECT position, payload FROM outbox WHERE position > ?2 AND region = ?1 ORDER BY position LIMIT ?3"
+EVENTS_SINCE = "SELECT position, payload FROM outbox WHERE position > ?2 AND region_id = ?1 ORDER BY position LIMIT ?3"
 PUBLISHED = "SELECT published_position FROM relay"
 MARK_PUBLISHED = "UPDATE relay SET published_position = ?1 WHERE published_position < ?1"
 #: Positions have no gaps, so the newest one is a count.

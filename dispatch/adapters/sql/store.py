@@ -49,25 +49,25 @@ class SqlStore(ABC):
         rows = await self._read(sql.FIND_RIDE, ride_id)
         return scripts.read_ride(rows[0][0]) if rows else None
 
-    async def open_rides(self, region: str) -> list[Ride]:
+    async def open_rides(self, region_id: str) -> list[Ride]:
         """See `RideStore.open_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.OPEN_RIDES, region)]
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.OPEN_RIDES, region_id)]
 
-    async def live_rides(self, region: str) -> list[Ride]:
+    async def live_rides(self, region_id: str) -> list[Ride]:
         """See `RideStore.live_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region)]
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.LIVE_RIDES, region_id)]
 
-    async def latest_trips(self, region: str, limit: int) -> list[Ride]:
+    async def latest_trips(self, region_id: str, limit: int) -> list[Ride]:
         """Rides that have been picked up, the newest requests first."""
-        return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region, limit)]
+        return [scripts.read_ride(body) for (body,) in await self._read(sql.LATEST_TRIPS, region_id, limit)]
 
     async def free_drivers(self) -> dict[str, FreeDriver]:
         """See `RideStore.free_drivers`."""
         return {row[0]: FreeDriver(*row[1:]) for row in await self._read(sql.FREE_DRIVERS)}
 
-    async def carrying_drivers(self, region: str) -> list[Carrying]:
+    async def carrying_drivers(self, region_id: str) -> list[Carrying]:
         """See `RideStore.carrying_drivers`."""
-        return [scripts.read_carrying(row) for row in await self._read(sql.CARRYING_DRIVERS, region)]
+        return [scripts.read_carrying(row) for row in await self._read(sql.CARRYING_DRIVERS, region_id)]
 
     async def set_shift(self, shift: Shift) -> Shift:
         """See `RideStore.set_shift`."""
@@ -78,9 +78,9 @@ class SqlStore(ABC):
         committed, published = (await self._read(sql.PROGRESS))[0]
         return committed, published
 
-    async def newest_token(self, region: str) -> int:
+    async def newest_token(self, region_id: str) -> int:
         """See `RideStore.newest_token`."""
-        return int((await self._read(sql.NEWEST_FENCE, region))[0][0])
+        return int((await self._read(sql.NEWEST_FENCE, region_id))[0][0])
 
     # -- Outbox ------------------------------------------------------------------------------------------------------
 
@@ -100,9 +100,9 @@ class SqlStore(ABC):
         """See `Outbox.mark_published`."""
         await self._run(lambda: _one(Statement(sql.MARK_PUBLISHED, (position,))))
 
-    async def events_since(self, region: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
+    async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
         """See `EventTail.events_since`."""
-        rows = await self._read(sql.EVENTS_SINCE, region, position, limit)
+        rows = await self._read(sql.EVENTS_SINCE, region_id, position, limit)
         return [(at, decode(payload)) for at, payload in rows]
 
     async def history(self) -> list[str]:

@@ -151,7 +151,7 @@ def test_a_history_is_a_beta_smoothed_share_that_fades():
 
 CITY = grid_city(1, 5)
 HERE, THERE = Place(40.0, -74.0, 0), Place(40.0, -73.996, 4)
-COMMON = {"region": "r", "rider_id": "alice"}
+COMMON = {"region_id": "r", "rider_id": "alice"}
 
 
 def offer_sent(number, ride_id="ride", driver_id="dora", eta_s=100.0):

@@ -14,7 +14,7 @@ def place(node):
 
 
 def common(ride_id, at_s):
-    return {"ride_id": ride_id, "sequence": 1, "at_s": float(at_s), "region": "town", "rider_id": "alice"}
+    return {"ride_id": ride_id, "sequence": 1, "at_s": float(at_s), "region_id": "town", "rider_id": "alice"}
 
 
 def requested(ride_id, at_s, pickup=1, dropoff=2):

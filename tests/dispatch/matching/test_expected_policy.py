@@ -24,7 +24,7 @@ PARAMS = DispatchParams()
 
 
 def hear_answers(policy, driver_id, kind, count):
-    common = {"region": "r", "rider_id": "alice"}
+    common = {"region_id": "r", "rider_id": "alice"}
     for number in range(count):
         offer = {"ride_id": f"{driver_id}{number}", "offer_id": f"{driver_id}-{number}", "driver_id": driver_id}
         policy.hear(

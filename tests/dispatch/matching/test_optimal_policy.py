@@ -24,7 +24,7 @@ PARAMS = DispatchParams(pickup_eta_s_max=45.0)
 def ride(ride_id="ride", node=0, seats=1, refused_by=(), requested_s=NOW_S):
     return Ride(
         ride_id=ride_id,
-        region="r",
+        region_id="r",
         rider_id="alice",
         quote_id=ride_id,
         pickup=Place(0.0, 0.0, node),

@@ -340,7 +340,7 @@ def _planted(ride_id, *events):
                 "ride_id": ride_id,
                 "sequence": ride.sequence + 1,
                 "at_s": 1.0,
-                "region": ride.region,
+                "region_id": ride.region_id,
                 "rider_id": ride.rider_id,
             }
             happened.append(event_type(**common, **facts))
@@ -438,7 +438,7 @@ async def test_an_offer_ends_once(store, rides):
             ride_id="ride",
             sequence=current.sequence + 1,
             at_s=1.0,
-            region="manhattan",
+            region_id="manhattan",
             rider_id="alice",
             offer_id="ride-1",
             driver_id="dora",
