@@ -131,7 +131,7 @@ class Corner:
 
     def counted(self) -> tuple[float, float]:
         """The pricer's count, and the city time it is decayed to."""
-        count, _, counted_ms = self.server.hget(f"{{{self.region}}}:pricing:requests", self.cell).partition("|")
+        count, _, counted_ms = self.server.hget(f"{{{self.region_id}}}:pricing:requests", self.cell).partition("|")
         return float(count), int(counted_ms) / 1e3
 
     async def price(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Corner:
 
     async def all_are_counted(self) -> bool:
         """Every committed event has been taken in."""
-        counted = self.server.hget(f"{{{self.region}}}:totals", "ride_events_consumed")
+        counted = self.server.hget(f"{{{self.region_id}}}:totals", "ride_events_consumed")
         return int(counted or 0) == len(self.events)
 
     async def ask_for_rides(self, count: int) -> None:
@@ -213,7 +213,7 @@ async def test_events_that_come_again_and_late_change_nothing(corner: Corner) ->
     await eventually(corner.all_are_counted)
     count, at_s = corner.counted()
     assert count == pytest.approx(corner.demand_by_the_events(at_s), rel=1e-4)
-    consumed = int(corner.server.hget(f"{{{corner.region}}}:totals", "ride_events_consumed"))
+    consumed = int(corner.server.hget(f"{{{corner.region_id}}}:totals", "ride_events_consumed"))
     assert consumed == len(corner.events)
 
 

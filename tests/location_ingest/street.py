@@ -59,7 +59,7 @@ class Phones:
             share_gone = min((now_s - began_s) / self.shifts_end_s, 1.0)
             # A fifth stays to the end: they show when the street is well again.
             gone = int(share_gone * 0.8 * self.drivers)
-            batch = [numbered_ping(f"{self.region}-{driver}", now_s, number) for driver in range(gone, self.drivers)]
+            batch = [numbered_ping(f"{self.region_id}-{driver}", now_s, number) for driver in range(gone, self.drivers)]
             await self._deliver(batch)
             number += 1
             # Not in a burst after a pause: two pings of one millisecond are one to the edge.
