@@ -1,7 +1,8 @@
 """The k nearest points (drivers) by great-circle distance: exact, with a certificate for every answer.
 
 Points live in H3 cells. Rings of cells round the query are looked at, nearest first, until no unseen point can be
-nearer than the k-th found. The bound that says so is proven: docs/decisions/020-exact-nearest-search.md.
+nearer than the k-th found. The bound that says so is proven:
+docs/decisions/geo/020-exact-nearest-search-with-a-proven-bound.md.
 """
 
 from dataclasses import dataclass

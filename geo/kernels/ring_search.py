@@ -1,6 +1,6 @@
 """The k nearest points by great-circle distance, found ring by ring with a proven stop.
 
-The bound and its proof: docs/decisions/020-exact-nearest-search.md.
+The bound and its proof: docs/decisions/geo/020-exact-nearest-search-with-a-proven-bound.md.
 """
 
 import numpy as np

@@ -14,7 +14,9 @@ from geo.roads.snap import EdgeIndex
 
 @dataclass(frozen=True)
 class MatchParams:
-    """How pings are matched. Chosen on the San Francisco cabs (docs/decisions/022-learning-traffic.md).
+    """How pings are matched. Chosen on the San Francisco cabs.
+
+    See docs/decisions/geo/022-learn-speeds-from-pings-durations-from-trips.md.
 
     Attributes:
         candidates: edges considered for a ping; 2 are the two directions of the nearest street.

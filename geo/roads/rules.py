@@ -1,7 +1,7 @@
 """Which OpenStreetMap ways a taxi may drive, in which directions and how fast. Pure: tags in, an answer out.
 
 Sources: the wiki pages Key:highway, Key:access, Key:oneway, Key:maxspeed and Default_speed_limits.
-What is left out and why: docs/decisions/021-roads-from-openstreetmap.md.
+What is left out and why: docs/decisions/geo/021-openstreetmap-roads-without-turn-restrictions.md.
 """
 
 import re
