@@ -15,7 +15,8 @@ from websockets.asyncio.client import connect
 
 from api.auth.tokens import Role
 from api.streams import sockets as api_sockets
-from api.streams.people import FRAME_BYTES_MAX, websocket_protocol
+from api.streams import websocket_protocol
+from api.streams.people import FRAME_BYTES_MAX
 from api.streams.sockets import STREAMS_MAX, end
 from tests.api.installation import PATIENCE_S, People, Person, Valkey
 from tests.api.served import Served
