@@ -22,7 +22,7 @@ from dispatch.ports import RideStore, RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City
 from location_ingest.service import PingGateway
-from pricing.model import Quote
+from pricing.model.quotes import Quote
 from pricing.ports import PriceRecord, SurgePrices
 from pricing.service.fares import FareService
 from pricing.service.quotes import QuoteService

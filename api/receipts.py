@@ -9,7 +9,7 @@ import structlog
 
 from api.failures import Outages
 from dispatch.model import Ride
-from pricing.model import Point, Quote, Receipt
+from pricing.model.quotes import Point, Quote, Receipt
 from pricing.service.fares import EndedTrip, FareService
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,7 @@ from pricing.commands import (
     UnfreezePrices,
 )
 from pricing.events import Event, SurgeChanged
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules import surge
 from pricing.rules.grid import SurgeGrid
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pricing.commands import Restore, Signal
-from pricing.model import FreezeOrder, SupplySnapshot, SurgePrice
+from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgePrice
+from pricing.model.tariff import Tariff
 from pricing.rules.story import PriceChange
-from pricing.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,22 @@ class Supply(Protocol):
 
     async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:
         """Return the drivers whose position is fresh at ``now_s``; idle are those not in ``busy_drivers``."""
+        ...
+
+
+#: Differs whenever the source was written in between.
+TariffStamp = tuple[int, int, int]
+
+
+class TariffSource(Protocol):
+    """Where an operator writes the tariff of a region."""
+
+    def stamp(self) -> TariffStamp:
+        """Return what tells one state of the source from another, without reading it. Raises OSError."""
+        ...
+
+    def read(self) -> Tariff:
+        """Return the tariff. Raises TariffRefused for a wrong one, and OSError."""
         ...
 
 

@@ -24,7 +24,7 @@ from api.schemas import (
 )
 from dispatch import commands as cmd
 from dispatch.model import Party, ShiftStatus
-from pricing.model import Point
+from pricing.model.quotes import Point
 
 router = APIRouter(prefix="/v1", tags=["drivers"])
 

@@ -19,7 +19,7 @@ from dispatch.model import Party, Place
 from dispatch.ports import IdempotencyKey
 from geo.roads.travel_times import nearest_by_road
 from pricing.errors import QuoteExpired
-from pricing.model import Point, Quote
+from pricing.model.quotes import Point, Quote
 
 router = APIRouter(prefix="/v1", tags=["rides"])
 

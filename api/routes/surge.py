@@ -11,7 +11,7 @@ from api.edges import AnyoneDep, Edges, EdgesDep, OperatorDep
 from api.problems import ApiProblem
 from api.schemas import Seconds, Strict, SurgeBody
 from geo import cells
-from pricing.model import FreezeOrder
+from pricing.model.surge import FreezeOrder
 from pricing.rules.earnings import bonus_cents
 from pricing.rules.story import BOUND_WORDS, WORDS, PriceChange, Reason
 

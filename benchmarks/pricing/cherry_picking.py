@@ -13,10 +13,10 @@ from benchmarks.pricing.surge_town import Scenario, Town, live, shrunk
 from dispatch.events import OfferDeclined, OfferSent
 from dispatch.model import Ride, RideState
 from geo.city import City
-from pricing.model import Receipt
+from pricing.model.quotes import Receipt
+from pricing.model.tariff import Tariff
 from pricing.rules.earnings import split
-from pricing.tariff import Tariff
-from pricing.tariff_file import tariff_of
+from pricing.service.tariff_sections import tariff_of
 from simulator.day import Outcome
 from simulator.people.habits import Bills, Habit, Picker, Picking, Prices
 from simulator.people.population import People

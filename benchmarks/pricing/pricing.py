@@ -32,7 +32,7 @@ from pricing.adapters.sql_record import SqliteRecord
 from pricing.commands import Restore, Tick
 from pricing.engine import PricingEngine
 from pricing.events import Event
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules.grid import SurgeGrid
 from pricing.rules.story import changes_of
 from simulator.demand.requests import load_requests

@@ -14,9 +14,9 @@ from benchmarks.pricing.surge_response import Response, price_series, response, 
 from benchmarks.pricing.surge_town import HOUR_S, MINUTE_S, QUIET, STADIUM, Scenario, Town, live, make_town, shrunk
 from dispatch.model import RideState
 from geo.arrays import FloatArray
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules.fares import fare_cents
-from pricing.tariff_file import tariff_of
+from pricing.service.tariff_sections import tariff_of
 from simulator.day import Outcome
 from simulator.demand.inputs import PlacedRequests
 from simulator.reports.figures import empty_zone_share, incomes_cents, pickup_waits_s

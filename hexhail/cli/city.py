@@ -125,8 +125,8 @@ def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
 def check(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
     """Say whether a city folder can be served, and if not, which line of its file is wrong."""
     from geo.city import CITY_FILE, load_city
+    from pricing.adapters.tariff_file import read_tariff
     from pricing.errors import TariffRefused
-    from pricing.tariff_file import read_tariff
 
     try:
         city = load_city(folder)

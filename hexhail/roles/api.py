@@ -97,8 +97,9 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_tariffs import RedisTariffs
     from pricing.adapters.signed_quotes import QuoteSigner
+    from pricing.adapters.tariff_file import TariffFile
     from pricing.metrics import TariffMetrics
-    from pricing.model import SurgeParams
+    from pricing.model.surge import SurgeParams
     from pricing.service.fares import FareService
     from pricing.service.quotes import QuoteService
     from pricing.service.tariff_watch import TariffWatch
@@ -117,7 +118,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
         inboxes = InboxReads(RedisInboxReader(redis))
         tariffs = RedisTariffs(redis, region_id)
-        tariff = TariffWatch(settings.city_dir / CITY_FILE, region_id, tariffs, TariffMetrics(REGISTRY))
+        tariff = TariffWatch(TariffFile(settings.city_dir / CITY_FILE), region_id, tariffs, TariffMetrics(REGISTRY))
         await tariff.start()
         lasting = inboxes.run(), listen_for_news(redis, inboxes.ring), tariff.watch()
         stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])

@@ -58,7 +58,7 @@ def _pricing(city: City, redis: Redis, record: PriceRecord, metrics: PricingMetr
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_signals import RedisSignals
     from pricing.adapters.redis_supply import RedisSupply
-    from pricing.model import SurgeParams
+    from pricing.model.surge import SurgeParams
     from pricing.rules.reach import grid_of
     from pricing.service.surge import PricingService
 

@@ -8,10 +8,11 @@ silent loss. So a batch is acknowledged here, by hand, after it is counted; the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from pricing.adapters.event_codec import decode_quote, decode_ride
 from pricing.service.surge import PricingService
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ RETRY_S_MAX = 2.0
 
 log = structlog.get_logger(__name__)
 
-Process = Callable[[Sequence[bytes | None], float], Awaitable[None]]
+T = TypeVar("T")
+Decode = Callable[[bytes | None], T | None]
+Process = Callable[[Sequence[T | None], float], Awaitable[None]]
 
 
 def attach(
@@ -67,27 +70,27 @@ class _Worker:
         self._wall_duration_s = wall_duration_s
 
     async def take_rides(self, stream: Any) -> None:
-        await self._take_batches(stream, self._service.process_rides)
+        await self._take_batches(stream, decode_ride, self._service.process_rides)
 
     async def take_quotes(self, stream: Any) -> None:
-        await self._take_batches(stream, self._service.process_quotes)
+        await self._take_batches(stream, decode_quote, self._service.process_quotes)
 
-    async def _take_batches(self, stream: Any, process: Process) -> None:
+    async def _take_batches(self, stream: Any, decode: Decode[T], process: Process[T]) -> None:
         async for events in stream.noack_take(BATCH_MAX, within=BATCH_WITHIN_S):
-            if not await self._process_until_done(process, [event.message.value for event in events]):
+            if not await self._process_until_done(process, [decode(event.message.value) for event in events]):
                 return
             for event in events:
                 await stream.ack(event)
 
-    async def _process_until_done(self, process: Process, values: list[bytes | None]) -> bool:
+    async def _process_until_done(self, process: Process[T], messages: list[T | None]) -> bool:
         """Return True when all are counted, False if the worker is to stop before that."""
         wait_s = RETRY_S_MIN
         while not self._app.should_stop:
             try:
-                await process(values, self._now_s())
+                await process(messages, self._now_s())
             # Not only RedisError: redis-py lets others out while a server goes away.
             except Exception as error:
-                log.warning("batch_failed", messages=len(values), retry_s=wait_s, error=repr(error))
+                log.warning("batch_failed", messages=len(messages), retry_s=wait_s, error=repr(error))
             else:
                 return True
             await self._app.sleep(wait_s)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from pricing.event_codec import encode_quote
+from pricing.adapters.event_codec import encode_quote
 from pricing.metrics import QuoteMetrics
-from pricing.model import Quote
+from pricing.model.quotes import Quote
 
 #: Quotes under way at once: seconds of a busy city; beyond it the broker is away, and a rider must not wait for it.
 UNDER_WAY_MAX = 2_000

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from pricing.adapters import keys
-from pricing.model import BASE_MULTIPLIER, SurgeParams, SurgePrice
+from pricing.model.surge import BASE_MULTIPLIER, SurgeParams, SurgePrice
 from pricing.rules.surge import aged_multiplier
 
 #: A field beside the cells, so that prices and the freeze are read in one command.

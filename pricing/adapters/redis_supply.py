@@ -13,7 +13,7 @@ from geo.cells import cells_to_strings
 from geo.city import City
 from geo.positions import unpack
 from pricing.adapters import keys
-from pricing.model import SupplySnapshot
+from pricing.model.surge import SupplySnapshot
 from pricing.rules.cells import cell_indices
 
 

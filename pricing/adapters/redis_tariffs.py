@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from pricing.tariff import Tariff
+from pricing.model.tariff import Tariff
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

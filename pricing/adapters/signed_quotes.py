@@ -9,7 +9,7 @@ import jwt
 import msgspec
 
 from pricing.errors import QuoteExpired, QuoteForged, QuoteOfAnotherRider, QuoteVersionUnknown
-from pricing.model import Quote
+from pricing.model.quotes import Quote
 
 # Pinned: what the text itself says about its algorithm is never believed.
 ALGORITHM = "HS256"

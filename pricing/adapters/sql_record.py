@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geo.cells import cells_to_strings
-from pricing.model import FreezeOrder
+from pricing.model.surge import FreezeOrder
 from pricing.rules.story import PriceChange, Reason
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from pricing.model import Receipt
+from pricing.model.quotes import Receipt
+from pricing.model.tariff import AtDropoff, Surcharge, Tariff
 from pricing.rules.fares import SURCHARGE, itemise
-from pricing.tariff import AtDropoff, Surcharge, Tariff
 
 
 class Change(StrEnum):

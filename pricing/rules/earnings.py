@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pricing.model import Line, Receipt
+from pricing.model.quotes import Line, Receipt
+from pricing.model.tariff import SHARE_UNITS, Tariff
 from pricing.rules.fares import SURCHARGE, nearest
-from pricing.tariff import SHARE_UNITS, Tariff
 
 #: Lines that no driver earns on.
 _NOT_DRIVERS = frozenset({"booking_fee", "tax", "rounding"})

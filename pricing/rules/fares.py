@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from pricing.model import BASE_MULTIPLIER, Bill, Line
-from pricing.tariff import SHARE_UNITS, Surcharge, Tariff, Tax
+from pricing.model.quotes import Bill, Line
+from pricing.model.surge import BASE_MULTIPLIER
+from pricing.model.tariff import SHARE_UNITS, Surcharge, Tariff, Tax
 
 #: Before the name of a surcharge, in the name of its line.
 SURCHARGE = "surcharge:"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pricing.events import SurgeChanged
-from pricing.model import BASE_MULTIPLIER
+from pricing.model.surge import BASE_MULTIPLIER
 from pricing.rules.surge import Bound
 
 

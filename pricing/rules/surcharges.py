@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo import cells
-from pricing.tariff import WEEKDAYS, LocalTime, Surcharge, Tariff
+from pricing.model.tariff import WEEKDAYS, LocalTime, Surcharge, Tariff
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from enum import IntFlag
 import numpy as np
 import numpy.typing as npt
 
-from pricing.model import BASE_MULTIPLIER, SurgeParams
+from pricing.model.surge import BASE_MULTIPLIER, SurgeParams
 from pricing.rules.grid import SurgeGrid
 from pricing.rules.kernels import lowered, shrunk_ratio, smoothed
 

@@ -9,12 +9,12 @@ from geo.city import Region
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
 from pricing.errors import QuoteRefused
-from pricing.model import Point, Receipt
+from pricing.model.quotes import Point, Receipt
+from pricing.model.tariff import Tariff
 from pricing.ports import TariffArchive
 from pricing.rules.dropoff import Driven, OtherTrip, fare_at_dropoff
 from pricing.rules.earnings import Earnings, split
 from pricing.service.quotes import find_trip, surcharges_of
-from pricing.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from geo.city import Region
 from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
 from pricing.errors import NoTrip, NoWay, OutsideRegion
-from pricing.local_time import local_time
-from pricing.model import MULTIPLIER_DECIMALS, Point, Quote
+from pricing.model.quotes import Point, Quote
+from pricing.model.surge import MULTIPLIER_DECIMALS
+from pricing.model.tariff import Surcharge, Tariff
 from pricing.ports import SurgePrices
 from pricing.rules.fares import itemise
 from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
-from pricing.tariff import Surcharge, Tariff
+from pricing.service.local_time import local_time
 
 #: Long enough to read a price and decide; the surge walks at most a few steps meanwhile.
 QUOTE_LIFE_S = 300.0

@@ -9,16 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from geo.city import Region
-from pricing import event_codec as wire
 from pricing.commands import AdoptPrices, FreezePrices, Tick, UnfreezePrices
 from pricing.engine import PricingEngine
 from pricing.events import Event
 from pricing.metrics import PricingMetrics
-from pricing.model import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
+from pricing.model.messages import QuoteAsked, RideEvent
+from pricing.model.quotes import Point
+from pricing.model.surge import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
 from pricing.ports import CountedSignals, Heard, PriceRecord, Supply, SurgePrices
 from pricing.rules import surge
 from pricing.rules.cells import cell_indices
 from pricing.rules.grid import SurgeGrid
+from pricing.rules.signals import quote_ident, quote_signal, ride_signal
 from pricing.rules.story import changes_of
 
 
@@ -65,14 +67,13 @@ class PricingService:
         #: Cells whose last change has not reached the store yet.
         self._unwritten: set[int] = set()
 
-    async def process_rides(self, values: Sequence[bytes | None], now_s: float) -> None:
-        """Take in messages of ride.events; what cannot be decoded is counted and skipped.
+    async def process_rides(self, messages: Sequence[RideEvent | None], now_s: float) -> None:
+        """Take in messages of ride.events; None stands for one that could not be decoded: it is counted and skipped.
 
         Raises only what the store raises; doing it all again then is safe, as nothing counts twice.
         """
         outcomes, heard, outside = Counter[str](), list[Heard](), 0
-        for value in values:
-            event = wire.decode_ride(value)
+        for event in messages:
             if event is None or event.region_id != self.region_id:
                 outcomes["undecodable" if event is None else "other_region"] += 1
                 continue
@@ -80,7 +81,7 @@ class PricingService:
             outside += event.event == "RideRequested" and cell_index < 0
             # No event is later than now: one with a wrong time must not make the store forget the others.
             at_s = min(event.at_s, now_s)
-            heard.append(Heard(event.ride_id, event.sequence, at_s, wire.ride_signal(event, cell_index)))
+            heard.append(Heard(event.ride_id, event.sequence, at_s, ride_signal(event, cell_index)))
         await self._take(self._signals.count_rides, heard, outcomes, now_s)
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
@@ -88,16 +89,15 @@ class PricingService:
         self._metrics.busy_drivers.labels(self.region_id).set(self._engine.busy_rides)
         self._complain(outcomes, "ride_events_undecodable")
 
-    async def process_quotes(self, values: Sequence[bytes | None], now_s: float) -> None:
+    async def process_quotes(self, messages: Sequence[QuoteAsked | None], now_s: float) -> None:
         """Take in messages of quotes.asked, as `process_rides` does those of ride.events."""
         outcomes, heard = Counter[str](), list[Heard]()
-        for value in values:
-            event = wire.decode_quote(value)
+        for event in messages:
             if event is None or event.region_id != self.region_id:
                 outcomes["undecodable" if event is None else "other_region"] += 1
                 continue
             cell_index = self._cell_index(event.pickup)
-            ident, signal = wire.quote_ident(event, cell_index), wire.quote_signal(event, cell_index)
+            ident, signal = quote_ident(event, cell_index), quote_signal(event, cell_index)
             heard.append(Heard(ident, 1, min(event.at_s, now_s), signal))
         await self._take(self._signals.count_quotes, heard, outcomes, now_s)
         for outcome, count in outcomes.items():
@@ -131,7 +131,7 @@ class PricingService:
             self._engine.handle(await self._signals.read(now_s), now_s)
             self._is_restored = True
 
-    def _cell_index(self, pickup: wire.WirePoint | None) -> int:
+    def _cell_index(self, pickup: Point | None) -> int:
         if pickup is None:
             return -1
         return int(cell_indices(self._cells, self._surge_resolution, [pickup.lat_deg], [pickup.lng_deg])[0])

@@ -1,25 +1,20 @@
-"""The tariff in force: the city file is looked at again and again, and a wrong one changes nothing."""
+"""Keeps the tariff of a region in force: reads it again when its file changes, and refuses a wrong one."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import structlog
 
 from pricing.errors import TariffRefused
 from pricing.metrics import TariffMetrics
-from pricing.ports import TariffArchive
-from pricing.tariff import Tariff
-from pricing.tariff_file import read_tariff
+from pricing.model.tariff import Tariff
+from pricing.ports import TariffArchive, TariffSource
 
 #: Wall seconds between looks.
 LOOK_EVERY_S = 2.0
 
 log = structlog.get_logger(__name__)
-
-#: Which file, and when and how long it was written.
-Stamp = tuple[int, int, int]
 
 
 class TariffWatch:
@@ -28,14 +23,14 @@ class TariffWatch:
     A file is read when two looks in a row found the same: one that is being written is left alone.
     """
 
-    def __init__(self, path: Path, region_id: str, archive: TariffArchive, metrics: TariffMetrics) -> None:
-        """Read the file. Raises TariffRefused: without a tariff there is nothing to stay with."""
-        self._path = path
+    def __init__(self, source: TariffSource, region_id: str, archive: TariffArchive, metrics: TariffMetrics) -> None:
+        """Read the source. Raises TariffRefused: without a tariff there is nothing to stay with."""
+        self._source = source
         self._region = region_id
         self._archive = archive
         self._metrics = metrics
-        self._seen = self._read = self._stamp()
-        self._tariff = read_tariff(path)
+        self._seen = self._read = self._source.stamp()
+        self._tariff = source.read()
         self.refusal: TariffRefused | None = None
 
     @property
@@ -60,13 +55,13 @@ class TariffWatch:
 
     async def look(self) -> None:
         """Put the file in force if it changed, is at rest and is right. Raises what the archive raises, and OSError."""
-        stamp = self._stamp()
+        stamp = self._source.stamp()
         is_at_rest, self._seen = stamp == self._seen, stamp
         if not is_at_rest or stamp == self._read:
             return
         try:
             # In a thread: telling the line of a mistake reads the file many times.
-            tariff = await asyncio.to_thread(read_tariff, self._path)
+            tariff = await asyncio.to_thread(self._source.read)
         except TariffRefused as refusal:
             self.refusal = refusal
             log.error("tariff_refused", region_id=self._region, in_force=self._tariff.version, detail=str(refusal))  # noqa: TRY400
@@ -80,7 +75,3 @@ class TariffWatch:
 
     def _tell(self) -> None:
         self._metrics.in_force(self._region, self._tariff.version, is_refused=self.refusal is not None)
-
-    def _stamp(self) -> Stamp:
-        status = self._path.stat()
-        return status.st_ino, status.st_mtime_ns, status.st_size

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from geo.arrays import FloatArray
-from pricing.model import Receipt
+from pricing.model.quotes import Receipt
+from pricing.model.tariff import Tariff
 from pricing.rules.earnings import split
-from pricing.tariff import Tariff
 from simulator.model import Offer
 from simulator.streets.zones import Zones
 

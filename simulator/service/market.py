@@ -12,12 +12,13 @@ from geo.city import City
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
 from pricing.engine import PricingEngine
 from pricing.events import SurgeChanged
-from pricing.model import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, Receipt, SurgeParams
+from pricing.model.quotes import Receipt
+from pricing.model.surge import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams
+from pricing.model.tariff import Tariff
 from pricing.rules.cells import cell_indices
 from pricing.rules.fares import itemise
 from pricing.rules.reach import grid_of
-from pricing.tariff import Tariff
-from pricing.tariff_file import tariff_of
+from pricing.service.tariff_sections import tariff_of
 from simulator.demand.inputs import PlacedRequests
 from simulator.people.fleet import Fleet
 from simulator.service.virtual_dispatch import Hearer

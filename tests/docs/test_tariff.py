@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pricing.tariff_file import tariff_of_text
+from pricing.adapters.tariff_file import tariff_of_text
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tariff.md").read_text()
 (TOML,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

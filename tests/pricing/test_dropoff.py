@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.errors import FieldWrong
-from pricing.model import Line, Receipt
+from pricing.model.quotes import Line, Receipt
+from pricing.model.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax
 from pricing.rules.dropoff import Change, Driven, OtherTrip, fare_at_dropoff
 from pricing.rules.earnings import bonus_cents, split
 from pricing.rules.fares import itemise
-from pricing.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax
 from tests.pricing.tariffs import TAXI, at_dropoffs, tariffs
 
 RULES = AtDropoff(waiting_free_s=120.0, waiting_per_minute_cents=60)

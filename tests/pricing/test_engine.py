@@ -19,7 +19,7 @@ from pricing.commands import (
 )
 from pricing.engine import BUSY_S_MAX, PricingEngine
 from pricing.events import SurgeChanged
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules.surge import Bound
 from tests.pricing.regions import PATCH
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.model import Bill, Line
+from pricing.model.quotes import Bill, Line
+from pricing.model.tariff import AtDropoff, Surcharge, Tariff, Tax
 from pricing.rules.fares import fare_cents, itemise
-from pricing.tariff import AtDropoff, Surcharge, Tariff, Tax
 from tests.pricing.tariffs import TAXI, tariffs
 
 distances = st.floats(0.0, 200_000.0)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pricing.adapters import faust_agent
 from pricing.adapters.faust_agent import attach
+from pricing.model.messages import QuoteAsked, RideEvent
+from pricing.model.quotes import Point
+
+SENT = RideEvent("OfferSent", "ride-1", 1, 1000.5, "grid")
+ASKED = QuoteAsked("quote-1", "rider-1", 1000.5, "grid", Point(40.75, -73.98), "QuoteAsked")
+
+
+def sent(sequence: int) -> bytes:
+    return msgspec.json.encode(replace(SENT, sequence=sequence))
 
 
 class ScriptedService:
@@ -20,19 +31,19 @@ class ScriptedService:
     tick_s = 15.0
 
     def __init__(self) -> None:
-        self.processed: list[bytes | None] = []
-        self.quotes: list[bytes | None] = []
+        self.processed: list[RideEvent | None] = []
+        self.quotes: list[QuoteAsked | None] = []
         self.failures_left = 0
         self.attempts = 0
         self.ticks: list[float] = []
 
-    async def process_rides(self, values: list[bytes | None], now_s: float) -> None:
+    async def process_rides(self, messages: list[RideEvent | None], now_s: float) -> None:
         self.attempts += 1
         self._fail_if_told()
-        self.processed += values
+        self.processed += messages
 
-    async def process_quotes(self, values: list[bytes | None], now_s: float) -> None:
-        self.quotes += values
+    async def process_quotes(self, messages: list[QuoteAsked | None], now_s: float) -> None:
+        self.quotes += messages
 
     async def tick(self, now_s: float) -> list[object]:
         self.ticks.append(now_s)
@@ -105,16 +116,15 @@ async def put_and_wait(agent: Any, service: ScriptedService, values: list[bytes 
             await asyncio.sleep(0.01)
 
 
-async def test_messages_reach_the_service_as_they_are(agent: Any, service: ScriptedService) -> None:
-    values = [b"{}", b"\x00\xff", b"\x80" * 10]
-    await put_and_wait(agent, service, values)
-    assert service.processed == values
+async def test_messages_reach_the_service_decoded_and_in_order(agent: Any, service: ScriptedService) -> None:
+    await put_and_wait(agent, service, [sent(1), b"\x00\xff", sent(2), b"{}"])
+    assert service.processed == [SENT, None, replace(SENT, sequence=2), None]
 
 
 async def test_a_batch_is_tried_until_it_is_done(agent: Any, service: ScriptedService) -> None:
     service.failures_left = 5
-    await put_and_wait(agent, service, [b"1", b"2"])
-    assert service.processed == [b"1", b"2"]
+    await put_and_wait(agent, service, [sent(1), sent(2)])
+    assert service.processed == [SENT, replace(SENT, sequence=2)]
     assert service.attempts >= 6
 
 
@@ -156,7 +166,7 @@ async def test_ticks_come_each_tick_of_city_time_and_survive_failures(service: S
 async def test_quotes_take_the_other_way(service: ScriptedService) -> None:
     class Stream:
         async def noack_take(self, *_: object, **__: object) -> AsyncIterator[list[Any]]:
-            yield [type("Event", (), {"message": type("Message", (), {"value": b"1"})})]
+            yield [type("Event", (), {"message": type("Message", (), {"value": msgspec.json.encode(ASKED)})})]
 
         async def ack(self, event: object) -> None:
             pass
@@ -164,4 +174,4 @@ async def test_quotes_take_the_other_way(service: ScriptedService) -> None:
     app = StoppableApp(stop_after=1)
     _, body = attach(app, "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
     await body(Stream())
-    assert (service.quotes, service.processed) == ([b"1"], [])
+    assert (service.quotes, service.processed) == ([ASKED], [])

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pricing.model import Point, SurgeParams
+from pricing.model.quotes import Point
+from pricing.model.surge import SurgeParams
 
 
 def test_surge_params_are_read_from_a_section_and_keep_their_defaults() -> None:

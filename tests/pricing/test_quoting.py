@@ -9,10 +9,11 @@ from geo import cells
 from geo.city import City
 from geo.roads.graph import RoadGraph
 from pricing.errors import NoTrip, NoWay, OutsideRegion
-from pricing.model import Line, Point, Quote, SurgePrice
+from pricing.model.quotes import Line, Point, Quote
+from pricing.model.surge import SurgePrice
+from pricing.model.tariff import Surcharge, Tariff, zone_of
 from pricing.rules.fares import fare_cents
 from pricing.service.quotes import QuoteService
-from pricing.tariff import Surcharge, Tariff, zone_of
 
 TARIFF = Tariff("USD", base_cents=250, per_km_cents=125, per_minute_cents=35, minimum_cents=100, rounding_cents=1)
 NOW_S = 1_400_000_000.0

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from pricing.adapters.redis_prices import RedisPrices
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 
 pytestmark = pytest.mark.servers
 

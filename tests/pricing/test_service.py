@@ -11,11 +11,12 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from geo.city import City
+from pricing.adapters.event_codec import decode_quote, decode_ride
 from pricing.adapters.redis_signals import RedisSignals
 from pricing.adapters.sql_record import SqliteRecord
 from pricing.commands import Restore
 from pricing.metrics import PricingMetrics
-from pricing.model import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
+from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
 from pricing.ports import Heard
 from pricing.rules.reach import grid_of
 from pricing.rules.story import Reason
@@ -130,6 +131,12 @@ class Pricer:
             metrics=PricingMetrics(self.registry),
         )
 
+    async def process_rides(self, values: Sequence[bytes | None], now_s: float) -> None:
+        await self.service.process_rides([decode_ride(value) for value in values], now_s)
+
+    async def process_quotes(self, values: Sequence[bytes | None], now_s: float) -> None:
+        await self.service.process_quotes([decode_quote(value) for value in values], now_s)
+
     def metric(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"hexhail_pricing_{name}", {"region": "grid", **labels})
 
@@ -164,7 +171,7 @@ def requested(number: int, **changes: object) -> bytes:
 
 
 async def test_requests_without_drivers_raise_the_price_where_they_are(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(10)], NOW_S)
     [event] = await pricer.service.tick(NOW_S)
     assert pricer.prices.multiplier_of == dict(zip(event.cell.tolist(), event.multiplier.tolist(), strict=True))
     assert pricer.metric("surge_changes_total") == len(event)
@@ -173,7 +180,7 @@ async def test_requests_without_drivers_raise_the_price_where_they_are(pricer: P
 
 async def test_what_cannot_be_decoded_is_counted_and_skipped(pricer: Pricer) -> None:
     values = [b"\x00", requested(1), None, requested(2, region_id="elsewhere"), b"{}", requested(3)]
-    await pricer.service.process_rides(values, NOW_S)
+    await pricer.process_rides(values, NOW_S)
     assert pricer.metric("ride_events_total", outcome="undecodable") == 3.0
     assert pricer.metric("ride_events_total", outcome="other_region") == 1.0
     assert pricer.metric("ride_events_total", outcome="new") == 2.0
@@ -182,7 +189,7 @@ async def test_what_cannot_be_decoded_is_counted_and_skipped(pricer: Pricer) -> 
 
 async def test_a_request_outside_every_surge_cell_is_consumed_but_is_no_demand(pricer: Pricer) -> None:
     away = {"lat_deg": 10.0, "lng_deg": 10.0}
-    await pricer.service.process_rides([requested(number, pickup=away) for number in range(20)], NOW_S)
+    await pricer.process_rides([requested(number, pickup=away) for number in range(20)], NOW_S)
     assert await pricer.service.tick(NOW_S) == []
     assert pricer.metric("requests_outside_total") == 20.0
     assert pricer.metric("ride_events_total", outcome="new") == 20.0
@@ -190,14 +197,14 @@ async def test_a_request_outside_every_surge_cell_is_consumed_but_is_no_demand(p
 
 async def test_an_event_from_the_future_is_handed_on_as_one_of_now(pricer: Pricer) -> None:
     """The store forgets rides by the time of the events: a wrong one must not make it forget them all."""
-    await pricer.service.process_rides([requested(1, at_s=NOW_S + 1e9), requested(2, at_s=NOW_S - 60.0)], NOW_S)
+    await pricer.process_rides([requested(1, at_s=NOW_S + 1e9), requested(2, at_s=NOW_S - 60.0)], NOW_S)
     assert pricer.signals.heard_at_s == [NOW_S, NOW_S - 60.0]
 
 
 async def test_a_redelivered_batch_is_repeated_everywhere_and_counts_nowhere(pricer: Pricer) -> None:
     batch = [requested(number) for number in range(10)]
     for _ in range(3):
-        await pricer.service.process_rides(batch, NOW_S)
+        await pricer.process_rides(batch, NOW_S)
     assert await pricer.demand() == 10.0
     assert pricer.metric("ride_events_total", outcome="new") == 10.0
     assert pricer.metric("ride_events_total", outcome="repeated") == 20.0
@@ -209,12 +216,12 @@ async def test_a_batch_whose_call_or_answer_got_lost_counts_once_when_it_is_done
 ) -> None:
     """After a lost answer nobody knows whether it was counted: the engine then reads anew what was."""
     batch = [requested(number) for number in range(10)]
-    await pricer.service.process_rides(batch[:3], NOW_S)
+    await pricer.process_rides(batch[:3], NOW_S)
     setattr(pricer.signals, loss, True)
     with pytest.raises(ConnectionError):
-        await pricer.service.process_rides(batch, NOW_S)
+        await pricer.process_rides(batch, NOW_S)
     setattr(pricer.signals, loss, False)
-    await pricer.service.process_rides(batch, NOW_S)
+    await pricer.process_rides(batch, NOW_S)
     assert await pricer.demand() == 10.0
 
 
@@ -229,9 +236,7 @@ async def test_quotes_become_demand_once_for_each_wish(pricer: Pricer) -> None:
         }
         return json.dumps({**event, "pickup": {"lat_deg": 40.751, "lng_deg": -73.979}}).encode()
 
-    await pricer.service.process_quotes(
-        [asked("a"), asked("b"), asked("a"), asked("a", NOW_S + 1.0), b"x"], NOW_S + 1.0
-    )
+    await pricer.process_quotes([asked("a"), asked("b"), asked("a"), asked("a", NOW_S + 1.0), b"x"], NOW_S + 1.0)
     await pricer.service.tick(NOW_S + 1.0)
     assert pricer.service._engine._quotes.sum() == pytest.approx(2.0, rel=0.01)
     assert pricer.metric("quotes_asked_total", outcome="repeated") == 2.0
@@ -240,17 +245,17 @@ async def test_quotes_become_demand_once_for_each_wish(pricer: Pricer) -> None:
 
 async def test_drivers_on_live_rides_are_no_supply(pricer: Pricer) -> None:
     accepted = requested(1, event="OfferAccepted", sequence=3, driver_id="driver")
-    await pricer.service.process_rides([requested(1), accepted], NOW_S)
+    await pricer.process_rides([requested(1), accepted], NOW_S)
     await pricer.service.tick(NOW_S)
     assert pricer.supply.busy_drivers == {"driver"}
     assert pricer.metric("busy_drivers") == 1.0
-    await pricer.service.process_rides([requested(1, event="RiderDroppedOff", sequence=6)], NOW_S)
+    await pricer.process_rides([requested(1, event="RiderDroppedOff", sequence=6)], NOW_S)
     await pricer.service.tick(NOW_S)
     assert pricer.supply.busy_drivers == frozenset()
 
 
 async def test_without_any_fresh_position_nothing_is_priced(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(10)], NOW_S)
     pricer.supply.fresh_drivers = 0
     assert await pricer.service.tick(NOW_S) == []
     assert pricer.prices.writes == []
@@ -258,7 +263,7 @@ async def test_without_any_fresh_position_nothing_is_priced(pricer: Pricer) -> N
 
 
 async def test_a_standing_price_is_renewed_at_each_tick_and_a_base_price_is_left_alone(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(9)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(9)], NOW_S)
     for _ in range(8):
         await pricer.service.tick(NOW_S)
     standing = {cell: price for cell, price in pricer.prices.multiplier_of.items() if price != 1.0}
@@ -266,7 +271,7 @@ async def test_a_standing_price_is_renewed_at_each_tick_and_a_base_price_is_left
 
 
 async def test_a_store_that_lost_its_prices_does_not_interrupt_the_walk(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(60)], NOW_S)
     [first] = await pricer.service.tick(NOW_S)
     pricer.prices.multiplier_of.clear()
     [second] = await pricer.service.tick(NOW_S + 15.0)
@@ -275,7 +280,7 @@ async def test_a_store_that_lost_its_prices_does_not_interrupt_the_walk(pricer: 
 
 
 async def test_the_way_home_is_written_to_its_end(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(10)], NOW_S)
     for tick in range(200):
         await pricer.service.tick(NOW_S + 15.0 * tick)
     assert set(pricer.prices.multiplier_of.values()) == {1.0}
@@ -284,7 +289,7 @@ async def test_the_way_home_is_written_to_its_end(pricer: Pricer) -> None:
 
 async def test_a_price_that_could_not_be_written_is_written_at_the_next_tick(pricer: Pricer) -> None:
     """The last step home to 1.0 fails: nothing renews base prices, so only the memory of the failure saves it."""
-    await pricer.service.process_rides([requested(number) for number in range(10)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(10)], NOW_S)
     await pricer.service.tick(NOW_S)
     pricer.prices.is_away = True
     with pytest.raises(ConnectionError):
@@ -306,13 +311,13 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
     async def through(prices: MemoryPrices, dies: bool) -> Pricer:
         await empty_redis.flushall()
         pricer = Pricer(grid_city, empty_redis, prices, record)
-        await pricer.service.process_rides(log[:30], NOW_S + 30.0)
+        await pricer.process_rides(log[:30], NOW_S + 30.0)
         await pricer.service.tick(NOW_S + 30.0)
-        await pricer.service.process_rides(log[30:50], NOW_S + 50.0)
+        await pricer.process_rides(log[30:50], NOW_S + 50.0)
         if dies:
             pricer = Pricer(grid_city, empty_redis, prices, record)
-            await pricer.service.process_rides(log[20:50], NOW_S + 52.0)
-        await pricer.service.process_rides(log[50:], NOW_S + 60.0)
+            await pricer.process_rides(log[20:50], NOW_S + 52.0)
+        await pricer.process_rides(log[50:], NOW_S + 60.0)
         await pricer.service.tick(NOW_S + 60.0)
         return pricer
 
@@ -323,7 +328,7 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
 
 
 async def test_every_change_is_on_record_with_what_it_was_decided_on(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(60)], NOW_S)
     told = [event for tick in range(4) for event in await pricer.service.tick(NOW_S + 15.0 * tick)]
     cell = int(told[0].cell[told[0].requests.argmax()])
     history = await pricer.record.history("grid", cell, NOW_S, 100)
@@ -337,7 +342,7 @@ async def test_every_change_is_on_record_with_what_it_was_decided_on(pricer: Pri
 
 
 async def test_no_price_is_published_that_is_not_on_record(pricer: Pricer) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(60)], NOW_S)
     await pricer.service.tick(NOW_S)
     published = len(pricer.prices.writes)
     pricer.record.is_away = True
@@ -354,7 +359,7 @@ async def test_no_price_is_published_that_is_not_on_record(pricer: Pricer) -> No
 async def test_a_freeze_on_record_holds_every_price_also_for_the_next_pricer(
     pricer: Pricer, grid_city: City, empty_redis: Redis, record: SqliteRecord
 ) -> None:
-    await pricer.service.process_rides([requested(number) for number in range(60)], NOW_S)
+    await pricer.process_rides([requested(number) for number in range(60)], NOW_S)
     await pricer.service.tick(NOW_S)
     await record.add_order("grid", FreezeOrder(NOW_S + 1.0, True, "a flood", "olga"))
     [event] = await pricer.service.tick(NOW_S + 15.0)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pricing.adapters.signed_quotes import AUDIENCE, SIGNED_LENGTH_MAX, VERSION, QuoteSigner
 from pricing.errors import QuoteExpired, QuoteForged, QuoteOfAnotherRider, QuoteUnusable, QuoteVersionUnknown
-from pricing.model import Line, Point, Quote
-from pricing.tariff import SURCHARGES_MAX
+from pricing.model.quotes import Line, Point, Quote
+from pricing.model.tariff import SURCHARGES_MAX
 
 KEY, OLD_KEY, FOREIGN_KEY = "k" * 32, "o" * 32, "f" * 32
 SIGNER = QuoteSigner({"2": KEY, "1": OLD_KEY})

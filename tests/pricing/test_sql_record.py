@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pricing.adapters.sql_record import PostgresRecord, SqliteRecord, SqlRecord
-from pricing.model import FreezeOrder
+from pricing.model.surge import FreezeOrder
 from pricing.rules.story import PriceChange, Reason
 from pricing.rules.surge import Bound
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.model import SurgeParams
+from pricing.model.surge import SurgeParams
 from pricing.rules import kernels, surge
 from tests.pricing import plain_surge
 from tests.pricing.regions import (

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 
 from hexhail.runtime.settings import MANHATTAN
 from kernel.toml_lines import line_of
+from pricing.adapters.tariff_file import read_tariff, tariff_of_text
 from pricing.errors import TariffRefused
-from pricing.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone
-from pricing.tariff_file import read_tariff, tariff_of_text
+from pricing.model.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone
 from tests.pricing.tariffs import tariffs
 
 TEXT = """[region]

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from pricing.adapters.redis_tariffs import RedisTariffs
+from pricing.adapters.tariff_file import TariffFile, read_tariff
 from pricing.errors import TariffRefused
 from pricing.metrics import TariffMetrics
+from pricing.model.tariff import Tariff
 from pricing.service.tariff_watch import TariffWatch
-from pricing.tariff import Tariff
-from pricing.tariff_file import read_tariff
 from tests.pricing.tariffs import TAXI
 from tests.pricing.test_tariff_file import TEXT
 
@@ -26,7 +26,7 @@ class Watched:
         self.path, self.registry = path, CollectorRegistry()
         self.write(TEXT)
         self.first = read_tariff(path)
-        self.watch = TariffWatch(path, "tokyo", archive, TariffMetrics(self.registry))
+        self.watch = TariffWatch(TariffFile(path), "tokyo", archive, TariffMetrics(self.registry))
 
     def write(self, text: str) -> None:
         # Put in place at once, as editors do; a new inode tells files of the same size and moment apart.
@@ -113,7 +113,7 @@ async def test_a_version_that_cannot_be_archived_is_not_quoted_by(watched: Watch
 async def test_a_wrong_file_at_the_start_is_refused(tmp_path: Path, archive: RedisTariffs) -> None:
     (tmp_path / "city.toml").write_text(TEXT.replace("rate_percent = 10", "rate_percent = 101"))
     with pytest.raises(TariffRefused, match=r"line 17: tariff.tax.rate_percent is 101; expected a number from 0"):
-        TariffWatch(tmp_path / "city.toml", "tokyo", archive, TariffMetrics(CollectorRegistry()))
+        TariffWatch(TariffFile(tmp_path / "city.toml"), "tokyo", archive, TariffMetrics(CollectorRegistry()))
 
 
 async def test_tariffs_of_different_regions_do_not_mix(archive: RedisTariffs, empty_redis: Redis) -> None:

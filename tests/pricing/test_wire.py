@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing import event_codec as wire
+from pricing.adapters import event_codec as wire
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree
-from pricing.model import Line, Point, Quote
+from pricing.model.quotes import Line, Point, Quote
+from pricing.rules.signals import quote_ident, quote_signal, ride_signal
 
 REQUESTED = {
     "event": "RideRequested",
@@ -29,28 +30,28 @@ def encoded(**changes: object) -> bytes:
 def test_a_request_becomes_demand() -> None:
     event = wire.decode_ride(encoded())
     assert event is not None
-    assert wire.ride_signal(event, 7) == CountRequest(7, 1000.5)
-    assert wire.ride_signal(event, -1) is None
+    assert ride_signal(event, 7) == CountRequest(7, 1000.5)
+    assert ride_signal(event, -1) is None
 
 
 def test_an_acceptance_takes_the_driver() -> None:
     event = wire.decode_ride(encoded(event="OfferAccepted", sequence=3, driver_id="driver-1"))
     assert event is not None
-    assert wire.ride_signal(event, 7) == MarkDriverBusy("ride-1", "driver-1", 1000.5)
+    assert ride_signal(event, 7) == MarkDriverBusy("ride-1", "driver-1", 1000.5)
 
 
 @pytest.mark.parametrize("ending", ["AssignmentCancelled", "RiderDroppedOff", "RideCancelled", "RideExpired"])
 def test_an_ending_frees_the_driver(ending: str) -> None:
     event = wire.decode_ride(encoded(event=ending, sequence=9, driver_id=None))
     assert event is not None
-    assert wire.ride_signal(event, -1) == MarkDriverFree("ride-1")
+    assert ride_signal(event, -1) == MarkDriverFree("ride-1")
 
 
 @pytest.mark.parametrize("other", ["OfferSent", "OfferDeclined", "DriverArrived", "RiderPickedUp", "InventedLater"])
 def test_other_events_ask_for_nothing(other: str) -> None:
     event = wire.decode_ride(encoded(event=other))
     assert event is not None
-    assert wire.ride_signal(event, 7) is None
+    assert ride_signal(event, 7) is None
 
 
 @pytest.mark.parametrize(
@@ -116,8 +117,8 @@ def test_a_quote_is_read_as_it_was_told_and_becomes_demand_and_its_price_stays_a
     event = wire.decode_quote(told)
     assert event is not None
     assert (event.quote_id, event.region_id, event.at_s) == ("quote-1", "grid", 1000.5)
-    assert wire.quote_signal(event, 7) == CountQuote(7, 1000.5)
-    assert wire.quote_signal(event, -1) is None
+    assert quote_signal(event, 7) == CountQuote(7, 1000.5)
+    assert quote_signal(event, -1) is None
     assert b"900" not in told
 
 
@@ -126,7 +127,7 @@ def test_asking_again_within_minutes_is_one_wish_and_later_or_elsewhere_another(
         again = replace(QUOTE, quote_id=quote_id, issued_s=issued_s, expires_s=issued_s + 1.0)
         event = wire.decode_quote(wire.encode_quote(again))
         assert event is not None
-        return wire.quote_ident(event, cell_index)
+        return quote_ident(event, cell_index)
 
     assert ident(1000.5, "quote-1") == ident(1100.0, "quote-2")
     assert ident(1000.5, "quote-1") != ident(1000.5, "quote-1", cell_index=8)

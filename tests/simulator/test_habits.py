@@ -8,9 +8,9 @@ import pytest
 
 from geo.arrays import FloatArray
 from geo.city import City, Region
-from pricing.model import Receipt
+from pricing.model.quotes import Receipt
+from pricing.model.tariff import DriverShare
 from pricing.rules.fares import itemise
-from pricing.tariff import DriverShare
 from simulator.model import DriverParams, Offer
 from simulator.people.actions import DeclineOffer, GoOffline, GoOnline
 from simulator.people.driver import Driver, DriverState

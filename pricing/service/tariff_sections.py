@@ -1,24 +1,21 @@
-"""A region's tariff out of its `city.toml`, and where the file is wrong."""
+"""Builds a region's tariff from the parsed sections of its `city.toml`."""
 
 from __future__ import annotations
 
-import re
-import tomllib
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from datetime import time
-from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from geo import cells
-from kernel.toml_lines import line_of
-from pricing.errors import FieldWrong, TariffRefused
-from pricing.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone, zone_of
+from pricing.errors import FieldWrong
+from pricing.model.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone, zone_of
 
 T = TypeVar("T")
-_MISSING = "missing"
-_UNKNOWN = "not a key of this section"
+#: `FieldWrong.found` of a key that is not there, and of a key that nothing reads.
+MISSING = "missing"
+UNKNOWN_KEY = "not a key of this section"
 #: What the file calls a field of a class.
 _KEY_OF = {
     "from_s": "from",
@@ -29,30 +26,15 @@ _KEY_OF = {
 }
 
 
-def read_tariff(path: Path) -> Tariff:
-    """Read the tariff of a city file. Raises TariffRefused, or OSError for a file that cannot be read."""
-    return tariff_of_text(path.read_text(encoding="utf-8", errors="replace"), str(path))
-
-
-def tariff_of_text(text: str, file: str) -> Tariff:
-    """The tariff in the text of a city file. Raises TariffRefused."""
-    try:
-        sections = tomllib.loads(text)
-        tariff = tariff_of(sections)
-        _check_region(_table(sections, "region", ()), tariff)
-    except tomllib.TOMLDecodeError as error:
-        where = re.search(r"at line (\d+)", str(error))
-        line = int(where[1]) if where else len(text.splitlines())
-        raise TariffRefused(file, line, "the text", f"not TOML ({error})", "TOML 1.0") from error
-    except FieldWrong as error:
-        key = ".".join(str(part) for part in error.path)
-        found = error.found if error.found in (_MISSING, _UNKNOWN) else repr(error.found)
-        raise TariffRefused(file, line_of(text, error.path), key, str(found), error.expected) from error
+def region_tariff_of(sections: Mapping[str, Any]) -> Tariff:
+    """Return the tariff, once it also fits the section [region]. Raises FieldWrong."""
+    tariff = tariff_of(sections)
+    _check_region(_table(sections, "region", ()), tariff)
     return tariff
 
 
 def tariff_of(sections: Mapping[str, Any]) -> Tariff:
-    """The tariff in the sections of a city file. Raises FieldWrong, whose path begins with the section."""
+    """Return the tariff in the sections of a city file. Raises FieldWrong, whose path begins with the section."""
     values = dict(_table(sections, "tariff", ()))
     values["surge_on"] = _strings(values, "surge_on", Tariff.surge_on, ("tariff",))
     values["zones"] = _zones(values.get("zones", {}))
@@ -65,7 +47,7 @@ def tariff_of(sections: Mapping[str, Any]) -> Tariff:
 
 def _check_region(region: Mapping[str, Any], tariff: Tariff) -> None:
     """Raise FieldWrong if the region's clock is unknown, or its currency is not the tariff's."""
-    timezone, currency = region.get("timezone", _MISSING), region.get("currency", _MISSING)
+    timezone, currency = region.get("timezone", MISSING), region.get("currency", MISSING)
     try:
         ZoneInfo(timezone)
     # What zoneinfo raises for names that are none depends on what is wrong with them.
@@ -121,13 +103,13 @@ def _seconds_of_day(value: Any, key: str, path: tuple[str | int, ...]) -> float:
 
 def _built(kind: type[T], values: Mapping[str, Any], *path: str | int) -> T:
     """An instance of the class out of the table at ``path``. Raises FieldWrong with the whole path."""
-    known = {_KEY_OF.get(field.name, field.name): field for field in fields(kind)}  # type: ignore[arg-type]
+    known = {_KEY_OF.get(field.name, field.name): field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise FieldWrong(key, _UNKNOWN, f"only {', '.join(known)}", path)
+            raise FieldWrong(key, UNKNOWN_KEY, f"only {', '.join(known)}", path)
     for key, field in known.items():
-        if field.default is MISSING and field.default_factory is MISSING and key not in values:
-            raise FieldWrong(key, _MISSING, f"{key} in [{'.'.join(map(str, path))}]", path)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and key not in values:
+            raise FieldWrong(key, MISSING, f"{key} in [{'.'.join(map(str, path))}]", path)
     try:
         return kind(**{known[key].name: value for key, value in values.items()})
     except FieldWrong as error:
@@ -136,7 +118,7 @@ def _built(kind: type[T], values: Mapping[str, Any], *path: str | int) -> T:
 
 
 def _table(values: Mapping[str, Any], key: str, path: tuple[str | int, ...]) -> Mapping[str, Any]:
-    table = values.get(key, _MISSING)
+    table = values.get(key, MISSING)
     if not isinstance(table, dict):
         raise FieldWrong(key, table, f"a section [{'.'.join(map(str, (*path, key)))}]", path)
     return table

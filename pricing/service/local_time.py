@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from pricing.tariff import LocalTime
+from pricing.model.tariff import LocalTime
 
 
 def local_time(timezone: str, at_s: float) -> LocalTime:
