@@ -28,8 +28,8 @@ from api.auth.tokens import Role, Tokens
 from api.streams.sockets import end
 from benchmarks.api.phones import handshake
 from benchmarks.common.measure import Report
-from dispatch.adapters.redis_inboxes import NEWS_CHANNEL, inbox_key
 from hexhail.runtime import embedded, limits
+from kernel.contracts import redis_keys
 
 REGION = "manhattan"
 PING_EVERY_S = 4.0
@@ -165,13 +165,13 @@ async def _watch(city: City, redis: Redis, ids: Sequence[str], seconds_s: float,
 
 
 async def _stored(redis: Redis) -> int:
-    return int(await redis.hget(f"{{{REGION}}}:totals", "pings_accepted") or 0)
+    return int(await redis.hget(redis_keys.totals(REGION), redis_keys.PINGS_ACCEPTED) or 0)
 
 
 async def _newest(redis: Redis, ids: Sequence[str], latency_ms: list[float]) -> None:
     last: dict[str, bytes] = {}
     while True:
-        entries = await redis.hmget(f"{{{REGION}}}:index", ids)
+        entries = await redis.hmget(redis_keys.driver_index(REGION), ids)
         now_ms = time.time() * 1e3
         for driver_id, entry in zip(ids, entries, strict=True):
             if entry is not None and entry != last.get(driver_id):
@@ -212,7 +212,7 @@ async def _fill(redis: Redis, names: Sequence[str]) -> None:
     for name in names:
         pipeline = redis.pipeline(transaction=False)
         for position in range(1, EVENTS_BEFORE + 1):
-            pipeline.xadd(inbox_key(name), {"payload": PAYLOAD}, id=f"{position}-0")
+            pipeline.xadd(redis_keys.inbox(name), {"payload": PAYLOAD}, id=f"{position}-0")
         await pipeline.execute()
 
 
@@ -226,8 +226,8 @@ async def _trickle(redis: Redis, names: Sequence[str]) -> None:
             some = names[start : start + size]
             pipeline = redis.pipeline(transaction=False)
             for name in some:
-                pipeline.xadd(inbox_key(name), {"payload": PAYLOAD}, id=f"{position}-0")
-            pipeline.publish(NEWS_CHANNEL, " ".join(some))
+                pipeline.xadd(redis_keys.inbox(name), {"payload": PAYLOAD}, id=f"{position}-0")
+            pipeline.publish(redis_keys.INBOX_NEWS, " ".join(some))
             await pipeline.execute()
             await asyncio.sleep(EVENT_EVERY_S / PUSH_PARTS)
 
@@ -269,7 +269,7 @@ async def _beside(
         trickle = asyncio.create_task(_trickle(redis, names))
         found = await measure()
         await end([trickle, peak])
-    await redis.delete(*map(inbox_key, names))
+    await redis.delete(*map(redis_keys.inbox, names))
     await redis.aclose()
     await asyncio.sleep(1.0)
     return found

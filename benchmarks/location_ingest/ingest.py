@@ -22,6 +22,7 @@ from benchmarks.common.measure import Report
 from benchmarks.common.processes import Scene, servers
 from benchmarks.location_ingest.inputs import FRAME_EVERY_S, FRAME_PINGS, REGIONS, Fleet, Frames
 from hexhail.runtime import embedded
+from kernel.contracts import redis_keys
 from location_ingest.adapters.kafka_pings import new_producer
 from location_ingest.adapters.ping_codec import encode_columns
 from location_ingest.columns import PingColumns
@@ -73,7 +74,7 @@ class Step:
 
 
 async def _stored(redis: Redis) -> int:
-    counts = [await redis.hget(f"{{{region_id}}}:totals", "pings_accepted") for region_id in REGIONS]
+    counts = [await redis.hget(redis_keys.totals(region_id), redis_keys.PINGS_ACCEPTED) for region_id in REGIONS]
     return sum(int(count or 0) for count in counts)
 
 
@@ -123,7 +124,7 @@ async def _watch(redis: Redis, fleet: Fleet, latency_ms: list[float]) -> None:
     while True:
         for region_id, own in zip(REGIONS, probes, strict=True):
             names = [fleet.driver_ids[driver] for driver in own]
-            entries = await redis.hmget(f"{{{region_id}}}:index", names)
+            entries = await redis.hmget(redis_keys.driver_index(region_id), names)
             now_ms = time.time() * 1e3
             for name, entry in zip(names, entries, strict=True):
                 if entry is not None and entry != last.get(name):

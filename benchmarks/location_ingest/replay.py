@@ -28,6 +28,7 @@ from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN
 from hexhail.runtime.supervisor import Spec, Supervisor
 from kernel.clock import CityClock
+from kernel.contracts import redis_keys
 from location_ingest.model import IngestParams
 from tests.location_ingest.plain_cells import Plain, compute, region_cells
 
@@ -197,8 +198,9 @@ async def _until_ready(port: int) -> None:
 
 async def _cells(redis: Redis, region_id: str) -> tuple[dict[str, tuple[str, int, int, int]], list[str]]:
     """Return cell, time and place of every driver in any cell, and the drivers that are in two or not in the index."""
-    prefix = f"{{{region_id}}}:cell:"
-    index = {name.decode(): entry.decode() for name, entry in (await redis.hgetall(f"{{{region_id}}}:index")).items()}
+    prefix = redis_keys.cell_prefix(region_id)
+    held = await redis.hgetall(redis_keys.driver_index(region_id))
+    index = {name.decode(): entry.decode() for name, entry in held.items()}
     stored: dict[str, tuple[str, int, int, int]] = {}
     misplaced = []
     async for key in redis.scan_iter(match=f"{prefix}*", count=1000):

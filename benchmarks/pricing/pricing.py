@@ -26,6 +26,7 @@ from benchmarks.common.processes import SECRETS, Scene, servers
 from benchmarks.pricing import inputs
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN, Settings
+from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_TOPIC
 from pricing.adapters.redis_prices import RedisPrices
 from pricing.adapters.sql_record import SqliteRecord
@@ -102,7 +103,7 @@ def _measure_ticks(scene: Scene, report: Report, *, small: bool) -> None:
 
 
 async def _consumed(redis: Redis) -> int:
-    return int(await redis.hget(f"{{{REGION}}}:totals", "ride_events_consumed") or 0)
+    return int(await redis.hget(redis_keys.totals(REGION), redis_keys.RIDE_EVENTS_CONSUMED) or 0)
 
 
 async def _write(scene: Scene, messages: Sequence[bytes]) -> None:
@@ -163,7 +164,7 @@ async def _drivers_come(scene: Scene, drivers: int) -> None:
     await send_all(scene.api_port, shifts, CONNECTIONS)
     redis = Redis(port=scene.redis_port)
     async with asyncio.timeout(90.0):
-        while await redis.hlen(f"{{{REGION}}}:index") < drivers:
+        while await redis.hlen(redis_keys.driver_index(REGION)) < drivers:
             pings = []
             for number, one in enumerate(ids):
                 lat_deg, lng_deg = requests.dropoff_deg[number].tolist()

@@ -9,11 +9,7 @@ from redis.asyncio import Redis
 
 from dispatch.matching.answers import AnswersState
 from dispatch.matching.calibration import AcceptanceFigures
-
-
-def acceptance_key(region_id: str) -> str:
-    """Key of a hash: `state` as MessagePack, `figures` as JSON."""
-    return f"{{{region_id}}}:acceptance"
+from kernel.contracts import redis_keys
 
 
 class RedisAnswersMemory:
@@ -21,7 +17,7 @@ class RedisAnswersMemory:
 
     def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._key = acceptance_key(region_id)
+        self._key = redis_keys.acceptance(region_id)
 
     async def load(self) -> AnswersState | None:
         """See `AnswersMemory.load`."""
@@ -42,5 +38,5 @@ class RedisAnswersMemory:
 
 async def read_figures(redis: Redis, region_id: str) -> AcceptanceFigures | None:
     """How good the forecasts are; None if the region's policy makes none."""
-    line = await redis.hget(acceptance_key(region_id), "figures")
+    line = await redis.hget(redis_keys.acceptance(region_id), "figures")
     return None if line is None else msgspec.json.decode(line, type=AcceptanceFigures)

@@ -11,8 +11,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from dispatch.adapters.redis_functions import FunctionLibrary
+from backing.redis.functions import LuaLibrary, RedisFunctions
 from dispatch.ports import OutboxRow
+from kernel.contracts import redis_keys
 
 log = structlog.get_logger(__name__)
 
@@ -21,22 +22,10 @@ LISTEN_S = 3.0
 RECONNECT_S = 0.5
 #: Entries kept per inbox: a client that was away for longer reads its rides instead.
 INBOX_ENTRIES_MAX = 1000
-#: Channel that tells the edges which inboxes have grown.
-NEWS_CHANNEL = "inbox.news"
 #: Wall seconds after which an inbox without news goes: whoever comes back later reads the rides instead.
 INBOX_KEPT_S = 7 * 86_400
-#: Stream whose one entry is the position up to which all inboxes are complete. It never goes back, and only a rebuild
-#: makes it: it is absent as long as Redis lacks what was written before.
-COMPLETE_KEY = "inbox.complete"
-#: Names the relay whose rebuild is under way.
-REBUILDING_KEY = "inbox.rebuilding"
 #: Inboxes rebuilt in one round trip.
 REBUILD_INBOXES = 500
-
-
-def inbox_key(name: str) -> str:
-    """Key of the inbox `<role>:<id>`."""
-    return f"inbox:{name}"
 
 
 class RedisInboxes:
@@ -44,7 +33,7 @@ class RedisInboxes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._library = FunctionLibrary(redis, "inboxes.lua")
+        self._functions = RedisFunctions(redis, LuaLibrary.read("dispatch.adapters", "inboxes.lua"))
 
     async def push(self, rows: Sequence[OutboxRow]) -> None:
         """See `Inboxes.push`.
@@ -57,22 +46,22 @@ class RedisInboxes:
         for row in rows:
             for name in row.inboxes:
                 pipeline.xadd(
-                    inbox_key(name),
+                    redis_keys.inbox(name),
                     {"payload": row.payload},
                     id=f"{row.position}-0",
                     maxlen=INBOX_ENTRIES_MAX,
                     approximate=True,
                 )
         for name in names:
-            pipeline.expire(inbox_key(name), INBOX_KEPT_S)
+            pipeline.expire(redis_keys.inbox(name), INBOX_KEPT_S)
         position = f"{rows[-1].position}-0"
-        pipeline.xadd(COMPLETE_KEY, {"": ""}, id=position, maxlen=1, approximate=False, nomkstream=True)
-        pipeline.publish(NEWS_CHANNEL, " ".join(names))
+        pipeline.xadd(redis_keys.INBOXES_COMPLETE, {"": ""}, id=position, maxlen=1, approximate=False, nomkstream=True)
+        pipeline.publish(redis_keys.INBOX_NEWS, " ".join(names))
         _raise_refusals(await pipeline.execute(raise_on_error=False))
 
     async def newest(self) -> int | None:
         """See `Inboxes.newest`."""
-        entries: list[Any] = await self._redis.xrevrange(COMPLETE_KEY, count=1) or []
+        entries: list[Any] = await self._redis.xrevrange(redis_keys.INBOXES_COMPLETE, count=1) or []
         return _position(entries[0][0]) if entries else None
 
     async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
@@ -83,7 +72,7 @@ class RedisInboxes:
         all that was pushed before Redis forgot.
         """
         claim = uuid.uuid4().hex
-        await self._redis.set(REBUILDING_KEY, claim)
+        await self._redis.set(redis_keys.INBOXES_REBUILDING, claim)
         rows = await read()
         by_name: dict[str, list[OutboxRow]] = {}
         for row in rows:
@@ -92,12 +81,13 @@ class RedisInboxes:
         names = sorted(by_name)
         for start in range(0, len(names), REBUILD_INBOXES):
             some = names[start : start + REBUILD_INBOXES]
-            await self._library.call_many(
-                "hexhail_inbox_rebuild", [([inbox_key(name)], _entries(by_name[name])) for name in some]
+            await self._functions.call_many(
+                "hexhail_inbox_rebuild", [([redis_keys.inbox(name)], _entries(by_name[name])) for name in some]
             )
         # Redis knows no entry 0-0, and before the first event there is no position.
         complete_to = f"{rows[-1].position}-0" if rows else "0-1"
-        await self._library.call("hexhail_inbox_complete", [COMPLETE_KEY, REBUILDING_KEY], [claim, complete_to])
+        keys = redis_keys.INBOXES_COMPLETE, redis_keys.INBOXES_REBUILDING
+        await self._functions.call("hexhail_inbox_complete", keys, [claim, complete_to])
 
 
 def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:
@@ -134,7 +124,7 @@ class RedisInboxReader:
 
     async def read_many(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, bytes]]]:
         """The same of each inbox that has anything after its position, in one question."""
-        keys = {inbox_key(name).encode(): name for name in after}
+        keys = {redis_keys.inbox(name).encode(): name for name in after}
         wanted: dict[Any, Any] = {key: f"{after[name]}-0" for key, name in keys.items()}
         found: Any = await self._redis.xread(wanted, count=limit) or []
         # Pairs in one version of the protocol; a mapping, with one more list around, in the other.
@@ -153,7 +143,7 @@ async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> No
     while True:
         try:
             async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(NEWS_CHANNEL)
+                await pubsub.subscribe(redis_keys.INBOX_NEWS)
                 while True:
                     message = await pubsub.get_message(timeout=LISTEN_S)
                     if message is not None:

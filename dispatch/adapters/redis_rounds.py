@@ -6,14 +6,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from dispatch.ports import RoundReport
+from kernel.contracts import redis_keys
 
 #: A minute of rounds at the usual window, twice.
 ROUNDS_KEPT = 60
-
-
-def rounds_key(region_id: str) -> str:
-    """Key of a region's list of reports, the newest first."""
-    return f"{{{region_id}}}:rounds"
 
 
 class RedisRoundLog:
@@ -21,7 +17,7 @@ class RedisRoundLog:
 
     def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._key = rounds_key(region_id)
+        self._key = redis_keys.rounds(region_id)
 
     async def write(self, report: RoundReport) -> None:
         """See `RoundLog.write`."""
@@ -33,4 +29,6 @@ class RedisRoundLog:
 
 async def read_rounds(redis: Redis, region_id: str) -> list[RoundReport]:
     """The last reports, the newest first."""
-    return [msgspec.json.decode(line, type=RoundReport) for line in await redis.lrange(rounds_key(region_id), 0, -1)]
+    return [
+        msgspec.json.decode(line, type=RoundReport) for line in await redis.lrange(redis_keys.rounds(region_id), 0, -1)
+    ]

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from dispatch.ports import Positions
 from geo.positions import UNKNOWN_HEADING, unpack
+from kernel.contracts import redis_keys
 
 
 class RedisSupply:
@@ -16,7 +17,7 @@ class RedisSupply:
 
     def __init__(self, redis: Redis, region_id: str, cells: Sequence[str]) -> None:
         self._redis = redis
-        self._keys = [f"{{{region_id}}}:cell:{cell}" for cell in cells]
+        self._keys = [redis_keys.cell(region_id, cell) for cell in cells]
 
     async def positions(self) -> Positions:
         """See `Supply.positions`.

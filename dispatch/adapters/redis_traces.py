@@ -8,16 +8,12 @@ import msgspec
 from redis.asyncio import Redis
 
 from dispatch.matching.reasons import RideTrace
+from kernel.contracts import redis_keys
 
 #: Rounds kept for a ride: at a window of 2 s the last minute of a wait, about 2 kB each with 20 candidates.
 ROUNDS_KEPT = 30
 #: Wall seconds that a trace outlives its last round: an operator asks within the hour, or not at all.
 KEPT_S = 3600
-
-
-def trace_key(region_id: str, ride_id: str) -> str:
-    """Key of a ride's list of traces, the newest first."""
-    return f"{{{region_id}}}:trace:{ride_id}"
 
 
 class RedisTraceLog:
@@ -31,7 +27,7 @@ class RedisTraceLog:
         """See `TraceLog.write`."""
         pipeline = self._redis.pipeline(transaction=False)
         for trace in traces:
-            key = trace_key(self._region, trace.ride_id)
+            key = redis_keys.trace(self._region, trace.ride_id)
             pipeline.lpush(key, msgspec.json.encode(trace))
             pipeline.ltrim(key, 0, ROUNDS_KEPT - 1)
             pipeline.expire(key, KEPT_S)
@@ -40,5 +36,5 @@ class RedisTraceLog:
 
 async def read_traces(redis: Redis, region_id: str, ride_id: str) -> list[RideTrace]:
     """The ride's last rounds, the newest first."""
-    lines = await redis.lrange(trace_key(region_id, ride_id), 0, -1)
+    lines = await redis.lrange(redis_keys.trace(region_id, ride_id), 0, -1)
     return [msgspec.json.decode(line, type=RideTrace) for line in lines]

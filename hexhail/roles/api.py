@@ -19,6 +19,7 @@ from hexhail.runtime.connections import (
     open_store,
 )
 from hexhail.runtime.settings import Settings
+from kernel.contracts import redis_keys
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ async def _figures(redis: Redis, store: SqlStore, region_id: str) -> Any:
     from dispatch.adapters.redis_rounds import read_rounds
 
     totals, rounds, by_state, trips = await asyncio.gather(
-        redis.hgetall(f"{{{region_id}}}:totals"),
+        redis.hgetall(redis_keys.totals(region_id)),
         read_rounds(redis, region_id),
         store.count_rides(),
         store.latest_trips(region_id, 300),

@@ -1,4 +1,4 @@
-"""Every part of an installation, checked, with the remedy for what fails."""
+"""Checks every part of an installation, and names the remedy for what fails."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from hexhail.runtime.connections import connect_producer, connect_redis, open_store
 from hexhail.runtime.settings import Settings
 
 #: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
 CLOCK_SKEW_S_MAX = 1.0
+#: Where the function libraries of Redis are.
+FUNCTION_PACKAGES = ("dispatch.adapters", "location_ingest.adapters", "pricing.adapters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ async def examine() -> list[Finding]:
         ("SQL", _sql),
     ):
         findings.append(await _guarded(part, lambda check=check: check(settings)))  # type: ignore[misc]
+    if any(finding.part == "Redis" and finding.ok for finding in findings):
+        findings.append(await _guarded("Redis functions", lambda: _redis_functions(settings)))
     return findings
 
 
@@ -130,6 +135,32 @@ async def _redis(settings: Settings) -> Finding:
     return Finding("Redis", skew_s <= CLOCK_SKEW_S_MAX, seen, "Let NTP set the clocks of both hosts.")
 
 
+async def _redis_functions(settings: Settings) -> Finding:
+    ours = libraries_of(*FUNCTION_PACKAGES)
+    redis = await connect_redis(settings)
+    try:
+        others = await other_versions(redis, ours)
+    finally:
+        await redis.aclose()
+    seen = f"{len(ours)} libraries ship with this version"
+    if not others:
+        return Finding("Redis functions", ok=True, seen=seen, is_needed=False)
+    seen += f"; the server holds {len(others)} of other versions: {', '.join(others)}"
+    remedy = "When no other version runs any more: `hexhail doctor --remove-old-functions`."
+    return Finding("Redis functions", ok=False, seen=seen, remedy=remedy, is_needed=False)
+
+
+async def remove_old_functions(settings: Settings) -> list[str]:
+    """Delete the function libraries of other versions; return their names. Raises DependencyMissing."""
+    redis = await connect_redis(settings)
+    try:
+        others = await other_versions(redis, libraries_of(*FUNCTION_PACKAGES))
+        await remove_libraries(redis, others)
+    finally:
+        await redis.aclose()
+    return others
+
+
 async def _broker(settings: Settings) -> Finding:
     producer = await connect_producer(settings)
     try:
@@ -157,7 +188,7 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     """A line for each, the remedy below what fails."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else ("[red]fails[/]" if finding.is_needed else "[yellow]lacks[/]")
+        mark = "[green]ok[/]" if finding.ok else ("[red]fails[/]" if finding.is_needed else "[yellow]note[/]")
         table.add_row(mark, finding.part, finding.seen)
         if not finding.ok and finding.remedy:
             table.add_row("", "", f"[bold]{finding.remedy}[/]")

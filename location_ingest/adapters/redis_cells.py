@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
+from backing.redis.functions import LuaLibrary, RedisFunctions
+from kernel.contracts import redis_keys
 from location_ingest.columns import PositionColumns
 from location_ingest.kernels import index_entries
 from location_ingest.model import Reason
 
-_LIBRARY = Path(__file__).with_name("cells.lua")
 #: Drivers in one call that sweeps or removes: as many as in one that puts.
 _CALL_DRIVERS_MAX = 1_000
-#: The counters of rejected pings among the totals, as cells.lua names them.
-_REJECTED = "pings_rejected:"
 #: Of `<cell>|<t_ms>`, as `index_entries` writes it.
 _ENTRY_BYTES = 29
 _pack = msgspec.msgpack.Encoder().encode
@@ -30,7 +27,7 @@ class RedisCells:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._loaded = False
+        self._functions = RedisFunctions(redis, LuaLibrary.read("location_ingest.adapters", "cells.lua"))
 
     async def put(self, region_id: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         """Store what is newer and count; returns how many were newer. Raises redis-py's errors, and what it leaks."""
@@ -39,15 +36,16 @@ class RedisCells:
         records[:, :_ENTRY_BYTES] = index_entries(positions.cell, packed["t_ms"])
         records[:, _ENTRY_BYTES:] = packed.view(np.uint8).reshape(len(positions), packed.itemsize)
         earlier = np.column_stack([positions.earlier_place, positions.earlier_t_ms]).ravel().tolist()
-        arguments: list[bytes | str | int] = [_cell_prefix(region_id), _pack(positions.driver_ids), records.tobytes()]
-        arguments.append(_pack(earlier))
+        prefix, driver_ids = redis_keys.cell_prefix(region_id), _pack(positions.driver_ids)
+        arguments: list[str | int | bytes] = [prefix, driver_ids, records.tobytes(), _pack(earlier)]
         for reason, count in sorted(rejected.items()):
             arguments += (reason.value, count)
-        return int(await self._call("put", (_index(region_id), _totals(region_id)), arguments))
+        keys = redis_keys.driver_index(region_id), redis_keys.totals(region_id)
+        return int(await self._functions.call("hexhail_cells_put", keys, arguments))
 
     async def read(self, region_id: str, cells: Sequence[str]) -> dict[str, bytes]:
         """Return the packed position of every driver in the cells, by driver."""
-        prefix = _cell_prefix(region_id)
+        prefix = redis_keys.cell_prefix(region_id)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for cell in cells:
                 pipeline.hgetall(prefix + cell)
@@ -58,7 +56,7 @@ class RedisCells:
         """Return the time of the stored position of those drivers that have one."""
         if not driver_ids:
             return {}
-        entries: Any = await self._redis.execute_command("HMGET", _index(region_id), *driver_ids)  # type: ignore[no-untyped-call]
+        entries: Any = await self._redis.execute_command("HMGET", redis_keys.driver_index(region_id), *driver_ids)  # type: ignore[no-untyped-call]
         return {
             driver_id: int(entry.rpartition(b"|")[2]) / 1e3
             for driver_id, entry in zip(driver_ids, entries, strict=True)
@@ -67,16 +65,17 @@ class RedisCells:
 
     async def rejected(self, region_id: str) -> dict[str, int]:
         """Return how many pings were rejected for each reason, replays left out."""
-        totals: dict[Any, Any] = await self._redis.hgetall(_totals(region_id))
+        totals: dict[Any, Any] = await self._redis.hgetall(redis_keys.totals(region_id))
         counters = {name.decode(): int(count) for name, count in totals.items()}
-        return {name.removeprefix(_REJECTED): count for name, count in counters.items() if name.startswith(_REJECTED)}
+        prefix = redis_keys.PINGS_REJECTED_PREFIX
+        return {name.removeprefix(prefix): count for name, count in counters.items() if name.startswith(prefix)}
 
     async def remove(self, region_id: str, driver_ids: Sequence[str]) -> int:
         """Take the drivers out; returns how many were in. A ping that is still on its way brings one back."""
-        removed = 0
+        prefix, keys, removed = redis_keys.cell_prefix(region_id), (redis_keys.driver_index(region_id),), 0
         for start in range(0, len(driver_ids), _CALL_DRIVERS_MAX):
-            arguments = (_cell_prefix(region_id), _pack(list(driver_ids[start : start + _CALL_DRIVERS_MAX])))
-            removed += int(await self._call("remove", (_index(region_id),), arguments))
+            arguments = (prefix, _pack(list(driver_ids[start : start + _CALL_DRIVERS_MAX])))
+            removed += int(await self._functions.call("hexhail_cells_remove", keys, arguments))
         return removed
 
     async def sweep(self, region_id: str, *, before_s: float, after_s: float) -> int:
@@ -85,43 +84,11 @@ class RedisCells:
         In bounded calls: the store serves others in between.
         """
         bounds_ms = (round(before_s * 1e3), round(after_s * 1e3))
-        swept, cursor = 0, b"0"
+        keys = redis_keys.driver_index(region_id), redis_keys.stale_drivers(region_id)
+        prefix, swept, cursor = redis_keys.cell_prefix(region_id), 0, b"0"
         while True:
-            arguments = (_cell_prefix(region_id), *bounds_ms, cursor, _CALL_DRIVERS_MAX)
-            cursor, taken = await self._call("sweep", (_index(region_id), _stale(region_id)), arguments)
+            arguments = (prefix, *bounds_ms, cursor, _CALL_DRIVERS_MAX)
+            cursor, taken = await self._functions.call("hexhail_cells_sweep", keys, arguments)
             swept += int(taken)
             if cursor == b"0":
                 return swept
-
-    async def _call(self, name: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
-        """Call the function; load the library first, and again when a server without data has taken the place."""
-        if not self._loaded:
-            await self._load()
-        command = ("FCALL", f"hexhail_cells_{name}", len(keys), *keys, *arguments)
-        try:
-            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            if "function not found" not in str(error).lower():
-                raise
-        await self._load()
-        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    async def _load(self) -> None:
-        await self._redis.function_load(_LIBRARY.read_text(encoding="utf-8"), replace=True)
-        self._loaded = True
-
-
-def _cell_prefix(region_id: str) -> str:
-    return f"{{{region_id}}}:cell:"
-
-
-def _index(region_id: str) -> str:
-    return f"{{{region_id}}}:index"
-
-
-def _stale(region_id: str) -> str:
-    return f"{{{region_id}}}:stale"
-
-
-def _totals(region_id: str) -> str:
-    return f"{{{region_id}}}:totals"

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from kernel.contracts import redis_keys
 from location_ingest.model import Reason, RejectedPing
 
 #: Of each reason: a screen of them.
@@ -26,7 +27,7 @@ class RedisSamples:
         """Put the samples before the others of their reason. Raises redis-py's errors, and what it leaks."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for reason in sorted({sample.reason for sample in samples}):
-                key = _key(region_id, reason)
+                key = redis_keys.rejected_pings(region_id, reason)
                 pipeline.lpush(key, *[msgspec.msgpack.encode(s) for s in samples if s.reason is reason])
                 pipeline.ltrim(key, 0, SAMPLES_MAX - 1)
                 pipeline.expire(key, KEPT_S)
@@ -36,10 +37,6 @@ class RedisSamples:
         """Return all samples, by reason and then the newest first."""
         found: list[RejectedPing] = []
         for reason in Reason:
-            kept: list[Any] = await self._redis.lrange(_key(region_id, reason), 0, -1)
+            kept: list[Any] = await self._redis.lrange(redis_keys.rejected_pings(region_id, reason), 0, -1)
             found += [msgspec.msgpack.decode(sample, type=RejectedPing) for sample in kept]
         return found
-
-
-def _key(region_id: str, reason: Reason) -> str:
-    return f"{{{region_id}}}:rejected:{reason}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from pricing.adapters import keys
+from kernel.contracts import redis_keys
 from pricing.model.surge import BASE_MULTIPLIER, SurgeParams, SurgePrice
 from pricing.rules.surge import aged_multiplier
 
@@ -33,7 +33,7 @@ class RedisPrices:
         if not wanted:
             return []
         fields = [FROZEN, *(format(cell, "x") for cell in wanted)]
-        frozen, *stored = await self._redis.hmget(keys.surge(self._region_id), fields)
+        frozen, *stored = await self._redis.hmget(redis_keys.surge(self._region_id), fields)
         if frozen is not None:
             stored = [None] * len(wanted)
         return [self._price(cell, value, now_s) for cell, value in zip(wanted, stored, strict=True)]
@@ -42,14 +42,14 @@ class RedisPrices:
         """Set or renew the multipliers of these cells in one command."""
         updated_ms = round(now_s * 1e3)
         mapping = {format(cell, "x"): f"{multiplier!r}|{updated_ms}" for cell, multiplier in multiplier_of.items()}
-        await self._redis.hset(keys.surge(self._region_id), mapping=mapping)
+        await self._redis.hset(redis_keys.surge(self._region_id), mapping=mapping)
 
     async def set_frozen(self, *, is_frozen: bool) -> None:
         """Have every cell read as 1.0 from now on; or no longer."""
         if is_frozen:
-            await self._redis.hset(keys.surge(self._region_id), FROZEN, "1")
+            await self._redis.hset(redis_keys.surge(self._region_id), FROZEN, "1")
         else:
-            await self._redis.hdel(keys.surge(self._region_id), FROZEN)
+            await self._redis.hdel(redis_keys.surge(self._region_id), FROZEN)
 
     def _price(self, cell: int, value: bytes | str | None, now_s: float) -> SurgePrice:
         if value is None:

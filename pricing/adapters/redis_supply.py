@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from geo.cells import cells_to_strings
 from geo.city import City
 from geo.positions import unpack
-from pricing.adapters import keys
+from kernel.contracts import redis_keys
 from pricing.model.surge import SupplySnapshot
 from pricing.rules.cells import cell_indices
 
@@ -31,7 +31,7 @@ class RedisSupply:
         self._redis: Any = redis
         self._surge_cells = city.surge_cells
         self._surge_resolution = city.region.surge_resolution
-        self._cell_keys = [keys.cell(city.region.region_id, name) for name in cells_to_strings(city.search_cells)]
+        self._cell_keys = [redis_keys.cell(city.region.region_id, name) for name in cells_to_strings(city.search_cells)]
         self._stale_after_s = stale_after_s
 
     async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:

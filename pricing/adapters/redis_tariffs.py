@@ -1,4 +1,4 @@
-"""Every version of a region's tariff that a quote was ever given by, in Redis: `{region_id}:tariffs`."""
+"""Every version of a region's tariff that a quote was ever given by, in Redis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from kernel.contracts import redis_keys
 from pricing.model.tariff import Tariff
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class RedisTariffs:
 
     def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis = redis
-        self._key = f"{{{region_id}}}:tariffs"
+        self._key = redis_keys.tariffs(region_id)
         self._known: dict[str, Tariff] = {}
 
     async def keep(self, tariff: Tariff) -> None:

@@ -15,6 +15,7 @@ import pytest
 import redis.asyncio
 
 from api.limits import BODY_BYTES_MAX
+from kernel.contracts import redis_keys
 from tests.api.installation import (
     BERLIN,
     BRYANT_PARK,
@@ -75,7 +76,7 @@ async def nothing_changes(installation: Installation) -> AsyncIterator[None]:
 async def position_of(driver: Driver) -> bytes | None:
     """Which cell holds the driver since when, as ingestion has stored it."""
     async with redis.asyncio.Redis(port=driver.installation.redis_port) as client:
-        stored: bytes | None = await client.hget("{manhattan}:index", driver.id)
+        stored: bytes | None = await client.hget(redis_keys.driver_index("manhattan"), driver.id)
     return stored
 
 

@@ -12,6 +12,7 @@ import redis.asyncio
 from api.streams import inboxes
 from dispatch import commands as cmd
 from dispatch.ports import Outcome
+from kernel.contracts import redis_keys
 from tests.api.installation import PATIENCE_S, TRIP, Driver, People, Rider, Valkey, assert_problem
 from tests.api.served import Served
 
@@ -108,7 +109,7 @@ async def test_a_stream_outlives_redis_and_tells_what_comes_after(
         await stream.say({"type": "ping"})
         assert await stream.frame() == {"type": "pong"}
         own_valkey.start()
-        inbox = f"inbox:rider:{rider.id}"
+        inbox = redis_keys.inbox(f"rider:{rider.id}")
         async with asyncio.timeout(PATIENCE_S):
             async with redis.asyncio.Redis(port=own_valkey.port) as client:
                 await client.xadd(inbox, {"payload": '{"event":"RideRequested","ride_id":"r"}'}, id="7-0")

@@ -18,6 +18,7 @@ from api.streams import sockets as api_sockets
 from api.streams import websocket_protocol
 from api.streams.people import FRAME_BYTES_MAX
 from api.streams.sockets import STREAMS_MAX, end
+from kernel.contracts import redis_keys
 from tests.api.installation import PATIENCE_S, People, Person, Valkey
 from tests.api.served import Served
 
@@ -48,8 +49,8 @@ async def fill_inbox(valkey: Valkey, person: Person, positions: range, padding: 
         pipeline = client.pipeline(transaction=False)
         for position in positions:
             payload = json.dumps({"event": "Numbered", "number": position, "padding": padding})
-            pipeline.xadd(f"inbox:{name}", {"payload": payload}, id=f"{position}-0")
-        pipeline.publish("inbox.news", name)
+            pipeline.xadd(redis_keys.inbox(name), {"payload": payload}, id=f"{position}-0")
+        pipeline.publish(redis_keys.INBOX_NEWS, name)
         await pipeline.execute()
 
 
@@ -166,7 +167,7 @@ async def test_a_server_that_stops_tells_its_streams_and_ends_in_time(
         assert {(await stream.frame())["number"] for stream in streams} == {1}
         # Every stream reads its inbox at the moment of the end.
         async with redis.asyncio.Redis(port=own_valkey.port) as client:
-            await client.publish("inbox.news", " ".join(f"driver:{person.id}" for person in people))
+            await client.publish(redis_keys.INBOX_NEWS, " ".join(f"driver:{person.id}" for person in people))
         began_s = asyncio.get_running_loop().time()
         await served.stop()
         assert asyncio.get_running_loop().time() - began_s < 2.5

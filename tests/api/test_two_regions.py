@@ -22,6 +22,7 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from geo.cells import cells_to_strings, latlng_to_cells
+from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_TOPIC
 from tests.api.two_regions import CITIES, ServedCities, Town
 
@@ -53,12 +54,12 @@ async def test_two_regions_share_an_installation_and_nothing_else(towns: dict[st
     assert agreed["price_cents"] < in_harlem["fare_cents"] <= agreed["price_cents"] * 1.5
 
     with redis.Redis(port=minato.people.installation.redis_port, decode_responses=True) as server:
-        held = {name: set(server.hkeys(f"{{{name}}}:index")) for name in CITIES}
+        held = {name: set(server.hkeys(redis_keys.driver_index(name))) for name in CITIES}
         assert held == {name: {driver.id} for name, driver in drivers.items()}
-        assert all(server.hlen(f"{{{name}}}:tariffs") == 1 for name in CITIES)
+        assert all(server.hlen(redis_keys.tariffs(name)) == 1 for name in CITIES)
         # A request, an offer, its acceptance and three steps of the driver, counted where they happened.
         async with asyncio.timeout(60):
-            while any(server.hget(f"{{{name}}}:totals", "ride_events_consumed") != "6" for name in CITIES):
+            while any(server.hget(redis_keys.totals(name), redis_keys.RIDE_EVENTS_CONSUMED) != "6" for name in CITIES):
                 await asyncio.sleep(0.1)
 
 
@@ -131,7 +132,7 @@ class Corner:
 
     def counted(self) -> tuple[float, float]:
         """The pricer's count, and the city time it is decayed to."""
-        count, _, counted_ms = self.server.hget(f"{{{self.region_id}}}:pricing:requests", self.cell).partition("|")
+        count, _, counted_ms = self.server.hget(redis_keys.requests(self.region_id), self.cell).partition("|")
         return float(count), int(counted_ms) / 1e3
 
     async def price(self) -> dict[str, Any]:
@@ -150,7 +151,7 @@ class Corner:
 
     async def all_are_counted(self) -> bool:
         """Every committed event has been taken in."""
-        counted = self.server.hget(f"{{{self.region_id}}}:totals", "ride_events_consumed")
+        counted = self.server.hget(redis_keys.totals(self.region_id), redis_keys.RIDE_EVENTS_CONSUMED)
         return int(counted or 0) == len(self.events)
 
     async def ask_for_rides(self, count: int) -> None:
@@ -213,7 +214,7 @@ async def test_events_that_come_again_and_late_change_nothing(corner: Corner) ->
     await eventually(corner.all_are_counted)
     count, at_s = corner.counted()
     assert count == pytest.approx(corner.demand_by_the_events(at_s), rel=1e-4)
-    consumed = int(corner.server.hget(f"{{{corner.region_id}}}:totals", "ride_events_consumed"))
+    consumed = int(corner.server.hget(redis_keys.totals(corner.region_id), redis_keys.RIDE_EVENTS_CONSUMED))
     assert consumed == len(corner.events)
 
 

@@ -94,15 +94,5 @@ async def test_restoring_never_moves_the_fence_back(leases):
     assert await leases.take([("dan", "two")], 0.0, 15.0) == [12]
 
 
-async def test_a_server_that_lost_its_functions_or_has_older_ones_gets_ours(redis_leases, empty_redis):
-    await empty_redis.function_load(
-        "#!lua name=hexhail_leases\nredis.register_function('hexhail_lease_take', function() return {77} end)",
-        replace=True,
-    )
-    assert await redis_leases.take([("dora", "one")], 0.0, 15.0) == [1]
-    await empty_redis.function_flush()
-    assert await redis_leases.take([("dan", "two")], 0.0, 15.0) == [2]
-
-
 async def test_nothing_to_take_takes_nothing(leases):
     assert await leases.take([], 0.0, 15.0) == []

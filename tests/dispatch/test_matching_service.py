@@ -25,6 +25,7 @@ from dispatch.service.matching import MatchingService
 from dispatch.service.rides import RideService
 from geo.positions import pack
 from hexhail.runtime.embedded import free_port
+from kernel.contracts import redis_keys
 from tests.dispatch.people import (
     PARAMS,
     accept,
@@ -461,7 +462,7 @@ async def test_the_trace_of_a_ride_keeps_its_last_rounds_and_ends(store, empty_r
     traces = await matcher.traces("ride")
     assert len(traces) == ROUNDS_KEPT
     assert traces[0].at_s == clock.now_s
-    assert await empty_redis.ttl("{manhattan}:trace:ride") > 0
+    assert await empty_redis.ttl(redis_keys.trace("manhattan", "ride")) > 0
 
 
 async def test_a_policy_that_misbehaves_stops_neither_expiry_nor_the_others(store, empty_redis, clock):

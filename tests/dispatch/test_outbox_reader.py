@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dispatch.adapters.redis_acceptance import RedisAnswersMemory, acceptance_key, read_figures
+from dispatch.adapters.redis_acceptance import RedisAnswersMemory, read_figures
 from dispatch.events import OfferDeclined, RideEvent
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.metrics import AcceptanceMetrics
 from dispatch.service.outbox_reader import KEEP_EVERY_S, Hearing
+from kernel.contracts import redis_keys
 from tests.dispatch.people import accept, decline, do, grid_city, offer, request
 
 pytestmark = pytest.mark.servers
@@ -88,7 +89,7 @@ async def test_without_a_state_that_can_be_read_the_last_events_are_heard_anew(
 ):
     await some_answers(store, rides)
     if packed is not None:
-        await empty_redis.hset(acceptance_key("manhattan"), "state", packed)
+        await empty_redis.hset(redis_keys.acceptance("manhattan"), "state", packed)
     matcher = Matcher(store, empty_redis, clock)
     await matcher.hearing.start()
     await matcher.hearing.catch_up()

@@ -12,15 +12,14 @@ from aiokafka.structs import TopicPartition
 from redis.exceptions import RedisError
 
 from backing.kafka import create_topics
+from backing.redis.functions import RedisFunctions
 from dispatch.adapters import redis_inboxes
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.kafka_events import KafkaEventLog
-from dispatch.adapters.redis_functions import FunctionLibrary
 from dispatch.adapters.redis_inboxes import (
     INBOX_ENTRIES_MAX,
     RedisInboxes,
     RedisInboxReader,
-    inbox_key,
     listen_for_news,
 )
 from dispatch.ports import OutboxRow
@@ -28,6 +27,7 @@ from dispatch.rules.invariants import check_history
 from dispatch.service import relay as relay_module
 from dispatch.service.relay import RelayService
 from dispatch.service.rides import RideService
+from kernel.contracts import redis_keys
 from location_ingest.adapters.kafka_pings import new_producer
 from tests.dispatch.people import (
     PARAMS,
@@ -105,7 +105,7 @@ async def expected_inboxes(store):
 
 async def assert_inboxes_are_complete(redis, store):
     expected = await expected_inboxes(store)
-    assert {key.decode() for key in await redis.keys("inbox:*")} == {inbox_key(name) for name in expected}
+    assert {key.decode() for key in await redis.keys("inbox:*")} == {redis_keys.inbox(name) for name in expected}
     for name, entries in expected.items():
         assert await inbox(redis, name) == entries
 
@@ -189,10 +189,10 @@ async def test_inboxes_keep_the_newest_entries(empty_redis):
     rows = [OutboxRow(n, "r", "ride", n, ("rider:alice",), "{}") for n in range(1, 3 * INBOX_ENTRIES_MAX)]
     inboxes = RedisInboxes(empty_redis)
     await inboxes.rebuild(reading(rows))
-    assert INBOX_ENTRIES_MAX <= await empty_redis.xlen(inbox_key("rider:alice")) < INBOX_ENTRIES_MAX * 1.2
+    assert INBOX_ENTRIES_MAX <= await empty_redis.xlen(redis_keys.inbox("rider:alice")) < INBOX_ENTRIES_MAX * 1.2
     await inboxes.push([OutboxRow(9999, "r", "ride", 9999, ("rider:alice",), "{}")])
     assert (await RedisInboxReader(empty_redis).read("rider:alice", 0, 10_000))[-1][0] == 9999
-    assert await empty_redis.ttl(inbox_key("rider:alice")) > 0
+    assert await empty_redis.ttl(redis_keys.inbox("rider:alice")) > 0
 
 
 async def test_a_row_that_fills_a_request_alone_is_sent_too(event_log, broker_port, topic):
@@ -354,14 +354,14 @@ async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(sqlite_store
     await lives(rides, 3)
     await drain(relay)
     await empty_redis.flushall()
-    rebuild_some = FunctionLibrary.call_many
+    rebuild_some = RedisFunctions.call_many
 
     async def forgets_once(self, *arguments):
         await rebuild_some(self, *arguments)
         monkeypatch.undo()
         await empty_redis.flushall()
 
-    monkeypatch.setattr(FunctionLibrary, "call_many", forgets_once)
+    monkeypatch.setattr(RedisFunctions, "call_many", forgets_once)
     await relay.relay_once()
     assert await RedisInboxes(empty_redis).newest() is None
     await relay.relay_once()

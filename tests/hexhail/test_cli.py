@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from hexhail.cities.files import write_city_file
 from hexhail.runtime import embedded
@@ -113,6 +114,29 @@ def test_the_doctor_finds_everything_well_where_it_is(valkey_port, broker_port, 
     assert done.returncode == 0, done.stdout
     assert "fails" not in done.stdout
     assert not (tmp_path / "hexhail.db").exists()
+
+
+@pytest.mark.servers
+def test_the_doctor_names_functions_of_other_versions_and_removes_them_when_told(valkey_port, tmp_path):
+    settings = {
+        "HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
+        "HEXHAIL_BROKER_URL": f"127.0.0.1:{embedded.free_port()}",
+        "HEXHAIL_DATABASE_URL": f"sqlite:///{tmp_path}/hexhail.db",
+        "HEXHAIL_TOKEN_SECRETS": SECRETS,
+        "COLUMNS": "400",
+    }
+    with Redis(port=valkey_port) as redis:
+        redis.function_flush()
+        for number, name in enumerate(("hexhail_cells", "hexhail_leases_0123456789ab", "somebody_elses")):
+            redis.function_load(f"#!lua name={name}\nredis.register_function('f{number}', function() return 77 end)")
+        found = hexhail("doctor", **settings).stdout
+        assert "2 of other versions: hexhail_cells, hexhail_leases_0123456789ab" in found
+        assert "hexhail doctor --remove-old-functions" in found
+        removed = hexhail("doctor", "--remove-old-functions", **settings).stdout
+        assert "Removed from Redis: hexhail_cells, hexhail_leases_0123456789ab" in removed
+        assert "of other versions" not in removed
+        assert [library[1] for library in redis.function_list()] == [b"somebody_elses"]
+        redis.function_flush()
 
 
 def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path):

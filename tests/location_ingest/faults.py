@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 
 from backing import kafka
 from hexhail.runtime import embedded
+from kernel.contracts import redis_keys
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.metrics import GatewayMetrics
@@ -257,9 +258,9 @@ async def _until_the_worker_works(scene: Scene, gateways: Sequence[PingGateway])
         now_s = time.time()
         await gateway.submit([numbered_ping(f"{region_id}-first", now_s, 0)], now_s)
     for region_id in REGIONS:
-        await _eventually(lambda region_id=region_id: scene.redis.exists(f"{{{region_id}}}:index"), 60.0)
+        await _eventually(lambda region_id=region_id: scene.redis.exists(redis_keys.driver_index(region_id)), 60.0)
     for region_id in REGIONS:
-        await scene.redis.delete(f"{{{region_id}}}:totals")
+        await scene.redis.delete(redis_keys.totals(region_id))
 
 
 async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:

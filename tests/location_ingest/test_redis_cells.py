@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from geo.positions import pack
+from kernel.contracts import redis_keys
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.columns import PositionColumns
 from location_ingest.model import Reason
@@ -81,7 +82,7 @@ async def test_an_older_position_never_overwrites_a_newer_one(redis, cells):
     assert await other.put("r", [at("d", 1_000, 0)], {}) == 0
     assert await other.put("r", [at("d", 2_000, 2)], {}) == 0
     assert await cells.read("r", CELLS) == {"d": at("d", 2000, 0).packed}
-    assert await redis.hget("{r}:index", "d") == f"{CELLS[1]}|0000000002000".encode()
+    assert await redis.hget(redis_keys.driver_index("r"), "d") == f"{CELLS[1]}|0000000002000".encode()
     assert await cells.last_times_s("r", ["d", "nobody"]) == {"d": 2.0}
 
 
@@ -98,7 +99,7 @@ async def test_of_several_positions_of_a_driver_in_one_call_all_newer_count_and_
     assert await cells.put("r", positions, {Reason.TOO_COARSE: 2, Reason.TOO_OLD: 1}) == 2
     assert await cells.put("r", positions, {}) == 0
     assert await cells.read("r", CELLS) == {"d": at("d", 3000, 0).packed}
-    assert await redis.hgetall("{r}:totals") == {
+    assert await redis.hgetall(redis_keys.totals("r")) == {
         b"pings_accepted": b"3",
         b"pings_rejected:too_coarse": b"2",
         b"pings_rejected:too_old": b"1",
@@ -118,7 +119,9 @@ async def test_two_writers_in_any_order_leave_each_driver_once_and_newest(redis,
     for number, cell in enumerate(CELLS):
         there = {p.driver_id: p.packed for p in newest.values() if p.cell == number}
         assert await writers[number % 2].read("r", [cell]) == there
-    index = {name.decode(): entry.decode() for name, entry in (await redis.hgetall("{r}:index")).items()}
+    index = {
+        name.decode(): entry.decode() for name, entry in (await redis.hgetall(redis_keys.driver_index("r"))).items()
+    }
     assert index == {name: f"{CELLS[position.cell]}|{position.t_ms:013}" for name, position in newest.items()}
 
 
@@ -141,7 +144,7 @@ async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_
     await cells.put("r", [at("fresh", 10_000, 0), at("edge", 5_000, 1), at("early", 90_000, 2)], {})
     assert await cells.sweep("r", before_s=5.0, after_s=60.0) == 2_501
     assert set(await cells.read("r", CELLS)) == {"fresh", "edge"}
-    assert set(await redis.hkeys("{r}:index")) == {b"fresh", b"edge"}
+    assert set(await redis.hkeys(redis_keys.driver_index("r"))) == {b"fresh", b"edge"}
     assert await cells.sweep("r", before_s=5.0, after_s=60.0) == 0
 
 
@@ -149,16 +152,10 @@ async def test_a_removed_driver_is_in_no_cell(redis, cells):
     await cells.put("r", [at("d", 1_000, 0), at("e", 1_000, 0)], {})
     assert await cells.remove("r", ["d", "nobody"]) == 1
     assert await cells.read("r", CELLS) == {"e": at("e", 1000, 0).packed}
-    assert await redis.hkeys("{r}:index") == [b"e"]
-
-
-async def test_a_server_that_lost_its_functions_gets_them_again(redis, cells):
-    await cells.put("r", [at("d", 1_000, 0)], {})
-    await redis.function_flush()
-    assert await cells.put("r", [at("d", 2_000, 0)], {}) == 1
+    assert await redis.hkeys(redis_keys.driver_index("r")) == [b"e"]
 
 
 async def test_an_answer_of_the_store_other_than_an_unknown_function_is_raised(redis, cells):
-    await redis.set("{r}:index", "of the wrong type")
+    await redis.set(redis_keys.driver_index("r"), "of the wrong type")
     with pytest.raises(Exception, match="WRONGTYPE"):
         await cells.put("r", [at("d", 1_000, 0)], {})

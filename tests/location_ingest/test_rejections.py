@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from hexhail.runtime.settings import MANHATTAN
+from kernel.contracts import redis_keys
 from location_ingest.adapters.ping_codec import MessagePackPings, encode_columns
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.adapters.redis_samples import SAMPLES_MAX, RedisSamples
@@ -80,7 +81,7 @@ async def test_samples_are_bounded(empty_redis):
 @pytest.mark.servers
 async def test_positions_are_stored_although_samples_cannot_be(empty_redis):
     await make_service(empty_redis, FailingSamples()).process([message(SOUND, *BAD)], NOW_S)
-    assert await empty_redis.hkeys("{manhattan}:index") == [b"sound"]
+    assert await empty_redis.hkeys(redis_keys.driver_index("manhattan")) == [b"sound"]
 
 
 @pytest.mark.servers
@@ -90,7 +91,7 @@ async def test_a_swept_driver_is_told_of_once_with_the_time_she_was_last_seen(em
     assert await service.sweep(NOW_S + 100) == 0
     assert await service.sweep(NOW_S + 121) == 1
     assert await service.sweep(NOW_S + 122) == 0
-    ((_, told),) = await empty_redis.xrange("{manhattan}:stale")
+    ((_, told),) = await empty_redis.xrange(redis_keys.stale_drivers("manhattan"))
     assert told == {b"event": b"DriverWentStale", b"driver_id": b"sound", b"seen_ms": b"%d" % (NOW_S * 1e3)}
 
 

@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from backing import kafka
 from geo.cells import cells_to_strings, latlng_to_cells
 from geo.positions import unpack
+from kernel.contracts import redis_keys
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
 from location_ingest.adapters.ping_codec import encode_columns
 from location_ingest.adapters.redis_cells import RedisCells
@@ -100,7 +101,7 @@ class Street:
         await self.producer.send_and_wait(self.topic, value, partition=self.partition_of(region_id))
 
     async def accepted(self, region_id: str) -> int:
-        return int(await self.redis.hget(f"{{{region_id}}}:totals", "pings_accepted") or 0)
+        return int(await self.redis.hget(redis_keys.totals(region_id), redis_keys.PINGS_ACCEPTED) or 0)
 
     async def await_accepted(self, region_id: str, count: int, within_s: float = 90.0) -> None:
         async def reached() -> bool:
@@ -163,7 +164,7 @@ async def test_pings_end_in_the_right_cells_and_a_replay_changes_nothing(street)
     await street.write("north", encode_columns(PingColumns.of(behind)))
     await street.await_accepted("north", 121)
     await street.cells.remove("north", ["behind"])
-    await street.redis.hincrby("{north}:totals", "pings_accepted", -1)
+    await street.redis.hincrby(redis_keys.totals("north"), "pings_accepted", -1)
     assert await everything_in(street.redis) == before
 
 
@@ -220,7 +221,7 @@ async def test_a_stale_driver_is_swept(street):
     await street.await_accepted("west", 2)
 
     async def swept() -> bool:
-        return await street.redis.hkeys("{west}:index") == [b"fresh"]
+        return await street.redis.hkeys(redis_keys.driver_index("west")) == [b"fresh"]
 
     await eventually(swept)
     assert set(await street.cells.read("west", [cell_of(make_ping("fresh", now_s), 8)])) == {"fresh"}

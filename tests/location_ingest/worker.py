@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -21,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from backing import faust_worker, kafka
-from location_ingest.adapters import redis_cells
+from backing.redis.functions import LuaLibrary, RedisFunctions
 from location_ingest.adapters.faust_agent import AgentParams, attach
 from location_ingest.adapters.kafka_pings import KafkaDeadLetters, new_producer
 from location_ingest.adapters.ping_codec import MessagePackPings
@@ -63,13 +64,11 @@ class FailingService(IngestService):
         loop.add_signal_handler(signal.SIGUSR2, setattr, self, "dies", True)
 
 
-def take_the_guard_off(folder: Path) -> None:
+def take_the_guard_off(cells: RedisCells, redis: Redis) -> None:
     """Have the cells take every position, newer or not: what the tests must notice."""
-    library = redis_cells._LIBRARY.read_text(encoding="utf-8")
-    assert library.count(GUARD) == 1, "the guard is written otherwise now"
-    folder.mkdir(parents=True, exist_ok=True)
-    redis_cells._LIBRARY = folder / "unguarded.lua"
-    redis_cells._LIBRARY.write_text(library.replace(GUARD, "true"), encoding="utf-8")
+    source = files("location_ingest.adapters").joinpath("cells.lua").read_text(encoding="utf-8")
+    assert source.count(GUARD) == 1, "the guard is written otherwise now"
+    cells._functions = RedisFunctions(redis, LuaLibrary.of(source.replace(GUARD, "true")))
 
 
 async def say_started() -> None:
@@ -82,12 +81,13 @@ async def main(arguments: argparse.Namespace) -> None:
     producer = new_producer(kafka.bootstrap_servers(arguments.broker))
     await producer.start()
     metrics = IngestMetrics(CollectorRegistry())
+    cells = RedisCells(redis)
     if arguments.unguarded:
-        take_the_guard_off(arguments.data_dir)
+        take_the_guard_off(cells, redis)
     service = FailingService(
         ColumnEngine(),
         MessagePackPings(),
-        RedisCells(redis),
+        cells,
         KafkaDeadLetters(producer, f"{arguments.topic}.dead"),
         resolution_of_region=RESOLUTION_OF_REGION,
         metrics=metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from kernel.contracts import redis_keys
 from pricing.adapters.redis_prices import RedisPrices
 from pricing.model.surge import SurgeParams
 
@@ -41,7 +42,7 @@ async def test_many_cells_are_read_in_their_order(empty_redis: Redis) -> None:
 async def test_prices_lie_where_the_architecture_says(empty_redis: Redis) -> None:
     prices = RedisPrices(empty_redis, "grid", PARAMS)
     await prices.write({CELL: 1.5}, NOW_S)
-    assert await empty_redis.hgetall("{grid}:surge") == {b"882a100d61fffff": b"1.5|1400000000000"}
+    assert await empty_redis.hgetall(redis_keys.surge("grid")) == {b"882a100d61fffff": b"1.5|1400000000000"}
 
 
 async def test_while_prices_are_frozen_all_read_as_the_base_whatever_is_written(empty_redis: Redis) -> None:

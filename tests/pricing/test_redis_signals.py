@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from kernel.contracts import redis_keys
 from pricing.adapters.redis_signals import RIDES_SEEN_LIFE_S, RedisSignals
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Signal
 from pricing.ports import Heard
@@ -39,7 +40,7 @@ def requests(*pairs: tuple[str, int], at_s: float = NOW_S, cell_index: int = 0) 
 
 
 async def consumed(client: Redis, region_id: str = "grid") -> int:
-    return int(await client.hget(f"{{{region_id}}}:totals", "ride_events_consumed") or 0)
+    return int(await client.hget(redis_keys.totals(region_id), redis_keys.RIDE_EVENTS_CONSUMED) or 0)
 
 
 async def eventually(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -57,12 +58,15 @@ async def test_what_is_kept_lies_where_the_architecture_says(empty_redis: Redis)
     await kept.count_rides(requests(("ride", 1)))
     await kept.count_rides([Heard("ride", 4, NOW_S, MarkDriverBusy("ride", "dr|iver", NOW_S))])
     await kept.count_quotes([Heard("rider|1|0", 1, NOW_S, CountQuote(1, NOW_S))])
-    assert await empty_redis.hgetall("{grid}:pricing:requests") == {b"882a100d61fffff": b"1|1400000000000"}
-    assert await empty_redis.hgetall("{grid}:pricing:quotes") == {b"882a100d63fffff": b"1|1400000000000"}
-    assert await empty_redis.hgetall("{grid}:pricing:busy") == {b"ride": b"1400000000000|dr|iver"}
-    assert await empty_redis.hgetall("{grid}:pricing:seen") == {b"ride": b"4"}
-    assert await empty_redis.hgetall("{grid}:pricing:quotes_seen") == {b"rider|1|0": b"1"}
-    assert await empty_redis.hgetall("{grid}:totals") == {b"ride_events_consumed": b"2", b"quotes_consumed": b"1"}
+    assert await empty_redis.hgetall(redis_keys.requests("grid")) == {b"882a100d61fffff": b"1|1400000000000"}
+    assert await empty_redis.hgetall(redis_keys.quotes("grid")) == {b"882a100d63fffff": b"1|1400000000000"}
+    assert await empty_redis.hgetall(redis_keys.busy_drivers("grid")) == {b"ride": b"1400000000000|dr|iver"}
+    assert await empty_redis.hgetall(redis_keys.rides_counted("grid")) == {b"ride": b"4"}
+    assert await empty_redis.hgetall(redis_keys.quotes_counted("grid")) == {b"rider|1|0": b"1"}
+    assert await empty_redis.hgetall(redis_keys.totals("grid")) == {
+        b"ride_events_consumed": b"2",
+        b"quotes_consumed": b"1",
+    }
     restored = await kept.read(NOW_S)
     assert restored.busy == {"ride": ("dr|iver", NOW_S)}
 
@@ -136,11 +140,11 @@ async def test_a_ride_long_silent_is_forgotten_and_its_memory_given_back(empty_r
     await kept.count_rides([Heard("old", 1, NOW_S, MarkDriverBusy("old", "driver", NOW_S)), *requests(("living", 1))])
     await kept.count_rides(requests(("living", 2), at_s=NOW_S + RIDES_SEEN_LIFE_S / 2))
     await kept.count_rides(requests(("new", 1), at_s=NOW_S + RIDES_SEEN_LIFE_S))
-    assert await empty_redis.hkeys("{grid}:pricing:seen") == [b"old", b"living", b"new"]
+    assert await empty_redis.hkeys(redis_keys.rides_counted("grid")) == [b"old", b"living", b"new"]
     await kept.count_rides(requests(("new", 2), at_s=NOW_S + RIDES_SEEN_LIFE_S + 1.0))
-    assert sorted(await empty_redis.hkeys("{grid}:pricing:seen")) == [b"living", b"new"]
-    assert await empty_redis.zcard("{grid}:pricing:seen_at") == 2
-    assert await empty_redis.hlen("{grid}:pricing:busy") == 0
+    assert sorted(await empty_redis.hkeys(redis_keys.rides_counted("grid"))) == [b"living", b"new"]
+    assert await empty_redis.zcard(redis_keys.rides_counted_at("grid")) == 2
+    assert await empty_redis.hlen(redis_keys.busy_drivers("grid")) == 0
 
 
 async def test_a_large_batch_is_one_call(empty_redis: Redis) -> None:
@@ -149,7 +153,7 @@ async def test_a_large_batch_is_one_call(empty_redis: Redis) -> None:
 
 
 async def test_an_error_of_the_server_is_not_taken_for_a_missing_function(empty_redis: Redis) -> None:
-    await empty_redis.set("{grid}:pricing:seen", "not a hash")
+    await empty_redis.set(redis_keys.rides_counted("grid"), "not a hash")
     with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
         await signals(empty_redis).count_rides(requests(("a", 1)))
 
@@ -176,9 +180,3 @@ async def test_after_a_kill_without_its_data_the_function_is_loaded_anew(mortal_
         mortal_valkey.start()
         assert await eventually(lambda: kept.count_rides(requests(("a", 2), ("b", 1)))) == [0, 1]
         assert await consumed(client) == 2
-
-
-async def test_another_version_of_the_library_is_replaced(empty_redis: Redis) -> None:
-    old = "#!lua name=hexhail_signals\nredis.register_function('hexhail_signals_of_old', function() return 1 end)"
-    await empty_redis.function_load(old)
-    assert await signals(empty_redis).count_rides(requests(("a", 1))) == [0]

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from kernel.contracts import redis_keys
 from pricing.adapters.redis_tariffs import RedisTariffs
 from pricing.adapters.tariff_file import TariffFile, read_tariff
 from pricing.errors import TariffRefused
@@ -118,11 +119,13 @@ async def test_a_wrong_file_at_the_start_is_refused(tmp_path: Path, archive: Red
 
 async def test_tariffs_of_different_regions_do_not_mix(archive: RedisTariffs, empty_redis: Redis) -> None:
     await archive.keep(TAXI)
-    assert await empty_redis.hkeys("{tokyo}:tariffs") == [TAXI.version.encode()]
+    assert await empty_redis.hkeys(redis_keys.tariffs("tokyo")) == [TAXI.version.encode()]
 
 
 async def test_a_version_that_this_release_cannot_read_counts_as_lost(
     archive: RedisTariffs, empty_redis: Redis
 ) -> None:
-    await empty_redis.hset("{tokyo}:tariffs", "of-another-release", b'{"version": "of-another-release", "new": 1}')
+    await empty_redis.hset(
+        redis_keys.tariffs("tokyo"), "of-another-release", b'{"version": "of-another-release", "new": 1}'
+    )
     assert await archive.find("of-another-release") is None

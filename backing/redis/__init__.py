@@ -1,0 +1,1 @@
+"""Redis and Valkey: server-side functions in versions that stand side by side."""

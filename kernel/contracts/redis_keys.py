@@ -1,0 +1,142 @@
+"""Every key in Redis, and what it holds. The id of the region in braces keeps a region in one slot of a cluster.
+
+Losing them loses no ride: positions return with the next pings, the rest is rebuilt from SQL.
+"""
+
+from __future__ import annotations
+
+# -- where drivers are: written by location_ingest ---------------------------------------------------------------------
+
+
+def cell_prefix(region_id: str) -> str:
+    """How the key of every cell of the region begins; the name of the cell follows."""
+    return f"{{{region_id}}}:cell:"
+
+
+def cell(region_id: str, cell_name: str) -> str:
+    """Hash: driver_id -> packed position (`geo.positions`). ``cell_name`` is the H3 cell in hexadecimal digits."""
+    return cell_prefix(region_id) + cell_name
+
+
+def driver_index(region_id: str) -> str:
+    """Hash: driver_id -> `<cell>|<t_ms>`, 15 and 13 digits: the driver's cell, and the time of the position."""
+    return f"{{{region_id}}}:index"
+
+
+def stale_drivers(region_id: str) -> str:
+    """Stream: a `DriverWentStale` for each driver taken out of the cells, with `driver_id` and `seen_ms`."""
+    return f"{{{region_id}}}:stale"
+
+
+def rejected_pings(region_id: str, reason: str) -> str:
+    """List: the last pings rejected for the reason, MessagePack, the newest first."""
+    return f"{{{region_id}}}:rejected:{reason}"
+
+
+def totals(region_id: str) -> str:
+    """Hash: counters that outlive a process, by the names below."""
+    return f"{{{region_id}}}:totals"
+
+
+#: Fields of `totals`. cells.lua writes the first two, a reason follows the second; signals.lua is given the others.
+PINGS_ACCEPTED = "pings_accepted"
+PINGS_REJECTED_PREFIX = "pings_rejected:"
+RIDE_EVENTS_CONSUMED = "ride_events_consumed"
+QUOTES_CONSUMED = "quotes_consumed"
+
+# -- leases, and what operators see of rounds: written by dispatch -----------------------------------------------------
+
+
+def fence(region_id: str) -> str:
+    """Integer: the newest fencing token of the region."""
+    return f"{{{region_id}}}:fence"
+
+
+def driver_lease(region_id: str, driver_id: str) -> str:
+    """String `<token>|<expires_ms>`: the lease that holds the driver."""
+    return f"{{{region_id}}}:lease:driver:{driver_id}"
+
+
+def ride_lease(region_id: str, ride_id: str) -> str:
+    """String `<token>|<expires_ms>`: the lease that holds the ride."""
+    return f"{{{region_id}}}:lease:ride:{ride_id}"
+
+
+def rounds(region_id: str) -> str:
+    """List: figures of the last matching rounds, JSON, the newest first."""
+    return f"{{{region_id}}}:rounds"
+
+
+def trace(region_id: str, ride_id: str) -> str:
+    """List: the grounds of the ride's last rounds, the newest first, kept for an hour."""
+    return f"{{{region_id}}}:trace:{ride_id}"
+
+
+def acceptance(region_id: str) -> str:
+    """Hash: `state` of the acceptance model, MessagePack, and its `figures`, JSON."""
+    return f"{{{region_id}}}:acceptance"
+
+
+# -- prices, and the demand they follow: written by pricing ------------------------------------------------------------
+
+
+def tariffs(region_id: str) -> str:
+    """Hash: version -> the tariff as JSON, of every version that a quote was given by."""
+    return f"{{{region_id}}}:tariffs"
+
+
+def surge(region_id: str) -> str:
+    """Hash: cell -> `<multiplier>|<updated_ms>`; and `frozen` while an operator holds all prices at 1.0."""
+    return f"{{{region_id}}}:surge"
+
+
+def rides_counted(region_id: str) -> str:
+    """Hash: ride_id -> last sequence counted."""
+    return f"{{{region_id}}}:pricing:seen"
+
+
+def rides_counted_at(region_id: str) -> str:
+    """Sorted set: ride_id by the time of its last counted event in milliseconds, by which old rides are forgotten."""
+    return f"{{{region_id}}}:pricing:seen_at"
+
+
+def quotes_counted(region_id: str) -> str:
+    """Hash: the wish behind a quote, `<rider_id>|<cell index>|<window>` -> 1."""
+    return f"{{{region_id}}}:pricing:quotes_seen"
+
+
+def quotes_counted_at(region_id: str) -> str:
+    """Sorted set: the same wishes by the time of the quote in milliseconds."""
+    return f"{{{region_id}}}:pricing:quotes_seen_at"
+
+
+def requests(region_id: str) -> str:
+    """Hash: cell -> `<decayed count>|<counted_to_ms>` of requests."""
+    return f"{{{region_id}}}:pricing:requests"
+
+
+def quotes(region_id: str) -> str:
+    """Hash: cell -> `<decayed count>|<counted_to_ms>` of quotes."""
+    return f"{{{region_id}}}:pricing:quotes"
+
+
+def busy_drivers(region_id: str) -> str:
+    """Hash: ride_id -> `<since_ms>|<driver_id>`, of drivers on live rides."""
+    return f"{{{region_id}}}:pricing:busy"
+
+
+# -- inboxes of riders and drivers: written by the relay, over all regions ---------------------------------------------
+
+
+def inbox(name: str) -> str:
+    """Stream: what the rider or driver `<role>:<id>` is told; entry ids are `<position>-0`."""
+    return f"inbox:{name}"
+
+
+#: Channel: names of inboxes that have grown, with a space between.
+INBOX_NEWS = "inbox.news"
+#: Stream whose one entry is the position up to which all inboxes are complete. It never goes back, and only a rebuild
+#: makes it: it is absent as long as Redis lacks what was written before.
+INBOXES_COMPLETE = "inbox.complete"
+#: String: the claim of the relay that rebuilds the inboxes.
+INBOXES_REBUILDING = "inbox.rebuilding"
