@@ -8,7 +8,7 @@ export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 # Half a second of each start of a process, of which the tests and a running city make many.
 export UV_COMPILE_BYTECODE ?= 1
 
-.PHONY: help demo test check bench format lock web clean
+.PHONY: help demo test check bench format lock web wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,12 @@ web: ## Build the live map (Node); without Node, say so and go on
 web/dist/index.html: web/package-lock.json $(shell find web/src web/*.html web/vite.config.* -type f 2>/dev/null)
 	cd web && npm ci --silent --no-audit --no-fund && npm run --silent build
 	@touch $@
+
+wheel: .venv/dev.stamp ## Build dist/hexhail-*.whl with the web pages in it (Node)
+	@command -v npm >/dev/null 2>&1 || { echo "make wheel needs Node 20+ to build the web pages"; exit 1; }
+	@$(MAKE) --no-print-directory web/dist/index.html
+	$(BIN)/uv build --quiet --wheel --out-dir dist .
+	@ls dist/*.whl
 
 demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drivers and the map (DEMO_ARGS="--seconds 120 --speed 10")
 	$(BIN)/hexhail demo $(DEMO_ARGS)

@@ -11,7 +11,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kernel.clock import CityClock
 
-MANHATTAN = Path(__file__).parents[1] / "cities" / "manhattan"
+_PACKAGE = Path(__file__).parents[1]
+MANHATTAN = _PACKAGE / "cities" / "manhattan"
+
+
+def _built_pages() -> Path:
+    """The web pages in the wheel, or where a checkout builds them."""
+    packaged = _PACKAGE / "web"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "web" / "dist"
 
 
 class Settings(BaseSettings):
@@ -33,7 +40,9 @@ class Settings(BaseSettings):
     record_dir: Annotated[
         Path | None, Field(description="every matching round with what it saw goes there; nowhere if not set")
     ] = None
-    web_dir: Annotated[Path, Field(description="the built live map")] = Path(__file__).parents[2] / "web" / "dist"
+    web_dir: Annotated[
+        Path, Field(default_factory=_built_pages, description="the built web pages: the live map and the replay")
+    ]
     topic_partitions: Annotated[int, Field(ge=1)] = 4
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
     broker_session_timeout_s: Annotated[float, Field(gt=0)] = 6.0
