@@ -8,7 +8,7 @@ export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 # Half a second of each start of a process, of which the tests and a running city make many.
 export UV_COMPILE_BYTECODE ?= 1
 
-.PHONY: help demo test check bench format lock web wheel clean
+.PHONY: help demo test check bench docs format lock web wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -57,6 +57,9 @@ check: .venv/dev.stamp ## Formatting, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/dev.stamp ## Build the documentation site into .cache/site (offline; a broken link is an error)
+	$(BIN)/python -m docs.site
 
 format: .venv/dev.stamp ## Format the code and mend what ruff can
 	$(BIN)/ruff format .

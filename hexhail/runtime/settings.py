@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
     database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
     api_host: Annotated[str, Field(description="address the API listens on")] = "127.0.0.1"
-    api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    api_port: Annotated[int, Field(ge=0, le=65535, description="port of the API; 0 for any free one")] = 8080
     metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
     data_dir: Annotated[Path, Field(description="scratch folder of the workers")] = Path(".cache/hexhail")
     record_dir: Annotated[
@@ -43,16 +43,18 @@ class Settings(BaseSettings):
     web_dir: Annotated[
         Path, Field(default_factory=_built_pages, description="the built web pages: the live map and the replay")
     ]
-    topic_partitions: Annotated[int, Field(ge=1)] = 4
+    topic_partitions: Annotated[int, Field(ge=1, description="partitions of each Kafka topic")] = 4
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
-    broker_session_timeout_s: Annotated[float, Field(gt=0)] = 6.0
+    broker_session_timeout_s: Annotated[
+        float, Field(gt=0, description="a consumer that is silent for so many seconds loses its partitions")
+    ] = 6.0
     token_secrets: Annotated[
         dict[str, SecretStr],
         Field(description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'),
     ] = {}
-    clock_speed: Annotated[float, Field(gt=0)] = 1.0
-    clock_city_s: float = 0.0
-    clock_wall_s: float = 0.0
+    clock_speed: Annotated[float, Field(gt=0, description="city seconds in a second of the wall clock")] = 1.0
+    clock_city_s: Annotated[float, Field(description="city time (Unix seconds) at `clock_wall_s`")] = 0.0
+    clock_wall_s: Annotated[float, Field(description="wall clock (Unix seconds) at which the city clock is set")] = 0.0
 
     @property
     def city_folders(self) -> list[Path]:
