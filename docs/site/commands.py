@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import click
+from typing import Any
+
 import typer
 
 from hexhail.cli.app import app
@@ -14,7 +15,7 @@ def page() -> str:
     return "# Command line\n\nGenerated from the commands' own help.\n\n" + _command(root, "hexhail", 2)
 
 
-def _command(command: click.Command, name: str, level: int) -> str:
+def _command(command: Any, name: str, level: int) -> str:
     help_text = (command.help or "").strip()
     parts = [f"{'#' * min(level, 4)} {name}\n\n{help_text}\n"]
     parameters = [_parameter(one) for one in command.params if getattr(one, "help", None) and not _is_help(one)]
@@ -25,11 +26,11 @@ def _command(command: click.Command, name: str, level: int) -> str:
     return "\n".join(parts)
 
 
-def _is_help(parameter: click.Parameter) -> bool:
+def _is_help(parameter: Any) -> bool:
     return "--help" in parameter.opts
 
 
-def _parameter(parameter: click.Parameter) -> str:
+def _parameter(parameter: Any) -> str:
     is_argument = parameter.param_type_name == "argument"
     name = (parameter.name or "").upper() if is_argument else ", ".join(parameter.opts)
     default = "required" if parameter.required else _default(parameter.default)

@@ -40,9 +40,7 @@ class Settings(BaseSettings):
     record_dir: Annotated[
         Path | None, Field(description="every matching round with what it saw goes there; nowhere if not set")
     ] = None
-    web_dir: Annotated[
-        Path, Field(default_factory=_built_pages, description="the built web pages: the live map and the replay")
-    ]
+    web_dir: Annotated[Path, Field(description="the built web pages: the live map and the replay")] = _built_pages()
     topic_partitions: Annotated[int, Field(ge=1, description="partitions of each Kafka topic")] = 4
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
     broker_session_timeout_s: Annotated[
