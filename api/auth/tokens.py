@@ -1,20 +1,19 @@
-"""Signed tokens with a role."""
+"""Signed tokens (JWT): who is asking, and in which role."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import jwt
 
+from kernel.keyring import KeyRing
+
 #: Pinned: what a token says about its own algorithm is never believed.
 ALGORITHM = "HS256"
 AUDIENCE = "hexhail.api"
 ISSUER = "hexhail"
-#: RFC 7518, section 3.2: a key at least as long as the hash.
-KEY_BYTES_MIN = 32
 #: Ids appear in Redis keys and in lists separated by blanks.
 SUBJECT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 SUBJECT_LENGTH_MAX = 64
@@ -46,20 +45,13 @@ class TokenInvalid(Exception):
 
 
 class Tokens:
-    """Signs with the first of its keys and accepts all of them, so that a key can be replaced while tokens live."""
+    """Issues and verifies the tokens of an installation."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        """`keys`: key id -> secret. Raises ValueError if there is none, or one is too short."""
-        if not keys:
-            raise ValueError("no signing key: set HEXHAIL_TOKEN_SECRETS to a JSON object of key id to secret")
-        for kid, key in keys.items():
-            if len(key.encode()) < KEY_BYTES_MIN:
-                raise ValueError(f"signing key {kid!r} must have at least {KEY_BYTES_MIN} bytes")
-        self._keys = dict(keys)
-        self._signing_kid = next(iter(keys))
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
 
     def issue(self, role: Role, subject: str, life_s: float = 3600.0) -> str:
-        """A token for a principal, good for `life_s` seconds of the wall clock. Raises ValueError for a bad id."""
+        """Return a token for a principal, good for `life_s` wall seconds. Raises ValueError for an id that is none."""
         if not _is_id(subject):
             raise ValueError(
                 f"an id has 1 to {SUBJECT_LENGTH_MAX} of letters, digits, '-', '_' and '.': not {subject!r}"
@@ -73,12 +65,12 @@ class Tokens:
             "iat": now_s,
             "exp": now_s + int(life_s),
         }
-        return jwt.encode(claims, self._keys[self._signing_kid], ALGORITHM, headers={"kid": self._signing_kid})
+        return jwt.encode(claims, self._keys.signing_key, ALGORITHM, headers={"kid": self._keys.signing_id})
 
     def verify(self, token: str) -> Principal:
-        """Who the token speaks for. Raises TokenInvalid."""
+        """Return whom the token was issued for. Raises TokenInvalid."""
         try:
-            key = self._keys.get(jwt.get_unverified_header(token).get("kid", ""))
+            key = self._keys.find(jwt.get_unverified_header(token).get("kid"))
             if key is None:
                 raise TokenInvalid("it was signed with a key that is not in use")
             claims = jwt.decode(

@@ -30,6 +30,7 @@ from benchmarks.api.phones import handshake
 from benchmarks.common.measure import Report
 from hexhail.runtime import embedded, limits
 from kernel.contracts import redis_keys
+from kernel.keyring import KeyRing
 
 REGION = "manhattan"
 PING_EVERY_S = 4.0
@@ -276,7 +277,7 @@ async def _beside(
 
 
 async def _measure(city: City, report: Report, drivers: int, readers: int, seconds_s: float) -> None:
-    tokens = Tokens(SECRETS)
+    tokens = Tokens(KeyRing(SECRETS))
     ids = [f"driver-{number}" for number in range(drivers)]
     token = tokens.issue(Role.DRIVER, "watch")
     redis = Redis(port=city.redis_port)

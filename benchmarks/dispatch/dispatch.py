@@ -30,6 +30,7 @@ from geo.city import load_city
 from hexhail.demo.demo import ROLES_OF_DEMO, Demo, DemoParams, running_city
 from hexhail.runtime import limits
 from hexhail.runtime.settings import MANHATTAN
+from kernel.keyring import KeyRing
 
 #: Short times, so that silence and expiry come up often enough in a minute; the path after them is the same.
 SECTION = {"offer_ttl_s": 6.0, "stale_after_s": 15.0, "silent_after_s": 20.0}
@@ -149,7 +150,7 @@ async def _scene(folder: Path, size: Size) -> AsyncIterator[Scene]:
 async def _people(demo: Demo, size: Size) -> AsyncIterator[Load]:
     env, graph = demo.env, load_city(MANHATTAN).graph
     offset_s = float(env["HEXHAIL_CLOCK_CITY_S"]) - float(env["HEXHAIL_CLOCK_WALL_S"])
-    tokens = Tokens(json.loads(env["HEXHAIL_TOKEN_SECRETS"]))
+    tokens = Tokens(KeyRing(json.loads(env["HEXHAIL_TOKEN_SECRETS"])))
     load = Load(demo.ports["api"], tokens, lambda: time.time() + offset_s, (graph.lat_deg, graph.lng_deg))
     ready = asyncio.Semaphore(0)
     drivers = []

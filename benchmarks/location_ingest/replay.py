@@ -29,6 +29,7 @@ from hexhail.runtime.settings import MANHATTAN
 from hexhail.runtime.supervisor import Spec, Supervisor
 from kernel.clock import CityClock
 from kernel.contracts import redis_keys
+from kernel.keyring import KeyRing
 from location_ingest.model import IngestParams
 from tests.location_ingest.plain_cells import Plain, compute, region_cells
 
@@ -174,7 +175,7 @@ async def _installation(
         for role in ("ingester", "api"):
             await supervisor.start(Spec(role, [sys.executable, "-m", "hexhail", "serve", role], env))
         await _until_ready(api_port)
-        tokens = Tokens(keys)
+        tokens = Tokens(KeyRing(keys))
         url = f"http://127.0.0.1:{api_port}"
         operator = tokens.issue(Role.OPERATOR, "replay", 24 * 3600)
         yield Installation(url, clock, lambda name: tokens.issue(Role.DRIVER, name, 24 * 3600), operator), redis

@@ -28,6 +28,7 @@ from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN, Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_TOPIC
+from kernel.keyring import KeyRing
 from pricing.adapters.redis_prices import RedisPrices
 from pricing.adapters.sql_record import SqliteRecord
 from pricing.commands import Restore, Tick
@@ -158,7 +159,7 @@ async def _until(redis: Redis, wanted: int) -> None:
 
 async def _drivers_come(scene: Scene, drivers: int) -> None:
     """Put drivers on shift where riders have been, and wait until they stand in the cells."""
-    tokens, requests = Tokens(SECRETS), load_requests(MANHATTAN)
+    tokens, requests = Tokens(KeyRing(SECRETS)), load_requests(MANHATTAN)
     ids = [f"driver-{number}" for number in range(drivers)]
     shifts = [post("/v1/drivers/me/status", tokens.issue(Role.DRIVER, one), b'{"status":"online"}') for one in ids]
     await send_all(scene.api_port, shifts, CONNECTIONS)
@@ -178,7 +179,7 @@ async def _drivers_come(scene: Scene, drivers: int) -> None:
 
 
 async def _ask(scene: Scene, quotes: int, report: Report) -> list[float]:
-    tokens = Tokens(SECRETS)
+    tokens = Tokens(KeyRing(SECRETS))
     bodies = inputs.trip_bodies(load_requests(MANHATTAN), quotes)
     asked = [
         post("/v1/quotes", tokens.issue(Role.RIDER, f"rider-{number}"), body) for number, body in enumerate(bodies)

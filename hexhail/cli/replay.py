@@ -96,7 +96,7 @@ def _installation(url: str | None, speed: float) -> Installation:
             f"{speed / settings.clock_speed:g} times as fast. Start the city with HEXHAIL_CLOCK_SPEED={speed:g}, and "
             "set it here as well."
         )
-    tokens = Tokens({kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()})
+    tokens = Tokens(settings.key_ring())
     return Installation(
         url or f"http://{settings.api_host}:{settings.api_port}",
         settings.clock(),

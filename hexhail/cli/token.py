@@ -19,7 +19,7 @@ def token(
     from hexhail.runtime.settings import Settings
 
     try:
-        tokens = Tokens({kid: secret.get_secret_value() for kid, secret in Settings().token_secrets.items()})
+        tokens = Tokens(Settings().key_ring())
         out.print(tokens.issue(Role(role), subject, hours * 3600))
     except ValueError as error:
         fail(str(error))

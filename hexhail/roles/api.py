@@ -123,10 +123,10 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         await tariff.start()
         lasting = inboxes.run(), listen_for_news(redis, inboxes.ring), tariff.watch()
         stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
-        secrets = {kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()}
+        keys = settings.key_ring()
         yield Edges(
             city=city,
-            tokens=Tokens(secrets),
+            tokens=Tokens(keys),
             now=clock.now_s,
             speed=clock.speed,
             rides=RideService(store, leases, params, clock.now_s),
@@ -134,7 +134,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             quotes=QuoteService(city.region, city.graph, lambda: tariff.tariff, prices, announce=quote_log.announce),
             fares=FareService(city.region, city.graph, tariffs),
             tariff=tariff,
-            quote_signer=QuoteSigner(secrets),
+            quote_signer=QuoteSigner(keys),
             prices=prices,
             price_record=record,
             gateway=gateway,

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kernel.clock import CityClock
+from kernel.keyring import KeyRing
 
 _PACKAGE = Path(__file__).parents[1]
 MANHATTAN = _PACKAGE / "cities" / "manhattan"
@@ -58,6 +59,12 @@ class Settings(BaseSettings):
     def city_folders(self) -> list[Path]:
         """The folders of all cities that share the stores: ingester, matcher and pricer serve them all."""
         return [Path(name) for name in self.city_dirs.split(os.pathsep) if name] or [self.city_dir]
+
+    def key_ring(self) -> KeyRing:
+        """The keys that sign tokens and quotes. Raises ValueError if there is none, or one is too short."""
+        if not self.token_secrets:
+            raise ValueError("no signing key: set HEXHAIL_TOKEN_SECRETS to a JSON object of key id to key")
+        return KeyRing({key_id: key.get_secret_value() for key_id, key in self.token_secrets.items()})
 
     def clock(self) -> CityClock:
         """The installation's clock."""

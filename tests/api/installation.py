@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from api.auth.tokens import Role, Tokens
 from hexhail.runtime import embedded
+from kernel.keyring import KeyRing
 
 #: City seconds in a wall second: an offer lasts three of them, a round comes each 0.4.
 SPEED = 5.0
@@ -44,7 +45,7 @@ class Installation:
 
     @property
     def tokens(self) -> Tokens:
-        return Tokens(json.loads(self.env["HEXHAIL_TOKEN_SECRETS"]))
+        return Tokens(KeyRing(json.loads(self.env["HEXHAIL_TOKEN_SECRETS"])))
 
     @property
     def redis_port(self) -> int:

@@ -37,7 +37,7 @@ async def live() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings, environment = Settings(), PopulationEnvironment()  # type: ignore[call-arg]
-    tokens = Tokens({kid: secret.get_secret_value() for kid, secret in settings.token_secrets.items()})
+    tokens = Tokens(settings.key_ring())
 
     @cache
     def token_of(role: str, subject: str) -> str:
