@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from dispatch import errors as dispatch_errors
+from kernel.errors import HexhailError
 from location_ingest.errors import PingLogUnavailable, PingsRefused
 from location_ingest.model import NOT_NEWER
 from pricing import errors as pricing_errors
@@ -34,7 +35,7 @@ TITLES = {
 }
 
 #: HTTP status of each refusal; a class stands for its subclasses unless they are listed before it.
-STATUS: Mapping[type[Exception], int] = {
+STATUS: Mapping[type[HexhailError], int] = {
     dispatch_errors.NotFound: 404,
     dispatch_errors.IdempotencyConflict: 422,
     dispatch_errors.CommandRefused: 409,
@@ -125,7 +126,7 @@ def problem_of(error: Exception) -> ApiProblem | None:
         return ApiProblem(503, "ping_log_unavailable", f"{error}.", hint, headers=retry_after)
     for error_type, status in STATUS.items():
         if isinstance(error, error_type):
-            return ApiProblem(status, error.code, str(error), error.hint)  # type: ignore[attr-defined]
+            return ApiProblem(status, error.code, str(error), error.hint)
     return None
 
 

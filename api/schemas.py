@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.receipts import receipt_of
 from dispatch.model import STARS, Ride, RideState, Shift
-from kernel.currencies import MINOR_UNIT_DIGITS
+from kernel.money import MINOR_UNIT_DIGITS
 from pricing.model.quotes import Line, Quote, Receipt
 
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS84")]

@@ -17,18 +17,17 @@ DispatchError
 
 from __future__ import annotations
 
+from kernel.errors import HexhailError
 
-class DispatchError(Exception):
+
+class DispatchError(HexhailError):
     """Root of this package's errors."""
 
 
 class CommandRefused(DispatchError):
     """The caller broke a rule; nothing has changed."""
 
-    #: Stable word for machines.
     code = "refused"
-    #: What the caller can do.
-    hint = ""
 
 
 class NotFound(CommandRefused):

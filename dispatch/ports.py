@@ -14,6 +14,7 @@ from dispatch.matching.answers import AnswersState
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
 from dispatch.model import DispatchParams, Ride, Shift, SupplySnapshot
+from kernel.idempotency import IdempotencyKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,6 @@ class Decision:
 
 #: Called inside the transaction with the rides of the scope. It may be called again if the transaction has to be.
 Decide = Callable[[Sequence[Ride]], Decision]
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A client's promise that the same key means the same request."""
-
-    principal: str
-    key: str
-    body_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

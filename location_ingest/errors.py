@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kernel.errors import HexhailError
 
-class IngestError(Exception):
+
+class IngestError(HexhailError):
     """Anything ingestion raises on purpose."""
 
 

@@ -16,14 +16,13 @@ PricingError
 
 from __future__ import annotations
 
+from kernel.errors import HexhailError
 
-class PricingError(Exception):
+
+class PricingError(HexhailError):
     """Root of this package's errors."""
 
-    #: Stable word for machines.
     code = "pricing"
-    #: What the caller can do.
-    hint = ""
 
 
 class QuoteRefused(PricingError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from typing import Annotated
 
@@ -16,8 +15,8 @@ from api.receipts import of_quote
 from api.schemas import CancelBody, QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
 from dispatch import commands as cmd
 from dispatch.model import Party, Place
-from dispatch.ports import IdempotencyKey
 from geo.roads.travel_times import nearest_by_road
+from kernel.idempotency import IdempotencyKey
 from pricing.errors import QuoteExpired
 from pricing.model.quotes import Point, Quote
 
@@ -86,8 +85,7 @@ async def request_ride(
 
     Sent again with the same Idempotency-Key and body, it gives the same answer, with `Idempotency-Replayed: true`.
     """
-    body_sha256 = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    idempotency = IdempotencyKey(rider.inbox, key, body_sha256)
+    idempotency = IdempotencyKey.of_body(rider.inbox, key, body.model_dump_json())
     try:
         quote = edges.quote_signer.verify(body.quote_id, edges.now(), rider_id=rider.id)
     except QuoteExpired:

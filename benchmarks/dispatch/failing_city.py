@@ -23,10 +23,11 @@ from dispatch.adapters.sql.sqlite_store import migrate_to_newest, play
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused, InvariantBroken
 from dispatch.model import DispatchParams, Place, Ride, RideState, Shift, ShiftStatus
-from dispatch.ports import Decision, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.ports import Decision, OutboxRow, Outcome, Scope
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.service.rides import scope_of
+from kernel.idempotency import IdempotencyKey
 from simulator.service.leases import FenceLost, Leases
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=120.0)

@@ -9,8 +9,9 @@ from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import NotFound
 from dispatch.model import DispatchParams, Party, Ride, RideState, Shift
-from dispatch.ports import Decision, IdempotencyKey, Leases, Outcome, RideStore, Scope
+from dispatch.ports import Decision, Leases, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
+from kernel.idempotency import IdempotencyKey
 
 
 class RideService:

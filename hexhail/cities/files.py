@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from geo.city import CITY_FILE
+from kernel.money import MINOR_UNIT_DIGITS
 
 _OSM = "© OpenStreetMap contributors"
 
@@ -35,8 +36,8 @@ def write_city_file(folder: Path, *, name: str, timezone: str, currency: str, is
 
     Raises ValueError for a name or currency that cannot stand there.
     """
-    if not re.fullmatch(r"[A-Z]{3}", currency):
-        raise ValueError(f"--currency must be three capital letters of ISO 4217, such as USD, not {currency!r}")
+    if currency not in MINOR_UNIT_DIGITS:
+        raise ValueError(f"--currency must be a currency of ISO 4217 in capital letters, such as USD, not {currency!r}")
     if not name.isprintable() or any(sign in name for sign in '"\\'):
         raise ValueError(f"--name must be printable, without quotes and backslashes, not {name!r}")
     path = folder / CITY_FILE

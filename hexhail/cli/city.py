@@ -84,20 +84,24 @@ def learn_values(
     """Learn what places are worth to a free driver, which the policies then heed."""
     from geo.city import load_city
     from hexhail.runs.learn_values import learn_from_runs
+    from kernel.money import money_text
 
     try:
+        city = load_city(folder)
         with out.status("starting") as status:
-            learned = learn_from_runs(load_city(folder), events, on_progress=status.update)
+            learned = learn_from_runs(city, events, on_progress=status.update)
         out_file.parent.mkdir(parents=True, exist_ok=True)
         learned.values.save(out_file)
     except (ValueError, OSError) as error:
         fail(str(error))
     values = learned.values
-    seen = values.value_cents[values.visits > 0] / 100
+    seen_cents, currency = values.value_cents[values.visits > 0], city.region.currency
+    least, most = (money_text(float(cents), currency) for cents in (seen_cents.min(), seen_cents.max()))
+    hourly = money_text(values.earned_cents_per_s * 3600, currency)
     out.print(f"{learned.trips:,} trips and {learned.transitions - learned.trips:,} steps of waiting or in vain")
     out.print(
-        f"{(values.visits.sum(axis=1) > 0).sum()} of {len(values.cell)} cells seen; worth {seen.min():,.2f} to "
-        f"{seen.max():,.2f}, an hour on shift earns {values.earned_cents_per_s * 36:,.2f}"
+        f"{(values.visits.sum(axis=1) > 0).sum()} of {len(values.cell)} cells seen; worth {least} to {most}, "
+        f"an hour on shift earns {hourly}"
     )
     out.print(
         f"written to {out_file}: use it with hexhail simulate --values, or as `values` in [dispatch] of city.toml",

@@ -17,6 +17,7 @@ from dispatch.matching.policy import MatchingPolicy
 from dispatch.matching.registry import make_policy
 from hexhail.runs.arms import Arm
 from hexhail.runs.simulate import Inputs, live, read_inputs
+from kernel.money import in_units
 from simulator.day import Outcome
 from simulator.demand.resample import resampled
 from simulator.experiments.comparison import Difference, clustered, paired, values_of
@@ -150,7 +151,8 @@ def compare(plan: Plan, jobs: int, on_progress: Callable[[int], None] = lambda d
         results.append(result)
         on_progress(done)
     results.sort(key=lambda result: (result.seed, result.arm))
-    return replace(compared(plan, results), title=inputs.city.region.name)
+    region = inputs.city.region
+    return replace(compared(plan, results, region.currency), title=region.name)
 
 
 def live_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
@@ -161,7 +163,7 @@ def live_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
     params = replace(chosen.params, seed=seed)
     if plan.switchback is None:
         outcome, _ = live(inputs, params, make_policy(chosen.policy, inputs.city.graph))
-        return replace(_result(arm, seed, outcome), figures=_flat(outcome))
+        return replace(_result(arm, seed, outcome), figures=_flat(outcome, inputs.city.region.currency))
     t_s = inputs.requests.wishes.t_s
     turns = Turns.draw(plan.switchback, float(np.floor(t_s[0])), float(t_s[-1]), seed)
     policies: list[MatchingPolicy] = [make_policy(each.policy, inputs.city.graph) for each in plan.arms]
@@ -175,11 +177,11 @@ def _result(arm: int, seed: int, outcome: Outcome) -> DayResult:
     return DayResult(arm, seed, violations=len(outcome.violations), policy_faults=faults)
 
 
-def _flat(outcome: Outcome) -> dict[str, float | None]:
+def _flat(outcome: Outcome, currency: str) -> dict[str, float | None]:
     nested = figures_of(outcome)
     wait = nested["pickup_wait_s"]
     earned = incomes_cents(outcome.office.history.rides.values(), outcome.fleet.driver_id)
-    value = float(earned.sum()) / 100.0
+    value = in_units(float(earned.sum()), currency)
     flat = {**nested, "completed_value": value, "wait_s_mean": wait["mean"], "wait_s_p95": wait["p95"]}
     return {name: flat[name] for name in FIGURES}
 
@@ -226,12 +228,12 @@ def _lived_side_by_side(plan: Plan, jobs: int) -> Iterator[DayResult]:
 # -- figures -------------------------------------------------------------------------------------------------------
 
 
-def compared(plan: Plan, results: list[DayResult]) -> Comparison:
-    """What days, sorted by seed and arm, say about the arms."""
+def compared(plan: Plan, results: list[DayResult], currency: str) -> Comparison:
+    """Compare the arms by days sorted by seed and arm, whose fares are in minor units of ``currency``."""
     faults = [f"seed {result.seed}, {sentence}" for result in results for sentence in result.policy_faults]
     violations = sum(result.violations for result in results)
     if plan.switchback is not None:
-        means, differences = _of_clusters([cluster for result in results for cluster in result.clusters])
+        means, differences = _of_clusters([cluster for result in results for cluster in result.clusters], currency)
         return Comparison(plan, means, differences, {}, violations, faults)
     by_seed = {
         name: [
@@ -245,12 +247,12 @@ def compared(plan: Plan, results: list[DayResult]) -> Comparison:
     return Comparison(plan, means, differences, by_seed, violations, faults)
 
 
-def _of_clusters(seen: list[Cluster]) -> tuple[dict[str, list[float]], dict[str, list[Difference]]]:
+def _of_clusters(seen: list[Cluster], currency: str) -> tuple[dict[str, list[float]], dict[str, list[Difference]]]:
     arm = np.array([cluster.arm for cluster in seen], np.int64)
     columns = {
         "service_rate": [(cluster.requests, cluster.completed) for cluster in seen],
         "wait_s_mean": [(cluster.picked_up, cluster.wait_s) for cluster in seen],
-        "value_per_request": [(cluster.requests, cluster.fares_cents / 100.0) for cluster in seen],
+        "value_per_request": [(cluster.requests, in_units(cluster.fares_cents, currency)) for cluster in seen],
     }
     means, differences = {}, {}
     for name, pairs in columns.items():

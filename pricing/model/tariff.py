@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
-from kernel.currencies import MINOR_UNIT_DIGITS
+from kernel.money import MINOR_UNIT_DIGITS
 from pricing.errors import FieldWrong
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -234,11 +234,6 @@ class Tariff:
         """Sixteen hex digits that stand for the whole content, and for no layout or comment of the file."""
         content = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-    @property
-    def minor_unit_digits(self) -> int:
-        """Decimals of the currency: 0 for JPY, 2 for USD, 3 for KWD."""
-        return MINOR_UNIT_DIGITS[self.currency]
 
 
 def _share(percent: float) -> int:

@@ -147,8 +147,8 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
         self._heard += len(events)
         tally = self._tallies.take(events, self._now_s)
         asked = [event.pickup.node for event in events if isinstance(event, RideRequested)]
-        info = self._info(tally)
-        return self._observation(day, np.array(asked, np.int64)), tally.reward(self.params.reward), is_over, False, info
+        reward = tally.reward(self.params.reward, self._city.region.currency)
+        return self._observation(day, np.array(asked, np.int64)), reward, is_over, False, self._info(tally)
 
     def _steer(self, action: Floats32) -> None:
         levers = np.asarray(action, np.float64)

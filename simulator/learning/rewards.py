@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from dispatch import events as ev
+from kernel.money import in_units
 
 _ENDS_OF_WAIT = (ev.RiderPickedUp, ev.RideCancelled, ev.RideExpired)
 
@@ -40,10 +41,11 @@ class Tally:
     #: Of all riders together, between request and pickup, as far as it lies in this stretch.
     waited_s: float = 0.0
 
-    def reward(self, params: RewardParams) -> float:
-        """In units of the currency: what fares brought less what waits and losses cost."""
+    def reward(self, params: RewardParams, currency: str) -> float:
+        """Return what fares brought less what waits and losses cost, in units of the currency."""
         earned = params.fare_share * self.fares_cents
-        return (earned - params.waited_cents_per_s * self.waited_s - params.lost_cents * self.lost) / 100.0
+        worth = earned - params.waited_cents_per_s * self.waited_s - params.lost_cents * self.lost
+        return in_units(worth, currency)
 
 
 class Tallies:

@@ -12,9 +12,9 @@ from dispatch.adapters.event_codec import decode
 from dispatch.engine import DispatchEngine
 from dispatch.events import RideEvent
 from dispatch.model import DispatchParams, Party, Place, ShiftStatus
-from dispatch.ports import IdempotencyKey
 from dispatch.service.rides import RideService
 from geo.roads.graph import RoadGraph
+from kernel.idempotency import IdempotencyKey
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=600.0)
 HERE = Place(40.75, -73.99, 1)

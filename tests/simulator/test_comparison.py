@@ -26,7 +26,8 @@ def plan(*arms: Arm, seeds: int = 1, **more) -> Plan:
 
 
 def lived(wanted: Plan, inputs):
-    return compared(wanted, [live_day(wanted, inputs, arm, seed) for arm, seed in wanted.days()])
+    results = [live_day(wanted, inputs, arm, seed) for arm, seed in wanted.days()]
+    return compared(wanted, results, inputs.city.region.currency)
 
 
 # -- statistics ----------------------------------------------------------------------------------------------------

@@ -160,7 +160,8 @@ def test_a_wait_over_several_stretches_is_counted_once():
     found = [tallies.take([request], 60.0), tallies.take([], 120.0), tallies.take([pickup], 180.0)]
     assert [tally.waited_s for tally in found] == [50.0, 60.0, 10.0]
     assert found[2] == Tally(picked_up=1, fares_cents=900, waited_s=10.0)
-    assert found[2].reward(RewardParams(waited_cents_per_s=1.0)) == pytest.approx(8.9)
+    assert found[2].reward(RewardParams(waited_cents_per_s=1.0), "USD") == pytest.approx(8.9)
+    assert found[2].reward(RewardParams(waited_cents_per_s=1.0), "JPY") == pytest.approx(890.0)
 
 
 def test_steady_riders_are_served_as_well(town):

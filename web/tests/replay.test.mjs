@@ -6,7 +6,7 @@ import { runnerImport } from "vite";
 const load = async (path) => (await runnerImport(new URL(path, import.meta.url).pathname, { logLevel: "silent" })).module;
 const { Recording, heading } = await load("../src/replay/recording.ts");
 const { PriceBoard } = await load("../src/replay/price-board.ts");
-const { spansOf } = await load("../src/replay/trace.ts");
+const { money, spansOf } = await load("../src/replay/trace.ts");
 const { unpack } = await load("../src/replay/contract.ts");
 
 const NO_PRICES = { cell: [], t_ms: [], at: [], multiplier: [] };
@@ -95,4 +95,8 @@ test("packed tracks are read as they were written", () => {
 
 test("headings are clockwise from north, and none at rest", () => {
   assert.deepEqual([heading(1, 0), heading(0, 1), heading(-1, 0), heading(0, -1), heading(0, 0)], [0, 90, 180, 270, null]);
+});
+
+test("a fare has the decimals of its currency", () => {
+  assert.deepEqual([money(1250, "USD"), money(1250, "JPY"), money(1250, "KWD")], ["12.50 USD", "1250 JPY", "1.250 KWD"]);
 });

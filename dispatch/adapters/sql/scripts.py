@@ -16,9 +16,10 @@ from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
 from dispatch.events import OfferSent, RideEvent, RideRated, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
-from dispatch.ports import Carrying, Decide, Decision, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, Decision, OutboxRow, Outcome, Scope
 from dispatch.rules.audience import inboxes
 from dispatch.rules.lifecycle import FREES_DRIVER, OFFER_ENDS
+from kernel.idempotency import IdempotencyKey
 
 Dialect = Literal["sqlite", "postgres"]
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from dispatch.adapters.sql import statements as sql
 from dispatch.adapters.sql.scripts import Dialect, Script, Statement
 from dispatch.events import RideEvent
 from dispatch.model import Ride, Shift
-from dispatch.ports import Carrying, Decide, FreeDriver, IdempotencyKey, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, FreeDriver, OutboxRow, Outcome, Scope
+from kernel.idempotency import IdempotencyKey
 
 T = TypeVar("T")
 

@@ -86,10 +86,17 @@ function words(name: string): string {
   return name.replace(/([a-z])([A-Z])/g, (_, before: string, after: string) => `${before} ${after.toLowerCase()}`);
 }
 
+/** An amount of minor units with the decimals of its currency: 1250 is "12.50 USD" and "1250 JPY". */
+export function money(minorUnits: number, currency?: string): string {
+  if (!currency) return `${minorUnits}`;
+  const { maximumFractionDigits: digits = 2 } = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
+  return `${(minorUnits / 10 ** digits).toFixed(digits)} ${currency}`;
+}
+
 function detail(event: RideEvent): string {
   const said: string[] = [];
   if (event.pickup_eta_s !== undefined) said.push(`pickup in ${Math.round(event.pickup_eta_s)} s`);
-  if (event.fare_cents !== undefined && event.event !== "OfferSent") said.push(`${(event.fare_cents / 100).toFixed(2)} ${event.currency ?? ""}`.trim());
+  if (event.fare_cents !== undefined && event.event !== "OfferSent") said.push(money(event.fare_cents, event.currency));
   if (event.by) said.push(`by the ${event.by}`);
   if (event.reason) said.push(event.reason);
   return said.join(", ");

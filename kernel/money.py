@@ -1,7 +1,7 @@
-"""How many decimals the money of a country has.
+"""Money: amounts are whole minor units of an ISO 4217 currency; this says how many make a unit, and writes them out.
 
-Source: ISO 4217, list one as published on 2026-01-01 by SIX, without the metals, units of account and test codes that
-have no minor unit there.
+Source of the decimals: ISO 4217, list one as published on 2026-01-01 by SIX, without the metals, units of account and
+test codes that have no minor unit there.
 """
 
 from __future__ import annotations
@@ -18,3 +18,16 @@ _CODES_BY_DIGITS = {
 }
 #: Currency code -> decimals of its minor unit: 2 for USD, whose minor unit is the cent; 0 for JPY.
 MINOR_UNIT_DIGITS = {code: digits for digits, codes in _CODES_BY_DIGITS.items() for code in codes.split()}
+
+
+def in_units(amount_cents: float, currency: str) -> float:
+    """Return an amount of minor units in units of the currency: 1250 is 12.5 USD and 1250.0 JPY.
+
+    For figures such as means; what is owed stays in whole minor units. Raises KeyError for a currency that is none.
+    """
+    return amount_cents / 10.0 ** MINOR_UNIT_DIGITS[currency]
+
+
+def money_text(amount_cents: float, currency: str) -> str:
+    """Return an amount of minor units as text with the decimals of its currency, such as "1,234.50 USD"."""
+    return f"{in_units(amount_cents, currency):,.{MINOR_UNIT_DIGITS[currency]}f} {currency}"
