@@ -6,8 +6,6 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import stamina
-
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
@@ -70,6 +68,7 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) ->
 
     Raises TopicUnknown if they do not hear of it in time.
     """
+    import stamina  # as aiokafka: commands that need no broker start without it
 
     @stamina.retry(
         on=TopicUnknown, attempts=None, timeout=_TOPIC_S_MAX, wait_initial=_TOPIC_WAIT_S, wait_jitter=_TOPIC_WAIT_S
