@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -21,8 +22,9 @@ from api.limits import BodyLimits
 from api.pings import RawPings
 from api.routes import acceptance, drivers, health, ops, rides, surge, trace
 from api.streams import people as streams
+from api.streams.advice import AdviceFeed
 from api.streams.live import LiveFeed
-from api.streams.sockets import OpenStreams
+from api.streams.sockets import OpenStreams, end
 from api.telemetry import RequestMetrics
 
 _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.
@@ -66,10 +68,13 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_edges() as edges:
             app.state.edges = edges
-            app.state.live = LiveFeed(edges)
+            app.state.advice = AdviceFeed(edges.advice, edges.now)
+            app.state.live = LiveFeed(edges, app.state.advice)
+            looking = asyncio.create_task(app.state.advice.run())
             app.state.open_streams = OpenStreams()
             yield
             await app.state.live.close()
+            await end([looking])
 
     app: FastAPI = FastAPIOffline(
         title="hexhail",

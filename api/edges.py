@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -22,11 +22,25 @@ from dispatch.ports import RideStore, RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City
 from location_ingest.service import PingGateway
+from pricing.model.advice import DriverAdvice
 from pricing.model.quotes import Quote
 from pricing.ports import PriceRecord, SurgePrices
 from pricing.service.fares import FareService
 from pricing.service.quotes import QuoteService
 from pricing.service.tariff_watch import TariffWatch
+
+
+class AdviceReads(Protocol):
+    """The advice to idle drivers that stands."""
+
+    async def planned_ms(self) -> int | None:
+        """When the last plan was made, city time in milliseconds; None if there was none."""
+
+    async def read(self) -> dict[str, DriverAdvice]:
+        """All of it, expired advice too."""
+
+    async def find(self, driver_ids: Iterable[str]) -> dict[str, DriverAdvice]:
+        """The advice of those of these drivers who have any."""
 
 
 class QuoteSigning(Protocol):
@@ -65,6 +79,7 @@ class Edges:
     tariff: TariffWatch
     quote_signer: QuoteSigning
     prices: SurgePrices
+    advice: AdviceReads
     price_record: PriceRecord
     gateway: PingGateway
     inboxes: InboxReads

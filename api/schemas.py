@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.receipts import receipt_of
 from dispatch.model import STARS, Ride, RideState, Shift
 from kernel.money import MINOR_UNIT_DIGITS
+from pricing.model.advice import DriverAdvice
 from pricing.model.quotes import Line, Quote, Receipt
 
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS84")]
@@ -286,6 +287,27 @@ class FiguresBody(BaseModel):
     round_ms_p50: float | None
     round_ms_p99: float | None
     surge_max: float
+
+
+class AdviceBody(BaseModel):
+    """Where an idle driver had better wait."""
+
+    lat_deg: Latitude
+    lng_deg: Longitude
+    drive_s: Annotated[float, Field(description="seconds to drive there on empty roads")]
+    given_s: Seconds
+    expires_s: Annotated[float, Field(description="until then the place is kept for you; on the city's clock")]
+
+    @classmethod
+    def of(cls, advice: DriverAdvice) -> AdviceBody:
+        """The public face of advice."""
+        return cls(**asdict(advice))
+
+
+class AdviceAnswer(BaseModel):
+    """The advice that stands for a driver."""
+
+    advice: AdviceBody | None
 
 
 class RefusalBody(BaseModel):

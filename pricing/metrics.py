@@ -98,3 +98,20 @@ class TariffMetrics:
         self._version_of[region_id] = version
         self._in_force.labels(region_id, version).set(1)
         self._refused.labels(region_id).set(is_refused)
+
+
+class AdviceMetrics:
+    """What the pricer says about its advice to idle drivers; made once per process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.advised = Counter(
+            "hexhail_advice_given", "Idle drivers who were advised to move.", ["region"], registry=registry
+        )
+        self.standing = Gauge("hexhail_advice_standing", "Drivers whose advice stands.", ["region"], registry=registry)
+        self.expected = Counter(
+            "hexhail_advice_requests_expected",
+            "Requests that plans expected until the next one; compare with hexhail_advice_requests_came.",
+            ["region"],
+            registry=registry,
+        )
+        self.came = Counter("hexhail_advice_requests_came", "Requests that came.", ["region"], registry=registry)

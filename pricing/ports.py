@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pricing.commands import Restore, Signal
+from pricing.model.advice import DriverAdvice, IdleDrivers
 from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgePrice
 from pricing.model.tariff import Tariff
 from pricing.rules.story import PriceChange
@@ -92,6 +93,22 @@ class Supply(Protocol):
 
     async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:
         """Return the drivers whose position is fresh at ``now_s``; idle are those not in ``busy_drivers``."""
+        ...
+
+    async def idle_drivers(self, busy_drivers: Collection[str], now_s: float) -> IdleDrivers:
+        """Return where the drivers are whose position is fresh at ``now_s`` and who are not in ``busy_drivers``."""
+        ...
+
+
+class AdviceBoard(Protocol):
+    """The advice that stands, by driver."""
+
+    async def read(self) -> dict[str, DriverAdvice]:
+        """Return all of it, expired advice too."""
+        ...
+
+    async def replace(self, advice: Mapping[str, DriverAdvice], planned_s: float) -> None:
+        """Put this advice in the place of all that stood, as of the plan made at ``planned_s``."""
         ...
 
 

@@ -108,6 +108,8 @@ class DriverParams:
     cruise_share: float = 0.5
     cruise_m_max: float = 800.0
     stay_s_mean: float = 60.0
+    #: Share of the advice on where to wait that is followed.
+    compliance_share: float = 0.6
     #: Driving takes this many times the free-flow time of the road graph.
     pace: float = 1.0
 

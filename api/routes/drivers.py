@@ -13,6 +13,8 @@ from api.problems import ApiProblem
 from api.receipts import receipt_of, settled
 from api.routes.rides import ID_PATTERN, RideId
 from api.schemas import (
+    AdviceAnswer,
+    AdviceBody,
     DeclineBody,
     DropoffBody,
     EarningsBody,
@@ -42,6 +44,17 @@ def _schema() -> dict[str, Any]:
 async def set_status(body: StatusRequest, edges: EdgesDep, driver: DriverDep) -> StatusBody:
     """Only drivers on shift whose position is known are asked. A driver with a live ride cannot go off shift."""
     return StatusBody.of(await edges.rides.set_shift(cmd.SetShift(driver.id, ShiftStatus(body.status), body.seats)))
+
+
+@router.get("/drivers/me/advice", summary="Where you had better wait")
+async def my_advice(edges: EdgesDep, driver: DriverDep) -> AdviceAnswer:
+    """Advice to an idle driver, where riders are expected and drivers are few; `null` if you are well where you are.
+
+    New advice also comes on the stream, as a frame of type `advice`. Nobody has to follow it.
+    """
+    found = (await edges.advice.find([driver.id])).get(driver.id)
+    stands = found is not None and found.expires_s > edges.now()
+    return AdviceAnswer(advice=AdviceBody.of(found) if found is not None and stands else None)
 
 
 @router.post(

@@ -12,6 +12,7 @@ import numpy as np
 
 from api.edges import Edges, LiveFigures
 from api.failures import told
+from api.streams.advice import AdviceFeed
 from api.streams.sockets import end
 from dispatch.model import Ride, RideState
 from dispatch.ports import Positions
@@ -28,8 +29,9 @@ _BUSY = {RideState.ASSIGNED: "TO_PICKUP", RideState.ARRIVED: "AT_PICKUP", RideSt
 class LiveFeed:
     """Makes frames and hands each watcher the newest; one who is slow misses some, and holds nobody up."""
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, edges: Edges, advice: AdviceFeed) -> None:
         self._edges = edges
+        self._advice = advice
         self._watchers: set[asyncio.Queue[str]] = set()
         self._task: asyncio.Task[None] | None = None
         self._making = asyncio.Lock()
@@ -116,8 +118,18 @@ class LiveFeed:
                 for ride in open_rides
             ],
             "surge": surge,
+            "advice": self._advised(state, positions),
             "figures": self._told(figures, [name for name in state if name], open_rides, surge, now_s),
         }
+
+    def _advised(self, state: Sequence[str | None], positions: Positions) -> list[dict[str, Any]]:
+        """Where idle drivers are advised to wait."""
+        standing = self._advice.standing()
+        return [
+            {"driver_id": driver_id, "lat_deg": standing[driver_id].lat_deg, "lng_deg": standing[driver_id].lng_deg}
+            for driver_id, name in zip(positions.driver_id, state, strict=True)
+            if name == "IDLE" and driver_id in standing
+        ]
 
     async def _surge(self, now_s: float) -> list[dict[str, Any]]:
         cells = self._edges.city.surge_cells

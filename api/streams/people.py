@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import msgspec
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketState
@@ -12,6 +14,7 @@ from api.edges import Edges
 from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
 from api.problems import ApiProblem
 from api.streams import sockets
+from api.streams.advice import AdviceFeed
 
 router = APIRouter()
 
@@ -41,7 +44,7 @@ async def rider_stream(socket: WebSocket) -> None:
 
 @router.websocket("/v1/drivers/me/stream")
 async def driver_stream(socket: WebSocket) -> None:
-    """A driver's offers and events out, pings in."""
+    """A driver's offers, events and advice out, pings in."""
     await _stream(socket, Role.DRIVER)
 
 
@@ -69,12 +72,14 @@ def _last_seen(socket: WebSocket) -> int:
 
 
 async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int) -> None:
-    await sockets.send(socket, msgspec.json.encode({"type": "ready", "last_seen": after}).decode())
-    while socket.client_state is WebSocketState.CONNECTED:
-        for position, payload in await edges.inboxes.next_page(principal.inbox, after):
-            # The payload is a JSON object of its own; its fields go beside ours.
-            await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
-            after = position
+    await sockets.send_json(socket, {"type": "ready", "last_seen": after})
+    feed: AdviceFeed = socket.app.state.advice
+    with feed.listening(principal.id, socket) if principal.role is Role.DRIVER else nullcontext():
+        while socket.client_state is WebSocketState.CONNECTED:
+            for position, payload in await edges.inboxes.next_page(principal.inbox, after):
+                # The payload is a JSON object of its own; its fields go beside ours.
+                await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
+                after = position
 
 
 async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
@@ -87,7 +92,7 @@ async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
         except Exception as error:
             answer = failures.told(error, edges.outages).body() | {"type": "error"}
         if answer is not None:
-            await sockets.send(socket, msgspec.json.encode(answer).decode())
+            await sockets.send_json(socket, answer)
 
 
 async def _answer(text: str | None, raw: bytes | None, edges: Edges, principal: Principal) -> dict[str, object] | None:

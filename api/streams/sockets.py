@@ -7,6 +7,7 @@ from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import msgspec
 import structlog
 from prometheus_client import Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -128,6 +129,11 @@ async def send(socket: WebSocket, text: str) -> None:
             await socket.send_text(text)
     except (TimeoutError, RuntimeError) as error:
         raise WebSocketDisconnect(TRY_AGAIN_LATER) from error
+
+
+async def send_json(socket: WebSocket, frame: dict[str, Any]) -> None:
+    """Send a frame as JSON; see `send`."""
+    await send(socket, msgspec.json.encode(frame).decode())
 
 
 async def _close_quietly(socket: WebSocket, code: int, reason: str | None = None) -> None:

@@ -13,6 +13,7 @@ from benchmarks.pricing.surge_town import Scenario, Town, live, shrunk
 from dispatch.events import OfferDeclined, OfferSent
 from dispatch.model import Ride, RideState
 from geo.city import City
+from geo.zones import Zones
 from pricing.model.quotes import Receipt
 from pricing.model.tariff import Tariff
 from pricing.rules.earnings import split
@@ -21,7 +22,6 @@ from simulator.day import Outcome
 from simulator.people.habits import Bills, Habit, Picker, Picking, Prices
 from simulator.people.population import People
 from simulator.reports.figures import pickup_waits_s
-from simulator.streets.zones import Zones
 
 #: Six trains come in, half an hour apart, in streets three times as slow as the stadium's: prices are up hardly longer
 #: than a ride takes. Where they stay up, whoever takes all rides is back in time, and there is little to pick.

@@ -20,10 +20,12 @@ from benchmarks.pricing.surge_town import make_town
 from dispatch.matching.registry import make_policy
 from geo.arrays import FloatArray
 from geo.city import City
+from geo.zones import Zones
 from hexhail.cities.demand import DRIVERS_FILE, REQUESTS_FILE, ZoneFiles, make_demand, write_demand
 from pricing.adapters.highs_flow import solve_transport
+from pricing.model.advice import RepositioningParams
 from pricing.rules.forecast import QUARTER_S, DemandForecast, ForecastError, profile_of
-from pricing.rules.repositioning import RepositioningParams, Transport
+from pricing.rules.repositioning import Transport
 from simulator.day import Day
 from simulator.day_params import DayParams
 from simulator.demand.inputs import BadRows, DriverStarts, PlacedRequests, read_drivers, read_requests
@@ -32,7 +34,6 @@ from simulator.people.advice import Advised, Adviser, Homer, Stayer
 from simulator.people.habits import PLAIN, Bills, Habit, Prices
 from simulator.people.population import People
 from simulator.reports.figures import empty_zone_share, figures_of
-from simulator.streets.zones import Zones
 
 OPTIONS = ("seeds",)
 HOUR_S = 3600.0

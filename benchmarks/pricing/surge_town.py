@@ -14,6 +14,7 @@ from geo.city import City, Region, load_city
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
 from geo.roads.travel_times import between
+from geo.zones import Zones
 from hexhail.runtime.settings import MANHATTAN
 from simulator.day import Day, Outcome
 from simulator.day_params import DayParams
@@ -22,7 +23,6 @@ from simulator.demand.requests import Requests
 from simulator.model import RiderParams
 from simulator.people.habits import Bills, Habit, PriceFollower, PriceFollowing, Prices
 from simulator.people.population import People
-from simulator.streets.zones import Zones
 
 HOUR_S = 3600.0
 MINUTE_S = 60.0

@@ -109,6 +109,31 @@ def learn_values(
     )
 
 
+@city_app.command("learn-demand")
+def learn_demand(
+    folder: Annotated[Path, typer.Argument(help="a city folder")],
+    requests: Annotated[Path, typer.Option(help="recorded requests: the columns that hexhail simulate reads")],
+    out_file: Annotated[Path, typer.Option("--out", help="file to write, such as CITY/demand.npz")],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,
+) -> None:
+    """Learn the usual demand of a day by zone, on which advice to idle drivers is planned."""
+    from geo.city import load_city
+    from hexhail.cities.demand_profile import learn
+    from simulator.demand.inputs import BadRows, read_requests
+
+    try:
+        city, bad = load_city(folder), BadRows(skip=skip_bad)
+        with out.status("reading"):
+            placed = read_requests(requests, city.graph, city.region.off_road_m_max, bad)
+        profile, days = learn(city, placed)
+        out_file.parent.mkdir(parents=True, exist_ok=True)
+        profile.save(out_file)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    out.print(f"{len(placed):,} requests of {days} days in {len(profile.cell)} zones; {bad.count} bad rows left out")
+    out.print(f"written to {out_file}: name it as `demand_profile` in [advice] of city.toml", markup=False)
+
+
 @city_app.command("show")
 def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
     """Say what a city folder holds."""

@@ -95,6 +95,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from geo.city import CITY_FILE, load_city
+    from pricing.adapters.redis_advice import RedisAdvice
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_tariffs import RedisTariffs
     from pricing.adapters.signed_quotes import QuoteSigner
@@ -136,6 +137,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             tariff=tariff,
             quote_signer=QuoteSigner(keys),
             prices=prices,
+            advice=RedisAdvice(redis, region_id),
             price_record=record,
             gateway=gateway,
             inboxes=inboxes,

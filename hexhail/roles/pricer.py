@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from geo.city import City
-    from pricing.metrics import PricingMetrics
+    from pricing.metrics import AdviceMetrics, PricingMetrics
+    from pricing.model.advice import RepositioningParams
     from pricing.ports import PriceRecord
+    from pricing.service.advice import AdviceService
     from pricing.service.surge import PricingService
 
 
@@ -29,10 +32,11 @@ def run_pricer(settings: Settings) -> None:
 async def _price(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
-    from pricing.adapters.faust_agent import attach
-    from pricing.metrics import PricingMetrics
+    from pricing.adapters.faust_agent import attach, attach_advice
+    from pricing.metrics import AdviceMetrics, PricingMetrics
+    from pricing.model.advice import RepositioningParams
 
-    clock, metrics = settings.clock(), PricingMetrics(REGISTRY)
+    clock, metrics, advice_metrics = settings.clock(), PricingMetrics(REGISTRY), AdviceMetrics(REGISTRY)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
     record = await open_price_record(settings.database_url)
@@ -42,10 +46,21 @@ async def _price(settings: Settings) -> None:
         data_dir=settings.data_dir / "pricer",
         session_timeout_s=settings.broker_session_timeout_s,
     )
-    for city in load_cities(settings.city_folders):
-        service = _pricing(city, redis, record, metrics)
-        topics = RIDE_EVENTS_TOPIC, QUOTES_TOPIC
-        attach(app, *topics, service, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s)
+    for city, folder in zip(load_cities(settings.city_folders), settings.city_folders, strict=True):
+        attach(
+            app,
+            RIDE_EVENTS_TOPIC,
+            QUOTES_TOPIC,
+            _pricing(city, redis, record, metrics),
+            now_s=clock.now_s,
+            wall_duration_s=clock.wall_duration_s,
+        )
+        advice = RepositioningParams.from_section(city.sections.get("advice", {}))
+        if advice.is_on:
+            service = _advice(city, folder, advice, redis, advice_metrics)
+            attach_advice(
+                app, service, every_s=advice.every_s, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s
+            )
     try:
         await run_faust_app(app)
     finally:
@@ -72,5 +87,36 @@ def _pricing(city: City, redis: Redis, record: PriceRecord, metrics: PricingMetr
         signals=RedisSignals(redis, region.region_id, city.surge_cells, params.demand_half_life_s),
         supply=RedisSupply(redis, city, stale_after_s=stale_after_s),
         record=record,
+        metrics=metrics,
+    )
+
+
+def _advice(
+    city: City, folder: Path, params: RepositioningParams, redis: Redis, metrics: AdviceMetrics
+) -> AdviceService:
+    from dispatch.model import DispatchParams
+    from geo.zones import Zones
+    from hexhail.cities.demand_profile import DemandProfile
+    from pricing.adapters.highs_flow import solve_transport
+    from pricing.adapters.redis_advice import RedisAdvice
+    from pricing.adapters.redis_signals import RedisSignals
+    from pricing.adapters.redis_supply import RedisSupply
+    from pricing.model.surge import SurgeParams
+    from pricing.rules.advice import AdvicePlanner
+    from pricing.service.advice import AdviceService
+
+    region_id, zones = city.region.region_id, Zones.of(city)
+    half_life_s = SurgeParams.from_section(city.sections.get("surge", {})).demand_half_life_s
+    stale_after_s = DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
+    profile = (
+        DemandProfile.load(folder / params.demand_profile, city, zones).requests if params.demand_profile else None
+    )
+    return AdviceService(
+        city.region,
+        AdvicePlanner(city, zones, params, solve_transport, half_life_s, profile),
+        half_life_s=half_life_s,
+        signals=RedisSignals(redis, region_id, city.surge_cells, half_life_s),
+        supply=RedisSupply(redis, city, stale_after_s=stale_after_s),
+        board=RedisAdvice(redis, region_id),
         metrics=metrics,
     )

@@ -125,6 +125,16 @@ def busy_drivers(region_id: str) -> str:
     return f"{{{region_id}}}:pricing:busy"
 
 
+def advice(region_id: str) -> str:
+    """Hash: driver_id -> where the driver had better wait, JSON."""
+    return f"{{{region_id}}}:advice"
+
+
+def advice_planned(region_id: str) -> str:
+    """String: city time in milliseconds of the plan that the advice is of."""
+    return f"{{{region_id}}}:advice:planned"
+
+
 # -- inboxes of riders and drivers: written by the relay, over all regions ---------------------------------------------
 
 

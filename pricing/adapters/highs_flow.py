@@ -1,4 +1,4 @@
-"""The cheapest moves of idle drivers, by the solver HiGHS in scipy (`hexhail[bench]`)."""
+"""The cheapest moves of idle drivers, by the solver HiGHS in scipy."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from geo.cells import cells_to_strings
 from geo.city import City
 from geo.positions import unpack
 from kernel.contracts import redis_keys
+from pricing.model.advice import IdleDrivers
 from pricing.model.surge import SupplySnapshot
 from pricing.rules.cells import cell_indices
 
@@ -39,21 +40,30 @@ class RedisSupply:
 
         Raises ValueError if a position was written by another version.
         """
+        idle, fresh_drivers = await self._idle(busy_drivers, now_s)
+        index: npt.NDArray[np.int64] = cell_indices(
+            self._surge_cells, self._surge_resolution, idle.lat_deg, idle.lng_deg
+        )
+        idle_per_cell = np.bincount(index[index >= 0], minlength=len(self._surge_cells))
+        return SupplySnapshot(idle_per_cell, fresh_drivers)
+
+    async def idle_drivers(self, busy_drivers: Collection[str], now_s: float) -> IdleDrivers:
+        """Read all cells in one round trip; raises as `snapshot` does."""
+        idle, _ = await self._idle(busy_drivers, now_s)
+        order = sorted(range(len(idle.driver_id)), key=idle.driver_id.__getitem__)
+        return IdleDrivers(tuple(idle.driver_id[at] for at in order), idle.lat_deg[order], idle.lng_deg[order])
+
+    async def _idle(self, busy_drivers: Collection[str], now_s: float) -> tuple[IdleDrivers, int]:
+        """The idle drivers in no order, and how many drivers have a fresh position."""
         pipeline = self._redis.pipeline(transaction=False)
         for key in self._cell_keys:
             pipeline.hgetall(key)
         drivers: dict[bytes, bytes] = {}
         for held in await pipeline.execute():
             drivers.update(held)
-        return self._binned(drivers, {driver_id.encode() for driver_id in busy_drivers}, now_s)
-
-    def _binned(self, drivers: dict[bytes, bytes], busy: Collection[bytes], now_s: float) -> SupplySnapshot:
-        positions = unpack(list(drivers.values()))
+        names, positions = [name.decode() for name in drivers], unpack(list(drivers.values()))
         is_fresh = positions["t_ms"] >= (now_s - self._stale_after_s) * 1e3
-        is_busy = np.fromiter((driver_id in busy for driver_id in drivers), dtype=bool, count=len(drivers))
-        idle = positions[is_fresh & ~is_busy]
-        index: npt.NDArray[np.int64] = cell_indices(
-            self._surge_cells, self._surge_resolution, idle["lat_e7"] / 1e7, idle["lng_e7"] / 1e7
-        )
-        idle_per_cell = np.bincount(index[index >= 0], minlength=len(self._surge_cells))
-        return SupplySnapshot(idle_per_cell, int(is_fresh.sum()))
+        is_busy = np.fromiter((name in busy_drivers for name in names), dtype=bool, count=len(names))
+        at = np.flatnonzero(is_fresh & ~is_busy)
+        lat_deg, lng_deg = positions["lat_e7"][at] / 1e7, positions["lng_e7"][at] / 1e7
+        return IdleDrivers(tuple(names[row] for row in at), lat_deg, lng_deg), int(is_fresh.sum())

@@ -76,7 +76,7 @@ class SurgeParams:
     @classmethod
     def from_section(cls, section: Mapping[str, Any]) -> Self:
         """Read the [surge] section of a city.toml; an absent key keeps its default. Raises ValueError or TypeError."""
-        return cls(**_checked_section(cls, "surge", section))
+        return cls(**checked_section(cls, "surge", section))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _require_positive(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a positive number, not {value}")
 
 
-def _checked_section(cls: type[Any], name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+def checked_section(cls: type[Any], name: str, section: Mapping[str, Any]) -> dict[str, Any]:
     """The section, if its keys are fields of the class and none is missing that has no default."""
     known = {field.name: field for field in fields(cls)}
     unknown = sorted(set(section) - set(known))

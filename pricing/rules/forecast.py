@@ -1,7 +1,13 @@
-"""How many riders a place will have in the next quarter of an hour, and how wrong that has been so far."""
+"""How many requests a place will have in the next quarter of an hour, and how wrong such forecasts have been.
+
+Two forms of one idea: the usual demand of a day, times a smoothed ratio of what was seen to what is usual.
+`DemandForecast` is told of each quarter and keeps its own error. `requests_ahead` starts from counts that decay with
+time, as the pricer keeps them, so that it needs no memory of its own.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +18,8 @@ IntArray = npt.NDArray[np.int64]
 
 QUARTER_S = 900.0
 QUARTERS_OF_DAY = 96
+#: Requests older than so many half-lives hardly count: a thousandth.
+_HALF_LIVES_KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,8 @@ class DemandForecast:
     def ahead(self, quarter: int) -> FloatArray:
         """Return the requests (places,) to expect in a quarter of the day."""
         prior = self._params.prior_requests
-        region_id = (self._seen.sum() + prior) / (self._expected.sum() + prior)
-        ratio = (self._seen + prior * region_id) / (self._expected + prior)
+        region = (self._seen.sum() + prior) / (self._expected.sum() + prior)
+        ratio = (self._seen + prior * region) / (self._expected + prior)
         return np.asarray(self._profile[quarter % QUARTERS_OF_DAY] * ratio)
 
     def observe(self, quarter: int, counts: npt.ArrayLike) -> None:
@@ -99,3 +107,41 @@ class DemandForecast:
         if not self._came:
             return ForecastError(None, None, None)
         return ForecastError(*(self._errors / self._came).tolist())
+
+
+def requests_ahead(
+    seen: npt.ArrayLike, half_life_s: float, profile: FloatArray | None, day_s: float, prior_requests: float
+) -> FloatArray:
+    """Return the requests (places,) to expect in the next quarter of an hour.
+
+    Args:
+        seen: (places,) requests that were made, each halved every ``half_life_s`` seconds since.
+        profile: (96, places) usual requests of each quarter of a day, see `profile_of`; None expects the present rate
+            to go on.
+        day_s: seconds since local midnight.
+        prior_requests: the region's ratio of seen to usual weighs in each place as much as so many requests.
+    """
+    counts = np.asarray(seen, np.float64)
+    if profile is None:
+        return np.asarray(counts * (math.log(2.0) / half_life_s * QUARTER_S))
+    usual = usually_seen(profile, half_life_s, day_s)
+    region = (counts.sum() + prior_requests) / (usual.sum() + prior_requests)
+    ratio = (counts + prior_requests * region) / (usual + prior_requests)
+    return np.asarray(_between(profile, day_s, day_s + QUARTER_S) * ratio)
+
+
+def usually_seen(profile: FloatArray, half_life_s: float, day_s: float) -> FloatArray:
+    """Return what ``seen`` of `requests_ahead` (places,) is at this time of a usual day."""
+    ages_s = np.arange(0.0, _HALF_LIVES_KEPT * half_life_s, half_life_s / 4.0)
+    weight = 0.5 ** ((ages_s + half_life_s / 8.0) / half_life_s)
+    steps = [_between(profile, day_s - age_s - half_life_s / 4.0, day_s - age_s) for age_s in ages_s]
+    return np.asarray(weight @ np.stack(steps))
+
+
+def _between(profile: FloatArray, begin_s: float, end_s: float) -> FloatArray:
+    """The usual requests (places,) from one time of the day to another, each quarter by the part of it that counts."""
+    first, last = math.floor(begin_s / QUARTER_S), math.ceil(end_s / QUARTER_S)
+    quarters = np.arange(first, max(last, first + 1))
+    begins_s = quarters * QUARTER_S
+    share = np.clip(np.minimum(begins_s + QUARTER_S, end_s) - np.maximum(begins_s, begin_s), 0.0, None) / QUARTER_S
+    return np.asarray(share @ profile[quarters % QUARTERS_OF_DAY])

@@ -1,9 +1,9 @@
-"""Where idle drivers are wanted: how many in each zone, who had better move, and advice that does not make a herd.
+"""Where idle drivers are wanted: how many in each zone, which moves get them there, and who is sent where.
 
 Drivers are spread toward the demand to come with a floor in each zone, by the cheapest moves: a transport problem
-(Pavone et al. 2012, doi:10.1177/0278364912444766), solved by whoever is handed in. People are not ordered about: each
-driver who asks is drawn one of the moves that are still open from there, or staying, by a logit choice in which a zone
-loses as it fills.
+(Pavone et al. 2012, doi:10.1177/0278364912444766), solved by the `FlowSolver` that is handed in. Each driver is drawn
+one of the moves that are still open from the own zone, or staying, by a logit choice in which a zone is worth less the
+fuller it is: no two drivers are given the same move, so advice does not crowd one place by emptying another.
 """
 
 from __future__ import annotations
@@ -14,34 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pricing.model.advice import RepositioningParams
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class RepositioningParams:
-    """How advice is made. Durations are city seconds."""
-
-    every_s: float = 300.0
-    #: Drivers wanted in each zone where anybody is expected, before the rest is spread.
-    floor: int = 1
-    #: Drivers to spare go by demand to this power: less than in proportion, as a busy zone's are near more riders
-    #: (Besbes, Castro and Lobel 2022, doi:10.1287/opre.2021.2112).
-    demand_power: float = 0.67
-    #: Nobody is asked to drive farther.
-    reach_s: float = 600.0
-    #: A driver who is missing is worth this much driving; beyond `reach_s`, so that reach alone decides.
-    missing_s: float = 3600.0
-    #: The scale of the noise in the choice, and how much a zone loses that holds as many drivers as it wants.
-    indifference_s: float = 60.0
-    crowding_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        for name in ("every_s", "demand_power", "reach_s", "missing_s", "indifference_s", "crowding_s"):
-            if not 0.0 < getattr(self, name) < 1e6:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.floor < 0:
-            raise ValueError(f"floor must not be negative, but is {self.floor}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,13 @@ import numpy as np
 
 from dispatch import events as ev
 from geo.arrays import IntArray
+from geo.zones import Zones
+from pricing.model.advice import RepositioningParams
 from pricing.rules.forecast import QUARTER_S, DemandForecast
-from pricing.rules.repositioning import Advice, FlowSolver, RepositioningParams, plan
+from pricing.rules.repositioning import Advice, FlowSolver, plan
 from simulator.people.fleet import Fleet
 from simulator.people.habits import Habit
 from simulator.service.virtual_dispatch import Hearer
-from simulator.streets.zones import Zones
 
 
 class Stayer(Habit):

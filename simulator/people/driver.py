@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from simulator.model import DriverParams, Errand, Offer, Position, RideStage
+from simulator.model import DriverParams, Errand, Offer, Place, Position, RideStage
 from simulator.people.actions import (
     AcceptOffer,
     CancelRide,
@@ -120,6 +120,16 @@ class Driver:
         if self.state is DriverState.IDLE:
             self.state, self._step_s = DriverState.OFFERED, math.inf
         return []
+
+    def advised(self, place: Place, now_s: float) -> bool:
+        """Be advised where to wait; returns whether the driver is idle and goes there."""
+        is_free = self.state is DriverState.IDLE and self.is_heard(now_s)
+        if not is_free or self._generator.random() >= self._params.compliance_share:
+            return False
+        node = self._streets.nearest_node(place)
+        self._motion = self._streets.drive(self._motion, node, now_s, self._params.pace)
+        self._step_s = self._motion.arrival_s + self._generator.exponential(self._params.stay_s_mean)
+        return True
 
     def offer_gone(self, offer_id: str, now_s: float) -> None:
         """The offer is answered without success, has expired or was withdrawn."""

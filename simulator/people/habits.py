@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from geo.arrays import FloatArray
+from geo.zones import Zones
 from pricing.model.quotes import Receipt
 from pricing.model.tariff import Tariff
 from pricing.rules.earnings import split
 from simulator.model import Offer
-from simulator.streets.zones import Zones
 
 
 class Habit:

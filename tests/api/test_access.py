@@ -31,6 +31,7 @@ MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("post", "/v1/offers/{offer_id}/decline"): frozenset({Role.DRIVER}),
     ("post", "/v1/drivers/me/status"): frozenset({Role.DRIVER}),
     ("post", "/v1/drivers/me/pings"): frozenset({Role.DRIVER}),
+    ("get", "/v1/drivers/me/advice"): frozenset({Role.DRIVER}),
     ("get", "/v1/drivers/me/rides/{ride_id}/earnings"): frozenset({Role.DRIVER}),
     ("get", "/v1/surge"): frozenset(Role),
     ("get", "/v1/ops/surge/history"): frozenset({Role.OPERATOR}),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from pricing.adapters.highs_flow import solve_transport
-from pricing.rules.repositioning import RepositioningParams, Transport, plan, targets
+from pricing.model.advice import RepositioningParams
+from pricing.rules.repositioning import Transport, plan, targets
 
 PARAMS = RepositioningParams()
 #: Five zones in a row, two minutes apart.

@@ -5,16 +5,16 @@ import pytest
 
 from dispatch.matching.optimal import OptimalPolicy
 from geo.city import City, Region
+from geo.zones import Zones
 from pricing.adapters.highs_flow import solve_transport
+from pricing.model.advice import RepositioningParams
 from pricing.rules.forecast import QUARTERS_OF_DAY, DemandForecast
-from pricing.rules.repositioning import RepositioningParams
 from simulator.day import Day
 from simulator.day_params import DayParams
 from simulator.demand.inputs import DriverStarts, PlacedRequests
 from simulator.demand.requests import Requests
 from simulator.people.advice import Advised, Adviser, Homer, Stayer
 from simulator.people.population import People
-from simulator.streets.zones import Zones
 from tests.simulator.towns import TARIFF, crowded
 
 PARAMS = RepositioningParams(every_s=60.0, crowding_s=60.0, indifference_s=1.0)

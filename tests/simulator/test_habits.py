@@ -8,6 +8,7 @@ import pytest
 
 from geo.arrays import FloatArray
 from geo.city import City, Region
+from geo.zones import Zones
 from pricing.model.quotes import Receipt
 from pricing.model.tariff import DriverShare
 from pricing.rules.fares import itemise
@@ -16,7 +17,6 @@ from simulator.people.actions import DeclineOffer, GoOffline, GoOnline
 from simulator.people.driver import Driver, DriverState
 from simulator.people.habits import Habit, Picker, Picking, PriceFollower, PriceFollowing
 from simulator.reports.figures import empty_zone_share
-from simulator.streets.zones import Zones
 from tests.pricing.tariffs import TAXI
 
 METERED = replace(TAXI, minimum_cents=TAXI.base_cents)

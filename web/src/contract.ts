@@ -81,6 +81,8 @@ export interface Frame {
   drivers: Drivers;
   requests: OpenRequest[];
   surge: SurgeCell[];
+  /** Where idle drivers are advised to wait; absent in replays. */
+  advice?: { driver_id: string; lat_deg: number; lng_deg: number }[];
   figures: Figures;
 }
 

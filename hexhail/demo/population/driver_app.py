@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 import structlog
 
+from geo.roads.travel_times import UnreachableError
 from hexhail.demo.population.api_client import Person, Reply
 from hexhail.demo.population.event_stream import Event
 from hexhail.demo.population.surroundings import Surroundings
@@ -81,7 +82,7 @@ class DriverApp:
         self._person = Person("driver", driver_id)
         self._surroundings = surroundings
         self._figures = surroundings.figures
-        self._stream = surroundings.stream(self._person, self._on_ready, self._on_event)
+        self._stream = surroundings.stream(self._person, self._on_ready, self._on_event, self._on_advice)
         self._tasks: deque[Task] = deque()
         self._has_task = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -171,6 +172,15 @@ class DriverApp:
             log.warning(
                 "driver.event_not_understood", driver_id=self._person.person_id, event_=event, error=repr(error)
             )
+
+    def _on_advice(self, frame: Event) -> None:
+        self._figures.advice += 1
+        try:
+            place = _place(frame)
+            self._figures.advice_followed += self.driver.advised(place, self._surroundings.clock.now_s())
+        except (KeyError, TypeError, UnreachableError) as error:
+            log.warning("driver.advice_not_followed", driver_id=self._person.person_id, error=repr(error))
+        self._do([])
 
     def _hear(self, event: Event) -> None:
         """Tell the driver; events that are echoes of own reports, and unknown ones, say nothing new."""
@@ -279,7 +289,7 @@ class DriverApp:
         log.warning(what, driver_id=self._person.person_id, status=reply.status, code=reply.code, **fields)
 
 
-def _place(point: dict[str, float]) -> Place:
+def _place(point: dict[str, Any]) -> Place:
     return Place(point["lat_deg"], point["lng_deg"])
 
 

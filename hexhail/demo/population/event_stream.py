@@ -12,7 +12,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from backing.retry import Backoff
+from hexhail.demo.population.backoff import Backoff
 from hexhail.demo.population.figures import PopulationFigures
 
 log = structlog.get_logger(__name__)
@@ -21,9 +21,6 @@ Event = dict[str, Any]
 # A connection over which nothing comes back for this long is dead; wall seconds.
 KEEP_ALIVE_S = 30.0
 CLOSE_TIMEOUT_S = 1.0
-# A supervisor restarts an API within seconds; a client that waits longer than this would be the slower part.
-RECONNECT_S = 0.2
-RECONNECT_S_MAX = 5.0
 
 
 class EventStream:
@@ -35,6 +32,7 @@ class EventStream:
         token_of: Callable[[], str],
         on_ready: Callable[[], None],
         on_event: Callable[[Event], None],
+        on_advice: Callable[[Event], None] | None,
         figures: PopulationFigures,
         jitter: random.Random,
     ) -> None:
@@ -42,8 +40,9 @@ class EventStream:
         self._token_of = token_of
         self._on_ready = on_ready
         self._on_event = on_event
+        self._on_advice = on_advice
         self._figures = figures
-        self._backoff = Backoff(RECONNECT_S, RECONNECT_S_MAX, jitter)
+        self._backoff = Backoff(jitter)
         self._socket: ClientConnection | None = None
         self._last_seen = 0
 
@@ -104,6 +103,8 @@ class EventStream:
         elif kind == "event" and frame.get("seq", 0) > self._last_seen:
             self._last_seen = frame["seq"]
             self._on_event(frame)
+        elif kind == "advice" and self._on_advice is not None:
+            self._on_advice(frame)
         elif kind == "error":
             self._refused(str(frame.get("code", "")), frame)
 

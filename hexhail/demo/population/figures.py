@@ -39,6 +39,9 @@ class PopulationFigures(msgspec.Struct):
     #: Rides that were no longer the driver's when a step was reported or after a reconnection.
     rides_gone: int = 0
     pings_sent: int = 0
+    #: Advice on where to wait that reached a driver's phone, and how much of it was followed.
+    advice: int = 0
+    advice_followed: int = 0
 
     http_requests: int = 0
     #: By status, or by the kind of failure where there was no answer.

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hexhail.demo.population.api_client import ApiClient, Person, TokenOf
 from hexhail.demo.population.event_stream import Event, EventStream
@@ -25,10 +26,17 @@ class Surroundings:
     figures: PopulationFigures
     jitter: random.Random
 
-    def stream(self, person: Person, on_ready: Callable[[], None], on_event: Callable[[Event], None]) -> EventStream:
+    def stream(
+        self,
+        person: Person,
+        on_ready: Callable[[], None],
+        on_event: Callable[[Event], None],
+        on_advice: Callable[[Event], None] | None = None,
+    ) -> EventStream:
         """Return the person's event stream, not yet running."""
         url = f"{self.api_url.rstrip('/').replace('http', 'ws', 1)}/v1/{person.role}s/me/stream"
-        return EventStream(url, lambda: self.token_of(*person), on_ready, on_event, self.figures, self.jitter)
+        token = partial(self.token_of, *person)
+        return EventStream(url, token, on_ready, on_event, on_advice, self.figures, self.jitter)
 
     def wall_until_s(self, city_s: float) -> float:
         """Return the wall seconds until a city time, 0 if it is past, infinity if it never comes."""

@@ -4,6 +4,7 @@ import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import type { City, Frame, Roads } from "../contract";
 import { type Motion, mercator } from "../motion";
 import type { Subject } from "../selection";
+import { AdviceLines } from "./advice";
 import { emptyStyle, paintBasemap, setRoads } from "./basemap";
 import { DriverLayer } from "./driver-layer";
 import { RequestLayer } from "./request-layer";
@@ -24,6 +25,7 @@ export class CityMap {
   readonly drivers: DriverLayer;
   readonly requests: RequestLayer;
   readonly surge: SurgeCells;
+  private readonly advice: AdviceLines;
   private readonly still = matchMedia("(prefers-reduced-motion: reduce)");
   private waiting = false;
   private drawn_ms = 0;
@@ -50,6 +52,7 @@ export class CityMap {
     this.drivers = new DriverLayer(motion, () => this.progress());
     this.requests = new RequestLayer(motion.origin, () => this.glides);
     this.surge = new SurgeCells(this.map);
+    this.advice = new AdviceLines(this.map);
     // After a laptop's sleep, say: MapLibre brings back its own layers, not ours.
     this.map.on("webglcontextrestored", () => {
       if (this.map.isStyleLoaded()) this.addMarks();
@@ -73,6 +76,7 @@ export class CityMap {
     if (!this.map.isStyleLoaded()) await this.map.once("style.load");
     this.addMarks();
     this.surge.addTo("requests");
+    this.advice.addTo("requests");
     this.paint();
     this.tick(performance.now());
   }
@@ -85,6 +89,7 @@ export class CityMap {
     if (!this.map.getLayer("surge-fill")) return;
     paintBasemap(this.map);
     this.surge.paint();
+    this.advice.paint();
     this.drivers.paint();
     this.requests.paint();
   }
@@ -93,6 +98,7 @@ export class CityMap {
     this.waiting = frame.requests.some(({ state }) => state === "REQUESTED");
     this.requests.take(frame.requests, frame.now_s);
     this.surge.take(frame.surge);
+    this.advice.take(frame);
     this.map.triggerRepaint();
   }
 

@@ -1,0 +1,49 @@
+"""Advice to idle drivers, in Redis or Valkey: written by the pricer, read by the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from kernel.contracts import redis_keys
+from pricing.model.advice import DriverAdvice
+
+_decode = msgspec.json.Decoder(DriverAdvice).decode
+
+
+class RedisAdvice:
+    """Meets the port `AdviceBoard` for one region, and reads for the API."""
+
+    def __init__(self, redis: Redis, region_id: str) -> None:
+        self._redis: Any = redis
+        self._key = redis_keys.advice(region_id)
+        self._planned_key = redis_keys.advice_planned(region_id)
+
+    async def read(self) -> dict[str, DriverAdvice]:
+        """Return all of it, expired advice too."""
+        return {name.decode(): _decode(value) for name, value in (await self._redis.hgetall(self._key)).items()}
+
+    async def find(self, driver_ids: Iterable[str]) -> dict[str, DriverAdvice]:
+        """Return the advice of those of these drivers who have any."""
+        wanted = list(driver_ids)
+        if not wanted:
+            return {}
+        found = await self._redis.hmget(self._key, wanted)
+        return {name: _decode(value) for name, value in zip(wanted, found, strict=True) if value is not None}
+
+    async def planned_ms(self) -> int | None:
+        """Return when the last plan was made, city time in milliseconds; None if there was none."""
+        value = await self._redis.get(self._planned_key)
+        return None if value is None else int(value)
+
+    async def replace(self, advice: Mapping[str, DriverAdvice], planned_s: float) -> None:
+        """Put this advice in the place of all that stood; a reader sees one plan or the other."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(self._key)
+        if advice:
+            pipeline.hset(self._key, mapping={name: msgspec.json.encode(one) for name, one in advice.items()})
+        pipeline.set(self._planned_key, round(planned_s * 1e3))
+        await pipeline.execute()
