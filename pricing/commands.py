@@ -1,4 +1,4 @@
-"""What the pricing engine can be asked to do. Each is said once: repetitions are sorted out before."""
+"""Commands to the pricing engine. It gets each once: repeated messages are dropped before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CountQuote:
 
 @dataclass(frozen=True, slots=True)
 class MarkDriverBusy:
-    """A driver took a ride: no supply until the ride lets go."""
+    """A driver took a ride, and is no supply until it ends or is given back."""
 
     ride_id: str
     driver_id: str
@@ -59,7 +59,7 @@ class AdoptPrices:
 
 @dataclass(frozen=True, slots=True)
 class FreezePrices:
-    """Put every price to 1.0 at once and keep it there: an operator's emergency brake."""
+    """Set every price to 1.0 at once and keep it there, on an operator's order."""
 
 
 @dataclass(frozen=True, slots=True)

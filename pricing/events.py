@@ -1,4 +1,4 @@
-"""What the pricing engine says has happened."""
+"""Events of the pricing engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SurgeChanged:
     #: Drivers in the cell, and drivers in reach of it.
     idle_drivers: FloatArray
     supply: FloatArray
-    #: The multiplier that would clear the cell, and the one walked to, once neighbours had their say.
+    #: The multiplier that would clear the cell, and the one that prices move to, after the bounds by neighbours.
     target: FloatArray
     wanted: FloatArray
     #: Flags of `rules.surge.Bound`.

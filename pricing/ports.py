@@ -1,4 +1,4 @@
-"""What pricing needs of the world."""
+"""What pricing needs from the world, named for the need."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pricing.commands import Restore, Signal
 from pricing.model.advice import DriverAdvice, IdleDrivers
 from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgePrice
 from pricing.model.tariff import Tariff
-from pricing.rules.story import PriceChange
+from pricing.rules.price_changes import PriceChange
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One event as it came: what tells it from its repetitions, when it happened, and what it asks of the engine."""
+class KeyedSignal:
+    """What a message asks of the engine, with what tells the message from its repetitions."""
 
-    #: Of the ride, or of the rider's question.
+    #: The ride's id, or the name of the wish behind a quote (`rules.signals.quote_ident`).
     ident: str
     sequence: int
     at_s: float
@@ -45,7 +45,7 @@ class SurgePrices(Protocol):
 
 
 class PriceRecord(Protocol):
-    """What was charged and why: kept for good, and where operators' orders stand."""
+    """The record of price changes with their reasons, and of operators' freeze orders; rows are only added."""
 
     async def add_version(self, version: str, params: str) -> None:
         """Keep what a version of rules and parameters means."""
@@ -71,7 +71,7 @@ class PriceRecord(Protocol):
 class CountedSignals(Protocol):
     """The demand and the busy drivers that outlive the process, with the memory of what was counted."""
 
-    async def count_rides(self, events: Sequence[Heard]) -> list[int]:
+    async def count_rides(self, events: Sequence[KeyedSignal]) -> list[int]:
         """Count each (ident, sequence) once, whoever brings it how often; return which of these were new.
 
         The events of one ride come in the order of their sequences. What an event asks is taken in with it: both
@@ -79,7 +79,7 @@ class CountedSignals(Protocol):
         """
         ...
 
-    async def count_quotes(self, events: Sequence[Heard]) -> list[int]:
+    async def count_quotes(self, events: Sequence[KeyedSignal]) -> list[int]:
         """Do the same for quotes, which are remembered for a shorter time."""
         ...
 

@@ -13,7 +13,7 @@ from api.schemas import Seconds, Strict, SurgeBody
 from geo import cells
 from pricing.model.surge import FreezeOrder
 from pricing.rules.earnings import bonus_cents
-from pricing.rules.story import BOUND_WORDS, WORDS, PriceChange, Reason
+from pricing.rules.price_changes import BOUND_WORDS, WORDS, PriceChange, Reason
 
 router = APIRouter(prefix="/v1", tags=["surge"])
 ops_router = APIRouter(prefix="/v1/ops/surge", tags=["operators"])

@@ -36,7 +36,7 @@ from pricing.engine import PricingEngine
 from pricing.events import Event
 from pricing.model.surge import SurgeParams
 from pricing.rules.grid import SurgeGrid
-from pricing.rules.story import changes_of
+from pricing.rules.price_changes import changes_of
 from simulator.demand.requests import load_requests
 
 REGION = "manhattan"

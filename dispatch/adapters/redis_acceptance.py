@@ -1,4 +1,4 @@
-"""What was learned of drivers' answers, kept for the next matcher and shown to operators."""
+"""Keeps the state of the acceptance model for the next matcher, and its figures for operators."""
 
 from __future__ import annotations
 

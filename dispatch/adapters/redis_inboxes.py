@@ -138,7 +138,7 @@ class RedisInboxReader:
 async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:
     """Call `ring` with the names of inboxes as they grow, until cancelled.
 
-    News that are lost with a connection are made up for by those who look again from time to time.
+    News that are lost with a connection do no harm: the streams also look at their inboxes from time to time.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Leases in Redis: one atomic function over driver and request."""
+"""Leases in Redis; one atomic function holds driver and ride together."""
 
 from __future__ import annotations
 

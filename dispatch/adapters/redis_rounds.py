@@ -1,4 +1,4 @@
-"""Figures of the last matching rounds."""
+"""Keeps the figures of the last matching rounds for operators."""
 
 from __future__ import annotations
 

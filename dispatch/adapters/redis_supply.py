@@ -1,4 +1,4 @@
-"""Where the drivers are, read from the cells in Redis."""
+"""Reads where the drivers are from the cells in Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traces of the last rounds of each ride, for operators."""
+"""Keeps the traces of the last rounds of each ride for operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells in Redis or Valkey, written by one server-side function a batch."""
+"""Writes drivers into their cells in Redis or Valkey, by one server-side function for each batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last pings of each reason that were not believed, in Redis."""
+"""Keeps the last rejected pings of each reason in Redis."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from kernel.contracts import redis_keys
 from location_ingest.model import Reason, RejectedPing
 
-#: Of each reason: a screen of them.
+#: Samples kept for each reason: as many as fit on a screen.
 SAMPLES_MAX = 20
-#: Who asks about yesterday finds the counters; wall seconds.
+#: Wall seconds. For the days before there are the counters.
 KEPT_S = 24 * 3_600
 
 

@@ -1,8 +1,8 @@
-"""The pricer on Faust: batches from its two topics until each is counted, and the tick.
+"""Runs the pricer on Faust: feeds it batches of its two topics until each is counted, and ticks it.
 
-Faust acknowledges a batch when the body of an agent ends, also when it ends by an exception or is cancelled: that is
-silent loss. So a batch is acknowledged here, by hand, after it is counted; the application must be built with
-`stream_wait_empty=False`, for its stop waits for ever for what is never acknowledged.
+Faust acknowledges a batch when the body of an agent ends, also by an exception or a cancellation, and so loses it
+silently. Here a batch is acknowledged by hand after it is counted. The application must be built with
+`stream_wait_empty=False`: otherwise its stop waits for ever for batches that are never acknowledged.
 """
 
 from __future__ import annotations

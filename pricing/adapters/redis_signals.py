@@ -1,4 +1,4 @@
-"""Demand, busy drivers and the memory of what was counted, in Redis or Valkey: one call takes a batch in as a whole."""
+"""Demand, busy drivers and which messages were counted, in Redis or Valkey; one call counts a batch as a whole."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from backing.redis.functions import LuaLibrary, RedisFunctions
 from geo.cells import cells_to_strings
 from kernel.contracts import redis_keys
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Restore
-from pricing.ports import Heard
+from pricing.ports import KeyedSignal
 from pricing.rules.surge import decay_factor
 
-# A ride without an event for two days of city time is over, and nothing is redelivered after so long.
+# City time. A ride without an event for two days is over, and nothing is redelivered after so long.
 RIDES_SEEN_LIFE_S = 2 * 86400.0
 # A quote delivered so late again would hardly count any more.
 QUOTES_SEEN_LIFE_S = 3600.0
@@ -33,12 +33,12 @@ class RedisSignals:
         self._cell_names = cells_to_strings(surge_cells)
         self._half_life_s = half_life_s
 
-    async def count_rides(self, events: Sequence[Heard]) -> list[int]:
+    async def count_rides(self, events: Sequence[KeyedSignal]) -> list[int]:
         """See `CountedSignals.count_rides`. Safe to repeat."""
         counted = redis_keys.rides_counted, redis_keys.rides_counted_at, redis_keys.requests
         return await self._take(counted, redis_keys.RIDE_EVENTS_CONSUMED, RIDES_SEEN_LIFE_S, events)
 
-    async def count_quotes(self, events: Sequence[Heard]) -> list[int]:
+    async def count_quotes(self, events: Sequence[KeyedSignal]) -> list[int]:
         """See `CountedSignals.count_quotes`. Safe to repeat."""
         counted = redis_keys.quotes_counted, redis_keys.quotes_counted_at, redis_keys.quotes
         return await self._take(counted, redis_keys.QUOTES_CONSUMED, QUOTES_SEEN_LIFE_S, events)
@@ -52,7 +52,7 @@ class RedisSignals:
         return Restore(self._counts(requests, now_s), self._counts(quotes, now_s), now_s, _busy(busy))
 
     async def _take(
-        self, counted: Sequence[Callable[[str], str]], total: str, life_s: float, events: Sequence[Heard]
+        self, counted: Sequence[Callable[[str], str]], total: str, life_s: float, events: Sequence[KeyedSignal]
     ) -> list[int]:
         keys = [key(self._region_id) for key in (redis_keys.totals, *counted, redis_keys.busy_drivers)]
         arguments: list[str | int | bytes] = [total, round(life_s * 1e3), round(self._half_life_s * 1e3)]
@@ -60,7 +60,7 @@ class RedisSignals:
             arguments += (event.ident, event.sequence, round(event.at_s * 1e3), *self._described(event))
         return [int(place) for place in await self._functions.call("hexhail_signals_take", keys, arguments)]
 
-    def _described(self, event: Heard) -> tuple[str, str]:
+    def _described(self, event: KeyedSignal) -> tuple[str, str]:
         match event.signal:
             case CountRequest(cell_index=index) | CountQuote(cell_index=index):
                 return "count", self._cell_names[index]

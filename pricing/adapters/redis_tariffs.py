@@ -1,4 +1,4 @@
-"""Every version of a region's tariff that a quote was ever given by, in Redis."""
+"""Keeps in Redis every version of a region's tariff that a quote was given by."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ local function add(counts, cell, at_ms, half_life_ms)
   redis.call('HSET', counts, cell, string.format('%.17g|%d', count, counted_ms))
 end
 
--- Takes each event in once: those whose sequence is greater than the last one taken of the same ident.
+-- Counts each message once: those whose sequence is greater than the last one counted of the same ident.
 -- Keys: totals, seen, seen_at, counts, busy. Arguments: name of the total, life_ms, half_life_ms, then ident, sequence,
 -- at_ms, kind, what for each event; kind is count (what: the cell), busy (what: the driver), free or none.
--- Idents without an event for life_ms (by the time of the events) are forgotten. Returns the places of the new ones.
+-- Idents without a message for life_ms (by the time of the messages) are forgotten. Returns the places of the new ones.
 local function take(keys, args)
   local totals, seen, seen_at, counts, busy = keys[1], keys[2], keys[3], keys[4], keys[5]
   local life_ms, half_life_ms, newest_ms, new = tonumber(args[2]), tonumber(args[3]), 0, {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from geo.cells import cells_to_strings
 from pricing.model.surge import FreezeOrder
-from pricing.rules.story import PriceChange, Reason
+from pricing.rules.price_changes import PriceChange, Reason
 
 if TYPE_CHECKING:
     import asyncpg

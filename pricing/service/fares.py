@@ -19,7 +19,7 @@ from pricing.service.quotes import find_trip, surcharges_of
 
 @dataclass(frozen=True, slots=True)
 class EndedTrip:
-    """A quoted trip that was driven, as the driver's app and the ride's moments tell it."""
+    """A quoted trip that was driven: its points from the quote and the driver's app, its times from the ride."""
 
     pickup: Point
     dropoff: Point

@@ -1,4 +1,4 @@
-"""The pricer of one region: rides and quotes in, supply read at each tick, multipliers out."""
+"""Prices one region: takes in rides and quotes, reads the supply at each tick, and publishes multipliers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from pricing.metrics import PricingMetrics
 from pricing.model.messages import QuoteAsked, RideEvent
 from pricing.model.quotes import Point
 from pricing.model.surge import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
-from pricing.ports import CountedSignals, Heard, PriceRecord, Supply, SurgePrices
+from pricing.ports import CountedSignals, KeyedSignal, PriceRecord, Supply, SurgePrices
 from pricing.rules import surge
 from pricing.rules.cells import cell_indices
 from pricing.rules.grid import SurgeGrid
+from pricing.rules.price_changes import changes_of
 from pricing.rules.signals import quote_ident, quote_signal, ride_signal
-from pricing.rules.story import changes_of
 
 
 class PricingService:
     """Feeds the engine of one region and publishes what it decides.
 
-    The truth about demand and busy drivers is with `CountedSignals`; the engine holds a copy, read when the process
-    starts and again after any call of which it is not known whether it was carried out. So a crash costs nothing but
-    the ticks that are missed, and an event that comes twice, or late, counts as if it had come once and in time.
+    `CountedSignals` owns demand and busy drivers. The engine holds a copy, which is read when the process starts and
+    again after every call whose outcome is unknown. A crash therefore costs the missed ticks alone, and an event that
+    comes twice or late counts as if it had come once and in time.
 
-    One pricer prices a region at a time: two would walk the same prices.
+    Only one pricer may price a region at a time: two would move the same prices.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PricingService:
         self._version = (surge.version_of(params), repr(params))
         self._metrics = metrics
         self._log = structlog.get_logger(__name__).bind(region=region.region_id)
-        #: Between a call that takes signals in and the engine's hearing of them, nobody may read them all.
+        #: Held from the call that counts signals until the engine has them: nobody may read all counts in between.
         self._in_step = asyncio.Lock()
         self._is_restored = False
         self._has_adopted = False
@@ -72,7 +72,7 @@ class PricingService:
 
         Raises only what the store raises; doing it all again then is safe, as nothing counts twice.
         """
-        outcomes, heard, outside = Counter[str](), list[Heard](), 0
+        outcomes, signals, outside = Counter[str](), list[KeyedSignal](), 0
         for event in messages:
             if event is None or event.region_id != self.region_id:
                 outcomes["undecodable" if event is None else "other_region"] += 1
@@ -81,50 +81,50 @@ class PricingService:
             outside += event.event == "RideRequested" and cell_index < 0
             # No event is later than now: one with a wrong time must not make the store forget the others.
             at_s = min(event.at_s, now_s)
-            heard.append(Heard(event.ride_id, event.sequence, at_s, ride_signal(event, cell_index)))
-        await self._take(self._signals.count_rides, heard, outcomes, now_s)
+            signals.append(KeyedSignal(event.ride_id, event.sequence, at_s, ride_signal(event, cell_index)))
+        await self._take(self._signals.count_rides, signals, outcomes, now_s)
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
         self._metrics.requests_outside.labels(self.region_id).inc(outside)
         self._metrics.busy_drivers.labels(self.region_id).set(self._engine.busy_rides)
-        self._complain(outcomes, "ride_events_undecodable")
+        self._warn_of_undecodable(outcomes, "ride_events_undecodable")
 
     async def process_quotes(self, messages: Sequence[QuoteAsked | None], now_s: float) -> None:
         """Take in messages of quotes.asked, as `process_rides` does those of ride.events."""
-        outcomes, heard = Counter[str](), list[Heard]()
+        outcomes, signals = Counter[str](), list[KeyedSignal]()
         for event in messages:
             if event is None or event.region_id != self.region_id:
                 outcomes["undecodable" if event is None else "other_region"] += 1
                 continue
             cell_index = self._cell_index(event.pickup)
             ident, signal = quote_ident(event, cell_index), quote_signal(event, cell_index)
-            heard.append(Heard(ident, 1, min(event.at_s, now_s), signal))
-        await self._take(self._signals.count_quotes, heard, outcomes, now_s)
+            signals.append(KeyedSignal(ident, 1, min(event.at_s, now_s), signal))
+        await self._take(self._signals.count_quotes, signals, outcomes, now_s)
         for outcome, count in outcomes.items():
             self._metrics.quotes_asked.labels(self.region_id, outcome).inc(count)
-        self._complain(outcomes, "quotes_undecodable")
+        self._warn_of_undecodable(outcomes, "quotes_undecodable")
 
     async def _take(
         self,
-        count: Callable[[Sequence[Heard]], Awaitable[list[int]]],
-        heard: Sequence[Heard],
+        count: Callable[[Sequence[KeyedSignal]], Awaitable[list[int]]],
+        signals: Sequence[KeyedSignal],
         outcomes: Counter[str],
         now_s: float,
     ) -> None:
-        """Have the events counted, and tell the engine of those that were new."""
-        if not heard:
+        """Have the signals counted, and give the engine those that were new."""
+        if not signals:
             return
         async with self._in_step:
             await self._restore(now_s)
-            self._is_restored = False  # until the answer is here, it may have been counted without our knowing
-            new = await count(heard)
+            self._is_restored = False  # until the answer is here, the outcome of the call is unknown
+            new = await count(signals)
             for place in new:
-                signal = heard[place].signal
+                signal = signals[place].signal
                 if signal is not None:
                     self._engine.handle(signal, now_s)
             self._is_restored = True
         outcomes["new"] = len(new)
-        outcomes["repeated"] = len(heard) - len(new)
+        outcomes["repeated"] = len(signals) - len(new)
 
     async def _restore(self, now_s: float) -> None:
         if not self._is_restored:
@@ -136,21 +136,21 @@ class PricingService:
             return -1
         return int(cell_indices(self._cells, self._surge_resolution, [pickup.lat_deg], [pickup.lng_deg])[0])
 
-    def _complain(self, outcomes: Counter[str], what: str) -> None:
+    def _warn_of_undecodable(self, outcomes: Counter[str], warning: str) -> None:
         if outcomes["undecodable"]:
-            self._log.warning(what, count=outcomes["undecodable"])
+            self._log.warning(warning, count=outcomes["undecodable"])
 
     async def tick(self, now_s: float) -> list[Event]:
-        """Set the prices; returns what moved. Raises what the stores raise; the next tick makes up for it.
+        """Set the prices and return what moved. Raises what the stores raise; the next tick catches up.
 
-        Without a single fresh position in the region nothing is priced: that is a fault of the stream of pings, not
-        a city without drivers, and the standing prices fade by their life.
+        Without a single fresh position in the region nothing is priced: the stream of pings is broken then, and the
+        present prices fade by their life.
         """
         try:
             with self._metrics.tick_seconds.labels(self.region_id).time():
                 await self._put_on_record()
                 supply = await self._read(now_s)
-                events = await self._obey_operator(now_s)
+                events = await self._apply_newest_order(now_s)
                 if supply.fresh_drivers:
                     events += self._engine.handle(Tick(supply.idle_per_cell), now_s)
                 self._unrecorded += events
@@ -164,18 +164,18 @@ class PricingService:
         return events
 
     async def _read(self, now_s: float) -> SupplySnapshot:
-        """Read the supply; before the first tick also what was counted and the prices that stand, to go on from."""
+        """Read the supply; before the first tick also the counts and the present prices, to continue from them."""
         async with self._in_step:
             await self._restore(now_s)
         if not self._has_adopted:
-            standing = await self._prices.read_many(self._cells.tolist(), now_s)
-            self._engine.handle(AdoptPrices([price.multiplier for price in standing]), now_s)
+            present = await self._prices.read_many(self._cells.tolist(), now_s)
+            self._engine.handle(AdoptPrices([price.multiplier for price in present]), now_s)
             await self._record.add_version(*self._version)
             self._has_adopted = True
         return await self._supply.snapshot(self._engine.busy_drivers, now_s)
 
-    async def _obey_operator(self, now_s: float) -> list[Event]:
-        """Freeze or unfreeze by the newest order on record, which outlives this process and Redis."""
+    async def _apply_newest_order(self, now_s: float) -> list[Event]:
+        """Freeze or unfreeze by the newest order on record: it must hold after this process and Redis have died."""
         newest = await self._record.orders(self.region_id, 1)
         is_frozen = bool(newest) and newest[0].is_frozen
         await self._prices.set_frozen(is_frozen=is_frozen)
@@ -185,14 +185,14 @@ class PricingService:
         return self._engine.handle(FreezePrices() if is_frozen else UnfreezePrices(), now_s)
 
     async def _put_on_record(self) -> None:
-        """Record what moved. If that fails nothing new is decided or published, and the standing prices fade."""
+        """Record what moved. If that fails, nothing new is decided or published, and the present prices fade."""
         for event in self._unrecorded:
             await self._record.add_changes(self.region_id, changes_of(event))
             self._unwritten.update(event.cell.tolist())
         self._unrecorded.clear()
 
     async def _publish(self, now_s: float) -> None:
-        """Write what moved, and renew what stands away from the base price before it fades."""
+        """Write what moved, and renew every price other than the base price before it fades."""
         priced = zip(self._cells.tolist(), self._engine.multiplier.tolist(), strict=True)
         wanted = {cell: value for cell, value in priced if value != BASE_MULTIPLIER or cell in self._unwritten}
         if wanted:

@@ -11,7 +11,7 @@ from pricing.metrics import TariffMetrics
 from pricing.model.tariff import Tariff
 from pricing.ports import TariffArchive, TariffSource
 
-#: Wall seconds between looks.
+#: Wall seconds between two looks at the file.
 LOOK_EVERY_S = 2.0
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class TariffWatch:
         if not is_at_rest or stamp == self._read:
             return
         try:
-            # In a thread: telling the line of a mistake reads the file many times.
+            # In a thread: finding the line of a mistake parses the file many times.
             tariff = await asyncio.to_thread(self._source.read)
         except TariffRefused as refusal:
             self.refusal = refusal

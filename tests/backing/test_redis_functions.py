@@ -24,7 +24,7 @@ from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.columns import PositionColumns
 from pricing.adapters.redis_signals import RedisSignals
 from pricing.commands import CountRequest
-from pricing.ports import Heard
+from pricing.ports import KeyedSignal
 
 pytestmark = pytest.mark.servers
 
@@ -83,7 +83,7 @@ async def put_a_position(redis: Redis) -> Callable[[int], Awaitable[object]]:
 
 async def count_a_request(redis: Redis) -> Callable[[int], Awaitable[object]]:
     signals = RedisSignals(redis, "grid", np.array([CELL], np.uint64), 300.0)
-    return lambda turn: signals.count_rides([Heard(f"ride{turn}", 1, 0.0, CountRequest(0, 0.0))])
+    return lambda turn: signals.count_rides([KeyedSignal(f"ride{turn}", 1, 0.0, CountRequest(0, 0.0))])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from kernel.contracts import redis_keys
 from pricing.adapters.redis_signals import RIDES_SEEN_LIFE_S, RedisSignals
 from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Signal
-from pricing.ports import Heard
+from pricing.ports import KeyedSignal
 
 if TYPE_CHECKING:
     from conftest import ValkeyServer
@@ -35,8 +35,8 @@ def signals(client: Redis, region_id: str = "grid") -> RedisSignals:
     return RedisSignals(client, region_id, CELLS, HALF_LIFE_S)
 
 
-def requests(*pairs: tuple[str, int], at_s: float = NOW_S, cell_index: int = 0) -> list[Heard]:
-    return [Heard(ride_id, sequence, at_s, CountRequest(cell_index, at_s)) for ride_id, sequence in pairs]
+def requests(*pairs: tuple[str, int], at_s: float = NOW_S, cell_index: int = 0) -> list[KeyedSignal]:
+    return [KeyedSignal(ride_id, sequence, at_s, CountRequest(cell_index, at_s)) for ride_id, sequence in pairs]
 
 
 async def consumed(client: Redis, region_id: str = "grid") -> int:
@@ -56,8 +56,8 @@ async def eventually(attempt: Callable[[], Awaitable[T]]) -> T:
 async def test_what_is_kept_lies_where_the_architecture_says(empty_redis: Redis) -> None:
     kept = signals(empty_redis)
     await kept.count_rides(requests(("ride", 1)))
-    await kept.count_rides([Heard("ride", 4, NOW_S, MarkDriverBusy("ride", "dr|iver", NOW_S))])
-    await kept.count_quotes([Heard("rider|1|0", 1, NOW_S, CountQuote(1, NOW_S))])
+    await kept.count_rides([KeyedSignal("ride", 4, NOW_S, MarkDriverBusy("ride", "dr|iver", NOW_S))])
+    await kept.count_quotes([KeyedSignal("rider|1|0", 1, NOW_S, CountQuote(1, NOW_S))])
     assert await empty_redis.hgetall(redis_keys.requests("grid")) == {b"882a100d61fffff": b"1|1400000000000"}
     assert await empty_redis.hgetall(redis_keys.quotes("grid")) == {b"882a100d63fffff": b"1|1400000000000"}
     assert await empty_redis.hgetall(redis_keys.busy_drivers("grid")) == {b"ride": b"1400000000000|dr|iver"}
@@ -93,8 +93,8 @@ async def test_counts_decay_by_the_time_of_the_events_in_whatever_order_they_com
 
 async def test_a_redelivered_acceptance_does_not_take_the_driver_again(empty_redis: Redis) -> None:
     kept = signals(empty_redis)
-    accepted = Heard("ride", 3, NOW_S, MarkDriverBusy("ride", "driver", NOW_S))
-    for heard in (accepted, Heard("ride", 6, NOW_S, MarkDriverFree("ride")), accepted):
+    accepted = KeyedSignal("ride", 3, NOW_S, MarkDriverBusy("ride", "driver", NOW_S))
+    for heard in (accepted, KeyedSignal("ride", 6, NOW_S, MarkDriverFree("ride")), accepted):
         await kept.count_rides([heard])
     assert (await kept.read(NOW_S)).busy == {}
 
@@ -121,7 +121,7 @@ async def test_batches_cut_and_rewound_anywhere_change_nothing(
     plain, rewound = signals(empty_redis, "plain"), signals(empty_redis, "rewound")
     rides = [ride for ride, _ in history]
     log = [
-        Heard(ride, rides[: place + 1].count(ride), NOW_S + 7.0 * place, signal)
+        KeyedSignal(ride, rides[: place + 1].count(ride), NOW_S + 7.0 * place, signal)
         for place, (ride, signal) in enumerate(history)
     ]
     await plain.count_rides(log)
@@ -137,7 +137,9 @@ async def test_batches_cut_and_rewound_anywhere_change_nothing(
 
 async def test_a_ride_long_silent_is_forgotten_and_its_memory_given_back(empty_redis: Redis) -> None:
     kept = signals(empty_redis)
-    await kept.count_rides([Heard("old", 1, NOW_S, MarkDriverBusy("old", "driver", NOW_S)), *requests(("living", 1))])
+    await kept.count_rides(
+        [KeyedSignal("old", 1, NOW_S, MarkDriverBusy("old", "driver", NOW_S)), *requests(("living", 1))]
+    )
     await kept.count_rides(requests(("living", 2), at_s=NOW_S + RIDES_SEEN_LIFE_S / 2))
     await kept.count_rides(requests(("new", 1), at_s=NOW_S + RIDES_SEEN_LIFE_S))
     assert await empty_redis.hkeys(redis_keys.rides_counted("grid")) == [b"old", b"living", b"new"]

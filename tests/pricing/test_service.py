@@ -17,9 +17,9 @@ from pricing.adapters.sql_record import SqliteRecord
 from pricing.commands import Restore
 from pricing.metrics import PricingMetrics
 from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
-from pricing.ports import Heard
+from pricing.ports import KeyedSignal
+from pricing.rules.price_changes import Reason
 from pricing.rules.reach import grid_of
-from pricing.rules.story import Reason
 from pricing.rules.surge import Bound
 from pricing.service.surge import PricingService
 
@@ -63,17 +63,17 @@ class LosingSignals:
     def __init__(self, signals: RedisSignals) -> None:
         self._signals = signals
         self.loses_answer = self.loses_call = False
-        self.heard_at_s: list[float] = []
+        self.at_s_seen: list[float] = []
 
-    async def count_rides(self, events: Sequence[Heard]) -> list[int]:
-        self.heard_at_s += [event.at_s for event in events]
+    async def count_rides(self, events: Sequence[KeyedSignal]) -> list[int]:
+        self.at_s_seen += [event.at_s for event in events]
         return await self._counted(self._signals.count_rides, events)
 
-    async def count_quotes(self, events: Sequence[Heard]) -> list[int]:
+    async def count_quotes(self, events: Sequence[KeyedSignal]) -> list[int]:
         return await self._counted(self._signals.count_quotes, events)
 
     async def _counted(
-        self, count: Callable[[Sequence[Heard]], Awaitable[list[int]]], events: Sequence[Heard]
+        self, count: Callable[[Sequence[KeyedSignal]], Awaitable[list[int]]], events: Sequence[KeyedSignal]
     ) -> list[int]:
         if self.loses_call:
             raise ConnectionError("away")
@@ -198,7 +198,7 @@ async def test_a_request_outside_every_surge_cell_is_consumed_but_is_no_demand(p
 async def test_an_event_from_the_future_is_handed_on_as_one_of_now(pricer: Pricer) -> None:
     """The store forgets rides by the time of the events: a wrong one must not make it forget them all."""
     await pricer.process_rides([requested(1, at_s=NOW_S + 1e9), requested(2, at_s=NOW_S - 60.0)], NOW_S)
-    assert pricer.signals.heard_at_s == [NOW_S, NOW_S - 60.0]
+    assert pricer.signals.at_s_seen == [NOW_S, NOW_S - 60.0]
 
 
 async def test_a_redelivered_batch_is_repeated_everywhere_and_counts_nowhere(pricer: Pricer) -> None:

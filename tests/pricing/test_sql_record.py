@@ -11,7 +11,7 @@ import pytest
 
 from pricing.adapters.sql_record import PostgresRecord, SqliteRecord, SqlRecord
 from pricing.model.surge import FreezeOrder
-from pricing.rules.story import PriceChange, Reason
+from pricing.rules.price_changes import PriceChange, Reason
 from pricing.rules.surge import Bound
 
 NOW_S = 1_400_000_000.5

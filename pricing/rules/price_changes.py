@@ -1,4 +1,4 @@
-"""Why a price changed: the record of a change, its reason, and both in words that a rider or a regulator reads."""
+"""The record of a price change, the reason of it, and the words in which riders and regulators read both."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PriceChange:
 
 
 def reason_of(multiplier: float, before: float, *, is_frozen: bool) -> Reason:
-    """Say what moved a price from ``before`` to ``multiplier``."""
+    """Return what moved a price from ``before`` to ``multiplier``."""
     if is_frozen:
         return Reason.FROZEN
     if multiplier > before:
