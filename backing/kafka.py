@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,13 +10,17 @@ if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
 _TOPIC_EXISTS = 36
-#: How often and how far apart brokers are asked for a topic that one of them has just made.
-_TOPIC_TRIES = 50
+#: How long, and how far apart at first, brokers are asked for a topic that one of them has just made; wall seconds.
+_TOPIC_S_MAX = 5.0
 _TOPIC_WAIT_S = 0.1
 
 
 class TopicsDiffer(Exception):
     """A topic exists with fewer partitions than asked for; the message names it."""
+
+
+class TopicUnknown(Exception):
+    """A topic was created and brokers do not know it; the message names it."""
 
 
 def bootstrap_servers(broker_url: str) -> list[str]:
@@ -40,7 +43,8 @@ def partition_of(region_id: str, partitions: int) -> int:
 async def create_topics(broker_url: str, names: Sequence[str], partitions: int) -> None:
     """Create the topics that do not exist yet.
 
-    Raises TopicsDiffer if one exists with fewer partitions, aiokafka's KafkaError if the broker is away or refuses.
+    Raises TopicsDiffer if one exists with fewer partitions, TopicUnknown if one is not known in time, and aiokafka's
+    KafkaError if the broker is away or refuses.
     """
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
     from aiokafka.errors import for_code
@@ -60,11 +64,21 @@ async def create_topics(broker_url: str, names: Sequence[str], partitions: int) 
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
-    """Ask until every topic has a partition: Apache Kafka answers before its brokers have heard of a new one."""
-    counts = dict.fromkeys(names, 0)
-    for _ in range(_TOPIC_TRIES):
-        counts |= {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(names))}
-        if all(counts.values()):
-            break
-        await asyncio.sleep(_TOPIC_WAIT_S)
-    return counts
+    """Ask until every topic has a partition: Apache Kafka answers before its brokers have heard of a new one.
+
+    Raises TopicUnknown if they do not hear of it in time.
+    """
+    import stamina  # as aiokafka: commands that need no broker start without it
+
+    @stamina.retry(
+        on=TopicUnknown, attempts=None, timeout=_TOPIC_S_MAX, wait_initial=_TOPIC_WAIT_S, wait_jitter=_TOPIC_WAIT_S
+    )
+    async def ask() -> dict[str, int]:
+        described = await admin.describe_topics(list(names))
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        for name in names:
+            if not counts.get(name):
+                raise TopicUnknown(f"topic {name} was created, and the brokers do not know it yet")
+        return counts
+
+    return await ask()

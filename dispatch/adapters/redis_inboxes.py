@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
+import stamina
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from backing.redis.functions import LuaLibrary, RedisFunctions
 from dispatch.ports import OutboxRow
 from kernel.contracts import redis_keys
-
-log = structlog.get_logger(__name__)
 
 #: Wall seconds of one wait for news, and before a lost connection is made anew.
 LISTEN_S = 3.0
@@ -140,14 +137,17 @@ async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> No
 
     News that are lost with a connection do no harm: the streams also look at their inboxes from time to time.
     """
-    while True:
-        try:
-            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(redis_keys.INBOX_NEWS)
-                while True:
-                    message = await pubsub.get_message(timeout=LISTEN_S)
-                    if message is not None:
-                        ring(message["data"].decode().split())
-        except Exception as error:  # redis-py lets others than its own out while a server goes away
-            log.warning("news_interrupted", error=repr(error), retry_s=RECONNECT_S)
-            await asyncio.sleep(RECONNECT_S)
+
+    # Exception: redis-py lets others than its own out while a server goes away.
+    @stamina.retry(
+        on=Exception, attempts=None, timeout=None, wait_initial=RECONNECT_S, wait_max=RECONNECT_S, wait_jitter=0.0
+    )
+    async def listen() -> None:
+        async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(redis_keys.INBOX_NEWS)
+            while True:
+                message = await pubsub.get_message(timeout=LISTEN_S)
+                if message is not None:
+                    ring(message["data"].decode().split())
+
+    await listen()

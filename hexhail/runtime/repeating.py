@@ -10,32 +10,53 @@ from typing import Any
 
 import structlog
 
+from backing.retry import Backoff, retry_until_stopped
+
 log = structlog.get_logger(__name__)
 
-#: Wall wait after something failed that should work again by itself.
+#: Wall seconds before a failed step is taken again: a store that is away comes back, what was decided stands in SQL.
 RETRY_S = 0.5
+RETRY_S_MAX = 2.0
+
+
+class StopEvent:
+    """Set once, by a signal."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Have everybody stop."""
+        self._event.set()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether it is set."""
+        return self._event.is_set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until it is set."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
 
 
 async def repeat_until_stopped(*steps: tuple[Callable[[], Awaitable[Any]], Callable[[], float]]) -> None:
     """Take each step again and again until SIGTERM or SIGINT, as many wall seconds apart as is said after each."""
-    stop = asyncio.Event()
+    stop = StopEvent()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await asyncio.gather(*(_repeat(step, every_s, stop) for step, every_s in steps))
+    await asyncio.gather(*(repeat(step, every_s, stop) for step, every_s in steps))
 
 
-async def _repeat(step: Callable[[], Awaitable[Any]], every_s: Callable[[], float], stop: asyncio.Event) -> None:
-    """Take a step each `every_s()` wall seconds until `stop`; one that fails is logged and tried again."""
+async def repeat(step: Callable[[], Awaitable[Any]], every_s: Callable[[], float], stop: StopEvent) -> None:
+    """Take a step each ``every_s()`` wall seconds until ``stop``; one that fails is logged and taken again."""
     loop = asyncio.get_running_loop()
     due = loop.time()
-    while not stop.is_set():
-        try:
-            await step()
-            wait_s = every_s()
-        except Exception:  # a store that is away comes back; what was decided stands in SQL
-            log.exception("step_failed", retry_s=RETRY_S)
-            wait_s = max(every_s(), RETRY_S)
-        due = max(due + wait_s, loop.time())
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(due):
-                await stop.wait()
+    while await retry_until_stopped(step, stop, Backoff(RETRY_S, RETRY_S_MAX), _log_failure):
+        due = max(due + every_s(), loop.time())
+        await stop.sleep(due - loop.time())
+
+
+def _log_failure(error: Exception, retry_s: float) -> None:
+    log.error("step_failed", retry_s=retry_s, exc_info=error)

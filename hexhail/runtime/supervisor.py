@@ -15,6 +15,8 @@ from pathlib import Path
 
 import structlog
 
+from backing.retry import Backoff
+
 log = structlog.get_logger(__name__)
 
 #: Wall seconds before a process that died is started again; doubled each time it dies young.
@@ -126,22 +128,22 @@ class Supervisor:
         unfinished.replace(self._log_dir / "processes.json")
 
     async def _keep(self, child: _Child) -> None:
-        young_deaths = 0
-        wait_s = RESTART_S_MIN
+        young_deaths, backoff = 0, Backoff(RESTART_S_MIN, RESTART_S_MAX)
         loop = asyncio.get_running_loop()
         while True:
             assert child.process is not None  # spawned by whoever started the keeper, or below
             born_s = loop.time()
             code = await child.process.wait()
             if loop.time() - born_s >= GROWN_UP_S:
-                young_deaths, wait_s = 0, RESTART_S_MIN
+                young_deaths = 0
+                backoff.reset()
             young_deaths += 1
+            wait_s = backoff.next_s()
             log.warning("process_died", process=child.spec.name, exit_code=code, restart_s=wait_s)
             if young_deaths > YOUNG_DEATHS_MAX:
                 self._give_up(child, code)
                 return
             await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RESTART_S_MAX)
             await self._spawn(child)
 
     def _give_up(self, child: _Child, code: int) -> None:

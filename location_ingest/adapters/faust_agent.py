@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from backing.retry import Backoff, retry_until_stopped
 from location_ingest.metrics import IngestMetrics
 from location_ingest.model import RawMessage
 from location_ingest.service import IngestService
@@ -121,21 +122,17 @@ class _Worker:
 
     async def _process_until_done(self, messages: list[RawMessage]) -> bool:
         """Return True when all is stored, False if the worker is to stop before that."""
-        wait_s = self._params.retry_wait_s
-        while not self._app.should_stop:
-            try:
-                received = await self._service.process(messages, self._now_s())
-                self._observe_edge_to_cell(received)
-            # Not only redis-py's own errors: it leaks others when a server dies under it, and nothing may leave an
-            # agent's body. A batch that was stored may come again.
-            except Exception as error:
-                self._metrics.batch_failures.inc()
-                log.warning("batch_failed", messages=len(messages), retry_s=wait_s, error=str(error) or repr(error))
-            else:
-                return True
-            await self._app.sleep(wait_s)
-            wait_s = min(2.0 * wait_s, self._params.retry_wait_s_max)
-        return False
+
+        # A batch that was stored may come again: the cells take each position once.
+        async def process() -> None:
+            self._observe_edge_to_cell(await self._service.process(messages, self._now_s()))
+
+        def log_failure(error: Exception, retry_s: float) -> None:
+            self._metrics.batch_failures.inc()
+            log.warning("batch_failed", messages=len(messages), retry_s=retry_s, error=str(error) or repr(error))
+
+        backoff = Backoff(self._params.retry_wait_s, self._params.retry_wait_s_max)
+        return await retry_until_stopped(process, self._app, backoff, log_failure)
 
     def _observe_edge_to_cell(self, received_s: Sequence[float]) -> None:
         now_s = self._now_s()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from backing.retry import Backoff, retry_until_stopped
 from pricing.adapters.event_codec import decode_quote, decode_ride
 from pricing.service.advice import AdviceService
 from pricing.service.surge import PricingService
@@ -106,18 +107,12 @@ class _Worker:
 
     async def _process_until_done(self, process: Process[T], messages: list[T | None]) -> bool:
         """Return True when all are counted, False if the worker is to stop before that."""
-        wait_s = RETRY_S_MIN
-        while not self._app.should_stop:
-            try:
-                await process(messages, self._now_s())
-            # Not only RedisError: redis-py lets others out while a server goes away.
-            except Exception as error:
-                log.warning("batch_failed", messages=len(messages), retry_s=wait_s, error=repr(error))
-            else:
-                return True
-            await self._app.sleep(wait_s)
-            wait_s = min(2.0 * wait_s, RETRY_S_MAX)
-        return False
+
+        def log_failure(error: Exception, retry_s: float) -> None:
+            log.warning("batch_failed", messages=len(messages), retry_s=retry_s, error=repr(error))
+
+        backoff = Backoff(RETRY_S_MIN, RETRY_S_MAX)
+        return await retry_until_stopped(lambda: process(messages, self._now_s()), self._app, backoff, log_failure)
 
     async def tick_until_stopped(self) -> None:
         while not self._app.should_stop:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import random
 import time
 from collections import Counter
 from dataclasses import replace
@@ -14,7 +13,6 @@ import pytest
 
 from geo.roads.graph import RoadGraph
 from hexhail.demo.population import PopulationFigures, PopulationReport, PopulationSettings, run_population
-from hexhail.demo.population.backoff import LONGEST_S, Backoff
 from hexhail.demo.population.surroundings import Surroundings
 from kernel.clock import CityClock
 from simulator.demand.requests import Requests
@@ -165,6 +163,7 @@ async def test_every_lost_reply_is_asked_for_again_and_takes_effect_once(setting
     stub = stub_city.StubCity(clock, loses_first_replies=True)
     async with stub.serving(), living(settings, stub) as people:
         await people.until(people.all_over)
+        await people.until(lambda: stub.asked["dropped-off"] == 2 * N_RIDERS)
         report = await people.end()
     assert len(stub.rides) == N_RIDERS
     assert [stub.asked[path] for path in ("rides", "arrived", "picked-up", "dropped-off")] == [2 * N_RIDERS] * 4
@@ -294,16 +293,6 @@ async def test_stops_at_once_while_the_api_is_away_and_says_who_was_still_waitin
 async def test_a_city_that_is_not_there_ends_the_run_with_a_clear_error(settings, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"city\.toml does not exist"):
         await run_population(replace(settings, city_folder=tmp_path), asyncio.Event())
-
-
-def test_backoff_grows_to_its_limit_never_in_step_and_begins_anew():
-    backoff = Backoff(random.Random(1))
-    waits_s = [backoff.next_s() for _ in range(20)]
-    assert 0.1 <= waits_s[0] <= 0.2
-    assert all(LONGEST_S / 2 <= wait_s <= LONGEST_S for wait_s in waits_s[5:])
-    assert len(set(waits_s)) == 20
-    backoff.reset()
-    assert backoff.next_s() <= 0.2
 
 
 def test_the_figures_before_the_first_pickup_have_no_waits(tmp_path):

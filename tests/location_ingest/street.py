@@ -172,7 +172,7 @@ async def count(redis: Redis, streets: Sequence[Phones], acked_after_s: float = 
     cells = RedisCells(redis)
     for phones in streets:
         taken += sum(map(len, phones.taken.values()))
-        counted += int(await redis.hget(redis_keys.totals(phones.region), redis_keys.PINGS_ACCEPTED) or 0)
+        counted += int(await redis.hget(redis_keys.totals(phones.region_id), redis_keys.PINGS_ACCEPTED) or 0)
         stored_s = await cells.last_times_s(phones.region_id, sorted(phones.taken))
         for driver_id, times_s in sorted(phones.taken.items()):
             if times_s[-1] >= acked_after_s:

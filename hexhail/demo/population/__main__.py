@@ -7,6 +7,7 @@ import signal
 from functools import cache
 from pathlib import Path
 
+import stamina
 import structlog
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -60,6 +61,8 @@ async def live() -> None:
 
 if __name__ == "__main__":
     logs.configure("population")
+    # The figures count what failed: a line for each try of hundreds of people would say no more.
+    stamina.instrumentation.set_on_retry_hooks([])
     limits.raise_open_files()
     use_uvloop()
     asyncio.run(live())

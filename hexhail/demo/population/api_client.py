@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx
 import msgspec
+import stamina
 
-from hexhail.demo.population.backoff import LONGEST_S, Backoff
 from hexhail.demo.population.figures import PopulationFigures
 
 TokenOf = Callable[[str, str], str]
 TIMEOUT_S = 10.0
 # Enough for the requests of some hundred people at once; more would only queue in the API.
 CONNECTIONS_MAX = 64
+# Wall seconds between two tries. A supervisor restarts an API within seconds; a client that waits longer than the
+# longest would be the slower part.
+RETRY_S = 0.1
+RETRY_S_MAX = 5.0
+UNTIL_ANSWERED = stamina.AsyncRetryingCaller(
+    attempts=None, timeout=None, wait_initial=RETRY_S, wait_max=RETRY_S_MAX, wait_jitter=RETRY_S
+)
 
 
 class Person(NamedTuple):
@@ -41,6 +47,14 @@ class Reply(NamedTuple):
     def code(self) -> str:
         """The code of the problem, empty if the answer has none."""
         return str(self.body.get("code", ""))
+
+
+class _AnsweredLater(Exception):
+    """The API asks to be asked again, after so many wall seconds; 0 if it does not say when."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"to be sent again after {retry_after_s:g} s")
+        self.retry_after_s = retry_after_s
 
 
 class ApiClient:
@@ -74,23 +88,33 @@ class ApiClient:
     async def _send(
         self, person: Person, method: str, path: str, body: dict[str, Any] | None, idempotency_key: str
     ) -> Reply:
-        backoff = Backoff(self._jitter)
         content = None if body is None else msgspec.json.encode(body)
-        while True:
-            self._figures.http_requests += 1
-            try:
-                response = await self._http.request(
-                    method, path, content=content, headers=self._headers(person, content, idempotency_key)
-                )
-            except httpx.TransportError as error:
-                self._figures.http_errors[type(error).__name__] += 1
-                await asyncio.sleep(backoff.next_s())
-                continue
-            if response.status_code >= 400:
-                self._figures.http_errors[str(response.status_code)] += 1
-            if response.status_code < 500 and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
-                return Reply(response.status_code, _json_object(response.content))
-            await asyncio.sleep(max(backoff.next_s(), _retry_after_s(response)))
+
+        async def send() -> Reply:
+            headers = self._headers(person, content, idempotency_key)  # anew each time: a token may have run out
+            return await self._send_once(method, path, content, headers)
+
+        return await UNTIL_ANSWERED(self._try_again, send)
+
+    async def _send_once(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Reply:
+        """Return a final answer. Raises httpx.TransportError or _AnsweredLater where another try may get one."""
+        self._figures.http_requests += 1
+        try:
+            response = await self._http.request(method, path, content=content, headers=headers)
+        except httpx.TransportError as error:
+            self._figures.http_errors[type(error).__name__] += 1
+            raise
+        if response.status_code >= 400:
+            self._figures.http_errors[str(response.status_code)] += 1
+        if response.status_code >= 500 or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise _AnsweredLater(_retry_after_s(response))
+        return Reply(response.status_code, _json_object(response.content))
+
+    def _try_again(self, error: Exception) -> bool | float:
+        """Whether another try may get an answer, or after how many seconds: not all at once where the API says when."""
+        if isinstance(error, _AnsweredLater) and error.retry_after_s > 0.0:
+            return error.retry_after_s * self._jitter.uniform(1.0, 1.5)
+        return isinstance(error, httpx.TransportError | _AnsweredLater)
 
     def _headers(self, person: Person, content: bytes | None, idempotency_key: str) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self._token_of(*person)}"}
@@ -103,7 +127,7 @@ class ApiClient:
 
 def _retry_after_s(response: httpx.Response) -> float:
     try:
-        return min(max(float(response.headers.get("Retry-After", "0")), 0.0), LONGEST_S)
+        return min(max(float(response.headers.get("Retry-After", "0")), 0.0), RETRY_S_MAX)
     except ValueError:
         return 0.0
 

@@ -12,7 +12,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from hexhail.demo.population.backoff import Backoff
+from backing.retry import Backoff
 from hexhail.demo.population.figures import PopulationFigures
 
 log = structlog.get_logger(__name__)
@@ -21,6 +21,9 @@ Event = dict[str, Any]
 # A connection over which nothing comes back for this long is dead; wall seconds.
 KEEP_ALIVE_S = 30.0
 CLOSE_TIMEOUT_S = 1.0
+# A supervisor restarts an API within seconds; a client that waits longer than this would be the slower part.
+RECONNECT_S = 0.2
+RECONNECT_S_MAX = 5.0
 
 
 class EventStream:
@@ -42,7 +45,7 @@ class EventStream:
         self._on_event = on_event
         self._on_advice = on_advice
         self._figures = figures
-        self._backoff = Backoff(jitter)
+        self._backoff = Backoff(RECONNECT_S, RECONNECT_S_MAX, jitter)
         self._socket: ClientConnection | None = None
         self._last_seen = 0
 
