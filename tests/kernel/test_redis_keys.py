@@ -30,6 +30,8 @@ KEYS = {
     redis_keys.requests: "{r}:pricing:requests",
     redis_keys.quotes: "{r}:pricing:quotes",
     redis_keys.busy_drivers: "{r}:pricing:busy",
+    redis_keys.advice: "{r}:advice",
+    redis_keys.advice_planned: "{r}:advice:planned",
     redis_keys.inbox: "inbox:rider:alice",
 }
 ARGUMENTS = {
