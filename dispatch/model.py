@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.weights import ScoreWeights
+from kernel.supply import STALE_AFTER_S
 
 
 class RideState(StrEnum):
@@ -195,8 +196,8 @@ class DispatchParams:
     pickup_cap_s_min: float = 0.0
     #: Drivers costed for each request: 20 loses 1 to 3 % of the optimum where supply equals demand, else nothing.
     candidates_per_request: int = 20
-    #: A position older than this says nothing about where the driver is: fifteen pings missed at the usual 4 s.
-    stale_after_s: float = 60.0
+    #: A position older than this says nothing about where the driver is. Surge and the operators' picture use it too.
+    stale_after_s: float = STALE_AFTER_S
     #: A driver on the way to a pickup who is not heard of for so long will not come: longer than a tunnel.
     silent_after_s: float = 90.0
     #: Nor one who came no nearer for so long: longer than the lights and the queues of a bad street.

@@ -13,6 +13,7 @@ from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.rules.window import MarketWatch
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
+from kernel.supply import DriverState
 from location_ingest.model import IngestParams
 from pricing.events import SurgeChanged
 from simulator.agenda import Agenda
@@ -20,7 +21,6 @@ from simulator.day_params import Acceptance, DayParams
 from simulator.demand.inputs import DriverStarts, PlacedRequests
 from simulator.model import Place
 from simulator.people.crowd import Crowd, RiderLike, row_of
-from simulator.people.driver import DriverState
 from simulator.people.fleet import Fleet
 from simulator.people.population import (
     People,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Any
 
 import msgspec
@@ -15,15 +15,13 @@ from api.failures import told
 from api.streams.advice import AdviceFeed
 from api.streams.sockets import end
 from dispatch.model import Ride, RideState
-from dispatch.ports import Positions
 from geo.cells import cells_to_strings
+from kernel.supply import BUSY, BoolArray, DriverState, Duties, driver_states, is_fresh
 
 #: Often enough to look alive, seldom enough that a hundred watchers cost little.
 FRAME_EVERY_S = 0.5
 #: Totals come from SQL; they need not be newer than this.
 FIGURES_EVERY_S = 2.0
-
-_BUSY = {RideState.ASSIGNED: "TO_PICKUP", RideState.ARRIVED: "AT_PICKUP", RideState.ON_TRIP: "ON_TRIP"}
 
 
 class LiveFeed:
@@ -93,10 +91,10 @@ class LiveFeed:
             self._recent_figures(),
         )
         now_s, positions = edges.now(), recent.positions
-        is_stale = now_s - positions.t_s > edges.dispatch_params.stale_after_s
-        state = _driver_states(positions, is_stale.tolist(), set(recent.free), open_rides, live_rides)
+        fresh = is_fresh(positions.t_s, now_s, edges.dispatch_params.stale_after_s)
+        state = driver_states(duties_of(positions.driver_id, recent.free, open_rides, live_rides), fresh)
         surge = await self._surge(now_s)
-        shown = [row for row, name in enumerate(state) if name is not None]
+        shown = [row for row, each in enumerate(state) if each is not DriverState.OFFLINE]
         return {
             "type": "frame",
             "now_s": now_s,
@@ -118,17 +116,17 @@ class LiveFeed:
                 for ride in open_rides
             ],
             "surge": surge,
-            "advice": self._advised(state, positions),
-            "figures": self._told(figures, [name for name in state if name], open_rides, surge, now_s),
+            "advice": self._advised(positions.driver_id, state),
+            "figures": self._told(figures, [state[row] for row in shown], open_rides, surge, now_s),
         }
 
-    def _advised(self, state: Sequence[str | None], positions: Positions) -> list[dict[str, Any]]:
+    def _advised(self, driver_ids: Sequence[str], states: Sequence[DriverState]) -> list[dict[str, Any]]:
         """Where idle drivers are advised to wait."""
         standing = self._advice.standing()
         return [
             {"driver_id": driver_id, "lat_deg": standing[driver_id].lat_deg, "lng_deg": standing[driver_id].lng_deg}
-            for driver_id, name in zip(positions.driver_id, state, strict=True)
-            if name == "IDLE" and driver_id in standing
+            for driver_id, state in zip(driver_ids, states, strict=True)
+            if state is DriverState.IDLE and driver_id in standing
         ]
 
     async def _surge(self, now_s: float) -> list[dict[str, Any]]:
@@ -154,7 +152,7 @@ class LiveFeed:
     def _told(
         self,
         figures: LiveFigures,
-        states: Sequence[str],
+        states: Sequence[DriverState],
         open_rides: Sequence[Ride],
         surge: Sequence[dict[str, Any]],
         now_s: float,
@@ -162,11 +160,10 @@ class LiveFeed:
         rounds_ms = [report.wall_ms for report in figures.rounds if report.n_waiting]
         waits_s = figures.pickup_waits_s
         by_state = figures.rides_by_state
-        idle = states.count("IDLE")
         return {
             "drivers_online": len(states),
-            "drivers_idle": idle,
-            "drivers_busy": sum(name in ("TO_PICKUP", "AT_PICKUP", "ON_TRIP") for name in states),
+            "drivers_idle": states.count(DriverState.IDLE),
+            "drivers_busy": sum(state in BUSY for state in states),
             "requests_open": len(open_rides),
             "rides_completed": by_state.get("COMPLETED", 0),
             "rides_cancelled": by_state.get("CANCELLED", 0),
@@ -181,21 +178,17 @@ class LiveFeed:
         }
 
 
-def _driver_states(
-    positions: Positions,
-    is_stale: Sequence[bool],
-    free: set[str],
-    open_rides: Sequence[Ride],
-    live_rides: Sequence[Ride],
-) -> list[str | None]:
-    """State of each driver with a position; None for those off shift."""
-    states = dict.fromkeys(free, "IDLE")
-    states |= {ride.offer.driver_id: "OFFERED" for ride in open_rides if ride.offer and ride.state is RideState.OFFERED}
-    # Whoever is aboard says more of a driver than who comes next.
-    for ride in sorted(live_rides, key=lambda ride: ride.state is RideState.ON_TRIP):
-        if ride.driver_id is not None:
-            states[ride.driver_id] = _BUSY[ride.state]
-    return [
-        "STALE" if stale and driver_id in states else states.get(driver_id)
-        for driver_id, stale in zip(positions.driver_id, is_stale, strict=True)
-    ]
+def duties_of(
+    driver_ids: Sequence[str], free: Collection[str], open_rides: Sequence[Ride], live_rides: Sequence[Ride]
+) -> Duties:
+    """What these drivers (n,) are bound to; a driver who is neither free nor bound is off shift."""
+
+    def is_in(drivers: Container[str | None]) -> BoolArray:
+        return np.fromiter((driver_id in drivers for driver_id in driver_ids), np.bool_, len(driver_ids))
+
+    def has_ride(state: RideState) -> BoolArray:
+        return is_in({ride.driver_id for ride in live_rides if ride.state is state})
+
+    has_offer = is_in({ride.offer.driver_id for ride in open_rides if ride.offer and ride.state is RideState.OFFERED})
+    bound = [has_offer, *map(has_ride, (RideState.ASSIGNED, RideState.ARRIVED, RideState.ON_TRIP))]
+    return Duties(is_in(set(free)) | np.logical_or.reduce(bound), *bound)

@@ -19,11 +19,11 @@ from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from geo.roads.travel_times import between
 from hexhail.runs.simulate import Inputs, live
+from kernel.supply import DriverState
 from simulator.day import Outcome
 from simulator.day_params import Acceptance, DayParams
 from simulator.demand.inputs import BadRows, DriverStarts, PlacedRequests
 from simulator.demand.requests import Requests
-from simulator.people.driver import DriverState
 
 HOUR_S, HOURS = 3_600, 24
 PACIFIC_DAYLIGHT_S = -7 * HOUR_S

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch.model import DispatchParams, Ride
+from kernel.supply import is_fresh
 
 SILENT = "gps_silence"
 STALLED = "pickup_stalled"
@@ -55,7 +56,7 @@ class PickupWatch:
         `rides` are all that wait for their driver, who may still have another rider aboard: then silence alone counts.
         `sightings` are by ride where the driver's position is known, `newest_s` is the time of the newest of anybody.
         """
-        if newest_s is None or now_s - newest_s > self._params.stale_after_s:
+        if newest_s is None or not is_fresh(newest_s, now_s, self._params.stale_after_s):
             self._ways.clear()
             return
         before, self._ways = self._ways, {}

@@ -1,8 +1,8 @@
-"""Who may be asked in a round, from where drivers were last seen and what SQL says they do."""
+"""The supply of a round: drivers' last positions from Redis joined with what SQL says they are doing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 from dispatch.matching.reasons import Reason
 from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import Carrying, FreeDriver, Positions
-from dispatch.rules.next_rides import asks_those_aboard
+from dispatch.rules.supply import aboard_considered, may_be_asked
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
 from geo.roads.travel_times import between
+from kernel.supply import BoolArray, is_fresh, is_idle
 
-#: Nobody gets nearer to a dropoff than this in a second, as the crow flies, in a city: spares most of the searches.
+#: No car in a city comes nearer to its dropoff by more metres a second: the straight line spares most road searches.
 CROW_MPS_MAX = 20.0
 
 
 def free_supply(
     positions: Positions, free: Mapping[str, FreeDriver], graph: RoadGraph, params: DispatchParams, now_s: float
 ) -> SupplySnapshot:
-    """The idle drivers whose position is fresh, snapped to the road graph, sorted by id.
+    """The idle drivers, snapped to the road graph, sorted by id.
 
     `free` are the drivers on shift without a live ride or offer.
     """
@@ -39,24 +40,20 @@ def supply_snapshot(
     *,
     n_waiting: int,
 ) -> SupplySnapshot:
-    """As `free_supply`, and those of `carrying` who will drop their rider off within `params.chain_within_s`.
+    """The drivers whom a round of `n_waiting` requests may ask, by the rules of `dispatch.rules.supply`.
 
-    `n_waiting` requests are there to be matched: while they outnumber the idle, nobody is asked before a dropoff.
+    `carrying` are the drivers with a rider aboard and neither an offer nor a ride after it.
     """
-    fresh = now_s - positions.t_s <= params.stale_after_s
-    is_idle = np.array([driver_id in free for driver_id in positions.driver_id], bool) & fresh
-    are_asked = asks_those_aboard(int(np.count_nonzero(is_idle)), n_waiting)
-    trip_of = {trip.driver_id: trip for trip in carrying} if are_asked else {}
-    is_aboard = np.array([driver_id in trip_of for driver_id in positions.driver_id], bool) & fresh & ~is_idle
-    node = np.zeros(len(is_idle), np.int64)
-    free_in_s = np.zeros(len(is_idle))
-    idle = np.flatnonzero(is_idle)
-    node[idle], _ = graph.snap(positions.lat_deg[idle], positions.lng_deg[idle])
-    aboard = np.flatnonzero(is_aboard)
-    dropoff = np.array([trip_of[positions.driver_id[row]].dropoff_node for row in aboard], np.int64)
-    node[aboard] = dropoff
-    free_in_s[aboard] = _until_dropoff_s(positions, aboard, dropoff, graph, params.chain_within_s)
-    rows = np.flatnonzero(is_idle | (is_aboard & (free_in_s <= params.chain_within_s)))
+    trip_of = {trip.driver_id: trip for trip in carrying}
+    free_here, aboard_here = (_is_in(positions, drivers) for drivers in (free, trip_of))
+    fresh = is_fresh(positions.t_s, now_s, params.stale_after_s)
+    idle = is_idle(free_here, fresh)
+    considered = aboard_considered(
+        aboard_here & ~free_here, fresh, int(np.count_nonzero(idle)), n_waiting, params.chain_within_s
+    )
+    dropoff_node = {driver_id: trip.dropoff_node for driver_id, trip in trip_of.items()}
+    node, free_in_s = _free_at(positions, idle, considered, dropoff_node, graph, params.chain_within_s)
+    rows = np.flatnonzero(may_be_asked(idle, considered, free_in_s, params.chain_within_s))
     driver_id = tuple(positions.driver_id[row] for row in rows)
     known = [free.get(name) or trip_of[name] for name in driver_id]
     dropoff_s = (now_s + free_in_s[rows]).tolist()
@@ -74,6 +71,29 @@ def supply_snapshot(
         idle_since_s=np.array(idle_since_s, np.float64),
         free_in_s=free_in_s[rows],
     )
+
+
+def _is_in(positions: Positions, driver_ids: Container[str]) -> BoolArray:
+    """Whose position (n,) belongs to one of these drivers."""
+    return np.fromiter((name in driver_ids for name in positions.driver_id), np.bool_, len(positions.driver_id))
+
+
+def _free_at(
+    positions: Positions,
+    idle: BoolArray,
+    considered: BoolArray,
+    dropoff_node: Mapping[str, int],
+    graph: RoadGraph,
+    chain_within_s: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Node (n,) from which each driver sets out when free, and seconds (n,) until then; 0 for all others."""
+    node, free_in_s = np.zeros(len(idle), np.int64), np.zeros(len(idle))
+    at = np.flatnonzero(idle)
+    node[at], _ = graph.snap(positions.lat_deg[at], positions.lng_deg[at])
+    aboard = np.flatnonzero(considered)
+    node[aboard] = [dropoff_node[positions.driver_id[row]] for row in aboard]
+    free_in_s[aboard] = _until_dropoff_s(positions, aboard, node[aboard], graph, chain_within_s)
+    return node, free_in_s
 
 
 def _ratings(drivers: Sequence[FreeDriver | Carrying]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -97,7 +117,7 @@ def _until_dropoff_s(
 
 
 def unseen(positions: Positions, free: Mapping[str, FreeDriver], supply: SupplySnapshot) -> dict[Reason, int]:
-    """Drivers in the region's cells who are not in the snapshot, by the gate at which they stayed."""
+    """How many drivers with a position in the region are not in the snapshot, by the reason."""
     n_free = sum(driver_id in free for driver_id in positions.driver_id)
     n_idle = sum(driver_id in free for driver_id in supply.driver_id)
     n_aboard = len(supply) - n_idle

@@ -18,7 +18,7 @@ from hexhail.runs.price_history import PriceHistory
 from hexhail.runs.run_folder import DRIVERS_FILE, SUMMARY_FILE, read_events, roads_sha256
 from hexhail.runs.sightings import read_sightings
 from simulator.service.event_log import lines
-from simulator.streets.tracks import Tracks, tracks_of
+from simulator.streets.tracks import STATES, Tracks, tracks_of
 
 #: What an open ride is, by the number that the page knows it by.
 _CLOSED, _REQUESTED, _OFFERED = range(3)
@@ -74,6 +74,8 @@ class RecordedRun:
             "begin_s": self.tracks.begin_s,
             "end_s": max(event.at_s for event in self.events),
             "drivers": list(self.tracks.driver_id),
+            # What the numbers in the tracks mean.
+            "driver_states": list(STATES),
             "rides": _ride_columns(self.events, self.tracks.begin_s),
         }
 

@@ -167,7 +167,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
     def _observation(self, day: Day, asked_node: IntArray) -> Floats32:
         waiting = day.office.waiting_rides()
         node, free_in_s = day.fleet.dropoffs(self._now_s)
-        idle = day.fleet.idle_nodes()
+        idle = day.fleet.idle_nodes(self._now_s)
         drivers = len(self._starts)
         zones = np.column_stack(
             [

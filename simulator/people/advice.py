@@ -59,7 +59,7 @@ class Adviser:
     def tick(self, fleet: Fleet, now_s: float) -> None:
         """Plan anew; drivers on their way without a rider count where they go."""
         self._close_quarters(now_s)
-        idle = np.bincount(self._zones.of_node[fleet.idle_goals()], minlength=len(self._zones))
+        idle = np.bincount(self._zones.of_node[fleet.idle_nodes(now_s)], minlength=len(self._zones))
         ahead = self.forecast.ahead(self._quarter_of(now_s + self.tick_s))
         self.advice = plan(idle, ahead, self._zones.eta_s, self._solve, self._params)
 

@@ -6,10 +6,10 @@ The caller brings the time and carries out what the driver does.
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
 import numpy as np
 
+from kernel.supply import DriverState
 from simulator.model import DriverParams, Errand, Offer, Place, Position, RideStage
 from simulator.people.actions import (
     AcceptOffer,
@@ -29,17 +29,6 @@ from simulator.streets.network import Streets
 
 # How long after an offer's expiry a silent driver minds it no more, should nobody say that it has expired.
 SILENCE_GRACE_S = 5.0
-
-
-class DriverState(StrEnum):
-    """What a driver is doing."""
-
-    OFFLINE = "OFFLINE"
-    IDLE = "IDLE"
-    OFFERED = "OFFERED"
-    TO_PICKUP = "TO_PICKUP"
-    AT_PICKUP = "AT_PICKUP"
-    ON_TRIP = "ON_TRIP"
 
 
 class Driver:

@@ -12,13 +12,14 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.errors import CommandRefused
 from dispatch.model import DispatchParams, Party, SupplySnapshot
-from dispatch.rules.next_rides import asks_those_aboard
+from dispatch.rules.supply import aboard_considered, may_be_asked
 from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads.graph import RoadGraph
+from kernel.supply import DriverState, is_free, is_fresh, is_idle
 from simulator.agenda import Agenda
 from simulator.model import AskedAt, Errand, Offer, Place
 from simulator.people import actions as act
-from simulator.people.driver import Driver, DriverState
+from simulator.people.driver import Driver
 from simulator.people.population import driver_ids
 from simulator.reports.odometer import Odometer
 from simulator.service.tracking import Tracking
@@ -59,7 +60,8 @@ class Fleet:
         self._node: IntArray = np.zeros(count, np.int64)
         self._moves_until_s: FloatArray = np.full(count, -math.inf)
         self._dark_until_s: FloatArray = np.full(count, -math.inf)
-        self._heard_s: FloatArray = np.full(count, -math.inf)
+        #: Of drivers whose phone has lost the connection: when it sent its last ping.
+        self._last_ping_s: FloatArray = np.full(count, -math.inf)
         self._idle_since_s: FloatArray = np.full(count, math.nan)
         self._planned_s = [math.inf] * count
         self._is_closed = False
@@ -81,18 +83,17 @@ class Fleet:
         }
 
     def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
-        """Who may be asked as a round of `n_waiting` requests sees it: on shift, without offer or next ride, heard of.
+        """Whom a round of `n_waiting` requests may ask, by the rules that the live service asks by.
 
         For those with a rider aboard the service searches the road from their last position to the dropoff: here it is
         the rest of the way they are on, which differs by the snap of a position to a crossing.
         """
-        is_there = self._is_online & ~self._is_bound
-        row = np.flatnonzero(is_there & ~self._is_carrying)
-        row = row[self._is_fresh(row, now_s)]
+        idle, chain_within_s = self._is_idle(now_s), self._params.chain_within_s
         free_in_s = np.where(self._is_carrying, np.maximum(self._moves_until_s - now_s, 0.0), 0.0)
-        if self._params.chain_within_s and asks_those_aboard(row.size, n_waiting):
-            aboard = np.flatnonzero(is_there & self._is_carrying & (free_in_s <= self._params.chain_within_s))
-            row = np.union1d(row, aboard[self._is_fresh(aboard, now_s)])
+        aboard = self._is_online & self._is_carrying & ~self._is_bound
+        n_idle = int(np.count_nonzero(idle))
+        considered = aboard_considered(aboard, self._is_fresh(now_s), n_idle, n_waiting, chain_within_s)
+        row = np.flatnonzero(may_be_asked(idle, considered, free_in_s, chain_within_s))
         node = self._nodes_seen(row, now_s)
         names = self.driver_id
         return SupplySnapshot(
@@ -116,16 +117,15 @@ class Fleet:
             pickups = [self._office.history.rides[match.ride_id].pickup.node for match in matches]
             ways.learn(self._node[at], pickups)
 
-    def idle_goals(self) -> IntArray:
-        """The nodes (n,) where the drivers who wait for work stand, or are going."""
-        return self._node[self._is_online & ~self._is_bound & ~self._is_carrying]
+    def idle_nodes(self, now_s: float) -> IntArray:
+        """The nodes (m,) where the idle drivers stand, or are cruising to."""
+        return self._node[self._is_idle(now_s)]
 
     def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
-        """Where the drivers who wait for work are, as the service knows it: lat_deg (n,), lng_deg (n,)."""
-        row = np.flatnonzero(self._is_online & ~self._is_bound & ~self._is_carrying)
+        """Where the idle drivers are, as the service knows it: lat_deg (m,), lng_deg (m,)."""
+        row = np.flatnonzero(self._is_idle(now_s))
         if self.tracking is None:
             return self._places(row, now_s)[:2]
-        row = row[np.isfinite(self.tracking.lat_deg[row])]
         return self.tracking.lat_deg[row], self.tracking.lng_deg[row]
 
     def ping(self, now_s: float) -> None:
@@ -133,10 +133,6 @@ class Fleet:
         assert self.tracking is not None
         row = np.flatnonzero(self._is_online & (now_s >= self._dark_until_s))
         self.tracking.take(row, *self._places(row, now_s), now_s)
-
-    def idle_nodes(self) -> IntArray:
-        """The nodes (n,) where those who wait for work are, or where they are cruising to."""
-        return self._node[self._is_online & ~self._is_bound & ~self._is_carrying]
 
     def dropoffs(self, now_s: float) -> tuple[IntArray, FloatArray]:
         """Of those who have a rider aboard and nobody after, node (n,) and seconds (n,) to the end of the drive."""
@@ -263,7 +259,8 @@ class Fleet:
             self.odometer.set_out(number, driver.motion, now_s, is_occupied=driver.state is DriverState.ON_TRIP)
             self._node[number] = driver.motion.end_node
             self._moves_until_s[number] = driver.motion.arrival_s
-        self._dark_until_s[number] = driver.dark_until_s
+        if driver.dark_until_s != self._dark_until_s[number]:
+            self._dark_until_s[number], self._last_ping_s[number] = driver.dark_until_s, now_s
 
     # -- where drivers are -------------------------------------------------------------------------------------------
 
@@ -278,12 +275,17 @@ class Fleet:
             node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
         return node
 
-    def _is_fresh(self, row: IntArray, now_s: float) -> BoolArray:
-        """Whose last ping is not older than the service allows, of drivers on shift, (n,)."""
+    def _is_fresh(self, now_s: float) -> BoolArray:
+        """Whose last ping is recent enough, of all drivers (n,)."""
         if self.tracking is not None:
-            return np.asarray(now_s - self.tracking.heard_s[row] <= self._params.stale_after_s)
-        self._heard_s[row[now_s >= self._dark_until_s[row]]] = now_s
-        return np.asarray(now_s - self._heard_s[row] <= self._params.stale_after_s)
+            seen_s = self.tracking.heard_s
+        else:
+            seen_s = np.where(now_s >= self._dark_until_s, now_s, self._last_ping_s)
+        return is_fresh(seen_s, now_s, self._params.stale_after_s)
+
+    def _is_idle(self, now_s: float) -> BoolArray:
+        """Who is idle, of all drivers (n,)."""
+        return is_idle(is_free(self._is_online, self._is_bound | self._is_carrying), self._is_fresh(now_s))
 
     def _places(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Where drivers truly are: lat_deg (n,), lng_deg (n,), speed_mps (n,)."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from geo.arrays import CellArray, FloatArray
 from geo.cells import cell_boundary
+from kernel.supply import DriverState
 from simulator.day import Outcome, Sample
-from simulator.people.driver import DriverState
 from simulator.reports.cell_maps import cell_maps
 from simulator.reports.figures import incomes_cents, pickup_waits_s
 from simulator.reports.page import page_html, section

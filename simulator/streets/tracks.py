@@ -15,10 +15,12 @@ from dispatch.model import Place
 from geo.arrays import FloatArray
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
+from kernel.supply import DriverState
 from simulator.streets.leg_corners import LegCorners
 
-#: What a driver does on a stretch, by the number that the map knows it by.
-IDLE, OFFERED, TO_PICKUP, AT_PICKUP, ON_TRIP = range(5)
+#: What the numbers in `Tracks.state` mean: a number is a place in here.
+STATES = tuple(DriverState)
+_NUMBER = {state: number for number, state in enumerate(STATES)}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Tracks:
         offset: (n + 1,) where the corners of each driver begin.
         t_ms: (p,) int32 milliseconds since `begin_s`, ascending within a driver; before the first nobody knows.
         lat_e6, lng_e6: (p,) int32 millionths of a degree.
-        state: (p,) uint8 what the driver does from here on.
+        state: (p,) uint8 what the driver does from here on, as a place in `STATES`.
     """
 
     begin_s: float
@@ -72,16 +74,16 @@ class _Driver:
     """One driver as the events go by."""
 
     node: int | None = None
-    state: int = IDLE
+    state: DriverState = DriverState.IDLE
     leg: _Leg | None = None
     #: Accepted while a rider is aboard: (ride, when the driver is due there).
     next: tuple[str, float] | None = None
     t_s: list[float] = field(default_factory=list)
     lat_deg: list[float] = field(default_factory=list)
     lng_deg: list[float] = field(default_factory=list)
-    states: list[int] = field(default_factory=list)
+    states: list[DriverState] = field(default_factory=list)
 
-    def stand(self, now_s: float, lat_deg: float, lng_deg: float, state: int) -> None:
+    def stand(self, now_s: float, lat_deg: float, lng_deg: float, state: DriverState) -> None:
         """Add a corner."""
         self.state = state
         self.t_s.append(max(now_s, self.t_s[-1]) if self.t_s else now_s)
@@ -89,7 +91,7 @@ class _Driver:
         self.lng_deg.append(lng_deg)
         self.states.append(state)
 
-    def pass_by(self, t_s: FloatArray, lat_deg: FloatArray, lng_deg: FloatArray, state: int) -> None:
+    def pass_by(self, t_s: FloatArray, lat_deg: FloatArray, lng_deg: FloatArray, state: DriverState) -> None:
         """Add corners (p,) in their order, after at least one other."""
         self.state = state
         self.t_s.extend(np.maximum(t_s, self.t_s[-1]).tolist())
@@ -97,7 +99,7 @@ class _Driver:
         self.lng_deg.extend(lng_deg.tolist())
         self.states.extend([state] * t_s.size)
 
-    def turn(self, now_s: float, state: int) -> None:
+    def turn(self, now_s: float, state: DriverState) -> None:
         """Do something else at the same place."""
         if self.t_s:
             self.stand(now_s, self.lat_deg[-1], self.lng_deg[-1], state)
@@ -139,7 +141,7 @@ class _Writer:
         self._corners = LegCorners(graph)
         for driver_id, node in start_node.items():
             driver = self._drivers[driver_id] = _Driver(node)
-            driver.stand(begin_s, float(graph.lat_deg[node]), float(graph.lng_deg[node]), IDLE)
+            driver.stand(begin_s, float(graph.lat_deg[node]), float(graph.lng_deg[node]), DriverState.IDLE)
         self._hear: dict[type[ev.RideEvent], Callable[[_Driver, ev.RideEvent], None]] = {
             ev.OfferSent: self._offered,
             ev.OfferDeclined: self._free,
@@ -164,21 +166,21 @@ class _Writer:
         """Move an idle driver; of one at work the events know better."""
         now_s, driver_id, node = sighting
         driver = self._drivers.setdefault(driver_id, _Driver())
-        if driver.state != IDLE or (driver.t_s and (driver.node == node or now_s < self._begin_s)):
+        if driver.state is not DriverState.IDLE or (driver.t_s and (driver.node == node or now_s < self._begin_s)):
             return
         if driver.t_s:
             self._wander(driver, node, now_s)
         else:
-            driver.stand(max(now_s, self._begin_s), *self._place(node), IDLE)
+            driver.stand(max(now_s, self._begin_s), *self._place(node), DriverState.IDLE)
         driver.node = node
 
     def end(self, now_s: float) -> None:
         """Write down what is still under way when the log ends, as far as it can have come."""
         for driver in self._drivers.values():
             leg = driver.leg
-            if leg is None or leg.node is None or driver.state not in (TO_PICKUP, ON_TRIP):
+            if leg is None or leg.node is None or driver.state not in (DriverState.TO_PICKUP, DriverState.ON_TRIP):
                 continue
-            if driver.state == ON_TRIP:  # nobody has said when it will be there
+            if driver.state is DriverState.ON_TRIP:  # nobody has said when it will be there
                 leg = driver.leg = replace(leg, due_s=leg.begun_s + self._corners.duration_s(leg.node, leg.to.node))
             self._drive(driver, now_s, max(leg.due_s, leg.begun_s), driver.state)
 
@@ -199,47 +201,47 @@ class _Writer:
             column((driver.t_s for driver in drivers), 1e3, self._begin_s),
             column((driver.lat_deg for driver in drivers), 1e6),
             column((driver.lng_deg for driver in drivers), 1e6),
-            np.array([state for driver in drivers for state in driver.states], np.uint8),
+            np.array([_NUMBER[state] for driver in drivers for state in driver.states], np.uint8),
         )
 
     # -- what happens to a driver --------------------------------------------------------------------------------
 
     def _offered(self, driver: _Driver, event: ev.RideEvent) -> None:
-        if driver.state == IDLE:
-            driver.turn(event.at_s, OFFERED)
+        if driver.state is DriverState.IDLE:
+            driver.turn(event.at_s, DriverState.OFFERED)
 
     def _free(self, driver: _Driver, event: ev.RideEvent) -> None:
-        if driver.state == OFFERED:
-            driver.turn(event.at_s, IDLE)
+        if driver.state is DriverState.OFFERED:
+            driver.turn(event.at_s, DriverState.IDLE)
 
     def _accepted(self, driver: _Driver, event: ev.RideEvent) -> None:
         assert isinstance(event, ev.OfferAccepted)
         due_s = event.at_s + event.pickup_eta_s
-        if driver.state in (IDLE, OFFERED):
+        if driver.state in (DriverState.IDLE, DriverState.OFFERED):
             self._set_out(driver, event.ride_id, event.at_s, due_s)
         else:
             driver.next = (event.ride_id, due_s)
 
     def _set_out(self, driver: _Driver, ride_id: str, now_s: float, due_s: float) -> None:
         driver.leg = _Leg(ride_id, driver.node, self._ends[ride_id][0], now_s, max(due_s, now_s))
-        driver.turn(now_s, TO_PICKUP)
+        driver.turn(now_s, DriverState.TO_PICKUP)
 
     def _arrived(self, driver: _Driver, event: ev.RideEvent) -> None:
         pickup, _ = self._ends[event.ride_id]
-        self._drive(driver, event.at_s, event.at_s, TO_PICKUP)
+        self._drive(driver, event.at_s, event.at_s, DriverState.TO_PICKUP)
         driver.node, driver.leg = pickup.node, None
-        driver.stand(event.at_s, *self._place(pickup.node), AT_PICKUP)
+        driver.stand(event.at_s, *self._place(pickup.node), DriverState.AT_PICKUP)
 
     def _picked_up(self, driver: _Driver, event: ev.RideEvent) -> None:
         pickup, dropoff = self._ends[event.ride_id]
         driver.leg = _Leg(event.ride_id, pickup.node, dropoff, event.at_s, event.at_s)
-        driver.stand(event.at_s, *self._place(pickup.node), ON_TRIP)
+        driver.stand(event.at_s, *self._place(pickup.node), DriverState.ON_TRIP)
 
     def _dropped_off(self, driver: _Driver, event: ev.RideEvent) -> None:
         _, dropoff = self._ends[event.ride_id]
-        self._drive(driver, event.at_s, event.at_s, ON_TRIP)
+        self._drive(driver, event.at_s, event.at_s, DriverState.ON_TRIP)
         driver.node, driver.leg = dropoff.node, None
-        driver.stand(event.at_s, *self._place(dropoff.node), IDLE)
+        driver.stand(event.at_s, *self._place(dropoff.node), DriverState.IDLE)
         if driver.next is not None:
             (ride_id, due_s), driver.next = driver.next, None
             self._set_out(driver, ride_id, event.at_s, due_s)
@@ -247,30 +249,30 @@ class _Writer:
     def _called_back(self, driver: _Driver, event: ev.RideEvent) -> None:
         if driver.next is not None and driver.next[0] == event.ride_id:
             driver.next = None
-        elif driver.state == AT_PICKUP:
-            driver.turn(event.at_s, IDLE)
+        elif driver.state is DriverState.AT_PICKUP:
+            driver.turn(event.at_s, DriverState.IDLE)
         elif driver.leg is not None and driver.leg.ride_id == event.ride_id:
-            self._drive(driver, event.at_s, max(driver.leg.due_s, event.at_s), TO_PICKUP)
+            self._drive(driver, event.at_s, max(driver.leg.due_s, event.at_s), DriverState.TO_PICKUP)
             driver.leg = None
-            driver.turn(event.at_s, IDLE)
+            driver.turn(event.at_s, DriverState.IDLE)
 
     def _wander(self, driver: _Driver, node: int, now_s: float) -> None:
         """Write down how an idle driver came to a node: by the roads, if it is some way off."""
         here = driver.lat_deg[-1], driver.lng_deg[-1]
         away_m = float(great_circle_m(*self._place(node), np.array(here[:1]), np.array(here[1:]))[0])
         if driver.node is None or away_m < _BY_ROAD_FROM_M:
-            driver.stand(now_s - away_m / _WANDER_MPS, *here, IDLE)
-            driver.stand(now_s, *self._place(node), IDLE)
+            driver.stand(now_s - away_m / _WANDER_MPS, *here, DriverState.IDLE)
+            driver.stand(now_s, *self._place(node), DriverState.IDLE)
             return
         share, lat_deg, lng_deg, _ = self._corners.of(driver.node, node, *here)
         length_m = float(great_circle_m(lat_deg[:-1], lng_deg[:-1], lat_deg[1:], lng_deg[1:]).sum())
         begun_s = max(now_s - length_m / _WANDER_MPS, driver.t_s[-1])
-        driver.stand(begun_s, *here, IDLE)
-        driver.pass_by(begun_s + share[1:] * (now_s - begun_s), lat_deg[1:], lng_deg[1:], IDLE)
+        driver.stand(begun_s, *here, DriverState.IDLE)
+        driver.pass_by(begun_s + share[1:] * (now_s - begun_s), lat_deg[1:], lng_deg[1:], DriverState.IDLE)
 
     # -- along the roads -----------------------------------------------------------------------------------------
 
-    def _drive(self, driver: _Driver, now_s: float, due_s: float, state: int) -> None:
+    def _drive(self, driver: _Driver, now_s: float, due_s: float, state: DriverState) -> None:
         """Write down the leg under way up to now; of a way that is due later only the part that is done by then."""
         leg = driver.leg
         if leg is None or leg.node is None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernel.supply import DriverState
 from simulator.model import DriverParams, Errand, Offer, RideStage
 from simulator.people.actions import (
     AcceptOffer,
@@ -20,7 +21,7 @@ from simulator.people.actions import (
     ReportPickedUp,
     StaySilent,
 )
-from simulator.people.driver import SILENCE_GRACE_S, Driver, DriverState
+from simulator.people.driver import SILENCE_GRACE_S, Driver
 
 WILLING = DriverParams(
     acceptance_share=1.0, far_acceptance_share=1.0, silence_share=0.0, cancel_share=0.0, break_share=0.0,

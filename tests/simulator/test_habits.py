@@ -9,12 +9,13 @@ import pytest
 from geo.arrays import FloatArray
 from geo.city import City, Region
 from geo.zones import Zones
+from kernel.supply import DriverState
 from pricing.model.quotes import Receipt
 from pricing.model.tariff import DriverShare
 from pricing.rules.fares import itemise
 from simulator.model import DriverParams, Offer
 from simulator.people.actions import DeclineOffer, GoOffline, GoOnline
-from simulator.people.driver import Driver, DriverState
+from simulator.people.driver import Driver
 from simulator.people.habits import Habit, Picker, Picking, PriceFollower, PriceFollowing
 from simulator.reports.figures import empty_zone_share
 from tests.pricing.tariffs import TAXI

@@ -6,10 +6,13 @@ import pytest
 from dispatch import events as ev
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import Party, Place
+from kernel.supply import DriverState
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
-from simulator.streets.tracks import AT_PICKUP, IDLE, OFFERED, ON_TRIP, TO_PICKUP, Sighting, tracks_of
+from simulator.streets.tracks import STATES, Sighting, tracks_of
 from tests.simulator.towns import crowded
+
+_, IDLE, OFFERED, TO_PICKUP, AT_PICKUP, ON_TRIP, _ = DriverState
 
 
 def happen(town, *steps):
@@ -38,7 +41,8 @@ def asked(town, *, pickup=2, dropoff=4, eta_s=20.0):
 def corners(tracks):
     """(seconds, column of the town, state) of the only driver."""
     column = np.rint(tracks.lng_e6 / 900.0 * 100.0) / 100.0
-    return list(zip((tracks.t_ms / 1e3).round(1).tolist(), column.tolist(), tracks.state.tolist(), strict=True))
+    states = [STATES[number] for number in tracks.state]
+    return list(zip((tracks.t_ms / 1e3).round(1).tolist(), column.tolist(), states, strict=True))
 
 
 def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town):
@@ -95,7 +99,7 @@ def test_nobody_jumps_and_time_never_runs_back_on_a_simulated_day(town, acceptan
     outcome = Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(town), params).run()
     starts = dict(zip(outcome.fleet.driver_id, inputs.starts.node.tolist(), strict=True))
     tracks = tracks_of(outcome.events, town, starts)
-    assert set(tracks.state.tolist()) >= {IDLE, TO_PICKUP, AT_PICKUP, ON_TRIP}
+    assert {STATES[number] for number in tracks.state} >= {IDLE, TO_PICKUP, AT_PICKUP, ON_TRIP}
     for first, after in zip(tracks.offset[:-1], tracks.offset[1:], strict=True):
         assert (np.diff(tracks.t_ms[first:after]) >= 0).all()
         north, east = (np.abs(np.diff(column[first:after])) for column in (tracks.lat_e6, tracks.lng_e6))

@@ -18,12 +18,14 @@ from fastapi import FastAPI, Header, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
+from kernel.supply import DriverState
+
 TOKEN = "fixture-operator"
 DIST = Path(__file__).parents[2] / "web" / "dist"
 FRAME_S = 0.5
 SPEED = 10.0
 STARTS_S = 1_419_127_200.0
-STATES = ("IDLE", "OFFERED", "TO_PICKUP", "AT_PICKUP", "ON_TRIP", "STALE")
+STATES = tuple(state for state in DriverState if state is not DriverState.OFFLINE)
 STATE_WEIGHTS = (34, 6, 16, 7, 32, 5)
 METRES_PER_DEG = 111_195.0
 HIGHEST_REQUEST_AGE_S = 420.0
@@ -77,7 +79,7 @@ class Car:
     """Somebody who wanders along the graph."""
 
     id: str
-    state: str
+    state: DriverState
     at: int
     to: int
     done_m: float = 0.0
@@ -144,7 +146,7 @@ class City:
         }
 
     def _figures(self, oldest_s: float) -> dict:
-        idle = sum(car.state == "IDLE" for car in self.cars)
+        idle = sum(car.state is DriverState.IDLE for car in self.cars)
         return {
             "drivers_online": len(self.cars),
             "drivers_idle": idle,
@@ -172,7 +174,7 @@ class City:
     def _drive(self, car: Car, seconds: float) -> None:
         if self.random.random() < 0.01:
             car.state = self.random.choices(STATES, STATE_WEIGHTS)[0]
-        if car.state in ("AT_PICKUP", "STALE"):
+        if car.state in (DriverState.AT_PICKUP, DriverState.STALE):
             return
         car.done_m += 8.0 * seconds
         while car.done_m >= (length_m := max(1.0, self._length_m(car))):
@@ -184,7 +186,7 @@ class City:
         (lat, lng), (to_lat, to_lng) = self.graph.points[car.at], self.graph.points[car.to]
         done = car.done_m / max(1.0, self._length_m(car))
         east, north = (to_lng - lng) * math.cos(math.radians(lat)), to_lat - lat
-        heading = None if car.state == "STALE" else round(math.degrees(math.atan2(east, north)) % 360, 1)
+        heading = None if car.state is DriverState.STALE else round(math.degrees(math.atan2(east, north)) % 360, 1)
         return lat + done * (to_lat - lat), lng + done * (to_lng - lng), heading
 
     def _length_m(self, car: Car) -> float:

@@ -10,8 +10,8 @@ const { money, spansOf } = await load("../src/replay/trace.ts");
 const { unpack } = await load("../src/replay/contract.ts");
 
 const NO_PRICES = { cell: [], t_ms: [], at: [], multiplier: [] };
-const IDLE = 0;
-const TO_PICKUP = 2;
+const DRIVER_STATES = ["IDLE", "TO_PICKUP"];
+const [IDLE, TO_PICKUP] = DRIVER_STATES.keys();
 
 /** One driver, who stands until second 10, drives a hundredth of a degree north until 20, and stands; one ride from 2 to 20. */
 function recording() {
@@ -19,6 +19,7 @@ function recording() {
     begin_s: 1000,
     end_s: 1200,
     drivers: ["d"],
+    driver_states: DRIVER_STATES,
     rides: { ride_id: ["r"], lat_deg: [1], lng_deg: [2], t_ms: [2000], picked_ms: [20_000], ended_ms: [100_000], end: ["completed"], open: [[2000, 1, 4000, 2, 10_000, 0]] },
   };
   const tracks = {

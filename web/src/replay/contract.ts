@@ -1,5 +1,5 @@
 /** What `hexhail replay` serves, word for word. Times are milliseconds since the beginning of the run. */
-import type { City } from "../contract";
+import type { City, DriverState } from "../contract";
 
 export type RideEnd = "completed" | "cancelled" | "expired";
 
@@ -22,6 +22,8 @@ export interface Run {
   begin_s: number;
   end_s: number;
   drivers: string[];
+  /** What the numbers in `Tracks.state` mean: each is a place in here. */
+  driver_states: DriverState[];
   rides: Rides;
 }
 
@@ -47,7 +49,7 @@ export interface RideEvent {
   by?: string;
 }
 
-/** Corners of all drivers; see `simulator/tracks.py`. */
+/** Corners of all drivers, as of `Tracks` in `simulator/streets/tracks.py`. */
 export interface Tracks {
   offset: Int32Array;
   t_ms: Int32Array;

@@ -2,9 +2,8 @@ import type { Drivers, DriverState, Figures, Frame, OpenRequest } from "../contr
 import type { Run, Tracks } from "./contract";
 import type { PriceBoard } from "./price-board";
 
-/** By number, as in `simulator/tracks.py`. */
-const STATES: readonly DriverState[] = ["IDLE", "OFFERED", "TO_PICKUP", "AT_PICKUP", "ON_TRIP"];
-const OFFERED = 2;
+/** In `Rides.open`: a ride that is offered to a driver. */
+const OPEN_OFFERED = 2;
 const MINUTE_MS = 60_000;
 const minuteOf = (t_ms: number) => Math.floor(t_ms / MINUTE_MS);
 
@@ -87,7 +86,7 @@ export class Recording {
     for (let at = offset[i] ?? 0; at + 1 < (offset[i + 1] ?? 0); at++) {
       const [begin_ms, end_ms] = [t_ms[at] as number, t_ms[at + 1] as number];
       if (end_ms <= from_ms || begin_ms >= to_ms || end_ms === begin_ms) continue;
-      const doing = STATES[state[at] as number] ?? "STALE";
+      const doing = this.stateOf(state[at] as number);
       let stretch = stretches.at(-1);
       if (stretch?.state !== doing) stretches.push((stretch = { state: doing, places: [this.between(at, from_ms)] }));
       stretch.places.push(this.between(at, to_ms));
@@ -109,6 +108,11 @@ export class Recording {
     const share = Math.min(1, Math.max(0, (now_ms - begin_ms) / (end_ms - begin_ms)));
     const mix = (values: Int32Array) => ((values[at] as number) + share * ((values[at + 1] as number) - (values[at] as number))) / 1e6;
     return [mix(lng_e6), mix(lat_e6)];
+  }
+
+  /** The state of a number; one that this page does not know is shown as stale rather than hidden. */
+  private stateOf(number: number): DriverState {
+    return this.run.driver_states[number] ?? "STALE";
   }
 
   private drivers(t_ms: number): Drivers {
@@ -153,7 +157,7 @@ export class Recording {
     found.lat_deg.push((lat + share * north) / 1e6);
     found.lng_deg.push((lng + share * east) / 1e6);
     found.heading_deg.push(heading(north, east * Math.cos((lat / 1e6) * (Math.PI / 180))));
-    found.state.push(STATES[state[at] as number] ?? "STALE");
+    found.state.push(this.stateOf(state[at] as number));
   }
 
   private requests(t_ms: number): OpenRequest[] {
@@ -166,7 +170,7 @@ export class Recording {
       if (openness === 0) continue;
       found.push({
         ride_id: rides.ride_id[i] as string,
-        state: openness === OFFERED ? "OFFERED" : "REQUESTED",
+        state: openness === OPEN_OFFERED ? "OFFERED" : "REQUESTED",
         lat_deg: rides.lat_deg[i] as number,
         lng_deg: rides.lng_deg[i] as number,
         requested_s: begin_s + (rides.t_ms[i] as number) / 1000,
