@@ -21,7 +21,7 @@ from pricing.adapters.redis_supply import RedisSupply
 from pricing.commands import CountRequest, MarkDriverBusy
 from pricing.metrics import AdviceMetrics
 from pricing.model.advice import DriverAdvice, IdleDrivers, RepositioningParams
-from pricing.ports import Heard
+from pricing.ports import KeyedSignal
 from pricing.rules.advice import AdvicePlanner, Plan
 from pricing.rules.forecast import QUARTER_S, requests_ahead, usually_seen
 from pricing.service.advice import AdviceService
@@ -169,8 +169,8 @@ async def test_a_plan_is_made_of_what_the_stores_hold_and_the_next_process_goes_
     signals = RedisSignals(empty_redis, region_id, grid_city.surge_cells, HALF_LIFE_S)
     board, zones = RedisAdvice(empty_redis, region_id), Zones.of(grid_city)
     asked = int(zones.surge_index[zones.of_node[35]])
-    heard = [Heard(f"ride-{number}", 1, NOW_S, CountRequest(asked, NOW_S)) for number in range(20)]
-    heard.append(Heard("ride-0", 2, NOW_S, MarkDriverBusy("ride-0", "busy", NOW_S)))
+    heard = [KeyedSignal(f"ride-{number}", 1, NOW_S, CountRequest(asked, NOW_S)) for number in range(20)]
+    heard.append(KeyedSignal("ride-0", 2, NOW_S, MarkDriverBusy("ride-0", "busy", NOW_S)))
     await signals.count_rides(heard)
     for number in range(8):
         await stand(empty_redis, grid_city, f"d{number}", float(graph.lat_deg[0]), float(graph.lng_deg[0]))
