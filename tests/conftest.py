@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import tempfile
+import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import redis.asyncio
 from redis import Redis
 
+from backing.sql.database import Database
 from hexhail.runtime import embedded
+from hexhail.runtime.database import open_database
 from tests.kafka import server as kafka
 
 
@@ -74,3 +79,47 @@ def postgres_url() -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+@asynccontextmanager
+async def _new_database(postgres_url: str) -> AsyncIterator[str]:
+    """The address of a database without tables."""
+    import asyncpg
+
+    name = f"test_{uuid.uuid4().hex}"
+    server = await asyncpg.connect(postgres_url)
+    await server.execute(f"CREATE DATABASE {name}")
+    base, _, query = postgres_url.partition("?")
+    yield f"{base.rpartition('/')[0]}/{name}?{query}"
+    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await server.close()
+
+
+@pytest.fixture
+async def sqlite_database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with await open_database(f"sqlite:///{tmp_path}/rides.db") as database:
+        yield database
+
+
+@pytest.fixture
+async def postgres_url_of_own(postgres_url: str) -> AsyncIterator[str]:
+    """The address of a database that no other test uses, without tables."""
+    async with _new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+async def postgres_database(postgres_url_of_own: str) -> AsyncIterator[Database]:
+    async with await open_database(postgres_url_of_own) as database:
+        yield database
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database without rows, of each kind in turn."""
+    if request.param == "sqlite":
+        async with await open_database(f"sqlite:///{tmp_path}/rides.db") as opened:
+            yield opened
+        return
+    async with _new_database(request.getfixturevalue("postgres_url")) as url, await open_database(url) as opened:
+        yield opened

@@ -23,12 +23,13 @@ from benchmarks.dispatch.people import FIRST_PING_S_MAX, Load, rider_leaves, thi
 from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.redis_rounds import read_rounds
-from dispatch.adapters.sql.sqlite_store import SqliteStore
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.model import DispatchParams
 from dispatch.rules.invariants import check_history
 from geo.city import load_city
 from hexhail.demo.demo import ROLES_OF_DEMO, Demo, DemoParams, running_city
 from hexhail.runtime import limits
+from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import MANHATTAN
 from kernel.keyring import KeyRing
 
@@ -92,7 +93,7 @@ class Scene:
 
     demo: Demo
     load: Load
-    store: SqliteStore
+    store: SqlRideStore
     redis: Redis
     size: Size
 
@@ -138,12 +139,11 @@ async def _scene(folder: Path, size: Size) -> AsyncIterator[Scene]:
     params = DemoParams(city_dir=city_dir, run_dir=folder / "run", cache_dir=cache, speed=1.0, port=0)
     async with contextlib.AsyncExitStack() as stack:
         demo = await stack.enter_async_context(running_city(params, lambda _: None))
-        store = await SqliteStore.open(folder / "run" / "hexhail.db")
-        stack.push_async_callback(store.close)
+        database = await stack.enter_async_context(await open_database(f"sqlite:///{folder}/run/hexhail.db"))
         redis = Redis.from_url(demo.env["HEXHAIL_REDIS_URL"])
         stack.push_async_callback(redis.aclose)
         load = await stack.enter_async_context(_people(demo, size))
-        yield Scene(demo, load, store, redis, size)
+        yield Scene(demo, load, SqlRideStore(database), redis, size)
 
 
 @contextlib.asynccontextmanager

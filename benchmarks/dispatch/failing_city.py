@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
+from backing.sql.scripts import Duplicate, Script
+from backing.sql.sqlite import migrate_to_newest, play
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
-from dispatch.adapters.sql.sqlite_store import migrate_to_newest, play
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused, InvariantBroken
 from dispatch.model import DispatchParams, Place, Ride, RideState, Shift, ShiftStatus
@@ -27,6 +29,7 @@ from dispatch.ports import Decision, OutboxRow, Outcome, Scope
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.service.rides import scope_of
+from hexhail.runtime.database import SQL_PACKAGES
 from kernel.idempotency import IdempotencyKey
 from simulator.service.leases import FenceLost, Leases
 
@@ -39,6 +42,7 @@ REMEMBERED = 8
 RELAY_ROWS = 20
 _HERE, _THERE = Place(40.75, -73.99, 1), Place(40.78, -73.96, 2)
 
+T = TypeVar("T")
 Process = Iterator[None]
 _STEPS = (cmd.ReportArrival, cmd.ReportPickup, cmd.ReportDropoff)
 
@@ -49,7 +53,7 @@ class MachineCity:
     def __init__(self, engine_type: type[DispatchEngine] = DispatchEngine) -> None:
         self.engine_type = engine_type
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        migrate_to_newest(self.connection)
+        migrate_to_newest(self.connection, SQL_PACKAGES)
         self.leases = Leases(PARAMS.offer_ttl_s)
         self.history = History()
         self.now_s = 0.0
@@ -268,11 +272,11 @@ class MachineCity:
         self._observe()
         return outcome
 
-    def _play(self, script: Callable[[], scripts.Script[scripts.T]]) -> scripts.T:
+    def _play(self, script: Callable[[], Script[T]]) -> T:
         self.connection.execute("BEGIN")
         try:
             result = play(self.connection, script())
-        except (scripts.Duplicate, KeyError) as refused:  # decided on what has changed since
+        except (Duplicate, KeyError) as refused:  # decided on what has changed since
             self.connection.execute("ROLLBACK")
             raise CommandRefused(str(refused)) from None
         except BaseException:

@@ -12,7 +12,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
@@ -25,12 +24,13 @@ from benchmarks.common.measure import Report
 from benchmarks.common.processes import SECRETS, Scene, servers
 from benchmarks.pricing import inputs
 from hexhail.runtime import embedded
+from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import MANHATTAN, Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_TOPIC
 from kernel.keyring import KeyRing
 from pricing.adapters.redis_prices import RedisPrices
-from pricing.adapters.sql_record import SqliteRecord
+from pricing.adapters.sql.record import SqlPriceRecord
 from pricing.commands import Restore, Tick
 from pricing.engine import PricingEngine
 from pricing.events import Event
@@ -71,7 +71,8 @@ async def _told(scene: Scene, events: Sequence[Event], report: Report) -> None:
     redis = Redis(port=scene.redis_port)
     prices = RedisPrices(redis, "metro", SurgeParams())
     with tempfile.TemporaryDirectory() as folder:
-        record = SqliteRecord(Path(folder) / "rides.db")
+        database = await open_database(f"sqlite:///{folder}/rides.db")
+        record = SqlPriceRecord(database)
         rows = []
         for name in ("the first time", "again"):
             cpu_s, wall_s = time.process_time(), time.perf_counter()
@@ -80,7 +81,7 @@ async def _told(scene: Scene, events: Sequence[Event], report: Report) -> None:
                 await prices.write(dict(zip(event.cell.tolist(), event.multiplier.tolist(), strict=True)), 1e9 + number)
             spent = time.process_time() - cpu_s, time.perf_counter() - wall_s
             rows.append([name, sum(map(len, events)), *(1e3 * value for value in spent)])
-        await record.close()
+        await database.close()
     await redis.aclose()
     report.table("To SQLite and Redis", ["", "cells", "CPU ms", "wall ms"], rows)
 

@@ -15,9 +15,8 @@ from hexhail.runtime.connections import (
     connect_producer,
     connect_redis,
     ensure_topics,
-    open_price_record,
-    open_store,
 )
+from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from api.edges import Edges
-    from dispatch.adapters.sql.store import SqlStore
+    from backing.sql.database import Database
+    from dispatch.adapters.sql.store import SqlRideStore
     from geo.city import City
     from pricing.adapters.kafka_quotes import KafkaQuotes
-    from pricing.adapters.sql_record import SqlRecord
 
 
 def run_api(settings: Settings) -> None:
@@ -91,6 +90,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import read_traces
+    from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.model import DispatchParams
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
@@ -99,6 +99,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_tariffs import RedisTariffs
     from pricing.adapters.signed_quotes import QuoteSigner
+    from pricing.adapters.sql.record import SqlPriceRecord
     from pricing.adapters.tariff_file import TariffFile
     from pricing.metrics import TariffMetrics
     from pricing.model.surge import SurgeParams
@@ -110,7 +111,8 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         clock, city = settings.clock(), load_city(settings.city_dir)
         params = DispatchParams.from_section(city.sections.get("dispatch", {}))
         region_id = city.region.region_id
-        redis, store, record, producer = await _connections(settings, stack)
+        redis, database, producer = await _connections(settings, stack)
+        store = SqlRideStore(database)
         quote_log = _quote_log(settings, producer)
         stack.push_async_callback(quote_log.close)
         gateway = _gateway(settings, city, redis, producer)
@@ -138,7 +140,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             quote_signer=QuoteSigner(keys),
             prices=prices,
             advice=RedisAdvice(redis, region_id),
-            price_record=record,
+            price_record=SqlPriceRecord(database),
             gateway=gateway,
             inboxes=inboxes,
             dispatch_params=params,
@@ -170,20 +172,15 @@ def _outages() -> dict[type[Exception], str]:
     return outages | {ConnectionError: "servers", TimeoutError: "servers"}
 
 
-async def _connections(
-    settings: Settings, stack: AsyncExitStack
-) -> tuple[Redis, SqlStore, SqlRecord, AIOKafkaProducer]:
-    """Redis, the rides, the record of prices and the broker; the stack closes them. Raises DependencyMissing."""
+async def _connections(settings: Settings, stack: AsyncExitStack) -> tuple[Redis, Database, AIOKafkaProducer]:
+    """Redis, the SQL database and the broker; the stack closes them. Raises DependencyMissing."""
     redis = await connect_redis(settings)
     stack.push_async_callback(redis.aclose)
-    store = await open_store(settings.database_url)
-    stack.push_async_callback(store.close)
-    record = await open_price_record(settings.database_url)
-    stack.push_async_callback(record.close)
+    database = await stack.enter_async_context(await open_database(settings.database_url))
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     stack.push_async_callback(producer.stop)
-    return redis, store, record, producer
+    return redis, database, producer
 
 
 def _quote_log(settings: Settings, producer: AIOKafkaProducer) -> KafkaQuotes:
@@ -223,7 +220,7 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
     )
 
 
-async def _figures(redis: Redis, store: SqlStore, region_id: str) -> Any:
+async def _figures(redis: Redis, store: SqlRideStore, region_id: str) -> Any:
     from api.edges import LiveFigures
     from dispatch.adapters.redis_rounds import read_rounds
 

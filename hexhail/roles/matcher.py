@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from backing.faust_worker import use_uvloop
 from hexhail.cities.served import load_cities
-from hexhail.runtime.connections import connect_redis, joined_owners, open_store
+from hexhail.runtime.connections import connect_redis, joined_owners
+from hexhail.runtime.database import open_database
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from dispatch.adapters.sql.store import SqlStore
+    from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.metrics import AcceptanceMetrics
     from dispatch.ports import Ownership
     from dispatch.service.matching import MatchingService
@@ -33,11 +34,13 @@ def run_matcher(settings: Settings) -> None:
 async def _match(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
+    from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.metrics import AcceptanceMetrics
 
     clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
     redis = await connect_redis(settings)
-    store = await open_store(settings.database_url)
+    database = await open_database(settings.database_url)
+    store = SqlRideStore(database)
     try:
         services, rounds = [], []
         async with joined_owners(settings) as ownership:
@@ -49,7 +52,7 @@ async def _match(settings: Settings) -> None:
             for service in services:
                 await service.finish()
     finally:
-        await store.close()
+        await database.close()
         await redis.aclose()
 
 
@@ -64,7 +67,7 @@ def _rounds_of(
 
 
 def _matching(
-    city: City, folder: Path, settings: Settings, redis: Redis, store: SqlStore, metrics: AcceptanceMetrics
+    city: City, folder: Path, settings: Settings, redis: Redis, store: SqlRideStore, metrics: AcceptanceMetrics
 ) -> MatchingService:
     from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.adapters.redis_leases import RedisLeases

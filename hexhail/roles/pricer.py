@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
 from hexhail.cities.served import load_cities
-from hexhail.runtime.connections import connect_redis, ensure_topics, open_price_record
+from hexhail.runtime.connections import connect_redis, ensure_topics
+from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import QUOTES_TOPIC, RIDE_EVENTS_TOPIC
 
@@ -33,13 +34,15 @@ async def _price(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
     from pricing.adapters.faust_agent import attach, attach_advice
+    from pricing.adapters.sql.record import SqlPriceRecord
     from pricing.metrics import AdviceMetrics, PricingMetrics
     from pricing.model.advice import RepositioningParams
 
     clock, metrics, advice_metrics = settings.clock(), PricingMetrics(REGISTRY), AdviceMetrics(REGISTRY)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
-    record = await open_price_record(settings.database_url)
+    database = await open_database(settings.database_url)
+    record = SqlPriceRecord(database)
     app = build_faust_app(
         "hexhail-pricer",
         broker_url=settings.broker_url,
@@ -64,7 +67,7 @@ async def _price(settings: Settings) -> None:
     try:
         await run_faust_app(app)
     finally:
-        await record.close()
+        await database.close()
         await redis.aclose()
 
 

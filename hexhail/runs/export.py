@@ -11,6 +11,7 @@ from typing import Any
 
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.round_files import read_rounds
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.events import RideEvent
 from dispatch.model import DispatchParams, RideState
 from dispatch.ports import RoundRecord
@@ -21,7 +22,8 @@ from geo.roads.graph import RoadGraph
 from hexhail.cities.policy import city_policy
 from hexhail.runs.price_history import recorded_prices
 from hexhail.runs.run_folder import ROUNDS_FOLDER, city_facts, read_events, write_drivers, write_events, write_summary
-from hexhail.runtime.connections import open_store
+from hexhail.runtime.database import open_database
+from pricing.adapters.sql.record import SqlPriceRecord
 from simulator.service.event_log import sha256_of
 
 
@@ -50,14 +52,12 @@ async def export(database_url: str, city_dir: Path, records: Path | None, out: P
     Raises DependencyMissing, FileNotFoundError or ValueError.
     """
     city = load_city(city_dir)
-    store = await open_store(database_url)
-    try:
-        events = [decode(payload) for payload in await store.history()]
-    finally:
-        await store.close()
+    async with await open_database(database_url) as database:
+        events = [decode(payload) for payload in await SqlRideStore(database).history()]
+        prices = await recorded_prices(SqlPriceRecord(database), city.region.region_id, city.surge_cells)
     out.mkdir(parents=True, exist_ok=True)
     write_events(events, out)
-    (await recorded_prices(database_url, city.region.region_id, city.surge_cells)).save(out)
+    prices.save(out)
     rounds = read_rounds(records) if records is not None and records.is_dir() else []
     if records is not None and rounds:
         shutil.copytree(records, out / ROUNDS_FOLDER, dirs_exist_ok=True)

@@ -10,8 +10,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from geo.arrays import CellArray, FloatArray
-from hexhail.runtime.connections import open_price_record
 from pricing.events import SurgeChanged
+from pricing.ports import PriceRecord
 
 PRICES_FILE = "prices.npz"
 #: Of one cell and run: far more than ticks in a year.
@@ -64,15 +64,9 @@ class PriceHistory:
         return history
 
 
-async def recorded_prices(database_url: str, region_id: str, cells: CellArray) -> PriceHistory:
-    """The history that the pricers of a live region put on record. Raises DependencyMissing or ValueError."""
-    record = await open_price_record(database_url)
-    try:
-        found = [
-            change for cell in cells.tolist() for change in await record.history(region_id, cell, 0.0, _CHANGES_MAX)
-        ]
-    finally:
-        await record.close()
+async def recorded_prices(record: PriceRecord, region_id: str, cells: CellArray) -> PriceHistory:
+    """The history that the pricers of a live region put on record."""
+    found = [change for cell in cells.tolist() for change in await record.history(region_id, cell, 0.0, _CHANGES_MAX)]
     found.sort(key=lambda change: (change.at_s, change.cell))
     return PriceHistory(
         np.array([change.at_s for change in found], np.float64),

@@ -11,9 +11,10 @@ import numpy as np
 
 from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.model import RideState
 from dispatch.rules.invariants import check_history
-from hexhail.runtime.connections import open_store
+from hexhail.runtime.database import open_database
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,8 @@ async def summarise(
 
     `totals` are the counters of the streams, `population` what the riders and drivers say they did.
     """
-    store = await open_store(database_url)
-    try:
-        events = [decode(payload) for payload in await store.history()]
-    finally:
-        await store.close()
+    async with await open_database(database_url) as database:
+        events = [decode(payload) for payload in await SqlRideStore(database).history()]
     history = check_history(events)
     happened = Counter(type(event) for event in events)
     by_state = Counter(ride.state for ride in history.rides.values())

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from backing.kafka import bootstrap_servers, create_topics, partition_of
 from hexhail.runtime.settings import Settings
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from dispatch.adapters.kafka_ownership import KafkaOwnership
-    from dispatch.adapters.sql.store import SqlStore
-    from pricing.adapters.sql_record import SqlRecord
 
 #: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
 REDIS_TIMEOUT_S = 5.0
@@ -28,7 +23,7 @@ REDIS_CONNECTIONS_MAX = 64
 
 
 class DependencyMissing(Exception):
-    """A server that a role needs does not answer; the message says which address was tried and what to do."""
+    """A server or database that a role needs cannot be used; the message says which one and what to do."""
 
 
 async def connect_redis(settings: Settings) -> Redis:
@@ -115,47 +110,3 @@ async def ensure_topics(settings: Settings) -> None:
         await create_topics(settings.broker_url, ALL_TOPICS, settings.topic_partitions)
     except (KafkaError, OSError) as error:
         raise _broker_missing(settings, error) from error
-
-
-async def open_price_record(database_url: str) -> SqlRecord:
-    """The record of prices in the database of the rides. Raises DependencyMissing or ValueError."""
-    from pricing.adapters.sql_record import PostgresRecord, SqliteRecord
-
-    url = urlsplit(database_url)
-    if url.scheme == "sqlite":
-        return await asyncio.to_thread(SqliteRecord, Path(database_url.removeprefix("sqlite:///")))
-    if url.scheme in ("postgres", "postgresql"):
-        try:
-            return await PostgresRecord.open(database_url)
-        except OSError as error:
-            raise _postgres_missing(database_url, error) from error
-    raise _unknown_database(url.scheme)
-
-
-async def open_store(database_url: str) -> SqlStore:
-    """The ride store of a URL, its schema up to date. Raises DependencyMissing or ValueError."""
-    url = urlsplit(database_url)
-    if url.scheme == "sqlite":
-        from dispatch.adapters.sql.sqlite_store import SqliteStore
-
-        return await SqliteStore.open(Path(database_url.removeprefix("sqlite:///")))
-    if url.scheme in ("postgres", "postgresql"):
-        from dispatch.adapters.sql.postgres_store import PostgresStore
-
-        try:
-            return await PostgresStore.open(database_url)
-        except OSError as error:
-            raise _postgres_missing(database_url, error) from error
-    raise _unknown_database(url.scheme)
-
-
-def _postgres_missing(database_url: str, error: OSError) -> DependencyMissing:
-    url = urlsplit(database_url)
-    return DependencyMissing(
-        f"PostgreSQL does not answer at {url.hostname}:{url.port or 5432} ({error}). "
-        "Start it there, or set HEXHAIL_DATABASE_URL."
-    )
-
-
-def _unknown_database(scheme: str) -> ValueError:
-    return ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {scheme!r}")

@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
-from hexhail.runtime.connections import connect_producer, connect_redis, open_store
+from backing.sql import migrate
+from hexhail.runtime.connections import connect_producer, connect_redis
+from hexhail.runtime.database import SQL_PACKAGES, open_database
 from hexhail.runtime.settings import Settings
 
 #: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
@@ -169,17 +171,29 @@ async def _broker(settings: Settings) -> Finding:
 
 
 async def _sql(settings: Settings) -> Finding:
+    from dispatch.adapters.sql.store import SqlRideStore
+
     name = settings.database_url.removeprefix("sqlite:///")
     if name != settings.database_url and not Path(name).exists():
         # Opening it would create it; looking must not.
         ok = os.access(Path(name).resolve().parent, os.W_OK)
         return Finding("SQL", ok, f"SQLite, {name} will be created", "Make its folder writable.")
-    store = await open_store(settings.database_url)
-    try:
-        committed, published = await store.outbox_progress()
-    finally:
-        await store.close()
-    return Finding("SQL", ok=True, seen=f"{committed} events, {committed - published} to be published")
+    # Without packages: opening it with them would bring it up to date while older processes may still use it.
+    async with await open_database(settings.database_url, packages={}) as database:
+        present = await database.run(lambda: migrate.applied(database.dialect))
+        newest = migrate.newest_versions(database.dialect, SQL_PACKAGES)
+        migrate.check_not_newer(present, newest)
+        versions = {package: max(v for p, v in present if p == package) for package in {p for p, _ in present}}
+        if versions != newest:
+            seen = f"schema {_schema(versions) or 'none'}, the next start makes it {_schema(newest)}"
+            return Finding("SQL", ok=True, seen=seen)
+        committed, published = await SqlRideStore(database).outbox_progress()
+    seen = f"{committed} events, {committed - published} to be published; schema {_schema(newest)}"
+    return Finding("SQL", ok=True, seen=seen)
+
+
+def _schema(versions: Mapping[str, int]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
 from redis.asyncio import Redis
 
 from dispatch.adapters.kafka_ownership import KafkaOwnership
-from dispatch.adapters.sql.sqlite_store import SqliteStore
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.service.owned_rounds import OwnedRounds
+from hexhail.runtime.database import open_database
 from tests.dispatch.people import Clock
 from tests.dispatch.test_matching_service import Matcher
 
@@ -23,7 +23,7 @@ SESSION_S = 3.0
 
 
 async def _match(database: str, redis_port: int, broker_port: int, topic: str) -> None:
-    store, redis = await SqliteStore.open(Path(database)), Redis(port=redis_port)
+    store, redis = SqlRideStore(await open_database(f"sqlite:///{database}")), Redis(port=redis_port)
     ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], topic, lambda region_id: 0, SESSION_S)
     rounds = OwnedRounds("manhattan", ownership, Matcher(store, redis, Clock()).service)
     await ownership.start()

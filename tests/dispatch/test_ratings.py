@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.schemas import StatusBody
+from backing.sql.scripts import Statement, one
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.adapters.round_files import FileRoundRecords, read_rounds
-from dispatch.adapters.sql.scripts import Statement
 from dispatch.errors import AlreadyRated, IllegalMove, NotFound, RatingTooLate
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import STARS, RideState, ShiftStatus
@@ -163,11 +163,7 @@ async def test_a_run_with_ratings_is_replayed_bit_for_bit(sqlite_store, clock, l
 async def give(store, driver_id, stars_sum, stars_count):
     """Let a driver have been rated so often before."""
     text = "UPDATE shifts SET stars_sum = ?1, stars_count = ?2 WHERE driver_id = ?3 RETURNING driver_id"
-
-    def script():
-        yield Statement(text, (stars_sum, stars_count, driver_id))
-
-    await store._run(script)
+    await store._database.run(lambda: one(Statement(text, (stars_sum, stars_count, driver_id))))
 
 
 @pytest.mark.servers

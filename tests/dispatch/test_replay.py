@@ -21,7 +21,7 @@ from hexhail.cities.files import write_city_file
 from hexhail.runs.export import export, replay
 from hexhail.runs.replay_run import RecordedRun
 from hexhail.runs.run_folder import read_events
-from pricing.adapters.sql_record import SqliteRecord
+from pricing.adapters.sql.record import SqlPriceRecord
 from simulator.service.event_log import sha256_of
 from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, pick_up, rider_cancels
 from tests.dispatch.test_matching_service import CITY, Matcher
@@ -74,16 +74,16 @@ async def test_a_live_run_comes_out_the_same_bit_for_bit(recorded):
 
 
 @pytest.mark.servers
-async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(recorded, tmp_path):
+async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(recorded, sqlite_database, tmp_path):
     events, rounds = recorded
     city_dir, out = tmp_path / "city", tmp_path / "out"
     city_dir.mkdir()
     CITY.save(city_dir)
     write_city_file(city_dir, name="Grid", timezone="UTC", currency="USD", is_osm=False)
-    record = SqliteRecord(tmp_path / "rides.db")
     city = load_city(city_dir)
-    await record.add_changes(city.region.region_id, [replace(CHANGE, cell=int(city.surge_cells[0]))])
-    await record.close()
+    await SqlPriceRecord(sqlite_database).add_changes(
+        city.region.region_id, [replace(CHANGE, cell=int(city.surge_cells[0]))]
+    )
     summary = await export(f"sqlite:///{tmp_path}/rides.db", city_dir, tmp_path / "rounds", out)
     assert (summary["requests"], summary["completed"], summary["violations"]) == (6, 1, [])
     assert summary["events_sha256"] == sha256_of(events)

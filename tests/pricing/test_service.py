@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from backing.sql.database import Database
 from geo.city import City
 from pricing.adapters.event_codec import decode_quote, decode_ride
 from pricing.adapters.redis_signals import RedisSignals
-from pricing.adapters.sql_record import SqliteRecord
+from pricing.adapters.sql.record import SqlPriceRecord
 from pricing.commands import Restore
 from pricing.metrics import PricingMetrics
 from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
@@ -89,7 +89,7 @@ class LosingSignals:
 class MortalRecord:
     """The real record, and a switch that takes it away."""
 
-    def __init__(self, record: SqliteRecord) -> None:
+    def __init__(self, record: SqlPriceRecord) -> None:
         self._record = record
         self.is_away = False
 
@@ -113,7 +113,7 @@ class DrawnSupply:
 class Pricer:
     """A service with its ports, for one life of the process."""
 
-    def __init__(self, city: City, redis: Redis, prices: MemoryPrices, record: SqliteRecord) -> None:
+    def __init__(self, city: City, redis: Redis, prices: MemoryPrices, record: SqlPriceRecord) -> None:
         self.record = MortalRecord(record)
         params = SurgeParams()
         self.prices = prices
@@ -147,14 +147,12 @@ class Pricer:
 
 
 @pytest.fixture
-async def record(tmp_path: Path) -> AsyncIterator[SqliteRecord]:
-    record = SqliteRecord(tmp_path / "rides.sqlite")
-    yield record
-    await record.close()
+async def record(sqlite_database: Database) -> SqlPriceRecord:
+    return SqlPriceRecord(sqlite_database)
 
 
 @pytest.fixture
-def pricer(grid_city: City, empty_redis: Redis, record: SqliteRecord) -> Pricer:
+def pricer(grid_city: City, empty_redis: Redis, record: SqlPriceRecord) -> Pricer:
     return Pricer(grid_city, empty_redis, MemoryPrices(), record)
 
 
@@ -301,7 +299,7 @@ async def test_a_price_that_could_not_be_written_is_written_at_the_next_tick(pri
 
 
 async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_as_it_would_have(
-    grid_city: City, empty_redis: Redis, record: SqliteRecord
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
 ) -> None:
     """One dies between two ticks with a batch not acknowledged; another lives through all of it."""
     log = [requested(number, at_s=NOW_S + number) for number in range(60)]
@@ -357,7 +355,7 @@ async def test_no_price_is_published_that_is_not_on_record(pricer: Pricer) -> No
 
 
 async def test_a_freeze_on_record_holds_every_price_also_for_the_next_pricer(
-    pricer: Pricer, grid_city: City, empty_redis: Redis, record: SqliteRecord
+    pricer: Pricer, grid_city: City, empty_redis: Redis, record: SqlPriceRecord
 ) -> None:
     await pricer.process_rides([requested(number) for number in range(60)], NOW_S)
     await pricer.service.tick(NOW_S)

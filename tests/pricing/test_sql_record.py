@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from pricing.adapters.sql_record import PostgresRecord, SqliteRecord, SqlRecord
+from backing.sql.database import Database
+from pricing.adapters.sql.record import SqlPriceRecord
 from pricing.model.surge import FreezeOrder
 from pricing.rules.price_changes import PriceChange, Reason
 from pricing.rules.surge import Bound
 
+REGION_ID = "metro"
 NOW_S = 1_400_000_000.5
 CELL = 0x882A100D61FFFFF
 CHANGE = PriceChange(
@@ -33,50 +32,38 @@ CHANGE = PriceChange(
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
-async def record(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlRecord]:
-    opened: SqlRecord
-    if request.param == "sqlite":
-        opened = SqliteRecord(tmp_path / "rides.sqlite")
-    else:
-        opened = await PostgresRecord.open(request.getfixturevalue("postgres_url"))
-    yield opened
-    await opened.close()
-
-
 @pytest.fixture
-def region_id() -> str:
-    """One of its own for each test: the PostgreSQL server is shared."""
-    return uuid.uuid4().hex
+async def record(database: Database) -> SqlPriceRecord:
+    return SqlPriceRecord(database)
 
 
-async def test_a_change_is_read_as_it_was_kept_the_newest_first(record: SqlRecord, region_id: str) -> None:
+async def test_a_change_is_read_as_it_was_kept_the_newest_first(record: SqlPriceRecord) -> None:
     later = replace(CHANGE, at_s=NOW_S + 15.0)
-    await record.add_changes(region_id, [CHANGE, later, replace(CHANGE, cell=0x882A100D63FFFFF)])
-    assert await record.history(region_id, CELL, NOW_S, 10) == [later, CHANGE]
-    assert await record.history(region_id, CELL, NOW_S + 1.0, 10) == [later]
-    assert await record.history(region_id, CELL, NOW_S, 1) == [later]
+    await record.add_changes(REGION_ID, [CHANGE, later, replace(CHANGE, cell=0x882A100D63FFFFF)])
+    assert await record.history(REGION_ID, CELL, NOW_S, 10) == [later, CHANGE]
+    assert await record.history(REGION_ID, CELL, NOW_S + 1.0, 10) == [later]
+    assert await record.history(REGION_ID, CELL, NOW_S, 1) == [later]
     assert later.bounds_acted == [Bound.NEIGHBOURS, Bound.STEP]
 
 
-async def test_what_is_kept_twice_is_there_once_and_as_it_was(record: SqlRecord, region_id: str) -> None:
-    await record.add_changes(region_id, [CHANGE])
-    await record.add_changes(region_id, [replace(CHANGE, multiplier=9.0), replace(CHANGE, at_s=NOW_S + 15.0)])
-    assert [change.multiplier for change in await record.history(region_id, CELL, 0.0, 10)] == [1.1, 1.1]
+async def test_what_is_kept_twice_is_there_once_and_as_it_was(record: SqlPriceRecord) -> None:
+    await record.add_changes(REGION_ID, [CHANGE])
+    await record.add_changes(REGION_ID, [replace(CHANGE, multiplier=9.0), replace(CHANGE, at_s=NOW_S + 15.0)])
+    assert [change.multiplier for change in await record.history(REGION_ID, CELL, 0.0, 10)] == [1.1, 1.1]
 
 
-async def test_the_newest_order_comes_first(record: SqlRecord, region_id: str) -> None:
-    assert await record.orders(region_id, 1) == []
+async def test_the_newest_order_comes_first(record: SqlPriceRecord) -> None:
+    assert await record.orders(REGION_ID, 1) == []
     freeze, unfreeze = FreezeOrder(NOW_S, True, "a flood", "olga"), FreezeOrder(NOW_S + 9.0, False, "it is over", "ole")
     for order in (freeze, unfreeze, freeze):
-        await record.add_order(region_id, order)
-    assert await record.orders(region_id, 10) == [unfreeze, freeze]
-    assert await record.orders(region_id, 1) == [unfreeze]
+        await record.add_order(REGION_ID, order)
+    assert await record.orders(REGION_ID, 10) == [unfreeze, freeze]
+    assert await record.orders(REGION_ID, 1) == [unfreeze]
 
 
-async def test_a_version_is_kept_once_and_as_it_was(record: SqlRecord) -> None:
-    version = f"3-{uuid.uuid4().hex[:8]}"
+async def test_a_version_is_kept_once_and_as_it_was(record: SqlPriceRecord) -> None:
+    version = "3-abcdef01"
     for params in ("SurgeParams()", "others"):
         await record.add_version(version, params)
-    kept = await record._read("SELECT params FROM surge_versions WHERE version = ?1", version)
+    kept = await record._database.read("SELECT params FROM surge_versions WHERE version = ?1", version)
     assert [tuple(row) for row in kept] == [("SurgeParams()",)]

@@ -1,1 +1,1 @@
-"""The ride store in SQL: one set of statements, two drivers."""
+"""The ride store in SQL, and the migrations of its tables."""

@@ -1,16 +1,14 @@
-"""The store's transactions as scripts: generators that yield statements and are sent the rows.
-
-A script knows SQL but no driver, so the same lines run in SQLite's writer thread and over PostgreSQL's connections.
-"""
+"""The ride store's transactions as scripts (`backing.sql.scripts`)."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any
 
 import msgspec
 
+from backing.sql.scripts import Dialect, Duplicate, Script, Statement
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
@@ -21,23 +19,8 @@ from dispatch.rules.audience import inboxes
 from dispatch.rules.lifecycle import FREES_DRIVER, OFFER_ENDS
 from kernel.idempotency import IdempotencyKey
 
-Dialect = Literal["sqlite", "postgres"]
-T = TypeVar("T")
-
-
-class Statement(NamedTuple):
-    """One statement with its parameters."""
-
-    text: str
-    parameters: tuple[Any, ...] = ()
-
-
-Rows = Sequence[Sequence[Any]]
-Script = Generator[Statement, Rows, T]
-
-
-class Duplicate(Exception):
-    """A unique index refused a row; sent into the script in place of rows."""
+#: Any number will do, as long as no other program on the database locks the same.
+RELAY_LOCK = 7_301_954
 
 
 def read_ride(body: str) -> Ride:
@@ -210,7 +193,12 @@ def set_shift(dialect: Dialect, shift: Shift) -> Script[Shift]:
 
 
 def give_positions() -> Script[None]:
-    """Number the rows that have been committed since, in the order in which they came."""
+    """Number the rows that have been committed since, in the order in which they came; for PostgreSQL.
+
+    PostgreSQL gives identity values before the commit, so a smaller one can appear after a greater. Positions are
+    given here, to what is committed, by one relay at a time. SQLite numbers rows as they are written.
+    """
+    yield Statement(sql.LOCK_POSITIONS, (RELAY_LOCK,))
     waiting = yield Statement(sql.NEEDS_POSITIONS)
     if waiting:
         yield Statement(sql.GIVE_POSITIONS)

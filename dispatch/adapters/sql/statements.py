@@ -1,6 +1,6 @@
 """Every statement of the store, in the dialect that SQLite and PostgreSQL share.
 
-Parameters are numbered `?1`, `?2`, …; the PostgreSQL driver writes them `$1`, `$2`, ….
+Parameters are numbered `?1`, `?2`, …; `backing.sql.postgres` writes them `$1`, `$2`, ….
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ ADD_STARS = "UPDATE shifts SET stars_sum = stars_sum + ?1, stars_count = stars_c
 IDLE_FROM_NOW = "UPDATE shifts SET idle_since_s = ?1 WHERE driver_id = ?2"
 NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region_id = ?1"
 
+LOCK_POSITIONS = "SELECT pg_advisory_xact_lock(?1)"
 NEEDS_POSITIONS = "SELECT 1 FROM outbox WHERE position IS NULL LIMIT 1"
 GIVE_POSITIONS = (
     "UPDATE outbox SET position = numbered.position FROM (SELECT id, (SELECT COALESCE(MAX(position), 0) FROM outbox)"

@@ -12,28 +12,31 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.adapters.sql import migrate
-from dispatch.adapters.sql.postgres_store import PostgresStore
-from dispatch.adapters.sql.scripts import Statement
-from dispatch.adapters.sql.sqlite_store import SqliteStore
+from backing.sql.scripts import Statement, one
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.engine import DispatchEngine
 from dispatch.errors import DriverBusy
-from dispatch.ports import Decision, FreeDriver, Scope
+from dispatch.ports import Decision, Scope
 from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
+from hexhail.runtime.database import open_database
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, accept, do, history, offer, on_shift, request
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def start_writer(database, name, count):
-    command = [sys.executable, "-m", "tests.dispatch.sql.writer", str(database), name, str(count)]
+def url_of(folder):
+    return f"sqlite:///{folder}/rides.db"
+
+
+def start_writer(database_url, name, count):
+    command = [sys.executable, "-m", "tests.dispatch.sql.writer", database_url, name, str(count)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def kill_while_it_writes(database, at_least):
+def kill_while_it_writes(database_url, at_least):
     """Start a writer, kill -9 it after some acknowledgements; the ids of all that it acknowledged."""
-    writer = start_writer(database, "killed", 1_000_000)
+    writer = start_writer(database_url, "killed", 1_000_000)
     acknowledged = [writer.stdout.readline().strip() for _ in range(at_least)]
     writer.kill()
     acknowledged += writer.stdout.read().splitlines()
@@ -50,23 +53,24 @@ def is_whole(ride_ids, acknowledged, events):
 
 
 async def test_every_ride_that_was_acknowledged_is_there_after_kill_9(tmp_path):
-    acknowledged = await asyncio.to_thread(kill_while_it_writes, tmp_path / "rides.db", 300)
-    store = await SqliteStore.open(tmp_path / "rides.db")
+    acknowledged = await asyncio.to_thread(kill_while_it_writes, url_of(tmp_path), 300)
+    database = await open_database(url_of(tmp_path))
+    store = SqlRideStore(database)
     open_rides = await store.open_rides("manhattan")
     is_whole({ride.ride_id for ride in open_rides}, acknowledged, await history(store))
     rows = await store.unpublished(1_000_000)
     assert [row.position for row in rows] == list(range(1, len(open_rides) + 1))
-    await store.close()
+    await database.close()
     with sqlite3.connect(tmp_path / "rides.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
 
 
-async def until_alone(database):
+async def until_alone(database_url):
     """Wait until the server has noticed that the writer is dead: it still finishes commits that had reached it."""
     import asyncpg
 
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(database_url)
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     async with asyncio.timeout(30):
         while await connection.fetchval(others):
@@ -75,13 +79,13 @@ async def until_alone(database):
 
 
 @pytest.mark.servers
-async def test_every_ride_that_was_acknowledged_is_there_after_kill_9_over_postgres(postgres_database):
-    acknowledged = await asyncio.to_thread(kill_while_it_writes, postgres_database, 300)
-    await until_alone(postgres_database)
-    store = await PostgresStore.open(postgres_database)
-    open_rides = await store.open_rides("manhattan")
-    is_whole({ride.ride_id for ride in open_rides}, acknowledged, await history(store))
-    await store.close()
+async def test_every_ride_that_was_acknowledged_is_there_after_kill_9_over_postgres(postgres_url_of_own):
+    acknowledged = await asyncio.to_thread(kill_while_it_writes, postgres_url_of_own, 300)
+    await until_alone(postgres_url_of_own)
+    async with await open_database(postgres_url_of_own) as database:
+        store = SqlRideStore(database)
+        open_rides = await store.open_rides("manhattan")
+        is_whole({ride.ride_id for ride in open_rides}, acknowledged, await history(store))
 
 
 def _finish(writer):
@@ -91,22 +95,21 @@ def _finish(writer):
 
 
 async def test_three_processes_open_a_new_file_at_once_and_none_loses_a_ride_or_is_refused(tmp_path):
-    database = tmp_path / "rides.db"
-    writers = [start_writer(database, f"writer{n}", 200) for n in range(3)]
+    writers = [start_writer(url_of(tmp_path), f"writer{n}", 200) for n in range(3)]
     with ThreadPoolExecutor(3) as pool:
         lines = await asyncio.to_thread(lambda: [line for part in pool.map(_finish, writers) for line in part])
     assert sorted(lines) == sorted(f"writer{n}-{k}" for n in range(3) for k in range(200))
-    store = await SqliteStore.open(database)
-    assert {ride.ride_id for ride in await store.open_rides("manhattan")} == set(lines)
-    assert [row.position for row in await store.unpublished(1000)] == list(range(1, 601))
-    await store.close()
+    async with await open_database(url_of(tmp_path)) as database:
+        store = SqlRideStore(database)
+        assert {ride.ride_id for ride in await store.open_rides("manhattan")} == set(lines)
+        assert [row.position for row in await store.unpublished(1000)] == list(range(1, 601))
 
 
 async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path):
     for n in range(5):
-        stores = await asyncio.gather(*(SqliteStore.open(tmp_path / f"{n}.db") for _ in range(6)))
-        assert [await store.open_rides("manhattan") for store in stores] == [[]] * 6
-        await asyncio.gather(*(store.close() for store in stores))
+        opened = await asyncio.gather(*(open_database(f"sqlite:///{tmp_path}/{n}.db") for _ in range(6)))
+        assert [await SqlRideStore(database).open_rides("manhattan") for database in opened] == [[]] * 6
+        await asyncio.gather(*(database.close() for database in opened))
 
 
 # -- the writer thread -------------------------------------------------------------------------------------------------
@@ -127,9 +130,11 @@ def _held(gate):
     return script
 
 
-async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_stop_the_writer(sqlite_store, service):
+async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_stop_the_writer(
+    sqlite_database, sqlite_store, service
+):
     gate = threading.Event()
-    running = asyncio.create_task(sqlite_store._run(_held(gate)))
+    running = asyncio.create_task(sqlite_database.run(_held(gate)))
     await asyncio.sleep(0.05)
     waiting = asyncio.create_task(service.handle(request("waiting")))
     await asyncio.sleep(0)
@@ -143,47 +148,40 @@ async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_st
     assert [ride.ride_id for ride in await sqlite_store.open_rides("manhattan")] == ["after"]
 
 
-async def test_what_was_handed_in_before_closing_is_done_and_what_comes_after_is_refused(tmp_path):
-    store = await SqliteStore.open(tmp_path / "rides.db")
-    rides = RideService(store, MemoryLeases(), PARAMS, Clock())
-    waiting = [asyncio.create_task(rides.handle(request(f"ride{n}"))) for n in range(100)]
+async def test_what_was_handed_in_before_closing_is_done_and_what_comes_after_is_refused(sqlite_database, service):
+    waiting = [asyncio.create_task(service.handle(request(f"ride{n}"))) for n in range(100)]
     await asyncio.sleep(0)
-    await store.close()
+    await sqlite_database.close()
     assert len(await asyncio.gather(*waiting)) == 100
     with pytest.raises(RuntimeError, match="closed"):
         async with asyncio.timeout(5):
-            await rides.handle(request("late"))
-    await store.close()  # twice is once
+            await service.handle(request("late"))
+    await sqlite_database.close()  # twice is once
 
 
-async def test_a_full_disk_refuses_commands_loses_none_that_was_acknowledged_and_ends_when_there_is_room(tmp_path):
-    store = await SqliteStore.open(tmp_path / "rides.db")
-    rides = RideService(store, MemoryLeases(), PARAMS, Clock())
+async def test_a_full_disk_refuses_commands_loses_none_that_was_acknowledged_and_ends_when_there_is_room(
+    sqlite_database, sqlite_store, service
+):
+    def limit_pages(limit):
+        return sqlite_database.run(lambda: one(Statement(f"PRAGMA max_page_count = {limit}")))
 
-    def pages(limit):
-        def script():
-            yield Statement(f"PRAGMA max_page_count = {limit}")
-
-        return script
-
-    await store._run(pages(60))
-    sent = [rides.handle(request(f"ride{n}")) for n in range(400)]
+    await limit_pages(60)
+    sent = [service.handle(request(f"ride{n}")) for n in range(400)]
     results = await asyncio.gather(*sent, return_exceptions=True)
     acknowledged = {result.ride.ride_id for result in results if not isinstance(result, Exception)}
     errors = [result for result in results if isinstance(result, Exception)]
     assert errors
     assert all(isinstance(error, sqlite3.OperationalError) for error in errors)
-    await store._run(pages(1_000_000))
-    await rides.handle(request("after"))
-    assert {ride.ride_id for ride in await store.open_rides("manhattan")} == acknowledged | {"after"}
-    assert len(await history(store)) == len(acknowledged) + 1
-    await store.close()
+    await limit_pages(1_000_000)
+    await service.handle(request("after"))
+    assert {ride.ride_id for ride in await sqlite_store.open_rides("manhattan")} == acknowledged | {"after"}
+    assert len(await history(sqlite_store)) == len(acknowledged) + 1
 
 
 async def test_a_file_that_another_program_keeps_locked_refuses_commands_but_not_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("dispatch.adapters.sql.sqlite_store.BUSY_TIMEOUT_S", 0.1)
-    store = await SqliteStore.open(tmp_path / "rides.db")
-    rides = RideService(store, MemoryLeases(), PARAMS, Clock())
+    monkeypatch.setattr("backing.sql.sqlite.BUSY_TIMEOUT_S", 0.1)
+    database = await open_database(url_of(tmp_path))
+    rides = RideService(SqlRideStore(database), MemoryLeases(), PARAMS, Clock())
     other = sqlite3.connect(tmp_path / "rides.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -191,29 +189,7 @@ async def test_a_file_that_another_program_keeps_locked_refuses_commands_but_not
     other.execute("COMMIT")
     other.close()
     await rides.handle(request())
-    await store.close()
-
-
-async def test_a_file_of_an_older_version_is_brought_up_to_date_with_what_is_known_of_its_drivers(tmp_path):
-    with sqlite3.connect(tmp_path / "rides.db") as connection:
-        connection.execute(migrate.CREATE_VERSIONS)
-        for version, text in migrate.migrations("sqlite")[:2]:
-            connection.executescript(text)
-            connection.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
-        connection.execute("INSERT INTO shifts (driver_id, status, seats, changed_s) VALUES ('dora', 'online', 4, 9.5)")
-    connection.close()
-    store = await SqliteStore.open(tmp_path / "rides.db")
-    assert await store.free_drivers() == {"dora": FreeDriver(4, idle_since_s=9.5, stars_sum=0, stars_count=0)}
-    await store.close()
-
-
-async def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
-    await (await SqliteStore.open(tmp_path / "rides.db")).close()
-    with sqlite3.connect(tmp_path / "rides.db") as connection:
-        connection.execute("INSERT INTO schema_version (version) VALUES (9999)")
-    connection.close()
-    with pytest.raises(RuntimeError, match="newer version"):
-        await SqliteStore.open(tmp_path / "rides.db")
+    await database.close()
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------
@@ -221,7 +197,7 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
 
 @pytest.mark.servers
 async def test_a_matcher_that_stops_between_reading_and_writing_cannot_give_a_driver_two_lives(
-    postgres_database, postgres_store
+    postgres_url_of_own, postgres_store
 ):
     """While one decides that the driver is free, another process offers and the driver accepts."""
     rides = RideService(postgres_store, MemoryLeases(), PARAMS, Clock())
@@ -229,13 +205,10 @@ async def test_a_matcher_that_stops_between_reading_and_writing_cannot_give_a_dr
     await on_shift(rides, "dora")
 
     async def quick():
-        other = await PostgresStore.open(postgres_database)
-        others_rides = RideService(other, MemoryLeases(), PARAMS, Clock())
-        try:
+        async with await open_database(postgres_url_of_own) as other:
+            others_rides = RideService(SqlRideStore(other), MemoryLeases(), PARAMS, Clock())
             await others_rides.handle(offer("one", token=1))
             await others_rides.handle(accept("one-1"))
-        finally:
-            await other.close()
 
     with ThreadPoolExecutor(1) as pool:
         meanwhile = []
@@ -255,9 +228,11 @@ async def test_a_matcher_that_stops_between_reading_and_writing_cannot_give_a_dr
 
 @pytest.mark.servers
 @pytest.mark.parametrize("state", ["40001", "40P01"])
-async def test_a_transaction_that_postgres_broke_off_is_tried_again_but_not_for_ever(postgres_store, state):
+async def test_a_transaction_that_postgres_broke_off_is_tried_again_but_not_for_ever(
+    postgres_database, postgres_store, state
+):
     rides = RideService(postgres_store, MemoryLeases(), PARAMS, Clock())
-    pool = postgres_store._pool
+    pool = postgres_database._pool
     await pool.execute("CREATE SEQUENCE tries")
     await pool.execute(
         f"""CREATE FUNCTION break_off() RETURNS trigger AS $$ BEGIN

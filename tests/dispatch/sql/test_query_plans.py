@@ -8,20 +8,20 @@ import sqlite3
 import pytest
 
 from dispatch.adapters.sql import statements as sql
-from dispatch.adapters.sql.sqlite_store import SqliteStore
+from hexhail.runtime.database import open_database
 
 #: What an operator asks for now and then may take its time.
 NOW_AND_THEN = {"HISTORY", "COUNT_RIDES", "LATEST_TRIPS"}
 STATEMENTS = {
     name: text
     for name, text in vars(sql).items()
-    if isinstance(text, str) and text.startswith(("SELECT", "UPDATE")) and name not in NOW_AND_THEN
+    if isinstance(text, str) and text.startswith(("SELECT", "UPDATE")) and name not in NOW_AND_THEN | {"LOCK_POSITIONS"}
 }
 
 
 @pytest.fixture
 async def empty_file(tmp_path):
-    await (await SqliteStore.open(tmp_path / "rides.db")).close()
+    await (await open_database(f"sqlite:///{tmp_path}/rides.db")).close()
     connection = sqlite3.connect(tmp_path / "rides.db")
     yield connection
     connection.close()

@@ -1,4 +1,4 @@
-"""A process that writes rides until it is done or killed: `writer.py <database> <name> <how many>`.
+"""A process that writes rides until it is done or killed: `writer.py <database URL> <name> <how many>`.
 
 Prints the id of each ride that was acknowledged, and `refused <error>` for one that was not.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
-from dispatch.adapters.sql.postgres_store import PostgresStore
-from dispatch.adapters.sql.sqlite_store import SqliteStore
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.service.rides import RideService
+from hexhail.runtime.database import open_database
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, request
 
 CLIENTS = 16
@@ -22,10 +21,9 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _write(database: str, name: str, count: int) -> None:
-    is_server = database.startswith("postgresql:")
-    store = await (PostgresStore.open(database) if is_server else SqliteStore.open(Path(database)))
-    rides = RideService(store, MemoryLeases(), PARAMS, Clock())
+async def _write(database_url: str, name: str, count: int) -> None:
+    database = await open_database(database_url)
+    rides = RideService(SqlRideStore(database), MemoryLeases(), PARAMS, Clock())
     numbers = iter(range(count))
 
     async def client() -> None:
@@ -39,7 +37,7 @@ async def _write(database: str, name: str, count: int) -> None:
                 say(ride_id)
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    await store.close()
+    await database.close()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""PostgreSQL beneath the ride store, for several hosts."""
+"""PostgreSQL over a pool of connections, for several hosts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from dispatch.adapters.sql import migrate, scripts
-from dispatch.adapters.sql.scripts import Duplicate, Script
-from dispatch.adapters.sql.store import SqlStore
-from dispatch.ports import OutboxRow
+from backing.sql import migrate
+from backing.sql.database import Database
+from backing.sql.migrate import Packages
+from backing.sql.scripts import Batch, Duplicate, Rows, Script, Statement
 
 if TYPE_CHECKING:
     import asyncpg
@@ -23,7 +23,6 @@ POOL_MAX = 16
 TRIES_MAX = 5
 #: Any number will do, as long as no other program on the database locks the same.
 MIGRATION_LOCK = 7_301_953
-RELAY_LOCK = 7_301_954
 
 
 class Collisions(NamedTuple):
@@ -33,25 +32,29 @@ class Collisions(NamedTuple):
     broken_off: tuple[type[Exception], ...]
 
 
-class PostgresStore(SqlStore):
-    """`RideStore` and `Outbox` over a pool of connections."""
+class PostgresDatabase(Database):
+    """A PostgreSQL database, shared by processes on several hosts."""
 
-    _dialect = "postgres"
+    dialect = "postgres"
 
     def __init__(self, pool: asyncpg.Pool, collisions: Collisions) -> None:
         self._pool = pool
         self._collisions = collisions
 
     @classmethod
-    async def open(cls, url: str) -> PostgresStore:
-        """Connect and bring the schema up to date. Raises what asyncpg raises if the server cannot be reached."""
+    async def open(cls, url: str, packages: Packages) -> PostgresDatabase:
+        """Connect and migrate the packages, none of them if ``packages`` is empty.
+
+        Raises NewerDatabase, and what asyncpg raises if the server cannot be reached or refuses.
+        """
         import asyncpg  # an extra: only those who use PostgreSQL need it
 
         # An acknowledged change is on disk, whatever the server's default is.
         durable = {"synchronous_commit": "on"}
         pool = await asyncpg.create_pool(url, min_size=1, max_size=POOL_MAX, server_settings=durable)
         try:
-            await _migrate(pool)
+            if packages:
+                await _migrate(pool, packages)
         except BaseException:
             await pool.close()
             raise
@@ -59,31 +62,19 @@ class PostgresStore(SqlStore):
         return cls(pool, Collisions(asyncpg.UniqueViolationError, broken_off))
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Wait for the transactions that run, and release the connections."""
         await self._pool.close()
 
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
-        """See `Outbox.unpublished`.
-
-        Identity values are given before the commit, so a smaller one can appear after a greater: positions are given
-        here, to what is committed, by one relay at a time.
-        """
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", RELAY_LOCK)
-            await _play(connection, scripts.give_positions())
-        return await super().unpublished(limit)
-
-    # -- the connections ---------------------------------------------------------------------------------------------
-
-    async def _read(self, text: str, *parameters: Any) -> Sequence[Any]:
-        rows: Sequence[Any] = await self._pool.fetch(_dollars(text), *parameters)
+    async def read(self, text: str, *parameters: Any) -> Rows:
+        """See `Database.read`."""
+        rows: Rows = await self._pool.fetch(_dollars(text), *parameters)
         return rows
 
-    async def _run(self, script: Callable[[], Script[T]]) -> T:
-        """Run a script in a transaction; again if another one took the place it wanted, or the two held each other up.
+    async def run(self, script: Callable[[], Script[T]]) -> T:
+        """See `Database.run`.
 
-        The next time it reads what the other has committed and decides on that; if the place is taken to the last, the
-        script says what that means.
+        The script runs again if another transaction took the place it wanted, or the two held each other up. It then
+        reads what the other has committed and decides on that. At the last try it is told of the duplicate.
         """
         for _ in range(TRIES_MAX - 1):
             try:
@@ -96,35 +87,40 @@ class PostgresStore(SqlStore):
 
 
 async def _play(connection: asyncpg.Connection, script: Script[T], duplicate: type[Exception] | None = None) -> T:
-    """Run a script's statements and send it the rows, or tell it of a duplicate."""
+    """Run a script's statements and send it the rows, or tell it of a duplicate; returns what the script returns."""
     try:
-        statement = next(script)
+        step = next(script)
         while True:
             try:
-                rows = await connection.fetch(_dollars(statement.text), *statement.parameters)
+                rows = await _execute(connection, step)
             except Exception as error:
                 if duplicate is None or not isinstance(error, duplicate):
                     raise
-                statement = script.throw(Duplicate(str(error)))
+                step = script.throw(Duplicate(str(error)))
             else:
-                statement = script.send(rows)
+                step = script.send(rows)
     except StopIteration as finished:
         result: T = finished.value
         return result
 
 
-async def _migrate(pool: asyncpg.Pool) -> None:
+async def _execute(connection: asyncpg.Connection, step: Statement | Batch) -> Rows:
+    if isinstance(step, Batch):
+        await connection.executemany(_dollars(step.text), step.parameters)
+        return ()
+    rows: Rows = await connection.fetch(_dollars(step.text), *step.parameters)
+    return rows
+
+
+async def _migrate(pool: asyncpg.Pool, packages: Packages) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-        await connection.execute(migrate.CREATE_VERSIONS)
-        applied = [row[0] for row in await connection.fetch(migrate.APPLIED)]
-        migrate.check_not_newer(applied, "postgres")
-        for version, text in migrate.migrations("postgres"):
-            if version not in applied:
-                await connection.execute(text)
-                await connection.execute(_dollars(migrate.MARK_APPLIED), version)
+        for package, version, text in await _play(connection, migrate.pending("postgres", packages)):
+            await connection.execute(text)
+            await _play(connection, migrate.mark_applied(package, version))
 
 
 @cache
 def _dollars(text: str) -> str:
+    """The text with parameters as PostgreSQL numbers them: `$1` for `?1`."""
     return re.sub(r"\?(\d+)", r"$\1", text)

@@ -1,52 +1,59 @@
-"""The ride store in SQLite: WAL, full sync, one writer thread that commits in groups.
+"""SQLite: WAL, full sync, one writer thread that commits in groups.
 
-A commit waits for the disk; commands that arrive meanwhile share the next one. Each keeps a savepoint of its own, so
-that one that is refused takes nothing with it.
+A commit waits for the disk; scripts that arrive meanwhile share the next one. Each has a savepoint of its own, so
+that one that fails undoes nothing of the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dispatch.adapters.sql import migrate
-from dispatch.adapters.sql.scripts import Duplicate, Rows, Script
-from dispatch.adapters.sql.store import SqlStore
+from backing.sql import migrate
+from backing.sql.database import Database
+from backing.sql.migrate import Packages
+from backing.sql.scripts import Batch, Duplicate, Rows, Script, Statement
 
 T = TypeVar("T")
 
-#: Commands in one commit: bounds how long the first of them waits for the others.
+#: Scripts in one commit: bounds how long the first of them waits for the others.
 GROUP_MAX = 64
 #: How long to wait for another process's transaction; far longer than any of ours takes.
 BUSY_TIMEOUT_S = 10.0
+#: How long to wait for another process that brings a large file up to date.
+MIGRATION_TIMEOUT_S = 600.0
 #: Between tries where SQLite does not wait by itself.
 BUSY_RETRY_S = 0.05
-#: What a unique index says; other broken constraints are mistakes of ours.
+#: How a unique index refuses a row; other broken constraints are mistakes of ours.
 _NOT_UNIQUE = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 _Work = tuple[Callable[[], Script[Any]], "Future[Any]"]
-#: What a script gave back, or why it did not.
+#: What a script returned, or the error that it raised.
 _Result = tuple[Any, Exception | None]
 
 
-class SqliteStore(SqlStore):
-    """`RideStore` and `Outbox` in one SQLite file, shared by several processes."""
+class SqliteDatabase(Database):
+    """One SQLite file, shared by several processes."""
 
-    _dialect = "sqlite"
+    dialect = "sqlite"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, packages: Packages) -> None:
+        """Open the file and migrate the packages, none of them if ``packages`` is empty. Raises NewerDatabase."""
         self._path = path
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._is_closed = False
-        self._migrate()
+        if packages:
+            with closing(self._connect(MIGRATION_TIMEOUT_S)) as connection:
+                migrate_to_newest(connection, packages)
         self._reader = self._connect()
         self._reader_lock = threading.Lock()
         self._writer = threading.Thread(
@@ -55,10 +62,10 @@ class SqliteStore(SqlStore):
         self._writer.start()
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteStore:
-        """Open the file, bring its schema up to date and start the writer."""
+    async def open(cls, path: Path, packages: Packages) -> SqliteDatabase:
+        """Open the file, bring its schema up to date and start the writer. Raises NewerDatabase."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        return await asyncio.to_thread(cls, path)
+        return await asyncio.to_thread(cls, path, packages)
 
     async def close(self) -> None:
         """Finish what was handed in and close the file; what comes later is refused with RuntimeError."""
@@ -67,21 +74,28 @@ class SqliteStore(SqlStore):
         await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._close_reader)
 
+    async def run(self, script: Callable[[], Script[T]]) -> T:
+        """See `Database.run`. If the caller is cancelled, the script is done as a whole or not at all."""
+        if self._is_closed:
+            raise RuntimeError(f"the database {self._path} is closed")
+        done: Future[T] = Future()
+        self._work.put((script, done))
+        return await asyncio.wrap_future(done)
+
+    async def read(self, text: str, *parameters: Any) -> Rows:
+        """See `Database.read`."""
+        return await asyncio.to_thread(self._read_now, text, parameters)
+
     # -- the connections ---------------------------------------------------------------------------------------------
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    def _connect(self, timeout_s: float | None = None) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=timeout_s or BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
         _set_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
-
-    def _migrate(self) -> None:
-        with closing(self._connect()) as connection:
-            migrate_to_newest(connection)
-
-    async def _read(self, text: str, *parameters: Any) -> list[Any]:
-        return await asyncio.to_thread(self._read_now, text, parameters)
 
     def _read_now(self, text: str, parameters: Sequence[Any]) -> list[Any]:
         with self._reader_lock:
@@ -90,14 +104,6 @@ class SqliteStore(SqlStore):
     def _close_reader(self) -> None:
         with self._reader_lock:
             self._reader.close()
-
-    async def _run(self, script: Callable[[], Script[T]]) -> T:
-        """Hand a script to the writer. If the caller is cancelled, it is done as a whole or not at all."""
-        if self._is_closed:
-            raise RuntimeError("the ride store is closed")
-        done: Future[T] = Future()
-        self._work.put((script, done))
-        return await asyncio.wrap_future(done)
 
     # -- the writer thread -------------------------------------------------------------------------------------------
 
@@ -109,7 +115,7 @@ class SqliteStore(SqlStore):
         connection.close()
 
     def _next_group(self) -> tuple[list[_Work], bool]:
-        """Wait for work, then take what else is there; the flag is False when the store is being closed."""
+        """Wait for work, then take what else is there; the flag is False when the database is being closed."""
         work = self._work.get()
         group: list[_Work] = []
         while work is not None:
@@ -123,22 +129,59 @@ class SqliteStore(SqlStore):
         return group, False
 
 
-def migrate_to_newest(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date in one transaction."""
+def migrate_to_newest(connection: sqlite3.Connection, packages: Packages) -> None:
+    """Bring the schema up to date in one transaction. Raises NewerDatabase."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(migrate.CREATE_VERSIONS)
-    applied = [version for (version,) in connection.execute(migrate.APPLIED)]
-    migrate.check_not_newer(applied, "sqlite")
-    for version, text in migrate.migrations("sqlite"):
-        if version not in applied:
-            for statement in _split(text):
+    try:
+        for package, version, text in play(connection, migrate.pending("sqlite", packages)):
+            for statement in split(text):
                 connection.execute(statement)
-            connection.execute(migrate.MARK_APPLIED, (version,))
-    connection.execute("COMMIT")
+            play(connection, migrate.mark_applied(package, version))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+def split(text: str) -> Iterator[str]:
+    """The statements of a file; semicolons in comments, strings and triggers end none."""
+    statement = ""
+    for part in re.split(r"(?<=;)", text):
+        statement += part
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def play(connection: sqlite3.Connection, script: Script[T]) -> T:
+    """Run a script's statements and send it the rows; returns what the script returns."""
+    try:
+        step = next(script)
+        while True:
+            try:
+                rows = _execute(connection, step)
+            except sqlite3.IntegrityError as error:
+                if error.sqlite_errorcode not in _NOT_UNIQUE:
+                    raise
+                step = script.throw(Duplicate(str(error)))
+            else:
+                step = script.send(rows)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+
+
+def _execute(connection: sqlite3.Connection, step: Statement | Batch) -> Rows:
+    if isinstance(step, Batch):
+        return connection.executemany(step.text, step.parameters).fetchall()
+    return connection.execute(step.text, step.parameters).fetchall()
 
 
 def _write_group(connection: sqlite3.Connection, group: list[_Work]) -> None:
-    """Commit the work of those who still wait, and tell each how it went; an error of the commit is told to all."""
+    """Commit the work of those who still wait, and tell each the result; an error of the commit is told to all."""
     group = [(script, done) for script, done in group if done.set_running_or_notify_cancel()]
     if not group:
         return
@@ -166,33 +209,15 @@ def _commit_together(connection: sqlite3.Connection, group: list[Callable[[], Sc
 
 
 def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[Any]]) -> _Result:
-    connection.execute("SAVEPOINT command")
+    connection.execute("SAVEPOINT script")
     try:
         result = play(connection, script())
     except Exception as error:
-        connection.execute("ROLLBACK TO command")
-        connection.execute("RELEASE command")
+        connection.execute("ROLLBACK TO script")
+        connection.execute("RELEASE script")
         return None, error
-    connection.execute("RELEASE command")
+    connection.execute("RELEASE script")
     return result, None
-
-
-def play(connection: sqlite3.Connection, script: Script[T]) -> T:
-    """Run a script's statements and send it the rows."""
-    try:
-        statement = next(script)
-        while True:
-            try:
-                rows: Rows = connection.execute(statement.text, statement.parameters).fetchall()
-            except sqlite3.IntegrityError as error:
-                if error.sqlite_errorcode not in _NOT_UNIQUE:
-                    raise
-                statement = script.throw(Duplicate(str(error)))
-            else:
-                statement = script.send(rows)
-    except StopIteration as finished:
-        result: T = finished.value
-        return result
 
 
 def _set_wal(connection: sqlite3.Connection) -> None:
@@ -207,9 +232,3 @@ def _set_wal(connection: sqlite3.Connection) -> None:
             time.sleep(BUSY_RETRY_S)
         else:
             return
-
-
-def _split(text: str) -> list[str]:
-    """The statements of a migration without its comments; none of ours has a semicolon or `--` in a literal."""
-    code = "\n".join(line.split("--")[0] for line in text.splitlines())
-    return [statement for statement in code.split(";") if statement.strip()]

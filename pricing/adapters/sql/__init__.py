@@ -1,0 +1,1 @@
+"""The record of prices in SQL, and the migrations of its tables."""

@@ -1,0 +1,77 @@
+"""The record of prices and of operators' orders, in SQL. Rows are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backing.sql.database import Database
+from backing.sql.scripts import Batch, one
+from geo.cells import cells_to_strings
+from pricing.model.surge import FreezeOrder
+from pricing.rules.price_changes import PriceChange, Reason
+
+COLUMNS = (
+    "at_s", "multiplier", "multiplier_before", "requests", "quotes", "idle_drivers", "supply", "target", "wanted",
+    "bounds", "reason", "version",
+)  # fmt: skip
+# A row that is added again, because the answer got lost, changes nothing.
+ADD_CHANGE = (
+    f"INSERT INTO surge_changes (region_id, cell, {', '.join(COLUMNS)})"  # noqa: S608 - the names above
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING"
+)
+ADD_VERSION = "INSERT INTO surge_versions (version, params) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+ADD_ORDER = (
+    "INSERT INTO surge_orders (region_id, at_s, is_frozen, reason, operator) VALUES (?1, ?2, ?3, ?4, ?5)"
+    " ON CONFLICT DO NOTHING"
+)
+HISTORY = (
+    f"SELECT {', '.join(COLUMNS)} FROM surge_changes"  # noqa: S608 - the names above
+    " WHERE region_id = ?1 AND cell = ?2 AND at_s >= ?3 ORDER BY at_s DESC LIMIT ?4"
+)
+ORDERS = (
+    "SELECT at_s, is_frozen, reason, operator FROM surge_orders WHERE region_id = ?1"
+    " ORDER BY at_s DESC, operator DESC LIMIT ?2"
+)
+
+
+class SqlPriceRecord:
+    """`PriceRecord` over a database that other stores may share; whoever opened it closes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_version(self, version: str, params: str) -> None:
+        """See `PriceRecord.add_version`."""
+        await self._write(ADD_VERSION, [(version, params)])
+
+    async def add_changes(self, region_id: str, changes: Sequence[PriceChange]) -> None:
+        """See `PriceRecord.add_changes`."""
+        names = cells_to_strings([change.cell for change in changes]) if changes else []
+        rows = [
+            (region_id, name, *(getattr(change, column) for column in COLUMNS[:-2]), str(change.reason), change.version)
+            for name, change in zip(names, changes, strict=True)
+        ]
+        await self._write(ADD_CHANGE, rows)
+
+    async def history(self, region_id: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
+        """See `PriceRecord.history`."""
+        found = await self._database.read(HISTORY, region_id, format(cell, "x"), since_s, limit)
+        return [_change(cell, dict(zip(COLUMNS, row, strict=True))) for row in map(tuple, found)]
+
+    async def add_order(self, region_id: str, order: FreezeOrder) -> None:
+        """See `PriceRecord.add_order`."""
+        await self._write(ADD_ORDER, [(region_id, order.at_s, int(order.is_frozen), order.reason, order.operator)])
+
+    async def orders(self, region_id: str, limit: int) -> list[FreezeOrder]:
+        """See `PriceRecord.orders`."""
+        found = await self._database.read(ORDERS, region_id, limit)
+        return [FreezeOrder(at_s, bool(is_frozen), reason, by) for at_s, is_frozen, reason, by in map(tuple, found)]
+
+    async def _write(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement for each row, in one transaction; return once it is durable."""
+        await self._database.run(lambda: one(Batch(text, rows)))
+
+
+def _change(cell: int, columns: dict[str, Any]) -> PriceChange:
+    return PriceChange(cell=cell, **columns | {"reason": Reason(columns["reason"])})
