@@ -5,6 +5,7 @@ Fixed-point degrees keep 1 cm; everything is little-endian, so that the bytes me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,3 +59,17 @@ def unpack(packed: list[bytes]) -> NDArray[Any]:
             f"a packed position has {PACKED.itemsize} bytes, this one {wrong}: was it written by another version?"
         )
     return np.frombuffer(b"".join(packed), PACKED)
+
+
+def newest_positions(entries: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Return the drivers' ids, ascending, and their newest positions (n,) of `PACKED`.
+
+    ``entries`` are (driver_id, packed position) of all cells of a region. A driver who crosses a border while the cells
+    are read may stand in two of them. Raises ValueError as `unpack` does.
+    """
+    packed = unpack([value for _, value in entries])
+    driver_id = np.array([name.decode() for name, _ in entries], dtype=np.str_)
+    order = np.lexsort((packed["t_ms"], driver_id))
+    driver_id, packed = driver_id[order], packed[order]
+    is_newest = np.append(driver_id[1:] != driver_id[:-1], True)[: len(order)]
+    return tuple(driver_id[is_newest].tolist()), packed[is_newest]

@@ -174,15 +174,16 @@ class GatewayParams:
 class StoreParams:
     """How the worker stores positions. Seconds are city seconds."""
 
-    #: Phones ping each few seconds: a driver this long silent is not where the cell says.
-    stale_after_s: float = 120.0
+    #: A driver without a ping for so long is taken out of the cells. Until then the position stays, for the map and the
+    #: pickup watch; who may be asked is decided by `[dispatch] stale_after_s`, which must be shorter.
+    remove_after_s: float = 120.0
     #: Positions in one call: some 2 ms of the store's time, and below Lua's limit of about 8,000 on one unpack.
     batch_positions_max: int = 1_000
     #: Of each reason and batch: enough to see what goes on, and bounded whatever is sent.
     batch_samples_max: int = 3
 
     def __post_init__(self) -> None:
-        _require_positive(self, "stale_after_s", "batch_positions_max", "batch_samples_max")
+        _require_positive(self, "remove_after_s", "batch_positions_max", "batch_samples_max")
         if self.batch_positions_max > 1_000:
             raise ValueError(
                 f"batch_positions_max must be at most 1000, not {self.batch_positions_max}: see Lua's unpack"

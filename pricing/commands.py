@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy.typing as npt
@@ -24,30 +23,13 @@ class CountQuote:
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MarkDriverBusy:
-    """A driver took a ride, and is no supply until it ends or is given back."""
-
-    ride_id: str
-    driver_id: str
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class MarkDriverFree:
-    """The ride ended, or was given back: its driver is supply again."""
-
-    ride_id: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Restore:
-    """Forget what was counted and go on from this: decayed counts (c,) as of ``at_s``, ride -> (driver, since when)."""
+    """Forget what was counted and go on from this: decayed counts (c,) as of ``at_s``."""
 
     requests: npt.ArrayLike
     quotes: npt.ArrayLike
     at_s: float
-    busy: Mapping[str, tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,5 +56,5 @@ class Tick:
     idle_per_cell: npt.ArrayLike
 
 
-Signal = CountRequest | CountQuote | MarkDriverBusy | MarkDriverFree
+Signal = CountRequest | CountQuote
 Command = Signal | Restore | AdoptPrices | FreezePrices | UnfreezePrices | Tick

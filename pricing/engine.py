@@ -1,8 +1,6 @@
-"""The pricing engine of one region: demand and busy drivers remembered, prices set at each tick."""
+"""The pricing engine of one region: it counts demand and sets the prices at each tick."""
 
 from __future__ import annotations
-
-from collections import OrderedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +11,6 @@ from pricing.commands import (
     CountQuote,
     CountRequest,
     FreezePrices,
-    MarkDriverBusy,
-    MarkDriverFree,
     Restore,
     Tick,
     UnfreezePrices,
@@ -23,11 +19,6 @@ from pricing.events import Event, SurgeChanged
 from pricing.model.surge import SurgeParams
 from pricing.rules import surge
 from pricing.rules.grid import SurgeGrid
-
-# More drivers on rides at once than any one region has.
-BUSY_RIDES_MAX = 100_000
-# No trip in a city takes so long: the end of such a ride was missed, and its driver must not be lost for ever.
-BUSY_S_MAX = 4 * 3600.0
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -45,23 +36,11 @@ class PricingEngine:
         self._counted_to_s = -np.inf
         self._log_multiplier = np.zeros(len(grid))
         self._is_frozen = False
-        #: ride -> (driver, since when), oldest first.
-        self._busy: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     @property
     def multiplier(self) -> FloatArray:
         """The multipliers (c,) as of the last tick."""
         return surge.multipliers(self._log_multiplier, self._params)
-
-    @property
-    def busy_drivers(self) -> frozenset[str]:
-        """Who is on a live ride, as far as the events say."""
-        return frozenset(driver_id for driver_id, _ in self._busy.values())
-
-    @property
-    def busy_rides(self) -> int:
-        """How many live rides have a driver, without looking at each."""
-        return len(self._busy)
 
     @property
     def is_frozen(self) -> bool:
@@ -89,17 +68,12 @@ class PricingEngine:
                 self._count(self._requests, command, now_s)
             case CountQuote():
                 self._count(self._quotes, command, now_s)
-            case MarkDriverBusy():
-                self._mark_busy(command, now_s)
-            case MarkDriverFree():
-                self._busy.pop(command.ride_id, None)
         return []
 
     def _restore(self, command: Restore) -> None:
         self._requests = self._per_cell("requests", command.requests).copy()
         self._quotes = self._per_cell("quotes", command.quotes).copy()
         self._counted_to_s = command.at_s
-        self._busy = OrderedDict(sorted(command.busy.items(), key=lambda item: (item[1][1], item[0])))
 
     def _count(self, counts: FloatArray, command: CountRequest | CountQuote, now_s: float) -> None:
         """Add one with its age; one from the future counts as one of now."""
@@ -108,12 +82,6 @@ class PricingEngine:
         self._decay_to(now_s)
         age_s = self._counted_to_s - command.at_s
         counts[command.cell_index] += surge.decay_factor(age_s, self._params.demand_half_life_s)
-
-    def _mark_busy(self, command: MarkDriverBusy, now_s: float) -> None:
-        self._busy[command.ride_id] = (command.driver_id, min(command.at_s, now_s))
-        self._busy.move_to_end(command.ride_id)
-        if len(self._busy) > BUSY_RIDES_MAX:
-            self._busy.popitem(last=False)
 
     def _decay_to(self, now_s: float) -> None:
         """Bring the counts to ``now_s``; a clock that steps back leaves them."""
@@ -125,7 +93,6 @@ class PricingEngine:
 
     def _tick(self, idle_per_cell: FloatArray, now_s: float) -> list[Event]:
         self._decay_to(now_s)
-        self._forget_endless_rides(now_s)
         if self._is_frozen:
             return []
         signals = surge.Signals(self._requests, self._quotes, self._grid.reach.supply(idle_per_cell))
@@ -166,13 +133,6 @@ class PricingEngine:
                 bounds=move.bounds[at],
             )
         ]
-
-    def _forget_endless_rides(self, now_s: float) -> None:
-        while self._busy:
-            ride_id, (_, since_s) = next(iter(self._busy.items()))
-            if now_s - since_s <= BUSY_S_MAX:
-                return
-            del self._busy[ride_id]
 
     def _per_cell(self, name: str, values: npt.ArrayLike) -> FloatArray:
         array = np.asarray(values, dtype=np.float64)

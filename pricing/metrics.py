@@ -48,8 +48,11 @@ class PricingMetrics:
         self.surge_multiplier_max = Gauge(
             "hexhail_pricing_surge_multiplier_max", "The highest multiplier of a cell.", ["region"], registry=registry
         )
-        self.busy_drivers = Gauge(
-            "hexhail_pricing_busy_drivers", "Drivers on a live ride, by the events seen.", ["region"], registry=registry
+        self.fresh_drivers = Gauge(
+            "hexhail_pricing_fresh_drivers",
+            "Drivers with a fresh position at the last tick, busy ones too.",
+            ["region"],
+            registry=registry,
         )
         self.idle_drivers = Gauge(
             "hexhail_pricing_idle_drivers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class PriceRecord(Protocol):
 
 
 class CountedSignals(Protocol):
-    """The demand and the busy drivers that outlive the process, with the memory of what was counted."""
+    """The demand that outlives the process, with the memory of what was counted."""
 
     async def count_rides(self, events: Sequence[KeyedSignal]) -> list[int]:
         """Count each (ident, sequence) once, whoever brings it how often; return which of these were new.
@@ -88,15 +88,19 @@ class CountedSignals(Protocol):
         ...
 
 
+#: Reads the ids of the drivers on shift who have neither an offer nor a ride, in whatever region they are.
+FreeDrivers = Callable[[], Awaitable[Collection[str]]]
+
+
 class Supply(Protocol):
     """The drivers of a region."""
 
-    async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:
-        """Return the drivers whose position is fresh at ``now_s``; idle are those not in ``busy_drivers``."""
+    async def snapshot(self, now_s: float) -> SupplySnapshot:
+        """Return the drivers with a fresh position at ``now_s``, and how many of them are idle in each cell."""
         ...
 
-    async def idle_drivers(self, busy_drivers: Collection[str], now_s: float) -> IdleDrivers:
-        """Return where the drivers are whose position is fresh at ``now_s`` and who are not in ``busy_drivers``."""
+    async def idle_drivers(self, now_s: float) -> IdleDrivers:
+        """Return where the drivers are who are idle at ``now_s``."""
         ...
 
 

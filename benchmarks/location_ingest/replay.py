@@ -39,7 +39,7 @@ SPEED = 600.0
 SMALL_SPEED = 300.0
 READY_S_MAX = 120.0
 #: At hundreds of city seconds in a second a ping is soon old, and the last positions are to be looked at in peace.
-SECTIONS = "\n[ingest]\nage_s_max = 36000.0\n\n[cells]\nstale_after_s = 1e9\n"
+SECTIONS = "\n[ingest]\nage_s_max = 36000.0\n\n[cells]\nremove_after_s = 1e9\n"
 
 
 def run(small: bool, report: Report) -> None:

@@ -57,7 +57,7 @@ def _ticks(grid: SurgeGrid, demand: np.ndarray, ticks: int) -> tuple[list[float]
     wall_ms, cpu_ms, events = [], [], list[Event]()
     for tick in range(ticks + 5):
         moment = moments[tick % len(moments)]
-        engine.handle(Restore(moment.requests, moment.quotes, now_s, {}), now_s)
+        engine.handle(Restore(moment.requests, moment.quotes, now_s), now_s)
         now_s += params.tick_s
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         events = engine.handle(Tick(moment.idle), now_s)

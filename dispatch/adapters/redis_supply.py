@@ -8,7 +8,7 @@ import numpy as np
 from redis.asyncio import Redis
 
 from dispatch.ports import Positions
-from geo.positions import UNKNOWN_HEADING, unpack
+from geo.positions import UNKNOWN_HEADING, newest_positions
 from kernel.contracts import redis_keys
 
 
@@ -20,25 +20,15 @@ class RedisSupply:
         self._keys = [redis_keys.cell(region_id, cell) for cell in cells]
 
     async def positions(self) -> Positions:
-        """See `Supply.positions`.
-
-        A driver who crosses a border while the pipeline runs may be met in both cells: the newer position counts.
-        """
+        """See `Supply.positions`."""
         pipeline = self._redis.pipeline(transaction=False)
         for key in self._keys:
             pipeline.hgetall(key)
         buckets: list[dict[bytes, bytes]] = await pipeline.execute()
-        entries = [entry for bucket in buckets for entry in bucket.items()]
-        packed = unpack([value for _, value in entries])
-        driver_id = np.array([name.decode() for name, _ in entries], dtype=object)
-        order = np.lexsort((packed["t_ms"], driver_id.astype(str))) if len(entries) else np.zeros(0, np.int64)
-        driver_id, packed = driver_id[order], packed[order]
-        newest = np.ones(len(order), bool)
-        newest[:-1] = driver_id[:-1] != driver_id[1:]
-        driver_id, packed = driver_id[newest], packed[newest]
+        driver_id, packed = newest_positions([entry for bucket in buckets for entry in bucket.items()])
         heading_cdeg = packed["heading_cdeg"]
         return Positions(
-            driver_id=tuple(driver_id.tolist()),
+            driver_id=driver_id,
             lat_deg=packed["lat_e7"] / 1e7,
             lng_deg=packed["lng_e7"] / 1e7,
             heading_deg=np.where(heading_cdeg == UNKNOWN_HEADING, np.nan, heading_cdeg / 100),

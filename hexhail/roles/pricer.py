@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from geo.city import City
     from pricing.metrics import AdviceMetrics, PricingMetrics
     from pricing.model.advice import RepositioningParams
-    from pricing.ports import PriceRecord
+    from pricing.ports import FreeDrivers, PriceRecord, Supply
     from pricing.service.advice import AdviceService
     from pricing.service.surge import PricingService
 
@@ -33,6 +33,7 @@ def run_pricer(settings: Settings) -> None:
 async def _price(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
+    from dispatch.adapters.sql.store import SqlRideStore
     from pricing.adapters.faust_agent import attach, attach_advice
     from pricing.adapters.sql.record import SqlPriceRecord
     from pricing.metrics import AdviceMetrics, PricingMetrics
@@ -42,7 +43,7 @@ async def _price(settings: Settings) -> None:
     redis = await connect_redis(settings)
     await ensure_topics(settings)
     database = await open_database(settings.database_url)
-    record = SqlPriceRecord(database)
+    record, store = SqlPriceRecord(database), SqlRideStore(database)
     app = build_faust_app(
         "hexhail-pricer",
         broker_url=settings.broker_url,
@@ -50,17 +51,18 @@ async def _price(settings: Settings) -> None:
         session_timeout_s=settings.broker_session_timeout_s,
     )
     for city, folder in zip(load_cities(settings.city_folders), settings.city_folders, strict=True):
+        supply = _supply(city, redis, store.free_drivers)
         attach(
             app,
             RIDE_EVENTS_TOPIC,
             QUOTES_TOPIC,
-            _pricing(city, redis, record, metrics),
+            _pricing(city, redis, supply, record, metrics),
             now_s=clock.now_s,
             wall_duration_s=clock.wall_duration_s,
         )
         advice = RepositioningParams.from_section(city.sections.get("advice", {}))
         if advice.is_on:
-            service = _advice(city, folder, advice, redis, advice_metrics)
+            service = _advice(city, folder, advice, redis, supply, advice_metrics)
             attach_advice(
                 app, service, every_s=advice.every_s, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s
             )
@@ -71,46 +73,49 @@ async def _price(settings: Settings) -> None:
         await redis.aclose()
 
 
-def _pricing(city: City, redis: Redis, record: PriceRecord, metrics: PricingMetrics) -> PricingService:
+def _supply(city: City, redis: Redis, free_drivers: FreeDrivers) -> Supply:
+    """The drivers of a city, idle by the limit that its matching rounds use."""
     from dispatch.model import DispatchParams
+    from pricing.adapters.redis_supply import RedisSupply
+
+    stale_after_s = DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
+    return RedisSupply(redis, city, free_drivers, stale_after_s=stale_after_s)
+
+
+def _pricing(city: City, redis: Redis, supply: Supply, record: PriceRecord, metrics: PricingMetrics) -> PricingService:
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_signals import RedisSignals
-    from pricing.adapters.redis_supply import RedisSupply
     from pricing.model.surge import SurgeParams
     from pricing.rules.reach import grid_of
     from pricing.service.surge import PricingService
 
     region, params = city.region, SurgeParams.from_section(city.sections.get("surge", {}))
-    stale_after_s = DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
     return PricingService(
         region,
         grid_of(city, params.reach_s),
         params,
         prices=RedisPrices(redis, region.region_id, params),
         signals=RedisSignals(redis, region.region_id, city.surge_cells, params.demand_half_life_s),
-        supply=RedisSupply(redis, city, stale_after_s=stale_after_s),
+        supply=supply,
         record=record,
         metrics=metrics,
     )
 
 
 def _advice(
-    city: City, folder: Path, params: RepositioningParams, redis: Redis, metrics: AdviceMetrics
+    city: City, folder: Path, params: RepositioningParams, redis: Redis, supply: Supply, metrics: AdviceMetrics
 ) -> AdviceService:
-    from dispatch.model import DispatchParams
     from geo.zones import Zones
     from hexhail.cities.demand_profile import DemandProfile
     from pricing.adapters.highs_flow import solve_transport
     from pricing.adapters.redis_advice import RedisAdvice
     from pricing.adapters.redis_signals import RedisSignals
-    from pricing.adapters.redis_supply import RedisSupply
     from pricing.model.surge import SurgeParams
     from pricing.rules.advice import AdvicePlanner
     from pricing.service.advice import AdviceService
 
     region_id, zones = city.region.region_id, Zones.of(city)
     half_life_s = SurgeParams.from_section(city.sections.get("surge", {})).demand_half_life_s
-    stale_after_s = DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
     profile = (
         DemandProfile.load(folder / params.demand_profile, city, zones).requests if params.demand_profile else None
     )
@@ -119,7 +124,7 @@ def _advice(
         AdvicePlanner(city, zones, params, solve_transport, half_life_s, profile),
         half_life_s=half_life_s,
         signals=RedisSignals(redis, region_id, city.surge_cells, half_life_s),
-        supply=RedisSupply(redis, city, stale_after_s=stale_after_s),
+        supply=supply,
         board=RedisAdvice(redis, region_id),
         metrics=metrics,
     )

@@ -120,11 +120,6 @@ def quotes(region_id: str) -> str:
     return f"{{{region_id}}}:pricing:quotes"
 
 
-def busy_drivers(region_id: str) -> str:
-    """Hash: ride_id -> `<since_ms>|<driver_id>`, of drivers on live rides."""
-    return f"{{{region_id}}}:pricing:busy"
-
-
 def advice(region_id: str) -> str:
     """Hash: driver_id -> where the driver had better wait, JSON."""
     return f"{{{region_id}}}:advice"

@@ -87,12 +87,12 @@ class IngestService:
         return [group.received_s for of_region in groups.values() for group in of_region]
 
     async def sweep(self, now_s: float) -> int:
-        """Take out every driver not seen for `stale_after_s`, and those seen in a time to come; returns how many."""
+        """Take out every driver not seen for `remove_after_s`, and those seen in a time to come; returns how many."""
         swept = 0
         for region_id in sorted(self._resolution):
             swept += await self._cells.sweep(
                 region_id,
-                before_s=now_s - self._params.stale_after_s,
+                before_s=now_s - self._params.remove_after_s,
                 after_s=now_s + self._ingest.future_skew_s_max,
             )
         self._metrics.drivers_swept.inc(swept)

@@ -1,4 +1,4 @@
-"""Demand, busy drivers and which messages were counted, in Redis or Valkey; one call counts a batch as a whole."""
+"""Demand and which messages were counted, in Redis or Valkey; one call counts a batch as a whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from backing.redis.functions import LuaLibrary, RedisFunctions
 from geo.cells import cells_to_strings
 from kernel.contracts import redis_keys
-from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Restore
+from pricing.commands import Restore
 from pricing.ports import KeyedSignal
 from pricing.rules.surge import decay_factor
 
@@ -46,29 +46,20 @@ class RedisSignals:
     async def read(self, now_s: float) -> Restore:
         """See `CountedSignals.read`; cells that are no longer priced are left out."""
         pipeline = self._redis.pipeline(transaction=True)
-        for key in (redis_keys.requests, redis_keys.quotes, redis_keys.busy_drivers):
+        for key in (redis_keys.requests, redis_keys.quotes):
             pipeline.hgetall(key(self._region_id))
-        requests, quotes, busy = await pipeline.execute()
-        return Restore(self._counts(requests, now_s), self._counts(quotes, now_s), now_s, _busy(busy))
+        requests, quotes = await pipeline.execute()
+        return Restore(self._counts(requests, now_s), self._counts(quotes, now_s), now_s)
 
     async def _take(
         self, counted: Sequence[Callable[[str], str]], total: str, life_s: float, events: Sequence[KeyedSignal]
     ) -> list[int]:
-        keys = [key(self._region_id) for key in (redis_keys.totals, *counted, redis_keys.busy_drivers)]
+        keys = [key(self._region_id) for key in (redis_keys.totals, *counted)]
         arguments: list[str | int | bytes] = [total, round(life_s * 1e3), round(self._half_life_s * 1e3)]
         for event in events:
-            arguments += (event.ident, event.sequence, round(event.at_s * 1e3), *self._described(event))
+            cell = "" if event.signal is None else self._cell_names[event.signal.cell_index]
+            arguments += (event.ident, event.sequence, round(event.at_s * 1e3), cell)
         return [int(place) for place in await self._functions.call("hexhail_signals_take", keys, arguments)]
-
-    def _described(self, event: KeyedSignal) -> tuple[str, str]:
-        match event.signal:
-            case CountRequest(cell_index=index) | CountQuote(cell_index=index):
-                return "count", self._cell_names[index]
-            case MarkDriverBusy(driver_id=driver_id):
-                return "busy", driver_id
-            case MarkDriverFree():
-                return "free", ""
-        return "none", ""
 
     def _counts(self, held: Mapping[bytes, bytes], now_s: float) -> npt.NDArray[np.float64]:
         counts = np.zeros(len(self._cell_names))
@@ -79,12 +70,3 @@ class RedisSignals:
                 age_s = now_s - int(counted_ms) / 1e3
                 counts[index_of[name]] = float(count) * decay_factor(age_s, self._half_life_s)
         return counts
-
-
-def _busy(held: Mapping[bytes, bytes]) -> dict[str, tuple[str, float]]:
-    """Rides -> (driver, since when), of `<since_ms>|<driver_id>`."""
-    busy = {}
-    for ride_id, value in held.items():
-        since_ms, _, driver_id = value.decode().partition("|")
-        busy[ride_id.decode()] = (driver_id, int(since_ms) / 1e3)
-    return busy

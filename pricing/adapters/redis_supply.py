@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from redis.asyncio import Redis
 
 from geo.cells import cells_to_strings
 from geo.city import City
-from geo.positions import unpack
+from geo.positions import newest_positions
 from kernel.contracts import redis_keys
+from kernel.supply import BoolArray, is_fresh, is_idle
 from pricing.model.advice import IdleDrivers
 from pricing.model.surge import SupplySnapshot
+from pricing.ports import FreeDrivers
 from pricing.rules.cells import cell_indices
 
 
@@ -22,48 +23,44 @@ class RedisSupply:
     """Meets the port `Supply` for one city.
 
     Drivers are binned by their coordinates, not by the parent of the cell that holds them: H3 cells do not lie
-    wholly inside their parents. One outside every surge cell is fresh, but nowhere supply.
+    wholly inside their parents. A driver outside every surge cell is fresh, but supply of none.
     """
 
-    def __init__(self, redis: Redis, city: City, *, stale_after_s: float) -> None:
-        """Positions older than ``stale_after_s`` of city time say nothing; raises ValueError if it is not positive."""
+    def __init__(self, redis: Redis, city: City, free_drivers: FreeDrivers, *, stale_after_s: float) -> None:
+        """Positions older than ``stale_after_s`` of city time do not count. Raises ValueError if it is not positive."""
         if not stale_after_s > 0:
             raise ValueError(f"stale_after_s must be a positive number of seconds, not {stale_after_s}")
         self._redis: Any = redis
+        self._free_drivers = free_drivers
         self._surge_cells = city.surge_cells
         self._surge_resolution = city.region.surge_resolution
         self._cell_keys = [redis_keys.cell(city.region.region_id, name) for name in cells_to_strings(city.search_cells)]
         self._stale_after_s = stale_after_s
 
-    async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:
-        """Read all cells in one round trip.
+    async def snapshot(self, now_s: float) -> SupplySnapshot:
+        """Read all cells in one round trip, and who is free.
 
-        Raises ValueError if a position was written by another version.
+        Raises what `free_drivers` raises, and ValueError if a position was written by another version.
         """
-        idle, fresh_drivers = await self._idle(busy_drivers, now_s)
-        index: npt.NDArray[np.int64] = cell_indices(
-            self._surge_cells, self._surge_resolution, idle.lat_deg, idle.lng_deg
-        )
+        idle, fresh = await self._read(now_s)
+        index = cell_indices(self._surge_cells, self._surge_resolution, idle.lat_deg, idle.lng_deg)
         idle_per_cell = np.bincount(index[index >= 0], minlength=len(self._surge_cells))
-        return SupplySnapshot(idle_per_cell, fresh_drivers)
+        return SupplySnapshot(idle_per_cell, int(np.count_nonzero(fresh)))
 
-    async def idle_drivers(self, busy_drivers: Collection[str], now_s: float) -> IdleDrivers:
-        """Read all cells in one round trip; raises as `snapshot` does."""
-        idle, _ = await self._idle(busy_drivers, now_s)
-        order = sorted(range(len(idle.driver_id)), key=idle.driver_id.__getitem__)
-        return IdleDrivers(tuple(idle.driver_id[at] for at in order), idle.lat_deg[order], idle.lng_deg[order])
+    async def idle_drivers(self, now_s: float) -> IdleDrivers:
+        """Read as `snapshot` does, and raise as it does."""
+        idle, _ = await self._read(now_s)
+        return idle
 
-    async def _idle(self, busy_drivers: Collection[str], now_s: float) -> tuple[IdleDrivers, int]:
-        """The idle drivers in no order, and how many drivers have a fresh position."""
+    async def _read(self, now_s: float) -> tuple[IdleDrivers, BoolArray]:
+        """The idle drivers, and whether each driver with a position is fresh."""
         pipeline = self._redis.pipeline(transaction=False)
         for key in self._cell_keys:
             pipeline.hgetall(key)
-        drivers: dict[bytes, bytes] = {}
-        for held in await pipeline.execute():
-            drivers.update(held)
-        names, positions = [name.decode() for name in drivers], unpack(list(drivers.values()))
-        is_fresh = positions["t_ms"] >= (now_s - self._stale_after_s) * 1e3
-        is_busy = np.fromiter((name in busy_drivers for name in names), dtype=bool, count=len(names))
-        at = np.flatnonzero(is_fresh & ~is_busy)
+        buckets, free = await asyncio.gather(pipeline.execute(), self._free_drivers())
+        driver_id, positions = newest_positions([entry for bucket in buckets for entry in bucket.items()])
+        fresh = is_fresh(positions["t_ms"] / 1e3, now_s, self._stale_after_s)
+        free_here = np.fromiter((name in free for name in driver_id), np.bool_, len(driver_id))
+        at = np.flatnonzero(is_idle(free_here, fresh))
         lat_deg, lng_deg = positions["lat_e7"][at] / 1e7, positions["lng_e7"][at] / 1e7
-        return IdleDrivers(tuple(names[row] for row in at), lat_deg, lng_deg), int(is_fresh.sum())
+        return IdleDrivers(tuple(driver_id[row] for row in at), lat_deg, lng_deg), fresh

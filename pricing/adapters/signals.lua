@@ -20,25 +20,21 @@ local function add(counts, cell, at_ms, half_life_ms)
 end
 
 -- Counts each message once: those whose sequence is greater than the last one counted of the same ident.
--- Keys: totals, seen, seen_at, counts, busy. Arguments: name of the total, life_ms, half_life_ms, then ident, sequence,
--- at_ms, kind, what for each event; kind is count (what: the cell), busy (what: the driver), free or none.
+-- Keys: totals, seen, seen_at, counts. Arguments: name of the total, life_ms, half_life_ms, then ident, sequence, at_ms,
+-- cell for each message; the cell is that in which it counts as demand, empty for none.
 -- Idents without a message for life_ms (by the time of the messages) are forgotten. Returns the places of the new ones.
 local function take(keys, args)
-  local totals, seen, seen_at, counts, busy = keys[1], keys[2], keys[3], keys[4], keys[5]
+  local totals, seen, seen_at, counts = keys[1], keys[2], keys[3], keys[4]
   local life_ms, half_life_ms, newest_ms, new = tonumber(args[2]), tonumber(args[3]), 0, {}
-  for i = 4, #args, 5 do
-    local ident, sequence, at_ms, kind = args[i], tonumber(args[i + 1]), tonumber(args[i + 2]), args[i + 3]
+  for i = 4, #args, 4 do
+    local ident, sequence, at_ms, cell = args[i], tonumber(args[i + 1]), tonumber(args[i + 2]), args[i + 3]
     if sequence > tonumber(redis.call('HGET', seen, ident) or '0') then
       redis.call('HSET', seen, ident, args[i + 1])
       redis.call('ZADD', seen_at, args[i + 2], ident)
-      if kind == 'count' then
-        add(counts, args[i + 4], at_ms, half_life_ms)
-      elseif kind == 'busy' then
-        redis.call('HSET', busy, ident, args[i + 2] .. '|' .. args[i + 4])
-      elseif kind == 'free' then
-        redis.call('HDEL', busy, ident)
+      if cell ~= '' then
+        add(counts, cell, at_ms, half_life_ms)
       end
-      new[#new + 1] = (i - 4) / 5
+      new[#new + 1] = (i - 4) / 4
       newest_ms = math.max(newest_ms, at_ms)
     end
   end
@@ -47,7 +43,6 @@ local function take(keys, args)
     local before = string.format('(%d', newest_ms - life_ms)
     for _, ident in ipairs(redis.call('ZRANGEBYSCORE', seen_at, '-inf', before, 'LIMIT', 0, FORGOTTEN_MAX)) do
       redis.call('HDEL', seen, ident)
-      redis.call('HDEL', busy, ident)
       redis.call('ZREM', seen_at, ident)
     end
   end

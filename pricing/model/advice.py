@@ -66,7 +66,7 @@ class DriverAdvice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdleDrivers:
-    """Drivers on shift with a fresh position and no ride, sorted by id; arrays have shape (n,)."""
+    """The idle drivers by the rule of `kernel.supply`, sorted by id; arrays have shape (n,)."""
 
     driver_id: tuple[str, ...]
     lat_deg: FloatArray

@@ -24,20 +24,15 @@ class RideEvent:
     at_s: float
     region_id: str
     pickup: Point | None = None
-    driver_id: str | None = None
 
     def __post_init__(self) -> None:
         _require_id("ride_id", self.ride_id)
         _require_id("region_id", self.region_id)
         _require_moment("at_s", self.at_s)
-        if self.driver_id is not None:
-            _require_id("driver_id", self.driver_id)
         if not 1 <= self.sequence < SEQUENCE_END:
             raise ValueError(f"sequence must be from 1 to below 2^53, not {self.sequence}")
         if self.event == "RideRequested" and self.pickup is None:
             raise ValueError("RideRequested lacks its pickup")
-        if self.event == "OfferAccepted" and self.driver_id is None:
-            raise ValueError("OfferAccepted lacks its driver_id")
 
 
 @dataclass(frozen=True, slots=True)

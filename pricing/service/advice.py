@@ -49,8 +49,7 @@ class AdviceService:
     async def plan_once(self, now_s: float) -> Plan:
         """Plan and publish; returns the plan. Raises what the stores raise; nothing is published then."""
         counted = await self._signals.read(now_s)
-        busy = {driver_id for driver_id, _ in counted.busy.values()}
-        idle, standing = await asyncio.gather(self._supply.idle_drivers(busy, now_s), self._board.read())
+        idle, standing = await asyncio.gather(self._supply.idle_drivers(now_s), self._board.read())
         # The same plan for the same moment, whichever process makes it.
         generator = np.random.default_rng([zlib.crc32(self.region_id.encode()), int(now_s * 1e3)])
         day_s = local_time(self._timezone, now_s).second_of_day

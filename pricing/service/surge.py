@@ -27,7 +27,7 @@ from pricing.rules.signals import quote_ident, quote_signal, ride_signal
 class PricingService:
     """Feeds the engine of one region and publishes what it decides.
 
-    `CountedSignals` owns demand and busy drivers. The engine holds a copy, which is read when the process starts and
+    `CountedSignals` owns the demand. The engine holds a copy, which is read when the process starts and
     again after every call whose outcome is unknown. A crash therefore costs the missed ticks alone, and an event that
     comes twice or late counts as if it had come once and in time.
 
@@ -86,7 +86,6 @@ class PricingService:
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
         self._metrics.requests_outside.labels(self.region_id).inc(outside)
-        self._metrics.busy_drivers.labels(self.region_id).set(self._engine.busy_rides)
         self._warn_of_undecodable(outcomes, "ride_events_undecodable")
 
     async def process_quotes(self, messages: Sequence[QuoteAsked | None], now_s: float) -> None:
@@ -172,7 +171,7 @@ class PricingService:
             self._engine.handle(AdoptPrices([price.multiplier for price in present]), now_s)
             await self._record.add_version(*self._version)
             self._has_adopted = True
-        return await self._supply.snapshot(self._engine.busy_drivers, now_s)
+        return await self._supply.snapshot(now_s)
 
     async def _apply_newest_order(self, now_s: float) -> list[Event]:
         """Freeze or unfreeze by the newest order on record: it must hold after this process and Redis have died."""
@@ -204,6 +203,7 @@ class PricingService:
         moved = sum(map(len, events))
         self._metrics.ticks.labels(self.region_id, outcome).inc()
         self._metrics.surge_changes.labels(self.region_id).inc(moved)
+        self._metrics.fresh_drivers.labels(self.region_id).set(supply.fresh_drivers)
         self._metrics.idle_drivers.labels(self.region_id).set(int(supply.idle_per_cell.sum()))
         highest = float(self._engine.multiplier.max())
         self._metrics.surge_multiplier_max.labels(self.region_id).set(highest)

@@ -9,7 +9,7 @@ import numpy as np
 from dispatch import events as ev
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
-from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Tick
+from pricing.commands import CountQuote, CountRequest, Tick
 from pricing.engine import PricingEngine
 from pricing.events import SurgeChanged
 from pricing.model.quotes import Receipt
@@ -121,14 +121,7 @@ class Surge:
 
     def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
         """What prices follow, the same events as of the live service."""
-        return {
-            ev.RideRequested: self._hear_request,
-            ev.OfferAccepted: self._hear_busy,
-            ev.AssignmentCancelled: self._hear_free,
-            ev.RiderDroppedOff: self._hear_free,
-            ev.RideCancelled: self._hear_free,
-            ev.RideExpired: self._hear_free,
-        }
+        return {ev.RideRequested: self._hear_request}
 
     def _hear_request(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.RideRequested)
@@ -136,10 +129,3 @@ class Surge:
         cell = int(cell_indices(self._cells, self._resolution, *where)[0])
         if cell >= 0:
             self._engine.handle(CountRequest(cell, event.at_s), now_s)
-
-    def _hear_busy(self, event: ev.RideEvent, now_s: float) -> None:
-        assert isinstance(event, ev.OfferAccepted)
-        self._engine.handle(MarkDriverBusy(event.ride_id, event.driver_id, event.at_s), now_s)
-
-    def _hear_free(self, event: ev.RideEvent, now_s: float) -> None:
-        self._engine.handle(MarkDriverFree(event.ride_id), now_s)

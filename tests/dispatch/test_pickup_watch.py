@@ -46,7 +46,7 @@ def test_that_the_sweep_has_taken_the_driver_out_changes_nothing(watch, swept_af
 
 
 def test_the_watch_acts_on_a_silence_before_the_sweep_tells_of_it():
-    assert DispatchParams().silent_after_s + LOOK_EVERY_S < StoreParams().stale_after_s
+    assert DispatchParams().silent_after_s + LOOK_EVERY_S < StoreParams().remove_after_s
 
 
 def test_a_driver_never_heard_of_has_as_long_from_the_first_look_on(watch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,14 @@ def test_what_one_process_does_for_all_cities_must_be_the_same_in_all() -> None:
     assert common_to("ingest", [1, 1]) == 1
     with pytest.raises(ValueError, match=r"the sections \[ingest\] of the cities differ"):
         common_to("ingest", [1, 2])
+
+
+def test_a_city_that_removes_positions_before_they_are_stale_is_refused(tmp_path: Path) -> None:
+    city = shutil.copytree(MANHATTAN, tmp_path / "city")
+    assert len(load_cities([city])) == 1
+    with (city / "city.toml").open("a") as file:
+        file.write("\n[cells]\nremove_after_s = 60.0\n")
+    with pytest.raises(
+        ValueError, match=r"remove_after_s \(60\) must be longer than \[dispatch\] stale_after_s \(60\)"
+    ):
+        load_cities([city])

@@ -29,7 +29,6 @@ KEYS = {
     redis_keys.quotes_counted_at: "{r}:pricing:quotes_seen_at",
     redis_keys.requests: "{r}:pricing:requests",
     redis_keys.quotes: "{r}:pricing:quotes",
-    redis_keys.busy_drivers: "{r}:pricing:busy",
     redis_keys.advice: "{r}:advice",
     redis_keys.advice_planned: "{r}:advice:planned",
     redis_keys.inbox: "inbox:rider:alice",

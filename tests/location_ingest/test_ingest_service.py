@@ -139,7 +139,7 @@ async def test_a_message_of_an_unknown_region_is_a_dead_letter():
 
 async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come():
     cells = ToldCells()
-    assert await make_service(cells, stale_after_s=60.0).sweep(NOW_S) == 2
+    assert await make_service(cells, remove_after_s=60.0).sweep(NOW_S) == 2
     assert cells.sweeps == [("east", NOW_S - 60, NOW_S + 10), ("west", NOW_S - 60, NOW_S + 10)]
 
 

@@ -241,7 +241,7 @@ def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id):
         (GatewayParams, {"group_wait_s": 0}),
         (GatewayParams, {"held_pings_max": -5}),
         (StoreParams, {"batch_positions_max": 1_001}),
-        (StoreParams, {"stale_after_s": math.inf}),
+        (StoreParams, {"remove_after_s": math.inf}),
     ],
 )
 def test_parameters_refuse_nonsense_at_birth(kind, wrong):
@@ -254,5 +254,5 @@ def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named():
     assert StoreParams.from_section({}) == StoreParams()
     with pytest.raises(ValueError, match=r"\[ingest\] has an unknown key 'agility'; expected only age_s_max"):
         IngestParams.from_section({"agility": 1})
-    with pytest.raises(ValueError, match="stale_after_s must be"):
-        StoreParams.from_section({"stale_after_s": -1})
+    with pytest.raises(ValueError, match="remove_after_s must be"):
+        StoreParams.from_section({"remove_after_s": -1})

@@ -17,15 +17,14 @@ from geo.zones import Zones
 from pricing.adapters.highs_flow import solve_transport
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.redis_signals import RedisSignals
-from pricing.adapters.redis_supply import RedisSupply
-from pricing.commands import CountRequest, MarkDriverBusy
+from pricing.commands import CountRequest
 from pricing.metrics import AdviceMetrics
 from pricing.model.advice import DriverAdvice, IdleDrivers, RepositioningParams
 from pricing.ports import KeyedSignal
 from pricing.rules.advice import AdvicePlanner, Plan
 from pricing.rules.forecast import QUARTER_S, requests_ahead, usually_seen
 from pricing.service.advice import AdviceService
-from tests.pricing.test_redis_supply import NOW_S, stand
+from tests.pricing.test_redis_supply import NOW_S, stand, supply_of
 
 HALF_LIFE_S = 450.0
 
@@ -170,7 +169,6 @@ async def test_a_plan_is_made_of_what_the_stores_hold_and_the_next_process_goes_
     board, zones = RedisAdvice(empty_redis, region_id), Zones.of(grid_city)
     asked = int(zones.surge_index[zones.of_node[35]])
     heard = [KeyedSignal(f"ride-{number}", 1, NOW_S, CountRequest(asked, NOW_S)) for number in range(20)]
-    heard.append(KeyedSignal("ride-0", 2, NOW_S, MarkDriverBusy("ride-0", "busy", NOW_S)))
     await signals.count_rides(heard)
     for number in range(8):
         await stand(empty_redis, grid_city, f"d{number}", float(graph.lat_deg[0]), float(graph.lng_deg[0]))
@@ -183,7 +181,7 @@ async def test_a_plan_is_made_of_what_the_stores_hold_and_the_next_process_goes_
             AdvicePlanner(grid_city, zones, RepositioningParams(), solve_transport, HALF_LIFE_S),
             half_life_s=HALF_LIFE_S,
             signals=signals,
-            supply=RedisSupply(empty_redis, grid_city, stale_after_s=60.0),
+            supply=supply_of(empty_redis, grid_city, "silent", *(f"d{number}" for number in range(8))),
             board=board,
             metrics=AdviceMetrics(CollectorRegistry()),
         )

@@ -5,19 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from pricing import engine as engine_module
 from pricing.commands import (
     AdoptPrices,
     CountQuote,
     CountRequest,
     FreezePrices,
-    MarkDriverBusy,
-    MarkDriverFree,
     Restore,
     Tick,
     UnfreezePrices,
 )
-from pricing.engine import BUSY_S_MAX, PricingEngine
+from pricing.engine import PricingEngine
 from pricing.events import SurgeChanged
 from pricing.model.surge import SurgeParams
 from pricing.rules.surge import Bound
@@ -119,31 +116,6 @@ def test_a_clock_that_steps_back_does_not_swell_demand() -> None:
     assert requests_after(pricing, NOW_S - 3600.0) == 20.0
 
 
-def test_a_driver_is_busy_from_the_acceptance_to_the_end_of_the_ride() -> None:
-    pricing = engine()
-    pricing.handle(MarkDriverBusy("ride", "driver", NOW_S), NOW_S)
-    assert pricing.busy_drivers == {"driver"}
-    pricing.handle(MarkDriverFree("ride"), NOW_S + 600.0)
-    assert pricing.busy_drivers == frozenset()
-
-
-def test_a_ride_whose_end_was_missed_does_not_keep_its_driver_for_ever() -> None:
-    pricing = engine()
-    pricing.handle(MarkDriverBusy("ride", "driver", NOW_S), NOW_S)
-    pricing.handle(Tick(NOBODY), NOW_S + BUSY_S_MAX)
-    assert pricing.busy_drivers == {"driver"}
-    pricing.handle(Tick(NOBODY), NOW_S + BUSY_S_MAX + 1.0)
-    assert pricing.busy_drivers == frozenset()
-
-
-def test_memory_is_bounded_and_the_oldest_rides_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "BUSY_RIDES_MAX", 20)
-    pricing = engine()
-    for number in range(200):
-        pricing.handle(MarkDriverBusy(f"ride{number}", f"driver{number}", NOW_S), NOW_S)
-    assert pricing.busy_drivers == {f"driver{number}" for number in range(180, 200)}
-
-
 def test_a_new_engine_goes_on_from_the_prices_that_stand_within_all_bounds() -> None:
     pricing = engine(SurgeParams(surge_floor=0.9, surge_cap=3.0, neighbour_ratio_max=1.25))
     standing = np.full(COUNT, 1.5)
@@ -159,16 +131,14 @@ def test_an_engine_restored_from_what_was_counted_goes_on_as_the_one_that_counte
     lived, restored = engine(), engine()
     ask(lived, 40)
     lived.handle(CountQuote(MIDDLE, NOW_S), NOW_S)
-    lived.handle(MarkDriverBusy("ride", "driver", NOW_S), NOW_S)
     requests, quotes = NOBODY.copy(), NOBODY.copy()
     requests[MIDDLE], quotes[MIDDLE] = 40.0, 1.0
     ask(restored, 7, cell_index=0)
-    restored.handle(Restore(requests, quotes, NOW_S, {"ride": ("driver", NOW_S)}), NOW_S)
+    restored.handle(Restore(requests, quotes, NOW_S), NOW_S)
     for tick in range(1, 10):
         for pricing in (lived, restored):
             pricing.handle(Tick(NOBODY), NOW_S + 15.0 * tick)
     assert restored.multiplier == pytest.approx(lived.multiplier, rel=1e-12)
-    assert restored.busy_drivers == lived.busy_drivers
 
 
 def test_a_freeze_puts_every_price_to_one_at_once_and_keeps_it_there() -> None:

@@ -1,4 +1,4 @@
-"""Demand, busy drivers and the memory of what was counted, on a real server that dies and returns."""
+"""Demand and the memory of what was counted, on a real server that dies and returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from kernel.contracts import redis_keys
 from pricing.adapters.redis_signals import RIDES_SEEN_LIFE_S, RedisSignals
-from pricing.commands import CountQuote, CountRequest, MarkDriverBusy, MarkDriverFree, Signal
+from pricing.commands import CountQuote, CountRequest, Signal
 from pricing.ports import KeyedSignal
 
 if TYPE_CHECKING:
@@ -56,19 +56,17 @@ async def eventually(attempt: Callable[[], Awaitable[T]]) -> T:
 async def test_what_is_kept_lies_where_the_architecture_says(empty_redis: Redis) -> None:
     kept = signals(empty_redis)
     await kept.count_rides(requests(("ride", 1)))
-    await kept.count_rides([KeyedSignal("ride", 4, NOW_S, MarkDriverBusy("ride", "dr|iver", NOW_S))])
+    await kept.count_rides([KeyedSignal("ride", 4, NOW_S, None)])
     await kept.count_quotes([KeyedSignal("rider|1|0", 1, NOW_S, CountQuote(1, NOW_S))])
     assert await empty_redis.hgetall(redis_keys.requests("grid")) == {b"882a100d61fffff": b"1|1400000000000"}
     assert await empty_redis.hgetall(redis_keys.quotes("grid")) == {b"882a100d63fffff": b"1|1400000000000"}
-    assert await empty_redis.hgetall(redis_keys.busy_drivers("grid")) == {b"ride": b"1400000000000|dr|iver"}
     assert await empty_redis.hgetall(redis_keys.rides_counted("grid")) == {b"ride": b"4"}
     assert await empty_redis.hgetall(redis_keys.quotes_counted("grid")) == {b"rider|1|0": b"1"}
     assert await empty_redis.hgetall(redis_keys.totals("grid")) == {
         b"ride_events_consumed": b"2",
         b"quotes_consumed": b"1",
     }
-    restored = await kept.read(NOW_S)
-    assert restored.busy == {"ride": ("dr|iver", NOW_S)}
+    assert np.asarray((await kept.read(NOW_S)).requests).tolist() == [1.0, 0.0, 0.0]
 
 
 async def test_each_event_counts_once_and_the_new_ones_are_named(empty_redis: Redis) -> None:
@@ -91,31 +89,19 @@ async def test_counts_decay_by_the_time_of_the_events_in_whatever_order_they_com
         )
 
 
-async def test_a_redelivered_acceptance_does_not_take_the_driver_again(empty_redis: Redis) -> None:
-    kept = signals(empty_redis)
-    accepted = KeyedSignal("ride", 3, NOW_S, MarkDriverBusy("ride", "driver", NOW_S))
-    for heard in (accepted, KeyedSignal("ride", 6, NOW_S, MarkDriverFree("ride")), accepted):
-        await kept.count_rides([heard])
-    assert (await kept.read(NOW_S)).busy == {}
-
-
 async def test_regions_are_counted_apart(empty_redis: Redis) -> None:
     await signals(empty_redis).count_rides(requests(("a", 1)))
     assert await signals(empty_redis, "other").count_rides(requests(("a", 1))) == [0]
     assert await consumed(empty_redis) == await consumed(empty_redis, "other") == 1
 
 
-drawn_signals = st.one_of(
-    st.builds(CountRequest, st.integers(0, 2), st.just(0.0)),
-    st.builds(lambda driver: MarkDriverBusy("", driver, 0.0), st.sampled_from("xy")),
-    st.just(MarkDriverFree("")),
-)
+drawn_signals = st.none() | st.builds(CountRequest, st.integers(0, 2), st.just(0.0))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("abc"), drawn_signals), min_size=1, max_size=20), st.data())
 async def test_batches_cut_and_rewound_anywhere_change_nothing(
-    empty_redis: Redis, history: list[tuple[str, Signal]], data: st.DataObject
+    empty_redis: Redis, history: list[tuple[str, Signal | None]], data: st.DataObject
 ) -> None:
     await empty_redis.flushall()
     plain, rewound = signals(empty_redis, "plain"), signals(empty_redis, "rewound")
@@ -132,21 +118,17 @@ async def test_batches_cut_and_rewound_anywhere_change_nothing(
     assert await consumed(empty_redis, "rewound") == len(log)
     once, again = await plain.read(NOW_S + 200.0), await rewound.read(NOW_S + 200.0)
     assert (once.requests == again.requests).all()  # type: ignore[attr-defined]
-    assert once.busy == again.busy
 
 
 async def test_a_ride_long_silent_is_forgotten_and_its_memory_given_back(empty_redis: Redis) -> None:
     kept = signals(empty_redis)
-    await kept.count_rides(
-        [KeyedSignal("old", 1, NOW_S, MarkDriverBusy("old", "driver", NOW_S)), *requests(("living", 1))]
-    )
+    await kept.count_rides([KeyedSignal("old", 1, NOW_S, None), *requests(("living", 1))])
     await kept.count_rides(requests(("living", 2), at_s=NOW_S + RIDES_SEEN_LIFE_S / 2))
     await kept.count_rides(requests(("new", 1), at_s=NOW_S + RIDES_SEEN_LIFE_S))
     assert await empty_redis.hkeys(redis_keys.rides_counted("grid")) == [b"old", b"living", b"new"]
     await kept.count_rides(requests(("new", 2), at_s=NOW_S + RIDES_SEEN_LIFE_S + 1.0))
     assert sorted(await empty_redis.hkeys(redis_keys.rides_counted("grid"))) == [b"living", b"new"]
     assert await empty_redis.zcard(redis_keys.rides_counted_at("grid")) == 2
-    assert await empty_redis.hlen(redis_keys.busy_drivers("grid")) == 0
 
 
 async def test_a_large_batch_is_one_call(empty_redis: Redis) -> None:

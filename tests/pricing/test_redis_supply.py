@@ -23,6 +23,15 @@ async def stand(
     await client.hset(f"{{grid}}:cell:{name}", driver_id, pack(*numbers).tobytes())
 
 
+def supply_of(client: Redis, city: City, *free: str, stale_after_s: float = 60.0) -> RedisSupply:
+    """The supply while these drivers are on shift without an offer or a ride."""
+
+    async def free_drivers() -> tuple[str, ...]:
+        return free
+
+    return RedisSupply(client, city, free_drivers, stale_after_s=stale_after_s)
+
+
 def places_whose_parent_is_another_cell(city: City) -> tuple[np.ndarray, np.ndarray]:
     """Places of the city that the parent of their search cell does not contain."""
     from geo.cells import parents
@@ -36,7 +45,7 @@ def places_whose_parent_is_another_cell(city: City) -> tuple[np.ndarray, np.ndar
 
 
 async def test_a_region_without_drivers_has_no_supply(empty_redis: Redis, grid_city: City) -> None:
-    supply = await RedisSupply(empty_redis, grid_city, stale_after_s=60.0).snapshot((), NOW_S)
+    supply = await supply_of(empty_redis, grid_city).snapshot(NOW_S)
     assert supply.fresh_drivers == 0
     assert supply.idle_per_cell.tolist() == [0] * len(grid_city.surge_cells)
 
@@ -44,9 +53,10 @@ async def test_a_region_without_drivers_has_no_supply(empty_redis: Redis, grid_c
 async def test_idle_drivers_are_counted_in_the_cell_they_stand_in(empty_redis: Redis, grid_city: City) -> None:
     lat, lng = places_whose_parent_is_another_cell(grid_city)
     assert len(lat) > 10
-    for number, (lat_deg, lng_deg) in enumerate(zip(lat.tolist(), lng.tolist(), strict=True)):
-        await stand(empty_redis, grid_city, f"driver{number}", lat_deg, lng_deg)
-    supply = await RedisSupply(empty_redis, grid_city, stale_after_s=60.0).snapshot((), NOW_S)
+    names = [f"driver{number}" for number in range(len(lat))]
+    for name, lat_deg, lng_deg in zip(names, lat.tolist(), lng.tolist(), strict=True):
+        await stand(empty_redis, grid_city, name, lat_deg, lng_deg)
+    supply = await supply_of(empty_redis, grid_city, *names).snapshot(NOW_S)
     own = latlng_to_cells(np.round(lat, 7), np.round(lng, 7), grid_city.region.surge_resolution)
     assert supply.idle_per_cell.tolist() == [int((own == cell).sum()) for cell in grid_city.surge_cells]
     assert supply.fresh_drivers == len(lat)
@@ -57,8 +67,7 @@ async def test_busy_and_stale_drivers_are_no_supply_but_busy_ones_are_fresh(
 ) -> None:
     for driver_id, age_s in (("idle", 60.0), ("busy", 5.0), ("stale", 60.1), ("stale and busy", 99.0)):
         await stand(empty_redis, grid_city, driver_id, 40.751, -73.979, age_s=age_s)
-    source = RedisSupply(empty_redis, grid_city, stale_after_s=60.0)
-    supply = await source.snapshot({"busy", "stale and busy", "not here"}, NOW_S)
+    supply = await supply_of(empty_redis, grid_city, "idle", "stale", "not here").snapshot(NOW_S)
     assert (int(supply.idle_per_cell.sum()), supply.fresh_drivers) == (1, 2)
 
 
@@ -67,9 +76,9 @@ async def test_a_position_of_another_version_is_refused_in_words(empty_redis: Re
     [key] = await empty_redis.keys()
     await empty_redis.hset(key, "older", b"\x00" * 18)
     with pytest.raises(ValueError, match="has 24 bytes, this one 18"):
-        await RedisSupply(empty_redis, grid_city, stale_after_s=60.0).snapshot((), NOW_S)
+        await supply_of(empty_redis, grid_city).snapshot(NOW_S)
 
 
 def test_a_position_that_is_never_fresh_is_refused(grid_city: City) -> None:
     with pytest.raises(ValueError, match="stale_after_s must be a positive number"):
-        RedisSupply(Redis(), grid_city, stale_after_s=0.0)
+        supply_of(Redis(), grid_city, stale_after_s=0.0)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,10 +103,8 @@ class DrawnSupply:
     def __init__(self, cell_count: int) -> None:
         self.fresh_drivers = 1
         self.idle_per_cell = np.zeros(cell_count, np.int64)
-        self.busy_drivers: Collection[str] = ()
 
-    async def snapshot(self, busy_drivers: Collection[str], now_s: float) -> SupplySnapshot:
-        self.busy_drivers = busy_drivers
+    async def snapshot(self, now_s: float) -> SupplySnapshot:
         return SupplySnapshot(self.idle_per_cell, self.fresh_drivers)
 
 
@@ -241,15 +239,10 @@ async def test_quotes_become_demand_once_for_each_wish(pricer: Pricer) -> None:
     assert pricer.metric("quotes_asked_total", outcome="undecodable") == 1.0
 
 
-async def test_drivers_on_live_rides_are_no_supply(pricer: Pricer) -> None:
-    accepted = requested(1, event="OfferAccepted", sequence=3, driver_id="driver")
-    await pricer.process_rides([requested(1), accepted], NOW_S)
+async def test_idle_and_fresh_drivers_are_reported_at_each_tick(pricer: Pricer) -> None:
+    pricer.supply.idle_per_cell[:2], pricer.supply.fresh_drivers = 3, 9
     await pricer.service.tick(NOW_S)
-    assert pricer.supply.busy_drivers == {"driver"}
-    assert pricer.metric("busy_drivers") == 1.0
-    await pricer.process_rides([requested(1, event="RiderDroppedOff", sequence=6)], NOW_S)
-    await pricer.service.tick(NOW_S)
-    assert pricer.supply.busy_drivers == frozenset()
+    assert (pricer.metric("idle_drivers"), pricer.metric("fresh_drivers")) == (6.0, 9.0)
 
 
 async def test_without_any_fresh_position_nothing_is_priced(pricer: Pricer) -> None:
@@ -306,7 +299,7 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
     log[40] = requested(3, event="OfferAccepted", sequence=2, driver_id="driver", at_s=NOW_S + 40.0)
     lived, died = MemoryPrices(), MemoryPrices()
 
-    async def through(prices: MemoryPrices, dies: bool) -> Pricer:
+    async def through(prices: MemoryPrices, *, dies: bool) -> None:
         await empty_redis.flushall()
         pricer = Pricer(grid_city, empty_redis, prices, record)
         await pricer.process_rides(log[:30], NOW_S + 30.0)
@@ -317,12 +310,11 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
             await pricer.process_rides(log[20:50], NOW_S + 52.0)
         await pricer.process_rides(log[50:], NOW_S + 60.0)
         await pricer.service.tick(NOW_S + 60.0)
-        return pricer
 
-    first, second = await through(lived, dies=False), await through(died, dies=True)
+    await through(lived, dies=False)
+    await through(died, dies=True)
     assert died.multiplier_of == pytest.approx(lived.multiplier_of, rel=1e-9)
     assert max(died.multiplier_of.values()) > 1.1
-    assert second.supply.busy_drivers == first.supply.busy_drivers == {"driver"}
 
 
 async def test_every_change_is_on_record_with_what_it_was_decided_on(pricer: Pricer) -> None:
