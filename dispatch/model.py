@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,18 +168,11 @@ class SupplySnapshot:
         return len(self.driver_id)
 
 
-#: What may stand in a city's file for a parameter of each type.
-_SECTION_TYPES: dict[str, tuple[type, ...]] = {
-    "float": (int, float),
-    "int": (int,),
-    "str": (str,),
-    "ScoreWeights": (Mapping,),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class DispatchParams:
     """How a region is dispatched. All durations are city seconds."""
+
+    SECTION: ClassVar[str] = "dispatch"
 
     #: Requests gather this long before a round; within the 0.5 to 2 s for which
     #: Yang et al. 2020 (doi:10.1016/j.trb.2020.01.008) report most of the gain.
@@ -212,18 +205,6 @@ class DispatchParams:
     values: str = ""
     #: What the parts of a pair's score weigh.
     score: ScoreWeights = field(default_factory=ScoreWeights)
-
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> DispatchParams:
-        """Parameters from the `[dispatch]` section of a city's file. Raises ValueError or TypeError, naming the key."""
-        known = {each.name: str(each.type) for each in fields(cls)}
-        if unknown := sorted(section.keys() - known.keys()):
-            raise ValueError(f"[dispatch] has no {', '.join(unknown)}; there are: {', '.join(known)}")
-        for name, value in section.items():
-            if isinstance(value, bool) or not isinstance(value, _SECTION_TYPES[known[name]]):
-                raise TypeError(f"[dispatch] {name} must be of type {known[name]}, not {value!r}")
-        score = ScoreWeights.from_section(section.get("score", {}))
-        return cls(**{**section, "score": score})
 
     def __post_init__(self) -> None:
         for name in (

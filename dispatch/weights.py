@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +40,6 @@ class ScoreWeights:
     #: The rate at which riders cancel while a driver is on the way: one in seventeen within five minutes.
     #: Policy `expected` alone.
     cancellations_per_s: float = 2e-4
-
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> ScoreWeights:
-        """Weights from a city's file. Raises ValueError or TypeError, naming the key."""
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(section.keys() - set(known)):
-            raise ValueError(f"[dispatch.score] has no {', '.join(unknown)}; there are: {', '.join(known)}")
-        for name, value in section.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"[dispatch.score] {name} must be a number, not {value!r}")
-        return cls(**section)
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geo import cells
 from geo.roads.graph import RoadGraph
+from kernel.params import Sections, read_params
 
 CITY_FILE = "city.toml"
 
@@ -21,6 +21,8 @@ CITY_FILE = "city.toml"
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of the world with one tariff, currency, time zone and matching owner."""
+
+    SECTION: ClassVar[str] = "region"
 
     region_id: str
     name: str
@@ -79,18 +81,11 @@ class City:
 def load_city(folder: Path) -> City:
     """Read a city folder (`city.toml`, `roads.npz`).
 
-    Raises FileNotFoundError or ValueError that names the file and what is missing in it.
+    Other sections are read by whoever needs them. Raises FileNotFoundError that names what is missing, ParamsRefused
+    for a wrong section [region], ValueError for a wrong road graph.
     """
     path = folder / CITY_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: is {folder} a city folder? See `hexhail city --help`.")
-    try:
-        sections = tomllib.loads(path.read_text(encoding="utf-8"))
-        region = Region(**sections["region"])
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
-    except KeyError as error:
-        raise ValueError(f"{path} has no [region] section") from error
-    except TypeError as error:
-        raise ValueError(f"{path}, section [region]: {error}") from error
-    return City(region, RoadGraph.load(folder), sections)
+    sections = Sections.read(path)
+    return City(read_params(sections, Region), RoadGraph.load(folder), sections)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 #: Ids become fields of keys and of messages: a longer one is a mistake or an attack.
 ID_CHARS_MAX = 64
@@ -97,6 +96,8 @@ class RejectedPing:
 class IngestParams:
     """What is believed. Seconds are city seconds."""
 
+    SECTION: ClassVar[str] = "ingest"
+
     #: Phones queue pings in tunnels and send them later; after this long they tell nothing about now.
     age_s_max: float = 300.0
     #: Phone clocks are set by their network to well under this. More would lock a driver out until that time came.
@@ -135,14 +136,6 @@ class IngestParams:
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
 
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> Self:
-        """Read the [ingest] section of a city.toml; an absent key keeps its default.
-
-        Raises ValueError that names the key that is unknown or wrong.
-        """
-        return cls(**_checked_section(cls, "ingest", section))
-
 
 @dataclass(frozen=True, slots=True)
 class GatewayParams:
@@ -174,6 +167,8 @@ class GatewayParams:
 class StoreParams:
     """How the worker stores positions. Seconds are city seconds."""
 
+    SECTION: ClassVar[str] = "cells"
+
     #: A driver without a ping for so long is taken out of the cells. Until then the position stays, for the map and the
     #: pickup watch; who may be asked is decided by `[dispatch] stale_after_s`, which must be shorter.
     remove_after_s: float = 120.0
@@ -188,19 +183,6 @@ class StoreParams:
             raise ValueError(
                 f"batch_positions_max must be at most 1000, not {self.batch_positions_max}: see Lua's unpack"
             )
-
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> Self:
-        """Read the [cells] section of a city.toml, as `IngestParams` does."""
-        return cls(**_checked_section(cls, "cells", section))
-
-
-def _checked_section(cls: type[Any], name: str, section: Mapping[str, Any]) -> dict[str, Any]:
-    known = [field.name for field in fields(cls)]
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise ValueError(f"[{name}] has an unknown key {unknown[0]!r}; expected only {', '.join(known)}")
-    return dict(section)
 
 
 def _require_positive(params: object, *names: str) -> None:

@@ -13,6 +13,7 @@ from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.rules.window import MarketWatch
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
+from kernel.params import read_params
 from kernel.supply import DriverState
 from location_ingest.model import IngestParams
 from pricing.events import SurgeChanged
@@ -92,7 +93,7 @@ class Day:
         self._city = city
         self._params = params
         self._people = people or People()
-        self._dispatch = params.dispatch()
+        self._dispatch = params.dispatch(city.sections)
         self._ways = Ways(city.graph)
         self._streets = KnownStreets(city.graph, self._ways)
         self._traffic = self._make_traffic(city) if params.is_congestion_on else None
@@ -178,20 +179,20 @@ class Day:
         return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch, tracking)
 
     def _make_traffic(self, city: City) -> Traffic:
-        traffic_params = TrafficParams.from_section(city.sections.get("traffic", {}))
+        traffic_params = read_params(city.sections, TrafficParams)
         return Traffic(traffic_params, float(city.graph.length_m.sum()), city.region.timezone)
 
     def _make_tracking(self, city: City, drivers: int) -> Tracking | None:
         gps = self._params.gps()
         if not gps.is_on:
             return None
-        ingest = IngestParams.from_section(city.sections.get("ingest", {}))
+        ingest = read_params(city.sections, IngestParams)
         return Tracking(gps, ingest, city.graph, city.region.region_id, driver_ids(drivers), self._params.seed)
 
     def _make_crowd(self, city: City, requests: PlacedRequests, market: Market) -> Crowd:
         make_rider: Callable[[int], RiderLike]
         if self._params.acceptance is Acceptance.ALWAYS:
-            make_rider = steady_riders(self._params.max_wait_s)
+            make_rider = steady_riders(self._dispatch.max_wait_s)
         else:
             make_rider = moody_riders(self._people.riders, self._params.seed)
         return Crowd(requests, city.region.region_id, market, self.office, self._agenda, make_rider)

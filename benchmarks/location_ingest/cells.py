@@ -114,8 +114,8 @@ def run(small: bool, report: Report) -> None:
             for name, city in _cities(report, small=small):
                 for drivers in (50,) if small else (500, 5_000, 20_000):
                     for resolution in RESOLUTIONS:
-                        region_id = replace(city.region, search_resolution=resolution)
-                        found = asyncio.run(_measure(port, replace(city, region_id=region_id), drivers))
+                        region = replace(city.region, search_resolution=resolution)
+                        found = asyncio.run(_measure(port, replace(city, region=region), drivers))
                         rows.append([name, drivers, resolution, *found])
         finally:
             server.kill()

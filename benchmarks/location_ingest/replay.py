@@ -30,6 +30,7 @@ from hexhail.runtime.supervisor import Spec, Supervisor
 from kernel.clock import CityClock
 from kernel.contracts import redis_keys
 from kernel.keyring import KeyRing
+from kernel.params import read_params
 from location_ingest.model import IngestParams
 from tests.location_ingest.plain_cells import Plain, compute, region_cells
 
@@ -134,7 +135,7 @@ async def replayed_through(city_dir: Path, pings: RecordedPings, speed: float, f
         figures = await replay(pings, installation)
         stored, misplaced = await _cells(redis, region.region_id)
     nodes = zip(city.graph.lat_deg.tolist(), city.graph.lng_deg.tolist(), strict=True)
-    params = IngestParams.from_section(city.sections["ingest"])
+    params = read_params(city.sections, IngestParams)
     moved = (pings.driver_id, pings.t_s + figures.shift_s, pings.lat_deg, pings.lng_deg)
     rows = list(zip(*(column.tolist() for column in moved), strict=True))
     cells = region_cells(nodes, region.search_resolution)

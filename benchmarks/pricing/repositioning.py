@@ -223,7 +223,7 @@ def _drawn() -> World:
     places = [np.column_stack([graph.lat_deg[at], graph.lng_deg[at]]) for at in (pickup, dropoff)]
     requests = PlacedRequests(Requests(t_s, *places, np.ones(count, np.uint8)), pickup, dropoff)
     starts = DriverStarts(rng.integers(0, graph.node_count, 30), np.full(30, 4))
-    region_id = replace(town.city.region, surge_resolution=9)
-    city = replace(town.city, region_id=region_id)
+    region = replace(town.city.region, surge_resolution=9)
+    city = replace(town.city, region=region)
     zones = Zones.of(city)
     return World(city, zones, requests, starts, _profile(zones, requests, 0.0), 0.0)

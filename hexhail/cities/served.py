@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from dispatch.model import DispatchParams
-from geo.city import City, load_city
-from location_ingest.model import StoreParams
+from geo.city import City
+from hexhail.cities.sections import load_checked_city
 
 T = TypeVar("T")
 
 
 def load_cities(folders: Sequence[Path]) -> list[City]:
-    """Read the city folders. Raises ValueError for two of one region, and what `load_city` and `check_limits` raise."""
-    cities = [load_city(folder) for folder in folders]
+    """Read the city folders. Raises ValueError for two of one region, and what `load_checked_city` raises."""
+    cities = [load_checked_city(folder) for folder in folders]
     seen: dict[str, Path] = {}
     for city, folder in zip(cities, folders, strict=True):
         region_id = city.region.region_id
@@ -24,19 +23,7 @@ def load_cities(folders: Sequence[Path]) -> list[City]:
                 f"{folder} and {seen[region_id]} are both of region {region_id!r}: give one another region_id"
             )
         seen[region_id] = folder
-        check_limits(city)
     return cities
-
-
-def check_limits(city: City) -> None:
-    """Raise ValueError if positions are removed before they are stale: then their removal decides who may be asked."""
-    stale_after_s = DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
-    remove_after_s = StoreParams.from_section(city.sections.get("cells", {})).remove_after_s
-    if not remove_after_s > stale_after_s:
-        raise ValueError(
-            f"region {city.region.region_id!r}: [cells] remove_after_s ({remove_after_s:g}) must be longer than "
-            f"[dispatch] stale_after_s ({stale_after_s:g})"
-        )
 
 
 def check_edge(folder: Path, folders: Sequence[Path]) -> None:

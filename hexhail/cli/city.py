@@ -152,16 +152,15 @@ def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
 
 @city_app.command("check")
 def check(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
-    """Say whether a city folder can be served, and if not, which line of its file is wrong."""
-    from geo.city import CITY_FILE, load_city
-    from pricing.adapters.tariff_file import read_tariff
-    from pricing.errors import TariffRefused
+    """Read every section of a city's file as the processes do, and say which lines are wrong."""
+    from geo.city import load_city
+    from hexhail.cities.sections import problems_of, tariff_in
 
     try:
-        city = load_city(folder)
-        tariff = read_tariff(folder / CITY_FILE)
-    except TariffRefused as refusal:
-        fail(f"{refusal}\n{refusal.hint}")
+        problems = problems_of(folder)
+        if problems:
+            fail("\n".join(map(str, problems)))
+        city, tariff = load_city(folder), tariff_in(folder)
     except (ValueError, OSError) as error:
         fail(str(error))
     out.print(f"{city.region.name}: tariff {tariff.version} in {tariff.currency}, {len(tariff.surcharges)} surcharges")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hexhail.cli.console import err, fail, out
-from hexhail.cli.simulate import acceptance_of, is_on
+from hexhail.cli.simulate import AS_THE_CITY, acceptance_of, is_on
 
 if TYPE_CHECKING:
     from hexhail.runs.compare import Comparison, Plan
@@ -27,10 +27,12 @@ def compare(
     resample: Annotated[bool, typer.Option("--resample", help="draw each seed's demand anew")] = False,
     switchback: Annotated[float | None, typer.Option(help="two policies take turns, each so many seconds")] = None,
     burn_in: Annotated[float, typer.Option(help="of a switchback: seconds after a change that do not count")] = 0.0,
-    max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
+    max_wait_s: Annotated[
+        float | None, typer.Option(help=f"a request without a driver ends after so long; {AS_THE_CITY}")
+    ] = None,
     boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
     drain_s: Annotated[float, typer.Option(help="open for so long after the last request")] = 1800.0,
-    batch_window_s: Annotated[float, typer.Option(help="requests gather for so long")] = 2.0,
+    batch_window_s: Annotated[float | None, typer.Option(help=f"requests gather for so long; {AS_THE_CITY}")] = None,
     acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,

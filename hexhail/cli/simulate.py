@@ -15,6 +15,8 @@ from hexhail.cli.console import err, fail, out
 if TYPE_CHECKING:
     from hexhail.runs.simulate import Inputs, Run
 
+#: What an option that is not given means.
+AS_THE_CITY = "without it as [dispatch] of the city's file says"
 #: The bar moves so often; more would cost more than it tells.
 _SHOW_EVERY_S = 0.1
 
@@ -25,15 +27,22 @@ def simulate(
     drivers: Annotated[Path, typer.Option(help="lat,lng and, if you like, seats; CSV, CSV.gz or parquet")],
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
     policy: Annotated[
-        str, typer.Option(help="optimal, expected, greedy, nearest, or your own: file.py:Class")
-    ] = "optimal",
-    values: Annotated[Path | None, typer.Option(help="position values, see hexhail city learn-values")] = None,
+        str | None,
+        typer.Option(help=f"optimal, expected, greedy, nearest, or your own: file.py:Class; {AS_THE_CITY}"),
+    ] = None,
+    values: Annotated[
+        Path | None, typer.Option(help=f"position values, see hexhail city learn-values; {AS_THE_CITY}")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of everybody's behaviour")] = 1,
-    max_wait_s: Annotated[float, typer.Option(help="a request without a driver ends after so long")] = 600.0,
+    max_wait_s: Annotated[
+        float | None, typer.Option(help=f"a request without a driver ends after so long; {AS_THE_CITY}")
+    ] = None,
     boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
     drain_s: Annotated[float, typer.Option(help="open for so long after the last request")] = 1800.0,
-    batch_window_s: Annotated[float, typer.Option(help="requests gather for so long")] = 2.0,
-    chain_within_s: Annotated[float, typer.Option(help="who drops off within so long may be asked; 0: nobody")] = 120.0,
+    batch_window_s: Annotated[float | None, typer.Option(help=f"requests gather for so long; {AS_THE_CITY}")] = None,
+    chain_within_s: Annotated[
+        float | None, typer.Option(help=f"who drops off within so long may be asked, 0: nobody; {AS_THE_CITY}")
+    ] = None,
     acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
     gps_noise_m: Annotated[float, typer.Option(help="deviation of phones' positions along each axis")] = 0.0,

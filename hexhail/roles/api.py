@@ -20,6 +20,7 @@ from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
+from kernel.params import read_params
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -39,9 +40,12 @@ def run_api(settings: Settings) -> None:
     from api.app import build_app, serve_map
     from api.streams.people import FRAME_BYTES_MAX
     from api.streams.websocket_protocol import BoundedWebSockets
+    from hexhail.cities.sections import load_checked_city
     from pricing.errors import TariffRefused
 
     check_edge(settings.city_dir, settings.city_folders)
+    # Before the server starts, for it would log a traceback.
+    load_checked_city(settings.city_dir)
     missing: list[DependencyMissing | TariffRefused] = []
 
     @asynccontextmanager
@@ -94,7 +98,8 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from dispatch.model import DispatchParams
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
-    from geo.city import CITY_FILE, load_city
+    from geo.city import CITY_FILE
+    from hexhail.cities.sections import load_checked_city
     from pricing.adapters.redis_advice import RedisAdvice
     from pricing.adapters.redis_prices import RedisPrices
     from pricing.adapters.redis_tariffs import RedisTariffs
@@ -108,8 +113,8 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from pricing.service.tariff_watch import TariffWatch
 
     async with AsyncExitStack() as stack:
-        clock, city = settings.clock(), load_city(settings.city_dir)
-        params = DispatchParams.from_section(city.sections.get("dispatch", {}))
+        clock, city = settings.clock(), load_checked_city(settings.city_dir)
+        params = read_params(city.sections, DispatchParams)
         region_id = city.region.region_id
         redis, database, producer = await _connections(settings, stack)
         store = SqlRideStore(database)
@@ -117,7 +122,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         stack.push_async_callback(quote_log.close)
         gateway = _gateway(settings, city, redis, producer)
         stack.push_async_callback(gateway.close)
-        prices = RedisPrices(redis, region_id, SurgeParams.from_section(city.sections.get("surge", {})))
+        prices = RedisPrices(redis, region_id, read_params(city.sections, SurgeParams))
         supply = RedisSupply(redis, region_id, cells_to_strings(city.search_cells))
         leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
         inboxes = InboxReads(RedisInboxReader(redis))
@@ -213,7 +218,7 @@ def _gateway(settings: Settings, city: City, redis: Redis, producer: AIOKafkaPro
         return np.where(number >= 0, 0, -1)
 
     ping_log = KafkaPings(producer, PINGS_TOPIC, lambda region_id: partition_of(region_id, settings.topic_partitions))
-    ingest = IngestParams.from_section(city.sections.get("ingest", {}))
+    ingest = read_params(city.sections, IngestParams)
     metrics = GatewayMetrics(REGISTRY)
     return PingGateway(
         ping_log, RedisCells(redis), [region.region_id], region_of, metrics=metrics, ingest_params=ingest

@@ -9,6 +9,7 @@ from hexhail.cities.served import common_to, load_cities
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import DEAD_PINGS_TOPIC, PINGS_TOPIC
+from kernel.params import read_params
 
 
 def run_ingester(settings: Settings) -> None:
@@ -31,8 +32,8 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.service import IngestService
 
     cities = load_cities(settings.city_folders)
-    ingest = common_to("ingest", [IngestParams.from_section(city.sections.get("ingest", {})) for city in cities])
-    store_params = common_to("cells", [StoreParams.from_section(city.sections.get("cells", {})) for city in cities])
+    ingest = common_to("ingest", [read_params(city.sections, IngestParams) for city in cities])
+    store_params = common_to("cells", [read_params(city.sections, StoreParams) for city in cities])
     metrics = IngestMetrics(REGISTRY)
     redis = await connect_redis(settings)
     await ensure_topics(settings)

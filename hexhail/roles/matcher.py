@@ -13,6 +13,7 @@ from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_database
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.settings import Settings
+from kernel.params import read_params
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,13 +39,14 @@ async def _match(settings: Settings) -> None:
     from dispatch.metrics import AcceptanceMetrics
 
     clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
+    cities = load_cities(folders)
     redis = await connect_redis(settings)
     database = await open_database(settings.database_url)
     store = SqlRideStore(database)
     try:
         services, rounds = [], []
         async with joined_owners(settings) as ownership:
-            for city, folder in zip(load_cities(folders), folders, strict=True):
+            for city, folder in zip(cities, folders, strict=True):
                 service = _matching(city, folder, settings, redis, store, metrics)
                 services.append(service)
                 rounds.append(_rounds_of(city.region.region_id, ownership, service, clock))
@@ -85,7 +87,7 @@ def _matching(
 
     clock, params, region_id = (
         settings.clock(),
-        DispatchParams.from_section(city.sections.get("dispatch", {})),
+        read_params(city.sections, DispatchParams),
         city.region.region_id,
     )
     policy = city_policy(folder, city.graph, params)

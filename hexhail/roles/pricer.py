@@ -12,6 +12,7 @@ from hexhail.runtime.connections import connect_redis, ensure_topics
 from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import QUOTES_TOPIC, RIDE_EVENTS_TOPIC
+from kernel.params import read_params
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -40,6 +41,7 @@ async def _price(settings: Settings) -> None:
     from pricing.model.advice import RepositioningParams
 
     clock, metrics, advice_metrics = settings.clock(), PricingMetrics(REGISTRY), AdviceMetrics(REGISTRY)
+    cities = load_cities(settings.city_folders)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
     database = await open_database(settings.database_url)
@@ -50,7 +52,7 @@ async def _price(settings: Settings) -> None:
         data_dir=settings.data_dir / "pricer",
         session_timeout_s=settings.broker_session_timeout_s,
     )
-    for city, folder in zip(load_cities(settings.city_folders), settings.city_folders, strict=True):
+    for city, folder in zip(cities, settings.city_folders, strict=True):
         supply = _supply(city, redis, store.free_drivers)
         attach(
             app,
@@ -60,7 +62,7 @@ async def _price(settings: Settings) -> None:
             now_s=clock.now_s,
             wall_duration_s=clock.wall_duration_s,
         )
-        advice = RepositioningParams.from_section(city.sections.get("advice", {}))
+        advice = read_params(city.sections, RepositioningParams)
         if advice.is_on:
             service = _advice(city, folder, advice, redis, supply, advice_metrics)
             attach_advice(
@@ -78,7 +80,7 @@ def _supply(city: City, redis: Redis, free_drivers: FreeDrivers) -> Supply:
     from dispatch.model import DispatchParams
     from pricing.adapters.redis_supply import RedisSupply
 
-    stale_after_s = DispatchParams.from_section(city.sections.get("dispatch", {})).stale_after_s
+    stale_after_s = read_params(city.sections, DispatchParams).stale_after_s
     return RedisSupply(redis, city, free_drivers, stale_after_s=stale_after_s)
 
 
@@ -89,7 +91,7 @@ def _pricing(city: City, redis: Redis, supply: Supply, record: PriceRecord, metr
     from pricing.rules.reach import grid_of
     from pricing.service.surge import PricingService
 
-    region, params = city.region, SurgeParams.from_section(city.sections.get("surge", {}))
+    region, params = city.region, read_params(city.sections, SurgeParams)
     return PricingService(
         region,
         grid_of(city, params.reach_s),
@@ -115,7 +117,7 @@ def _advice(
     from pricing.service.advice import AdviceService
 
     region_id, zones = city.region.region_id, Zones.of(city)
-    half_life_s = SurgeParams.from_section(city.sections.get("surge", {})).demand_half_life_s
+    half_life_s = read_params(city.sections, SurgeParams).demand_half_life_s
     profile = (
         DemandProfile.load(folder / params.demand_profile, city, zones).requests if params.demand_profile else None
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatch.model import DispatchParams
+from dispatch.weights import ScoreWeights
 from simulator.day_params import Acceptance, DayParams
 
 #: How a day's parameter is written where its name in the program would read badly.
@@ -28,8 +29,9 @@ class Arm:
 def parse_arm(text: str, defaults: DayParams) -> Arm:
     """Read `optimal`, `file.py:Class`, `optimal:batch_window_s=5,surge=off` or `settings.toml`.
 
-    Parameters are those of a day (`acceptance`, `surge`, `max_wait_s`, …) and of the dispatch engine
-    (`candidates_per_request`, …). Raises ValueError that names the arm and what is wrong with it.
+    Parameters are those of a day (`acceptance`, `surge`, …), the keys of `[dispatch]` (`max_wait_s`,
+    `candidates_per_request`, …) and the weights of `[dispatch.score]` as `score.idle`. What an arm does not set is as
+    the city's file says. Raises ValueError that names the arm and what is wrong with it.
     """
     try:
         policy, changes = _from_file(Path(text)) if text.endswith(".toml") else _from_words(text)
@@ -72,7 +74,8 @@ def _from_file(path: Path) -> tuple[str, dict[str, str]]:
     place, colon, class_name = policy.rpartition(":")
     if colon and place.endswith(".py"):
         policy = f"{path.parent / place}:{class_name}"
-    return policy, {key: _written(value) for key, value in settings.items()}
+    score = {f"score.{key}": value for key, value in settings.pop("score", {}).items()}
+    return policy, {key: _written(value) for key, value in (settings | score).items()}
 
 
 def _written(value: object) -> str:
@@ -82,17 +85,25 @@ def _written(value: object) -> str:
 def _changed(defaults: DayParams, changes: Mapping[str, str]) -> DayParams:
     of_day = {_WRITTEN_AS.get(field.name, field.name): field.name for field in fields(DayParams)}
     of_day = {written: name for written, name in of_day.items() if name not in _NOT_AN_ARM}
-    of_dispatch = {field.name for field in fields(DispatchParams)} - of_day.keys() - {"policy"}
+    dispatch_defaults = {field.name: getattr(DispatchParams(), field.name) for field in fields(DispatchParams)}
+    weights = {f"score.{field.name}": getattr(ScoreWeights(), field.name) for field in fields(ScoreWeights)}
+    of_dispatch = dispatch_defaults.keys() - of_day.keys() - {"policy", "values", "score"}
     day: dict[str, Any] = {}
-    dispatch: dict[str, float] = {}
+    dispatch: dict[str, Any] = {}
+    score: dict[str, float] = dict(defaults.dispatch_changes.get("score", {}))
     for key, text in changes.items():
         if key in of_day:
-            day[of_day[key]] = _read(key, text, getattr(defaults, of_day[key]))
+            default = getattr(defaults, of_day[key])
+            day[of_day[key]] = _read(key, text, dispatch_defaults[key] if default is None else default)
         elif key in of_dispatch:
-            dispatch[key] = _read(key, text, getattr(DispatchParams(), key))
+            dispatch[key] = _read(key, text, dispatch_defaults[key])
+        elif key in weights:
+            score[key.removeprefix("score.")] = _read(key, text, weights[key])
         else:
-            known = ", ".join(sorted(of_day.keys() | of_dispatch))
+            known = ", ".join(sorted(of_day.keys() | of_dispatch | weights.keys()))
             raise ValueError(f"there is no parameter {key!r}; there are: {known}")
+    if score:
+        dispatch["score"] = score
     return replace(defaults, dispatch_changes={**defaults.dispatch_changes, **dispatch}, **day)
 
 

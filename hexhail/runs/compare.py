@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from dispatch.matching.policy import MatchingPolicy
-from dispatch.matching.registry import make_policy
 from hexhail.runs.arms import Arm
-from hexhail.runs.simulate import Inputs, live, read_inputs
+from hexhail.runs.simulate import Inputs, live, policy_of, read_inputs
 from kernel.money import in_units
 from simulator.day import Outcome
 from simulator.demand.resample import resampled
@@ -144,7 +143,7 @@ def compare(plan: Plan, jobs: int, on_progress: Callable[[int], None] = lambda d
     """
     inputs = _inputs_of(plan)
     for arm in plan.arms:
-        make_policy(arm.policy, inputs.city.graph)
+        policy_of(inputs, arm.params, arm.policy)
     lived = _lived_here(plan, inputs) if jobs == 1 else _lived_side_by_side(plan, jobs)
     results = []
     for done, result in enumerate(lived, start=1):
@@ -162,11 +161,11 @@ def live_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
         inputs = replace(inputs, requests=resampled(inputs.requests, seed))
     params = replace(chosen.params, seed=seed)
     if plan.switchback is None:
-        outcome, _ = live(inputs, params, make_policy(chosen.policy, inputs.city.graph))
+        outcome, _ = live(inputs, params, policy_of(inputs, params, chosen.policy))
         return replace(_result(arm, seed, outcome), figures=_flat(outcome, inputs.city.region.currency))
     t_s = inputs.requests.wishes.t_s
     turns = Turns.draw(plan.switchback, float(np.floor(t_s[0])), float(t_s[-1]), seed)
-    policies: list[MatchingPolicy] = [make_policy(each.policy, inputs.city.graph) for each in plan.arms]
+    policies: list[MatchingPolicy] = [policy_of(inputs, each.params, each.policy) for each in plan.arms]
     outcome, _ = live(inputs, params, SwitchingPolicy(policies, turns))
     seen = tuple(clusters(outcome.office.history.rides.values(), turns))
     return replace(_result(arm, seed, outcome), clusters=seen)

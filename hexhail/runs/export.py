@@ -23,6 +23,7 @@ from hexhail.cities.policy import city_policy
 from hexhail.runs.price_history import recorded_prices
 from hexhail.runs.run_folder import ROUNDS_FOLDER, city_facts, read_events, write_drivers, write_events, write_summary
 from hexhail.runtime.database import open_database
+from kernel.params import read_params
 from pricing.adapters.sql.record import SqlPriceRecord
 from simulator.service.event_log import sha256_of
 
@@ -73,7 +74,7 @@ def replay(folder: Path, city_dir: Path) -> Replayed:
     Raises ReplayDiverged where the engine would refuse or decide otherwise, FileNotFoundError or ValueError.
     """
     city, events, rounds = load_city(city_dir), read_events(folder), read_rounds(folder / ROUNDS_FOLDER)
-    params = rounds[0].params if rounds else DispatchParams.from_section(city.sections.get("dispatch", {}))
+    params = rounds[0].params if rounds else read_params(city.sections, DispatchParams)
     decided = [event for event, _ in Replay(params).run(events)]
     again = replay_rounds(events, rounds, city_policy(city_dir, city.graph, params))
     apart_s = [one.record.supply.now_s for one in again if not one.is_same]

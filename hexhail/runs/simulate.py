@@ -14,7 +14,8 @@ from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.policy import MatchingPolicy
 from dispatch.matching.position_value import PositionValue
 from dispatch.matching.registry import make_policy
-from geo.city import City, load_city
+from geo.city import City
+from hexhail.cities.sections import load_checked_city
 from hexhail.runs.price_history import PriceHistory
 from hexhail.runs.run_folder import REPORT_FILE, city_facts, write_drivers, write_events, write_summary
 from hexhail.runs.sightings import write_sightings
@@ -47,7 +48,7 @@ class Run:
 
 def read_inputs(city_dir: Path, requests: Path, drivers: Path, *, skip_bad: bool) -> Inputs:
     """Read a city and its people. Raises ValueError or FileNotFoundError that names file, line and reason."""
-    city = load_city(city_dir)
+    city = load_checked_city(city_dir)
     bad = BadRows(skip=skip_bad)
     off_road_m_max = city.region.off_road_m_max
     return Inputs(
@@ -62,16 +63,17 @@ def read_inputs(city_dir: Path, requests: Path, drivers: Path, *, skip_bad: bool
 def simulate(
     inputs: Inputs,
     params: DayParams,
-    policy: str = "optimal",
+    policy: str | None = None,
     on_progress: Callable[[float, int], None] = lambda now_s, gone: None,
     values: PositionValue | None = None,
 ) -> Run:
-    """Live a day and sum it up. `cpu_s` is all of that: trips searched, rounds, life cycles, invariants, fingerprint.
+    """Simulate a day and summarise it. Without a policy, or values, those of the city's file are used.
 
-    Raises ValueError or TypeError for a policy that does not exist (see `make_policy`), ValueError for a city whose
-    tariff is wrong.
+    `cpu_s` covers all of it: trips searched, rounds, life cycles, invariants, fingerprint. Raises ValueError or
+    TypeError for a policy that does not exist (see `make_policy`), ValueError for a wrong section of the city's file.
     """
-    chosen = make_policy(policy, inputs.city.graph, values)
+    policy = policy or params.dispatch(inputs.city.sections).policy
+    chosen = policy_of(inputs, params, policy, values)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     outcome, fingerprint = live(inputs, params, chosen, on_progress)
     summary = figures_of(outcome)
@@ -94,6 +96,17 @@ def simulate(
     if isinstance(chosen, ExpectedPolicy):
         summary["acceptance"] = asdict(chosen.answers.model.figures())
     return Run(outcome, summary)
+
+
+def policy_of(inputs: Inputs, params: DayParams, policy: str, values: PositionValue | None = None) -> MatchingPolicy:
+    """The policy of that name, with the given position values or else those that the city's file names.
+
+    Raises ValueError or TypeError for a policy that does not exist, ValueError or OSError for values that are wrong.
+    """
+    dispatch = params.dispatch(inputs.city.sections)
+    if values is None and dispatch.values:
+        values = PositionValue.load(inputs.city_dir / dispatch.values, inputs.city.graph)
+    return make_policy(policy, inputs.city.graph, values)
 
 
 def live(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
 
 from geo.arrays import FloatArray
-from pricing.model.surge import checked_section
 
 
 @dataclass(frozen=True, slots=True)
 class RepositioningParams:
     """How advice is made. Durations are city seconds."""
+
+    SECTION: ClassVar[str] = "advice"
 
     #: Whether drivers are advised at all.
     is_on: bool = True
@@ -45,11 +45,6 @@ class RepositioningParams:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.floor < 0:
             raise ValueError(f"floor must not be negative, but is {self.floor}")
-
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> Self:
-        """Read the [advice] section of a city.toml; an absent key keeps its default. Raises ValueError."""
-        return cls(**checked_section(cls, "advice", section))
 
 
 @dataclass(frozen=True, slots=True)

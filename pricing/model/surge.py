@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,8 @@ class SurgeParams:
     The elasticities are starting values to be calibrated; the rest bounds what a wrong one can do.
     Raises ValueError at birth, naming the field and what was expected.
     """
+
+    SECTION: ClassVar[str] = "surge"
 
     #: How strongly riders stay away as the price rises, and drivers come: clearing wants (D/S)^(1/(sum of the two)).
     demand_elasticity: float = 1.0
@@ -73,11 +74,6 @@ class SurgeParams:
                 f"price, not {self.price_life_s:g}"
             )
 
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> Self:
-        """Read the [surge] section of a city.toml; an absent key keeps its default. Raises ValueError or TypeError."""
-        return cls(**checked_section(cls, "surge", section))
-
 
 @dataclass(frozen=True, slots=True)
 class FreezeOrder:
@@ -114,15 +110,3 @@ def _require_positive(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not 0 < value < math.inf:
         raise ValueError(f"{name} must be a positive number, not {value}")
-
-
-def checked_section(cls: type[Any], name: str, section: Mapping[str, Any]) -> dict[str, Any]:
-    """The section, if its keys are fields of the class and none is missing that has no default."""
-    known = {field.name: field for field in fields(cls)}
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise ValueError(f"[{name}] has an unknown key {unknown[0]!r}; expected only {', '.join(known)}")
-    missing = [key for key, field in known.items() if field.default is MISSING and key not in section]
-    if missing:
-        raise ValueError(f"[{name}] lacks {missing[0]!r}; expected {', '.join(known)}")
-    return dict(section)

@@ -96,6 +96,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
         self.params = params or EnvParams()
         self._day_params = day or DayParams()
         self._city, self._requests, self._starts = city, requests, starts
+        self._max_wait_s = self._day_params.dispatch(city.sections).max_wait_s
         cell, self._zone_of_node = cells_of_nodes(city.graph, self.params.zone_resolution)
         self.zones = tuple(cells_to_strings(cell))
         of_zones = [f"{figure} {zone}" for zone in self.zones for figure in ZONE_FIGURES]
@@ -183,7 +184,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
         city = [
             len(idle) / drivers,
             len(node) / drivers,
-            float(np.mean(waited_s)) / self._day_params.max_wait_s if waited_s else 0.0,
+            float(np.mean(waited_s)) / self._max_wait_s if waited_s else 0.0,
             (1.0 + math.cos(angle)) / 2.0,
             (1.0 + math.sin(angle)) / 2.0,
             over_s / max(self._last_request_s - day.begin_s, over_s, 1.0),

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from dispatch import events as ev
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
+from geo.roads.travel_times import path
+from kernel.params import read_params
 from pricing.commands import CountQuote, CountRequest, Tick
 from pricing.engine import PricingEngine
 from pricing.events import SurgeChanged
 from pricing.model.quotes import Receipt
 from pricing.model.surge import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParams
-from pricing.model.tariff import Tariff
+from pricing.model.tariff import Surcharge, Tariff
 from pricing.rules.cells import cell_indices
 from pricing.rules.fares import itemise
 from pricing.rules.reach import grid_of
+from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
+from pricing.service.local_time import local_time
 from pricing.service.tariff_sections import tariff_of
 from simulator.demand.inputs import PlacedRequests
 from simulator.people.fleet import Fleet
 from simulator.service.virtual_dispatch import Hearer
 from simulator.streets.ways import Ways
 
+#: Returns what the trip of a row owes on top if it is quoted at a time.
+SurchargesOf = Callable[[int, float], tuple[Surcharge, ...]]
+
 
 class Market:
     """Quotes the trips of all rows; without an engine every multiplier is 1."""
 
-    def __init__(self, tariff: Tariff, duration_s: FloatArray, length_m: FloatArray, surge: Surge | None) -> None:
-        """`duration_s` and `length_m` (n,) are the trips in the order of the requests."""
+    def __init__(
+        self,
+        tariff: Tariff,
+        duration_s: FloatArray,
+        length_m: FloatArray,
+        surge: Surge | None,
+        surcharges: SurchargesOf = lambda row, quoted_s: (),
+    ) -> None:
+        """`duration_s` and `length_m` (n,) are the trips in the order of the requests; `surcharges` what each owes."""
         self.currency = tariff.currency
         self._tariff = tariff
         self._version = tariff.version
         self._duration_s = duration_s.tolist()
         self._length_m = length_m.tolist()
         self._surge = surge
+        self._surcharges = surcharges
         #: row -> multiplier and time of its quote.
         self._quoted: dict[int, tuple[float, float]] = {}
 
@@ -51,7 +67,8 @@ class Market:
         """The price of a trip as it was quoted last, and how it came about. Raises KeyError if it never was."""
         surge_multiplier, quoted_s = self._quoted[row]
         distance_m, travel_time_s = self._length_m[row], self._duration_s[row]
-        bill = itemise(self._tariff, distance_m, travel_time_s, surge_multiplier)
+        due = self._surcharges(row, quoted_s)
+        bill = itemise(self._tariff, distance_m, travel_time_s, surge_multiplier, due)
         return bill.price_cents, Receipt(
             tariff_version=self._version,
             quoted_s=quoted_s,
@@ -70,12 +87,47 @@ def market_of(city: City, requests: PlacedRequests, ways: Ways, surge: Surge | N
         row = int((~(duration_s < math.inf)).argmax())
         wishes = requests.wishes
         raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
-    return Market(tariff_of(city.sections), duration_s, length_m, surge)
+    tariff = tariff_of(city.sections)
+    return Market(tariff, duration_s, length_m, surge, TripSurcharges(tariff, city, requests).due)
+
+
+class TripSurcharges:
+    """The surcharges of the trips of all rows, by the rule that live quotes follow."""
+
+    def __init__(self, tariff: Tariff, city: City, requests: PlacedRequests) -> None:
+        self._tariff = tariff
+        self._city = city
+        self._requests = requests
+        #: row -> the zones that its trip touches.
+        self._touched: dict[int, Touched] = {}
+
+    def due(self, row: int, quoted_s: float) -> tuple[Surcharge, ...]:
+        """What a trip quoted at this time owes on top."""
+        if not self._tariff.surcharges:
+            return ()
+        local = local_time(self._city.region.timezone, quoted_s)
+        return surcharges_due(self._tariff, local, self._zones_of(row))
+
+    def _zones_of(self, row: int) -> Touched:
+        if row not in self._touched:
+            self._touched[row] = self._search(row) if self._tariff.zones else Touched()
+        return self._touched[row]
+
+    def _search(self, row: int) -> Touched:
+        tariff, graph, wishes = self._tariff, self._city.graph, self._requests.wishes
+        pickup, dropoff = (
+            zones_touched(tariff, *wishes.pickup_deg[row]),
+            zones_touched(tariff, *wishes.dropoff_deg[row]),
+        )
+        if not any(entry.at == "way" for entry in tariff.surcharges):
+            return Touched(pickup, dropoff)
+        way = path(graph, int(self._requests.pickup_node[row]), int(self._requests.dropoff_node[row]))
+        return Touched(pickup, dropoff, zones_touched(tariff, graph.lat_deg[way.node], graph.lng_deg[way.node]))
 
 
 def surge_of(city: City, requests: PlacedRequests) -> Surge:
     """The prices of a city. Raises ValueError for a surge section that is wrong."""
-    return Surge(city, SurgeParams.from_section(city.sections.get("surge", {})), requests.wishes.pickup_deg)
+    return Surge(city, read_params(city.sections, SurgeParams), requests.wishes.pickup_deg)
 
 
 def idle_per_cell(city: City, fleet: Fleet, now_s: float) -> IntArray:

@@ -13,10 +13,9 @@ One pace for the whole city: it does not say which streets jam, nor does anybody
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 HOURS = 24
@@ -26,6 +25,8 @@ M_PER_KM = 1000.0
 @dataclass(frozen=True, slots=True)
 class TrafficParams:
     """What slows a city down: section `[traffic]` of its file. Densities are vehicles per kilometre of lane."""
+
+    SECTION: ClassVar[str] = "traffic"
 
     #: Bumper to bumper, seven metres a vehicle and a gap.
     jam_per_km: float = 120.0
@@ -37,20 +38,6 @@ class TrafficParams:
     pace_max: float = 5.0
     #: How many times the graph's time ways take at each hour of the day, local time, before the fleet is counted.
     hourly_pace: tuple[float, ...] = (1.0,) * HOURS
-
-    @classmethod
-    def from_section(cls, section: Mapping[str, Any]) -> TrafficParams:
-        """Parameters from a city's file. Raises ValueError or TypeError, naming the key."""
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(section.keys() - set(known)):
-            raise ValueError(f"[traffic] has no {', '.join(unknown)}; there are: {', '.join(known)}")
-        given = dict(section)
-        hourly = given.pop("hourly_pace", [1.0] * HOURS)
-        numbers = {**given, **{f"hourly_pace[{hour}]": pace for hour, pace in enumerate(hourly)}}
-        for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"[traffic] {name} must be a number, not {value!r}")
-        return cls(**given, hourly_pace=tuple(float(pace) for pace in hourly))
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.background_per_km < self.jam_per_km < math.inf:

@@ -14,6 +14,7 @@ from api import problems
 from api.edges import Edges
 from api.limits import BodyLimits
 from api.streams import live
+from api.streams.advice import AdviceFeed
 from api.streams.live import LiveFeed
 
 
@@ -65,7 +66,8 @@ class FailingFeed(LiveFeed):
     """Fails at every second frame."""
 
     def __init__(self) -> None:
-        super().__init__(cast(Edges, type("NoEdges", (), {"outages": {ConnectionError: "Redis server"}})))
+        no_edges = cast(Edges, type("NoEdges", (), {"outages": {ConnectionError: "Redis server"}}))
+        super().__init__(no_edges, cast(AdviceFeed, None))
         self.made = 0
 
     async def frame(self) -> dict[str, Any]:

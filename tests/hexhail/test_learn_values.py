@@ -56,7 +56,7 @@ def test_two_runs_teach_what_their_rows_teach_together(run, town_inputs):
 
 def test_a_city_names_its_values_and_a_wrong_file_stops_it(run, town_inputs, tmp_path):
     learn_from_runs(town_inputs.city, [run]).values.save(tmp_path / "values.npz")
-    params = DispatchParams.from_section({"values": "values.npz"})
+    params = DispatchParams(values="values.npz")
     assert city_policy(tmp_path, TOWN, params).name == "optimal"
     with pytest.raises(ValueError, match="another city"):
         city_policy(tmp_path, grid_city(6, 5), params)

@@ -52,6 +52,6 @@ def test_a_city_that_removes_positions_before_they_are_stale_is_refused(tmp_path
     with (city / "city.toml").open("a") as file:
         file.write("\n[cells]\nremove_after_s = 60.0\n")
     with pytest.raises(
-        ValueError, match=r"remove_after_s \(60\) must be longer than \[dispatch\] stale_after_s \(60\)"
+        ValueError, match=r"remove_after_s is 60; expected more than \[dispatch\] stale_after_s, which is 60"
     ):
         load_cities([city])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.distances import great_circle_m
+from kernel.params import read_params
 from location_ingest.model import DriverPing, GatewayParams, IngestParams, Reason, StoreParams
 from location_ingest.rules import Track, is_within_reach, judge, order_reason, place_reason, time_reason
 
@@ -250,9 +251,9 @@ def test_parameters_refuse_nonsense_at_birth(kind, wrong):
 
 
 def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named():
-    assert IngestParams.from_section({"age_s_max": 60}) == IngestParams(age_s_max=60)
-    assert StoreParams.from_section({}) == StoreParams()
-    with pytest.raises(ValueError, match=r"\[ingest\] has an unknown key 'agility'; expected only age_s_max"):
-        IngestParams.from_section({"agility": 1})
+    assert read_params({"ingest": {"age_s_max": 60}}, IngestParams) == IngestParams(age_s_max=60)
+    assert read_params({}, StoreParams) == StoreParams()
+    with pytest.raises(ValueError, match=r"\[ingest\] agility is not a key of this section"):
+        read_params({"ingest": {"agility": 1}}, IngestParams)
     with pytest.raises(ValueError, match="remove_after_s must be"):
-        StoreParams.from_section({"remove_after_s": -1})
+        read_params({"cells": {"remove_after_s": -1}}, StoreParams)

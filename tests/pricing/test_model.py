@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from kernel.params import read_params
 from pricing.model.quotes import Point
 from pricing.model.surge import SurgeParams
 
 
 def test_surge_params_are_read_from_a_section_and_keep_their_defaults() -> None:
-    assert SurgeParams.from_section({"surge_cap": 2}) == replace(SurgeParams(), surge_cap=2)
-    with pytest.raises(ValueError, match=r"\[surge\] has an unknown key 'cap'; expected only demand_elasticity"):
-        SurgeParams.from_section({"cap": 2.0})
+    assert read_params({"surge": {"surge_cap": 2}}, SurgeParams) == replace(SurgeParams(), surge_cap=2)
+    with pytest.raises(ValueError, match=r"\[surge\] cap is not a key of this section"):
+        read_params({"surge": {"cap": 2.0}}, SurgeParams)
 
 
 @pytest.mark.parametrize(

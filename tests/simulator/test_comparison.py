@@ -183,7 +183,7 @@ def test_arms_are_read_from_words_and_from_files(tmp_path):
     assert arm.params == replace(CALM, is_surge_on=True, batch_window_s=5.0)
     arm = parse_arm("own.py:Policy:candidates_per_request=5,acceptance=model", CALM)
     assert (arm.policy, arm.params.acceptance) == ("own.py:Policy", Acceptance.MODEL)
-    assert arm.params.dispatch().candidates_per_request == 5
+    assert arm.params.dispatch({}).candidates_per_request == 5
     assert parse_arm("own.py:Policy", CALM).policy == "own.py:Policy"
 
 

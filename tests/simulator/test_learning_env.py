@@ -86,7 +86,7 @@ def test_a_shorter_reach_sends_nobody_farther(env):
     sent = [event for event in env.outcome.events if isinstance(event, ev.OfferSent)]
     # Riders who were refused look farther, up to twice as far.
     assert sent
-    assert max(event.pickup_eta_s for event in sent) <= 2 * 0.025 * env._day_params.dispatch().pickup_eta_s_max + 1e-6
+    assert max(event.pickup_eta_s for event in sent) <= 2 * 0.025 * env._day_params.dispatch({}).pickup_eta_s_max + 1e-6
 
 
 def test_values_of_zones_change_who_drives_whom_and_equal_values_do_not(env):

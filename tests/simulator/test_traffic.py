@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dispatch import events as ev
 from dispatch.matching.optimal import OptimalPolicy
 from geo.city import City, Region
+from kernel.params import ParamsRefused, read_params
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
 from simulator.streets.congestion import Traffic, TrafficParams, pace_of
@@ -52,18 +53,18 @@ def test_the_hour_is_that_of_the_city():
 @pytest.mark.parametrize(
     ("section", "error", "message"),
     [
-        ({"jam": 1}, ValueError, "has no jam; there are: jam_per_km"),
+        ({"jam": 1}, ParamsRefused, "jam is not a key of this section; expected one of jam_per_km"),
         ({"background_per_km": 130}, ValueError, "0 <= background_per_km < jam_per_km"),
-        ({"jam_per_km": "many"}, TypeError, "jam_per_km must be a number, not 'many'"),
+        ({"jam_per_km": "many"}, ParamsRefused, "jam_per_km is 'many'; expected float"),
         ({"hourly_pace": [1.0] * 23}, ValueError, "24 positive numbers"),
-        ({"hourly_pace": [1.0] * 23 + ["x"]}, TypeError, r"hourly_pace\[23\]"),
+        ({"hourly_pace": [1.0] * 23 + ["x"]}, ParamsRefused, r"\[traffic.hourly_pace\] 23 is 'x'"),
         ({"pace_max": 0.5}, ValueError, "pace_max must be at least 1"),
         ({"vehicles_per_driver": 0}, ValueError, "vehicles_per_driver must be positive"),
     ],
 )
 def test_a_wrong_section_is_refused_with_its_key(section, error, message):
     with pytest.raises(error, match=message):
-        TrafficParams.from_section(section)
+        read_params({"traffic": section}, TrafficParams)
 
 
 def live(town, drivers, traffic, *, on=True):
@@ -85,7 +86,7 @@ def test_in_a_town_where_all_drive_all_trips_take_as_long_as_the_relation_says(t
     lanes_km = float(town.length_m.sum()) / 1000.0
     full = {"jam_per_km": 100.0, "background_per_km": 0.0, "vehicles_per_driver": 10.0 * lanes_km, "pace_max": 9.0}
     free, few, many = live(town, 4, full, on=False), live(town, 4, full), live(town, 8, full)
-    paces = {pace_of(10.0 * moving, TrafficParams.from_section(full)) for moving in range(9)}
+    paces = {pace_of(10.0 * moving, read_params({"traffic": full}, TrafficParams)) for moving in range(9)}
     usual_s = trips_s(free)
     for outcome in (few, many):
         assert outcome.violations == []

@@ -16,6 +16,7 @@ from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.matching.registry import make_policy
 from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
+from kernel.params import ParamsRefused, read_params
 from tests.dispatch.people import THERE, grid_city
 
 #: A street: 0 - 1 - 2 - 3 - 4 - 5, 10 s from crossing to crossing.
@@ -192,22 +193,24 @@ def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_i
 
 
 def test_a_city_chooses_its_parameters_and_policy():
-    params = DispatchParams.from_section({"policy": "greedy", "batch_window_s": 1, "candidates_per_request": 5})
+    params = read_params(
+        {"dispatch": {"policy": "greedy", "batch_window_s": 1, "candidates_per_request": 5}}, DispatchParams
+    )
     assert params == replace(DispatchParams(), policy="greedy", batch_window_s=1, candidates_per_request=5)
-    assert DispatchParams.from_section({}) == DispatchParams()
+    assert read_params({}, DispatchParams) == DispatchParams()
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"batch_windows": 1}, "has no batch_windows; there are: batch_window_s"),
-        ({"batch_window_s": "2"}, "must be of type float"),
-        ({"policy": 3}, "must be of type str"),
-        ({"candidates_per_request": 2.5}, "must be of type int"),
-        ({"stale_after_s": True}, "must be of type float"),
+        ({"batch_windows": 1}, "not a key of this section; expected batch_window_s, perhaps"),
+        ({"batch_window_s": "2"}, "batch_window_s is '2'; expected float"),
+        ({"policy": 3}, "policy is 3; expected str"),
+        ({"candidates_per_request": 2.5}, "candidates_per_request is 2.5; expected int"),
+        ({"stale_after_s": True}, "stale_after_s is True; expected float"),
         ({"offer_ttl_s": -1.0}, "positive"),
     ],
 )
 def test_a_section_that_makes_no_sense_is_refused(section, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        DispatchParams.from_section(section)
+    with pytest.raises(ParamsRefused, match=message):
+        read_params({"dispatch": section}, DispatchParams)
