@@ -9,7 +9,8 @@ import structlog
 
 from api.failures import Outages
 from dispatch.model import Ride
-from pricing.model.quotes import Point, Quote, Receipt
+from kernel.points import Point
+from pricing.model.quotes import Quote, Receipt
 from pricing.service.fares import EndedTrip, FareService
 
 log = structlog.get_logger(__name__)
@@ -45,8 +46,8 @@ async def settled(
     if receipt is None or ride.picked_up_s is None:
         return None, None
     trip = EndedTrip(
-        pickup=Point(ride.pickup.lat_deg, ride.pickup.lng_deg),
-        dropoff=Point(ride.dropoff.lat_deg, ride.dropoff.lng_deg),
+        pickup=ride.pickup,
+        dropoff=ride.dropoff,
         left_at=left_at,
         arrived_s=ride.arrived_s if ride.arrived_s is not None else ride.picked_up_s,
         picked_up_s=ride.picked_up_s,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.receipts import receipt_of
 from dispatch.model import STARS, Ride, RideState, Shift
 from kernel.money import MINOR_UNIT_DIGITS
+from kernel.points import Point
 from pricing.model.advice import DriverAdvice
 from pricing.model.quotes import Line, Quote, Receipt
 
@@ -34,6 +35,16 @@ class PointBody(Strict):
 
     lat_deg: Latitude
     lng_deg: Longitude
+
+    @property
+    def point(self) -> Point:
+        """The point, checked as the schema says."""
+        return Point(self.lat_deg, self.lng_deg)
+
+    @classmethod
+    def of(cls, point: Point) -> PointBody:
+        """The public face of a point."""
+        return cls(lat_deg=point.lat_deg, lng_deg=point.lng_deg)
 
 
 class QuoteRequest(Strict):
@@ -186,8 +197,8 @@ class RideBody(BaseModel):
             state=ride.state,
             sequence=ride.sequence,
             rider_id=ride.rider_id,
-            pickup=PointBody(lat_deg=ride.pickup.lat_deg, lng_deg=ride.pickup.lng_deg),
-            dropoff=PointBody(lat_deg=ride.dropoff.lat_deg, lng_deg=ride.dropoff.lng_deg),
+            pickup=PointBody.of(ride.pickup),
+            dropoff=PointBody.of(ride.dropoff),
             seats=ride.seats,
             fare_cents=ride.fare_cents,
             currency=ride.currency,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dispatch.model import STARS, Party, Place, ShiftStatus
+from dispatch.model import STARS, Party, ShiftStatus
+from kernel.points import Place
 
 
 @dataclass(frozen=True, slots=True)

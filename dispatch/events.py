@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dispatch.model import Party, Place
+from dispatch.model import Party
+from kernel.points import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

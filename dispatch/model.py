@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.weights import ScoreWeights
+from kernel.points import Place
 from kernel.supply import STALE_AFTER_S
 
 
@@ -64,15 +65,6 @@ class ShiftStatus(StrEnum):
 
 #: What a rider may give a trip.
 STARS = range(1, 6)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A point and the road node it was snapped to."""
-
-    lat_deg: float
-    lng_deg: float
-    node: int
 
 
 @dataclass(frozen=True, slots=True)

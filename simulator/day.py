@@ -20,7 +20,6 @@ from pricing.events import SurgeChanged
 from simulator.agenda import Agenda
 from simulator.day_params import Acceptance, DayParams
 from simulator.demand.inputs import DriverStarts, PlacedRequests
-from simulator.model import Place
 from simulator.people.crowd import Crowd, RiderLike, row_of
 from simulator.people.fleet import Fleet
 from simulator.people.population import (
@@ -166,11 +165,8 @@ class Day:
     def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts, market: Market) -> Fleet:
         streets = self._streets
         wishes = requests.wishes
-        for places, nodes in (
-            (wishes.pickup_deg, requests.pickup_node),
-            (wishes.dropoff_deg, requests.dropoff_node),
-        ):
-            streets.know(map(Place, *places.T.tolist()), nodes.tolist())
+        streets.know(wishes.pickup_deg, requests.pickup_node)
+        streets.know(wishes.dropoff_deg, requests.dropoff_node)
         always_yes = self._params.acceptance is Acceptance.ALWAYS
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
         habit_of = self._people.make_habits(city, self._surge, lambda ride_id: market.receipt(row_of(ride_id)))

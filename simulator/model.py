@@ -6,12 +6,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import NamedTuple
 
-
-class Place(NamedTuple):
-    """A point on the globe in degrees."""
-
-    lat_deg: float
-    lng_deg: float
+from kernel.points import Point
 
 
 class Position(NamedTuple):
@@ -37,8 +32,8 @@ class Offer:
 
     offer_id: str
     ride_id: str
-    pickup: Place
-    dropoff: Place
+    pickup: Point
+    dropoff: Point
     pickup_eta_s: float
     expires_s: float
 
@@ -48,8 +43,8 @@ class Errand:
     """A ride that a driver is to carry out, from the stage it is at."""
 
     ride_id: str
-    pickup: Place
-    dropoff: Place
+    pickup: Point
+    dropoff: Point
     stage: RideStage = RideStage.ASSIGNED
 
 

@@ -26,7 +26,6 @@ from api.schemas import (
 )
 from dispatch import commands as cmd
 from dispatch.model import Party, ShiftStatus
-from pricing.model.quotes import Point
 
 router = APIRouter(prefix="/v1", tags=["drivers"])
 
@@ -110,7 +109,7 @@ async def dropped_off(
     `receipt.changes` says why. Say where the rider left if it was not the agreed dropoff.
     """
     ride = await edges.rides.find(ride_id, Party.DRIVER, driver.id)
-    left_at = Point(body.dropoff.lat_deg, body.dropoff.lng_deg) if body and body.dropoff else None
+    left_at = body.dropoff.point if body and body.dropoff else None
     fare_cents, receipt = await settled(edges.fares, ride, left_at, edges.now(), edges.outages)
     command = cmd.ReportDropoff(ride_id, driver.id, fare_cents, receipt)
     return RideBody.of((await edges.rides.handle(command)).ride)

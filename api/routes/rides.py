@@ -14,11 +14,11 @@ from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
 from api.receipts import of_quote
 from api.schemas import CancelBody, QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
 from dispatch import commands as cmd
-from dispatch.model import Party, Place
+from dispatch.model import Party
 from geo.roads.travel_times import nearest_by_road
 from kernel.idempotency import IdempotencyKey
 from pricing.errors import QuoteExpired
-from pricing.model.quotes import Point, Quote
+from pricing.model.quotes import Quote
 
 router = APIRouter(prefix="/v1", tags=["rides"])
 
@@ -42,8 +42,8 @@ Key = Annotated[
 async def ask_quote(body: QuoteRequest, edges: EdgesDep, rider: RiderDep) -> QuoteBody:
     """Price, distance and times of a ride. The price holds until `expires_s`."""
     quote = await edges.quotes.quote(
-        Point(body.pickup.lat_deg, body.pickup.lng_deg),
-        Point(body.dropoff.lat_deg, body.dropoff.lng_deg),
+        body.pickup.point,
+        body.dropoff.point,
         seats=body.seats,
         rider_id=rider.id,
         quote_id=uuid.uuid4().hex,
@@ -101,13 +101,14 @@ async def request_ride(
 
 
 def _request(quote: Quote) -> cmd.RequestRide:
+    pickup, dropoff = quote.places
     return cmd.RequestRide(
         ride_id=uuid.uuid4().hex,
         region_id=quote.region_id,
         rider_id=quote.rider_id,
         quote_id=quote.quote_id,
-        pickup=Place(quote.pickup.lat_deg, quote.pickup.lng_deg, quote.pickup_node),
-        dropoff=Place(quote.dropoff.lat_deg, quote.dropoff.lng_deg, quote.dropoff_node),
+        pickup=pickup,
+        dropoff=dropoff,
         seats=quote.seats,
         fare_cents=quote.price_cents,
         currency=quote.currency,

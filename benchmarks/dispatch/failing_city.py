@@ -24,13 +24,14 @@ from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused, InvariantBroken
-from dispatch.model import DispatchParams, Place, Ride, RideState, Shift, ShiftStatus
+from dispatch.model import DispatchParams, Ride, RideState, Shift, ShiftStatus
 from dispatch.ports import Decision, OutboxRow, Outcome, Scope
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.service.rides import scope_of
 from hexhail.runtime.database import SQL_PACKAGES
 from kernel.idempotency import IdempotencyKey
+from kernel.points import Place
 from simulator.service.leases import FenceLost, Leases
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=120.0)

@@ -24,7 +24,7 @@ from dispatch.matching import assign
 from dispatch.matching.candidates import find_candidates
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.ports import FreeDriver
 from dispatch.service.supply import free_supply
 from dispatch.weights import ScoreWeights
@@ -34,6 +34,7 @@ from geo.roads.graph import RoadGraph
 from geo.roads.travel_times import nearest_by_road
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN
+from kernel.points import Place
 
 K = 20
 MS = 1e3

@@ -8,9 +8,9 @@ import numpy as np
 
 from dispatch import events
 from dispatch.adapters.event_codec import encode
-from dispatch.model import Place
 from geo import cells
 from geo.arrays import FloatArray, IntArray
+from kernel.points import Place
 from pricing.rules.grid import SurgeGrid
 from pricing.rules.reach import as_the_crow_flies
 from simulator.demand.requests import Requests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pricing.model.quotes import Point
+from kernel.points import Point
 
 ID_CHARS_MAX = 200
 #: From here on the counting function, whose numbers are doubles, could not tell two sequences apart.

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A place on the globe, (lat, lng) in degrees."""
-
-    lat_deg: float
-    lng_deg: float
-
-    def __post_init__(self) -> None:
-        if not -90.0 <= self.lat_deg <= 90.0:
-            raise ValueError(f"lat_deg must be -90 to 90, not {self.lat_deg}; the order is (lat, lng)")
-        if not -180.0 <= self.lng_deg <= 180.0:
-            raise ValueError(f"lng_deg must be -180 to 180, not {self.lng_deg}")
+from kernel.points import Place, Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +75,13 @@ class Quote:
         _require_cents("price_cents", self.price_cents)
         if not self.expires_s > self.issued_s:
             raise ValueError(f"expires_s must be after issued_s ({self.issued_s}), not {self.expires_s}")
+
+    @property
+    def places(self) -> tuple[Place, Place]:
+        """The pickup and the dropoff with the road nodes that they were snapped to."""
+        ends = (self.pickup, self.pickup_node), (self.dropoff, self.dropoff_node)
+        pickup, dropoff = (Place(point.lat_deg, point.lng_deg, node) for point, node in ends)
+        return pickup, dropoff
 
     @property
     def receipt(self) -> Receipt:

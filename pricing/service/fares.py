@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from geo.city import Region
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
+from kernel.points import Point
 from pricing.errors import QuoteRefused
-from pricing.model.quotes import Point, Receipt
+from pricing.model.quotes import Receipt
 from pricing.model.tariff import Tariff
 from pricing.ports import TariffArchive
 from pricing.rules.dropoff import Driven, OtherTrip, fare_at_dropoff

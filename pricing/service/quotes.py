@@ -11,8 +11,9 @@ from geo.arrays import IntArray
 from geo.city import Region
 from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
+from kernel.points import Point
 from pricing.errors import NoTrip, NoWay, OutsideRegion
-from pricing.model.quotes import Point, Quote
+from pricing.model.quotes import Quote
 from pricing.model.surge import MULTIPLIER_DECIMALS
 from pricing.model.tariff import Surcharge, Tariff
 from pricing.ports import SurgePrices

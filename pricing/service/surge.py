@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from geo.city import Region
+from kernel.points import Point
 from pricing.commands import AdoptPrices, FreezePrices, Tick, UnfreezePrices
 from pricing.engine import PricingEngine
 from pricing.events import Event
 from pricing.metrics import PricingMetrics
 from pricing.model.messages import QuoteAsked, RideEvent
-from pricing.model.quotes import Point
 from pricing.model.surge import BASE_MULTIPLIER, SupplySnapshot, SurgeParams
 from pricing.ports import CountedSignals, KeyedSignal, PriceRecord, Supply, SurgePrices
 from pricing.rules import surge

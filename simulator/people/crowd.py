@@ -10,7 +10,7 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.errors import CommandRefused
 from dispatch.model import Party
-from dispatch.model import Place as RoadPlace
+from kernel.points import Place
 from simulator.agenda import Agenda
 from simulator.demand.inputs import PlacedRequests
 from simulator.people import actions as act
@@ -191,9 +191,9 @@ class Crowd:
         self.gone += 1
 
 
-def _road_places(requests: PlacedRequests) -> list[tuple[RoadPlace, RoadPlace]]:
+def _road_places(requests: PlacedRequests) -> list[tuple[Place, Place]]:
     """Pickup and dropoff of every row, as the service's own nouns."""
     wishes = requests.wishes
-    pickups = map(RoadPlace, *wishes.pickup_deg.T.tolist(), requests.pickup_node.tolist())
-    dropoffs = map(RoadPlace, *wishes.dropoff_deg.T.tolist(), requests.dropoff_node.tolist())
+    pickups = map(Place, *wishes.pickup_deg.T.tolist(), requests.pickup_node.tolist())
+    dropoffs = map(Place, *wishes.dropoff_deg.T.tolist(), requests.dropoff_node.tolist())
     return list(zip(pickups, dropoffs, strict=True))

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
+from kernel.points import Point
 from kernel.supply import DriverState
-from simulator.model import DriverParams, Errand, Offer, Place, Position, RideStage
+from simulator.model import DriverParams, Errand, Offer, Position, RideStage
 from simulator.people.actions import (
     AcceptOffer,
     CancelRide,
@@ -110,7 +111,7 @@ class Driver:
             self.state, self._step_s = DriverState.OFFERED, math.inf
         return []
 
-    def advised(self, place: Place, now_s: float) -> bool:
+    def advised(self, place: Point, now_s: float) -> bool:
         """Be advised where to wait; returns whether the driver is idle and goes there."""
         is_free = self.state is DriverState.IDLE and self.is_heard(now_s)
         if not is_free or self._generator.random() >= self._params.compliance_share:

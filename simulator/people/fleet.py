@@ -17,7 +17,7 @@ from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads.graph import RoadGraph
 from kernel.supply import DriverState, is_free, is_fresh, is_idle
 from simulator.agenda import Agenda
-from simulator.model import AskedAt, Errand, Offer, Place
+from simulator.model import AskedAt, Errand, Offer
 from simulator.people import actions as act
 from simulator.people.driver import Driver
 from simulator.people.population import driver_ids
@@ -164,12 +164,11 @@ class Fleet:
         if not self._is_carrying[number]:
             here = self._drivers[number].position(now_s)
             self.asked_at.append(AskedAt(now_s, number, here.lat_deg, here.lng_deg))
-        pickup, dropoff = event.pickup, event.dropoff
         offer = Offer(
             event.offer_id,
             event.ride_id,
-            Place(pickup.lat_deg, pickup.lng_deg),
-            Place(dropoff.lat_deg, dropoff.lng_deg),
+            event.pickup,
+            event.dropoff,
             event.pickup_eta_s,
             event.expires_s,
         )
@@ -236,9 +235,7 @@ class Fleet:
             self._drivers[number].offer_gone(action.offer_id, now_s)
             return
         ride = self._office.history.rides[accepted.ride_id]
-        pickup = Place(ride.pickup.lat_deg, ride.pickup.lng_deg)
-        dropoff = Place(ride.dropoff.lat_deg, ride.dropoff.lng_deg)
-        self._drivers[number].assigned(Errand(ride.ride_id, pickup, dropoff), now_s)
+        self._drivers[number].assigned(Errand(ride.ride_id, ride.pickup, ride.dropoff), now_s)
 
     def _say(self, command: cmd.RideCommand, now_s: float) -> None:
         """Tell the service; what it refuses has been overtaken by something that the driver has heard of."""

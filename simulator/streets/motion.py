@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from simulator.model import Place, Position
+from kernel.points import Point
+from simulator.model import Position
 
 
 class Movement(Protocol):
@@ -39,20 +40,21 @@ class Motion:
     Attributes:
         node: (p,) the node at each corner; a way that starts in the middle of a road names the node it leads to.
         reach_s: (p,) when each corner is reached, ascending.
-        place: (p,) where it is.
+        lat_deg, lng_deg: (p,) where it is.
         heading_deg, speed_mps: (p - 1,) of the stretch that leaves each corner but the last.
     """
 
     node: tuple[int, ...]
     reach_s: tuple[float, ...]
-    place: tuple[Place, ...]
+    lat_deg: tuple[float, ...]
+    lng_deg: tuple[float, ...]
     heading_deg: tuple[float, ...]
     speed_mps: tuple[float, ...]
 
     @classmethod
-    def standing(cls, node: int, place: Place, now_s: float) -> Motion:
-        """Rest at a node."""
-        return cls((node,), (now_s,), (place,), (), ())
+    def standing(cls, node: int, point: Point, now_s: float) -> Motion:
+        """Rest at a node, which is at the point."""
+        return cls((node,), (now_s,), (point.lat_deg,), (point.lng_deg,), (), ())
 
     @property
     def arrival_s(self) -> float:
@@ -68,15 +70,15 @@ class Motion:
         """Return the position at a time; a straight line from corner to corner. Python numbers: 1 µs, no arrays."""
         corner = bisect_right(self.reach_s, now_s)
         if corner == 0:
-            return Position(*self.place[0], None, 0.0)
+            return Position(self.lat_deg[0], self.lng_deg[0], None, 0.0)
         if corner == len(self.reach_s):
-            return Position(*self.place[-1], None, 0.0)
-        before, after = self.place[corner - 1], self.place[corner]
+            return Position(self.lat_deg[-1], self.lng_deg[-1], None, 0.0)
         left_s, right_s = self.reach_s[corner - 1], self.reach_s[corner]
         share = (now_s - left_s) / (right_s - left_s)
+        lat_deg, lng_deg = self.lat_deg[corner - 1], self.lng_deg[corner - 1]
         return Position(
-            before.lat_deg + share * (after.lat_deg - before.lat_deg),
-            before.lng_deg + share * (after.lng_deg - before.lng_deg),
+            lat_deg + share * (self.lat_deg[corner] - lat_deg),
+            lng_deg + share * (self.lng_deg[corner] - lng_deg),
             self.heading_deg[corner - 1],
             self.speed_mps[corner - 1],
         )
@@ -95,20 +97,20 @@ class Drive:
     In virtual time hardly anybody does: a driver who is not called back is only ever met at the end of the way.
     """
 
-    __slots__ = ("_corners", "_search", "arrival_s", "begin_s", "end_node", "length_m", "place")
+    __slots__ = ("_corners", "_search", "arrival_s", "begin_s", "end_node", "length_m", "point")
 
     def __init__(
         self,
         end_node: int,
-        place: Place,
+        point: Point,
         begin_s: float,
         arrival_s: float,
         length_m: float,
         search: Callable[[], Motion],
     ) -> None:
-        """`end_node` and `place` are where it ends; `search` finds the corners."""
+        """`end_node` and `point` are where it ends; `search` finds the corners."""
         self.end_node = end_node
-        self.place = place
+        self.point = point
         self.begin_s = begin_s
         self.arrival_s = arrival_s
         self.length_m = length_m
@@ -117,7 +119,9 @@ class Drive:
 
     def at(self, now_s: float) -> Position:
         """The position at a time."""
-        return Position(*self.place, None, 0.0) if now_s >= self.arrival_s else self._found().at(now_s)
+        if now_s >= self.arrival_s:
+            return Position(self.point.lat_deg, self.point.lng_deg, None, 0.0)
+        return self._found().at(now_s)
 
     def next_corner(self, now_s: float) -> tuple[int, float]:
         """The node where the driver can first turn off, and when that is reached."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
-from geo.arrays import FloatArray
+from geo.arrays import FloatArray, IntArray
 from geo.distances import EARTH_RADIUS_M
 from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
-from simulator.model import Place
+from kernel.points import Point
 from simulator.streets.motion import Drive, Motion, Movement
 from simulator.streets.ways import Ways
 
@@ -27,14 +26,14 @@ class Streets:
         heading = np.degrees(np.arctan2(east_m[target] - east_m[source], north_m[target] - north_m[source]))
         self._heading_deg: FloatArray = np.round(heading % 360.0, 1) % 360.0
 
-    def nearest_node(self, place: Place) -> int:
-        """Return the node nearest to a place."""
-        node, _ = self._graph.snap(place.lat_deg, place.lng_deg)
+    def nearest_node(self, point: Point) -> int:
+        """Return the node nearest to a point."""
+        node, _ = self._graph.snap(point.lat_deg, point.lng_deg)
         return int(node[0])
 
-    def place_of(self, node: int) -> Place:
+    def point_of(self, node: int) -> Point:
         """Return where a node is."""
-        return Place(float(self._graph.lat_deg[node]), float(self._graph.lng_deg[node]))
+        return Point(float(self._graph.lat_deg[node]), float(self._graph.lng_deg[node]))
 
     def node_near(self, node: int, radius_m: float, generator: np.random.Generator) -> int:
         """Draw a node within a radius of another, each equally likely, the node itself among them."""
@@ -44,7 +43,7 @@ class Streets:
 
     def stand(self, node: int, now_s: float) -> Motion:
         """Rest at a node."""
-        return Motion.standing(node, self.place_of(node), now_s)
+        return Motion.standing(node, self.point_of(node), now_s)
 
     def drive(self, motion: Movement, node: int, now_s: float, pace: float) -> Movement:
         """Return the quickest way to a node from wherever `motion` has led by now, turning off at its next corner.
@@ -60,11 +59,11 @@ class Streets:
         reach_s = corner_s + way.arrival_s * pace
         duration_s = np.diff(reach_s)
         speed_mps = np.divide(np.diff(way.length_m), duration_s, out=np.zeros_like(duration_s), where=duration_s > 0.0)
-        places = map(Place, self._graph.lat_deg[way.node].tolist(), self._graph.lng_deg[way.node].tolist())
         return Motion(
             tuple(way.node.tolist()),
             tuple(reach_s.tolist()),
-            tuple(places),
+            tuple(self._graph.lat_deg[way.node].tolist()),
+            tuple(self._graph.lng_deg[way.node].tolist()),
             tuple(self._heading_deg[way.edge].tolist()),
             tuple(speed_mps.tolist()),
         )
@@ -78,16 +77,17 @@ class KnownStreets(Streets):
         #: How many times the graph's time every way takes that is begun now.
         self.pace = 1.0
         self._ways = ways
-        self._node_of: dict[Place, int] = {}
+        #: (lat_deg, lng_deg) -> node.
+        self._node_of: dict[tuple[float, float], int] = {}
 
-    def know(self, places: Iterable[Place], nodes: Iterable[int]) -> None:
-        """Remember to which nodes places were snapped."""
-        self._node_of.update(zip(places, nodes, strict=True))
+    def know(self, points_deg: FloatArray, nodes: IntArray) -> None:
+        """Remember to which nodes (n,) points (n, 2) were snapped."""
+        self._node_of.update(zip(zip(*points_deg.T.tolist(), strict=True), nodes.tolist(), strict=True))
 
-    def nearest_node(self, place: Place) -> int:
-        """Return the node nearest to a place."""
-        node = self._node_of.get(place)
-        return super().nearest_node(place) if node is None else node
+    def nearest_node(self, point: Point) -> int:
+        """Return the node nearest to a point."""
+        node = self._node_of.get((point.lat_deg, point.lng_deg))
+        return super().nearest_node(point) if node is None else node
 
     def drive(self, motion: Movement, node: int, now_s: float, pace: float) -> Movement:
         """Return the quickest way to a node, as `Streets.drive` does; from a corner on, its path is not searched yet.
@@ -104,7 +104,7 @@ class KnownStreets(Streets):
             onward = self._search(corner, corner_s, node, pace)
             return onward if corner_s <= now_s else _from_mid_road(motion, onward, now_s)
 
-        return Drive(node, self.place_of(node), now_s, corner_s + duration_s * pace, length_m, search)
+        return Drive(node, self.point_of(node), now_s, corner_s + duration_s * pace, length_m, search)
 
 
 def _from_mid_road(motion: Movement, onward: Motion, now_s: float) -> Motion:
@@ -112,7 +112,8 @@ def _from_mid_road(motion: Movement, onward: Motion, now_s: float) -> Motion:
     return Motion(
         (onward.node[0], *onward.node),
         (now_s, *onward.reach_s),
-        (Place(here.lat_deg, here.lng_deg), *onward.place),
+        (here.lat_deg, *onward.lat_deg),
+        (here.lng_deg, *onward.lng_deg),
         (here.heading_deg or 0.0, *onward.heading_deg),
         (here.speed_mps, *onward.speed_mps),
     )

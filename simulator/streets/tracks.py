@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dispatch import events as ev
-from dispatch.model import Place
 from geo.arrays import FloatArray
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
+from kernel.points import Place
 from kernel.supply import DriverState
 from simulator.streets.leg_corners import LegCorners
 

@@ -11,10 +11,11 @@ from dispatch import commands as cmd
 from dispatch.adapters.event_codec import decode
 from dispatch.engine import DispatchEngine
 from dispatch.events import RideEvent
-from dispatch.model import DispatchParams, Party, Place, ShiftStatus
+from dispatch.model import DispatchParams, Party, ShiftStatus
 from dispatch.service.rides import RideService
 from geo.roads.graph import RoadGraph
 from kernel.idempotency import IdempotencyKey
+from kernel.points import Place
 
 PARAMS = DispatchParams(offer_ttl_s=15.0, max_wait_s=600.0)
 HERE = Place(40.75, -73.99, 1)

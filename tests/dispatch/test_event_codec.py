@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dispatch.adapters.event_codec import decode, encode
 from dispatch.events import RIDE_EVENTS, RideEvent
-from dispatch.model import Party, Place
+from dispatch.model import Party
 from dispatch.rules.audience import inboxes
+from kernel.points import Place
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 whole = st.integers(-(2**53), 2**53)
@@ -21,7 +22,7 @@ STRATEGY = {
     str | None: st.none() | st.text(),
     int: whole,
     float: finite,
-    Place: st.builds(Place, finite, finite, whole),
+    Place: st.builds(Place, st.floats(-90.0, 90.0), st.floats(-180.0, 180.0), whole),
     Party: st.sampled_from(Party),
     Mapping[str, object] | None: st.none()
     | st.dictionaries(st.text(), st.text() | whole | st.lists(st.dictionaries(st.text(), whole))),

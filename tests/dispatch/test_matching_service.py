@@ -19,13 +19,14 @@ from dispatch.adapters.redis_supply import RedisSupply
 from dispatch.adapters.redis_traces import ROUNDS_KEPT, RedisTraceLog, read_traces
 from dispatch.adapters.round_files import FileRoundRecords
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.model import Place, RideState
+from dispatch.model import RideState
 from dispatch.rules.invariants import check_history
 from dispatch.service.matching import MatchingService
 from dispatch.service.rides import RideService
 from geo.positions import pack
 from hexhail.runtime.embedded import free_port
 from kernel.contracts import redis_keys
+from kernel.points import Place
 from tests.dispatch.people import (
     PARAMS,
     accept,

@@ -36,8 +36,8 @@ def grid_city() -> City:
     graph = RoadGraph.from_arrays(
         LAT_DEG + row * NORTH_DEG, LNG_DEG + column * EAST_DEG, source, target, length_m, length_m / 10.0
     )
-    region_id = Region("grid", "Grid", "America/New_York", "USD", 9, 8, 150.0, "drawn for the tests")
-    return City(region_id, graph, {})
+    region = Region("grid", "Grid", "America/New_York", "USD", 9, 8, 150.0, "drawn for the tests")
+    return City(region, graph, {})
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from kernel.points import Point
 from pricing.adapters import faust_agent
 from pricing.adapters.faust_agent import attach
 from pricing.model.messages import QuoteAsked, RideEvent
-from pricing.model.quotes import Point
 
 SENT = RideEvent("OfferSent", "ride-1", 1, 1000.5, "grid")
 ASKED = QuoteAsked("quote-1", "rider-1", 1000.5, "grid", Point(40.75, -73.98), "QuoteAsked")

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from kernel.params import read_params
-from pricing.model.quotes import Point
 from pricing.model.surge import SurgeParams
 
 
@@ -36,9 +35,3 @@ def test_surge_params_are_read_from_a_section_and_keep_their_defaults() -> None:
 def test_surge_params_refuse_nonsense_at_birth_and_name_it(name: str, value: object) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
         SurgeParams(**{name: value})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("lat_deg", "lng_deg"), [(math.nan, 0.0), (91.0, 0.0), (0.0, 181.0), (0.0, math.inf)])
-def test_a_point_off_the_globe_is_refused(lat_deg: float, lng_deg: float) -> None:
-    with pytest.raises(ValueError, match="_deg must be"):
-        Point(lat_deg, lng_deg)

@@ -8,8 +8,9 @@ import pytest
 from geo import cells
 from geo.city import City
 from geo.roads.graph import RoadGraph
+from kernel.points import Point
 from pricing.errors import NoTrip, NoWay, OutsideRegion
-from pricing.model.quotes import Line, Point, Quote
+from pricing.model.quotes import Line, Quote
 from pricing.model.surge import SurgePrice
 from pricing.model.tariff import Surcharge, Tariff, zone_of
 from pricing.rules.fares import fare_cents

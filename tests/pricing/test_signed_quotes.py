@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.keyring import KeyRing
+from kernel.points import Point
 from pricing.adapters.signed_quotes import AUDIENCE, SIGNED_LENGTH_MAX, VERSION, QuoteSigner
 from pricing.errors import QuoteExpired, QuoteForged, QuoteOfAnotherRider, QuoteUnusable, QuoteVersionUnknown
-from pricing.model.quotes import Line, Point, Quote
+from pricing.model.quotes import Line, Quote
 from pricing.model.tariff import SURCHARGES_MAX
 
 KEY, OLD_KEY, FOREIGN_KEY = "k" * 32, "o" * 32, "f" * 32

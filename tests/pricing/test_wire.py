@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel.points import Point
 from pricing.adapters import event_codec as wire
 from pricing.commands import CountQuote, CountRequest
-from pricing.model.quotes import Line, Point, Quote
+from pricing.model.quotes import Line, Quote
 from pricing.rules.signals import quote_ident, quote_signal, ride_signal
 
 REQUESTED = {

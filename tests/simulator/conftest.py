@@ -3,7 +3,7 @@
 import pytest
 
 from geo.roads.graph import RoadGraph
-from simulator.model import Place
+from kernel.points import Point
 from simulator.streets.network import Streets
 from tests.simulator.towns import SIDE, small_town
 
@@ -20,7 +20,7 @@ def streets(town: RoadGraph) -> Streets:
 
 @pytest.fixture
 def corner(streets: Streets):
-    def place(row: int, column: int) -> Place:
-        return streets.place_of(row * SIDE + column)
+    def point(row: int, column: int) -> Point:
+        return streets.point_of(row * SIDE + column)
 
-    return place
+    return point

@@ -66,7 +66,8 @@ def test_carries_a_ride_from_the_offer_to_the_dropoff(make_driver, offer):
         (125.0, ReportDroppedOff("ride-1")),
     ]
     assert (driver.state, driver.errand) == (DriverState.IDLE, None)
-    assert driver.position(130.0)[:2] == offer.dropoff
+    here = driver.position(130.0)
+    assert (here.lat_deg, here.lng_deg) == (offer.dropoff.lat_deg, offer.dropoff.lng_deg)
 
 
 def test_declines_and_is_free_at_once(make_driver, offer):
@@ -212,7 +213,7 @@ def test_the_same_seed_makes_the_same_day(streets, seed, node):
         done = wake_all(driver, 3_600.0)
         for number in range(5):
             now_s = 3_600.0 + 600.0 * number
-            offer = Offer(str(number), str(number), streets.place_of(3), streets.place_of(20), 60.0, now_s + 15.0)
+            offer = Offer(str(number), str(number), streets.point_of(3), streets.point_of(20), 60.0, now_s + 15.0)
             done += driver.offered(offer, now_s)
             done += wake_all(driver, now_s + 20.0)
             driver.assigned(Errand(str(number), offer.pickup, offer.dropoff), now_s + 20.0)

@@ -16,6 +16,11 @@ paces = st.floats(0.2, 5.0)
 shares = st.floats(0.0, 1.0)
 
 
+def at_rest(streets, node):
+    point = streets.point_of(node)
+    return Position(point.lat_deg, point.lng_deg, None, 0.0)
+
+
 def polyline_m(points: list[Position]) -> float:
     lat, lng = np.array([point.lat_deg for point in points]), np.array([point.lng_deg for point in points])
     return float(great_circle_m(lat[:-1], lng[:-1], lat[1:], lng[1:]).sum()) if len(points) > 1 else 0.0
@@ -26,7 +31,7 @@ def test_moves_along_the_way_and_never_back(streets: Streets, start, end, start_
     motion = streets.drive(streets.stand(start, start_s), end, start_s, pace)
     span_s = motion.arrival_s - start_s
     times_s = sorted([*motion.reach_s, *(start_s + share * span_s for share in when)])
-    corners_m = polyline_m([Position(*place, None, 0.0) for place in motion.place])
+    corners_m = polyline_m([Position(*at, None, 0.0) for at in zip(motion.lat_deg, motion.lng_deg, strict=True)])
     assert polyline_m([motion.at(time_s) for time_s in times_s]) == pytest.approx(corners_m, abs=1e-3)
 
 
@@ -35,9 +40,9 @@ def test_arrives_exactly_when_it_says_and_rests_there(streets: Streets, start, e
     motion = streets.drive(streets.stand(start, start_s), end, start_s, pace)
     blocks = sum(abs(a - b) for a, b in zip(divmod(start, 5), divmod(end, 5), strict=True))
     assert motion.arrival_s == pytest.approx(start_s + blocks * 10.0 * pace)
-    at_rest = Position(*streets.place_of(end), None, 0.0)
-    assert motion.at(motion.arrival_s) == at_rest == motion.at(motion.arrival_s + 1e6)
-    assert motion.at(start_s - 1.0) == Position(*streets.place_of(start), None, 0.0)
+    at_end = at_rest(streets, end)
+    assert motion.at(motion.arrival_s) == at_end == motion.at(motion.arrival_s + 1e6)
+    assert motion.at(start_s - 1.0) == at_rest(streets, start)
 
 
 @given(nodes, nodes, nodes, shares)
@@ -76,4 +81,4 @@ def test_a_street_that_takes_no_time_is_no_division_by_zero():
 @given(nodes, st.floats(50.0, 500.0), st.integers(0, 2**32))
 def test_draws_a_node_within_the_radius(streets: Streets, node, radius_m, seed):
     drawn = streets.node_near(node, radius_m, np.random.default_rng(seed))
-    assert polyline_m([Position(*streets.place_of(end), None, 0.0) for end in (node, drawn)]) <= radius_m * 1.001
+    assert polyline_m([at_rest(streets, end) for end in (node, drawn)]) <= radius_m * 1.001

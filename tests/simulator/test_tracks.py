@@ -5,7 +5,8 @@ import pytest
 
 from dispatch import events as ev
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.model import Party, Place
+from dispatch.model import Party
+from kernel.points import Place
 from kernel.supply import DriverState
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams

@@ -15,7 +15,8 @@ from geo.roads.travel_times import UnreachableError
 from hexhail.demo.population.api_client import Person, Reply
 from hexhail.demo.population.event_stream import Event
 from hexhail.demo.population.surroundings import Surroundings
-from simulator.model import Errand, Offer, Place, RideStage
+from kernel.points import Point
+from simulator.model import Errand, Offer, RideStage
 from simulator.people.actions import (
     AcceptOffer,
     CancelRide,
@@ -289,8 +290,8 @@ class DriverApp:
         log.warning(what, driver_id=self._person.person_id, status=reply.status, code=reply.code, **fields)
 
 
-def _place(point: dict[str, Any]) -> Place:
-    return Place(point["lat_deg"], point["lng_deg"])
+def _place(point: dict[str, Any]) -> Point:
+    return Point(point["lat_deg"], point["lng_deg"])
 
 
 def _offer(event: Event) -> Offer:

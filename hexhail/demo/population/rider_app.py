@@ -12,7 +12,7 @@ import structlog
 from hexhail.demo.population.api_client import Person, Reply
 from hexhail.demo.population.event_stream import Event
 from hexhail.demo.population.surroundings import Surroundings
-from simulator.model import Place
+from kernel.points import Point
 from simulator.people.actions import CancelRide, RequestRide
 from simulator.people.rider import Rider, RiderState
 
@@ -40,8 +40,8 @@ QUOTES_MAX = 3
 class Wish:
     """From where to where, for how many."""
 
-    pickup: Place
-    dropoff: Place
+    pickup: Point
+    dropoff: Point
     party_size: int
 
 
@@ -82,7 +82,7 @@ class RiderApp:
         """Return whether there is a quote to think about."""
         self._quotes += 1
         wish = self._wish
-        body = {"pickup": wish.pickup._asdict(), "dropoff": wish.dropoff._asdict(), "seats": wish.party_size}
+        body = {"pickup": wish.pickup, "dropoff": wish.dropoff, "seats": wish.party_size}
         reply = await self._surroundings.api.post(self._person, "/v1/quotes", body)
         if not reply.is_ok:
             self._figures.quotes_refused += 1

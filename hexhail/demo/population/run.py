@@ -22,8 +22,9 @@ from hexhail.demo.population.figures import PopulationFigures
 from hexhail.demo.population.rider_app import RiderApp, Wish
 from hexhail.demo.population.surroundings import Surroundings
 from kernel.clock import CityClock
+from kernel.points import Point
 from simulator.demand.requests import Requests, load_requests
-from simulator.model import DriverParams, Place, RiderParams
+from simulator.model import DriverParams, RiderParams
 from simulator.people.driver import Driver
 from simulator.people.rider import Rider
 from simulator.streets.network import Streets
@@ -159,7 +160,7 @@ class Population:
         count, pickup_deg = self._settings.n_drivers, self._requests.pickup_deg
         generator = np.random.default_rng([self._settings.seed, STARTS])
         rows = generator.choice(len(pickup_deg), size=count, replace=count > len(pickup_deg))
-        return [self._streets.nearest_node(Place(*pickup_deg[row].tolist())) for row in rows]
+        return [self._streets.nearest_node(Point(*pickup_deg[row].tolist())) for row in rows]
 
     async def _bring_riders(self) -> None:
         settings, t_s = self._settings, self._requests.t_s
@@ -177,8 +178,8 @@ class Population:
             return
         requests = self._requests
         wish = Wish(
-            Place(*requests.pickup_deg[row].tolist()),
-            Place(*requests.dropoff_deg[row].tolist()),
+            Point(*requests.pickup_deg[row].tolist()),
+            Point(*requests.dropoff_deg[row].tolist()),
             int(requests.party_size[row]),
         )
         has_stream = sum(rider.has_stream for rider in self._riders) < self._settings.rider_sockets_max

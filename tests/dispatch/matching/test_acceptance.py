@@ -25,7 +25,8 @@ from dispatch.matching.acceptance import (
 from dispatch.matching.answers import HEARD, Answers, AnswersState
 from dispatch.matching.calibration import Calibration, corrections
 from dispatch.matching.histories import Histories
-from dispatch.model import Party, Place
+from dispatch.model import Party
+from kernel.points import Place
 from tests.dispatch.people import grid_city
 
 PRIOR = AcceptanceParams().prior_share

@@ -4,7 +4,8 @@ import numpy as np
 
 from dispatch import events as ev
 from dispatch.matching.driver_log import IDLE_S_MAX, transitions_of
-from dispatch.model import Party, Place
+from dispatch.model import Party
+from kernel.points import Place
 
 STEP_S = 200.0
 

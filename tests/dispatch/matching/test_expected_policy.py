@@ -11,8 +11,9 @@ from dispatch.matching.acceptance import AcceptanceParams
 from dispatch.matching.expected import ExpectedPolicy, losses
 from dispatch.matching.policy import LearningPolicy
 from dispatch.matching.reasons import RoundTrace
-from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
+from kernel.points import Place
 from tests.dispatch.people import grid_city
 
 # 0 - 1 - 2 - 3: the rider is at 1, moody Max at 0, steady Sam at 3, ten seconds farther.

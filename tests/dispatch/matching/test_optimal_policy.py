@@ -12,8 +12,9 @@ from scipy.optimize import linear_sum_assignment
 
 from dispatch.matching.candidates import reach_s
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from geo.roads.travel_times import between
+from kernel.points import Place
 from tests.dispatch.people import THERE, grid_city
 
 CITY = grid_city(4, 4)

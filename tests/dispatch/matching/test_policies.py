@@ -14,9 +14,10 @@ from dispatch.matching.guard import decide_safely
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.matching.registry import make_policy
-from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
 from kernel.params import ParamsRefused, read_params
+from kernel.points import Place
 from tests.dispatch.people import THERE, grid_city
 
 #: A street: 0 - 1 - 2 - 3 - 4 - 5, 10 s from crossing to crossing.
@@ -118,7 +119,7 @@ def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(tmp_path, monkeypat
         ("no.such.module:Class", "cannot be loaded: ModuleNotFoundError: No module"),
         ("no/such/file.py:Class", "cannot be loaded"),
         ("dispatch.model:Nothing", "cannot be loaded"),
-        ("dispatch.model:Place", "cannot be made of a road graph: TypeError"),
+        ("kernel.points:Place", "cannot be made of a road graph: TypeError"),
         ("builtins:repr", "has no method match"),
     ],
 )

@@ -13,8 +13,9 @@ from dispatch.matching.candidates import reach_s
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.reasons import CHOSEN, WORDS, Reason, RoundTrace
 from dispatch.matching.registry import make_policy
-from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from geo.roads.travel_times import matrix
+from kernel.points import Place
 from tests.dispatch.people import THERE, grid_city
 
 CITY = grid_city(5, 5)

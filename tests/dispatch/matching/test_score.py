@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.score import TERM_MAX, TERMS, Pairs, RequestColumns, pair_terms, score_terms
 from dispatch.matching.trips import TripTimes
-from dispatch.model import DispatchParams, Place, Ride, SupplySnapshot
+from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
 from geo.roads.graph import RoadGraph
 from kernel.params import ParamsRefused, read_params
+from kernel.points import Place
 from tests.dispatch.people import grid_city
 
 ALL = ScoreWeights(
