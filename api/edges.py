@@ -12,8 +12,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.auth.tokens import Principal, Role, TokenInvalid, Tokens
 from api.failures import Outages
+from api.inboxes import InboxReads
 from api.problems import ApiProblem
-from api.streams.inboxes import InboxReads
 from api.supply import RecentSupply
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace

@@ -20,12 +20,12 @@ from pricing.events import SurgeChanged
 from simulator.agenda import Agenda
 from simulator.day_params import Acceptance, DayParams
 from simulator.demand.inputs import DriverStarts, PlacedRequests
+from simulator.model import driver_ids
 from simulator.people.crowd import Crowd, RiderLike, row_of
 from simulator.people.fleet import Fleet
 from simulator.people.population import (
     People,
     Watcher,
-    driver_ids,
     driver_params,
     make_drivers,
     moody_riders,

@@ -10,7 +10,7 @@ from typing import Any
 
 from dispatch.model import DispatchParams
 from kernel.params import read_params
-from simulator.people.gps import GpsParams
+from simulator.service.gps import GpsParams
 
 
 class Acceptance(StrEnum):
@@ -34,7 +34,7 @@ class DayParams:
     chain_within_s: float | None = None
     acceptance: Acceptance = Acceptance.MODEL
     is_surge_on: bool = True
-    #: Errors of the phones' positions, see `simulator.people.gps.GpsParams`; without them the service knows the truth.
+    #: Errors of the phones' positions, see `simulator.service.gps.GpsParams`; without them the service knows the truth.
     gps_noise_m: float = 0.0
     gps_gap_share: float = 0.0
     #: Whether the fleet and the hour slow the city down; its file's section `[traffic]` says how.

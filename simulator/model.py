@@ -124,3 +124,8 @@ def _refuse_nonsense(params: RiderParams | DriverParams) -> None:
         limit = 1.0 if field.name.endswith("_share") else 1e9
         if not 0.0 <= value <= limit:
             raise ValueError(f"{field.name} must be 0 to {limit:g}, not {value}")
+
+
+def driver_ids(count: int) -> tuple[str, ...]:
+    """The ids of so many drivers, ascending."""
+    return tuple(f"d{number:06d}" for number in range(count))

@@ -45,7 +45,8 @@ def compare(
     # The processes inherit it, and with it each other's compiled kernels.
     use_kernel_cache()
     from hexhail.runs.arms import parse_arms
-    from hexhail.runs.compare import Plan, write_comparison
+    from hexhail.runs.compare import Plan
+    from hexhail.runs.compare_page import write_comparison
     from simulator.day_params import DayParams
     from simulator.experiments.switchback import SwitchbackParams
 

@@ -86,7 +86,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
 
     from api.auth.tokens import Tokens
     from api.edges import Edges
-    from api.streams.inboxes import InboxReads
+    from api.inboxes import InboxReads
     from api.streams.sockets import end
     from api.supply import RecentSupply
     from dispatch.adapters.redis_acceptance import read_figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -276,12 +275,3 @@ def _number(value: float) -> float | None:
 
 def _facts(arm: Arm) -> dict[str, Any]:
     return {name: value for name, value in asdict(arm.params).items() if name != "seed"}
-
-
-def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Write `compare.json` and `compare.html` into a folder, made if need be."""
-    from hexhail.runs.compare_page import compare_html
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "compare.json").write_text(json.dumps(comparison.as_dict(), indent=2) + "\n", encoding="utf-8")
-    (folder / "compare.html").write_text(compare_html(comparison), encoding="utf-8")

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
 from html import escape
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
+from hexhail.runs.compare import Comparison
 from simulator.experiments.comparison import CONFIDENCE, Difference
 from simulator.reports.page import page_html, section
 from simulator.reports.plot import Curve, Range, curves, ranges
 
-if TYPE_CHECKING:
-    from hexhail.runs.compare import Comparison
-
 _COLOURS = ("#14746f", "#c1440e", "#3b6fb6", "#8a5a9e", "#7d8b99")
 #: Figures that get a picture of their own, seed by seed.
 _PICTURED = ("wait_s_mean", "wait_s_p95", "service_rate", "completed_value", "income_gini")
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write `compare.json` and `compare.html` into a folder, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "compare.json").write_text(json.dumps(comparison.as_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / "compare.html").write_text(compare_html(comparison), encoding="utf-8")
 
 
 def compare_html(comparison: Comparison) -> str:

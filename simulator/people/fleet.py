@@ -17,13 +17,12 @@ from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads.graph import RoadGraph
 from kernel.supply import DriverState, is_free, is_fresh, is_idle
 from simulator.agenda import Agenda
-from simulator.model import AskedAt, Errand, Offer
+from simulator.model import AskedAt, Errand, Offer, driver_ids
 from simulator.people import actions as act
 from simulator.people.driver import Driver
-from simulator.people.population import driver_ids
-from simulator.reports.odometer import Odometer
 from simulator.service.tracking import Tracking
 from simulator.service.virtual_dispatch import Hearer, Office
+from simulator.streets.odometer import Odometer
 from simulator.streets.ways import Ways
 
 

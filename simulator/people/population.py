@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,13 +15,11 @@ from simulator.demand.inputs import DriverStarts
 from simulator.model import DriverParams, RiderParams
 from simulator.people import actions as act
 from simulator.people.driver import Driver
+from simulator.people.fleet import Fleet
 from simulator.people.habits import PLAIN, Bills, Habit, Prices
 from simulator.people.rider import Rider
 from simulator.service.virtual_dispatch import Hearer
 from simulator.streets.network import Streets
-
-if TYPE_CHECKING:
-    from simulator.people.fleet import Fleet
 
 #: An idle driver who neither cruises nor takes breaks has nothing to do for ever: far beyond any day.
 _NEVER_S = 1e9
@@ -115,11 +113,6 @@ class SteadyRider:
         """Give up."""
         self.wake_s = math.inf
         return [act.CancelRide(self._ride_id, "waited too long")]
-
-
-def driver_ids(count: int) -> tuple[str, ...]:
-    """The ids of so many drivers, ascending."""
-    return tuple(f"d{number:06d}" for number in range(count))
 
 
 def make_drivers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -25,9 +26,16 @@ from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
 from pricing.service.local_time import local_time
 from pricing.service.tariff_sections import tariff_of
 from simulator.demand.inputs import PlacedRequests
-from simulator.people.fleet import Fleet
 from simulator.service.virtual_dispatch import Hearer
 from simulator.streets.ways import Ways
+
+
+class IdlePlaces(Protocol):
+    """Drivers who can be asked where those without work are."""
+
+    def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
+        """Latitudes (n,) and longitudes (n,) of the drivers who wait for work."""
+
 
 #: Returns what the trip of a row owes on top if it is quoted at a time.
 SurchargesOf = Callable[[int, float], tuple[Surcharge, ...]]
@@ -130,7 +138,7 @@ def surge_of(city: City, requests: PlacedRequests) -> Surge:
     return Surge(city, read_params(city.sections, SurgeParams), requests.wishes.pickup_deg)
 
 
-def idle_per_cell(city: City, fleet: Fleet, now_s: float) -> IntArray:
+def idle_per_cell(city: City, fleet: IdlePlaces, now_s: float) -> IntArray:
     """The drivers (c,) who wait for work, by surge cell."""
     index = cell_indices(city.surge_cells, city.region.surge_resolution, *fleet.idle_places(now_s))
     return np.bincount(index[index >= 0], minlength=len(city.surge_cells))
@@ -166,7 +174,7 @@ class Surge:
         if self._cell_of_row[row] >= 0:
             self._engine.handle(CountQuote(self._cell_of_row[row], now_s), now_s)
 
-    def tick(self, fleet: Fleet, now_s: float) -> None:
+    def tick(self, fleet: IdlePlaces, now_s: float) -> None:
         """Set the prices from the demand so far and the drivers who wait."""
         self.changes += self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
         self._multiplier = self._engine.multiplier

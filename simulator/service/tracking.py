@@ -15,7 +15,7 @@ from location_ingest.column_engine import ColumnEngine
 from location_ingest.columns import ROW_NUMBERS, PingColumns
 from location_ingest.kernels import REASONS
 from location_ingest.model import IngestParams
-from simulator.people.gps import ACCURACY_PER_DEVIATION, GpsParams, Receivers
+from simulator.service.gps import ACCURACY_PER_DEVIATION, GpsParams, Receivers
 
 _M_PER_DEG = math.radians(EARTH_RADIUS_M)
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from api.streams import inboxes
-from api.streams.inboxes import EVENTS_A_TURN, INBOXES_AT_ONCE, InboxReads, Page
+from api import inboxes
+from api.inboxes import EVENTS_A_TURN, INBOXES_AT_ONCE, InboxReads, Page
 from api.streams.sockets import end
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from api.streams import inboxes
+from api import inboxes
 from dispatch import commands as cmd
 from dispatch.ports import Outcome
 from kernel.contracts import redis_keys

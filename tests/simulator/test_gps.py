@@ -9,8 +9,8 @@ from dispatch.matching.optimal import OptimalPolicy
 from location_ingest.model import IngestParams
 from simulator.day import Day
 from simulator.day_params import DayParams
-from simulator.people.gps import GpsParams, Receivers
 from simulator.service.event_log import sha256_of
+from simulator.service.gps import GpsParams, Receivers
 from simulator.service.tracking import Tracking
 from tests.simulator.towns import crowded
 
