@@ -27,14 +27,14 @@ from simulator.people.population import (
     People,
     Watcher,
     driver_params,
+    fixed_patience_riders,
     make_drivers,
-    moody_riders,
-    steady_riders,
+    random_riders,
 )
 from simulator.service.leases import Leases
 from simulator.service.market import Market, idle_per_cell, market_of, surge_of
 from simulator.service.tracking import Tracking
-from simulator.service.virtual_dispatch import Hearer, Office
+from simulator.service.virtual_dispatch import EventHandler, VirtualDispatch
 from simulator.streets.congestion import Traffic, TrafficParams
 from simulator.streets.network import KnownStreets
 from simulator.streets.ways import Ways
@@ -64,7 +64,7 @@ class Outcome:
 
     events: list[RideEvent]
     violations: list[str]
-    office: Office
+    virtual_dispatch: VirtualDispatch
     fleet: Fleet
     left_for_price: int
     begin_s: float
@@ -102,8 +102,10 @@ class Day:
         self._samples: list[Sample] = []
         self._on_progress: Callable[[float, int], None] = lambda now_s, gone: None
         engine = DispatchEngine(self._dispatch, policy=policy)
-        hearers: dict[type[RideEvent], list[Hearer]] = {}
-        self.office = Office(engine, Leases(self._dispatch.offer_ttl_s), hearers, MarketWatch(self._dispatch))
+        handlers: dict[type[RideEvent], list[EventHandler]] = {}
+        self.virtual_dispatch = VirtualDispatch(
+            engine, Leases(self._dispatch.offer_ttl_s), handlers, MarketWatch(self._dispatch)
+        )
         self._surge = surge_of(city, requests) if params.is_surge_on else None
         market = market_of(city, requests, self._ways, self._surge)
         self.fleet = self._make_fleet(city, requests, starts, market)
@@ -111,13 +113,13 @@ class Day:
         self._watchers: list[Watcher] = [*self._people.watchers]
         if self._surge is not None:
             self._watchers.insert(0, self._surge)
-        for heard in (self.fleet.hearers(), self._crowd.hearers(), *(one.hearers() for one in self._watchers)):
-            for kind, hear in heard.items():
-                hearers.setdefault(kind, []).append(hear)
+        for subscribed in (self.fleet.handlers(), self._crowd.handlers(), *(one.handlers() for one in self._watchers)):
+            for kind, handle in subscribed.items():
+                handlers.setdefault(kind, []).append(handle)
         if isinstance(policy, LearningPolicy):
-            learn = policy.hear
-            for kind in policy.hears:  # before anyone acts on the event, so that it hears them in their order
-                hearers.setdefault(kind, []).insert(0, lambda event, now_s: learn(event))
+            learn = policy.observe
+            for kind in policy.observed_events:  # first, so that it sees the events in their order
+                handlers.setdefault(kind, []).insert(0, lambda event, now_s: learn(event))
 
     def run(self, on_progress: Callable[[float, int], None] = lambda now_s, gone: None) -> Outcome:
         """Live the day. `on_progress` gets the city's time and how many riders are through, at each round."""
@@ -145,12 +147,14 @@ class Day:
 
     def end(self) -> Outcome:
         """Sum up a day that was lived to its end."""
-        end_s = max(self.office.events[-1].at_s, self.begin_s) if self.office.events else self.begin_s
+        end_s = (
+            max(self.virtual_dispatch.events[-1].at_s, self.begin_s) if self.virtual_dispatch.events else self.begin_s
+        )
         self.fleet.settle(end_s)
         return Outcome(
-            events=self.office.events,
-            violations=self.office.history.violations + self._never_ended(),
-            office=self.office,
+            events=self.virtual_dispatch.events,
+            violations=self.virtual_dispatch.history.violations + self._never_ended(),
+            virtual_dispatch=self.virtual_dispatch,
             fleet=self.fleet,
             left_for_price=self._crowd.left_for_price,
             begin_s=self.begin_s,
@@ -172,7 +176,7 @@ class Day:
         habit_of = self._people.make_habits(city, self._surge, lambda ride_id: market.receipt(row_of(ride_id)))
         drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s, habit_of)
         tracking = self._make_tracking(city, len(drivers))
-        return Fleet(drivers, starts.seats, city.graph, self.office, self._agenda, self._dispatch, tracking)
+        return Fleet(drivers, starts.seats, city.graph, self.virtual_dispatch, self._agenda, self._dispatch, tracking)
 
     def _make_traffic(self, city: City) -> Traffic:
         traffic_params = read_params(city.sections, TrafficParams)
@@ -188,19 +192,19 @@ class Day:
     def _make_crowd(self, city: City, requests: PlacedRequests, market: Market) -> Crowd:
         make_rider: Callable[[int], RiderLike]
         if self._params.acceptance is Acceptance.ALWAYS:
-            make_rider = steady_riders(self._dispatch.max_wait_s)
+            make_rider = fixed_patience_riders(self._dispatch.max_wait_s)
         else:
-            make_rider = moody_riders(self._people.riders, self._params.seed)
-        return Crowd(requests, city.region.region_id, market, self.office, self._agenda, make_rider)
+            make_rider = random_riders(self._people.riders, self._params.seed)
+        return Crowd(requests, city.region.region_id, market, self.virtual_dispatch, self._agenda, make_rider)
 
     # -- what happens by the clock -----------------------------------------------------------------------------------
 
     def _round(self, number: int, now_s: float) -> None:
         if self._crowd.is_gone or now_s > self._close_s:
             return
-        matches = self.office.run_round(self.fleet.supply, now_s)
+        matches = self.virtual_dispatch.run_round(self.fleet.supply, now_s)
         self.fleet.learn_approaches(matches, self._ways)
-        self.office.send_offers(matches, now_s)
+        self.virtual_dispatch.send_offers(matches, now_s)
         self._on_progress(now_s, self._crowd.gone)
         self._agenda.at(self._next_round_s(number, now_s), self._round, number + 1)
 
@@ -208,7 +212,7 @@ class Day:
         if not self._dispatch.batch_window_s_min:
             # By the number, not by adding up: a window of 0.1 s would drift.
             return self.begin_s + (number + 1) * self._dispatch.batch_window_s
-        return now_s + self.office.market.window_s
+        return now_s + self.virtual_dispatch.market.window_s
 
     def _ticker(self, watcher: Watcher) -> Callable[[int, float], None]:
         def tick(number: int, now_s: float) -> None:
@@ -234,14 +238,16 @@ class Day:
     def _sample(self, number: int, now_s: float) -> None:
         multiplier = self._surge.multipliers.copy() if self._surge is not None else None
         idle = idle_per_cell(self._city, self.fleet, now_s)
-        self._samples.append(Sample(now_s, self.fleet.states(), self.office.waiting, multiplier, idle))
+        self._samples.append(Sample(now_s, self.fleet.states(), self.virtual_dispatch.waiting, multiplier, idle))
         if not self._crowd.is_gone and now_s <= self._close_s:
             self._agenda.at(self.begin_s + (number + 1) * SAMPLE_S, self._sample, number + 1)
 
     def _close(self, _: int, now_s: float) -> None:
         self._crowd.close()
-        self.office.close(now_s)
+        self.virtual_dispatch.close(now_s)
         self.fleet.close(now_s)
 
     def _never_ended(self) -> list[str]:
-        return [f"3 ride {ride.ride_id} was {ride.state} at the end" for ride in self.office.history.open_rides()]
+        return [
+            f"3 ride {ride.ride_id} was {ride.state} at the end" for ride in self.virtual_dispatch.history.open_rides()
+        ]

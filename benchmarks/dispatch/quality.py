@@ -176,8 +176,8 @@ def _figures(case: Case, inputs: Inputs, values: PositionValue) -> list[float]:
     policy = make_policy(case.policy, inputs.city.graph, values if case.has_values else None)
     params = DayParams(seed=case.seed, acceptance=case.acceptance, is_surge_on=False)
     outcome, _ = live(_shifted(inputs, case.seed), params, policy)
-    if outcome.violations or outcome.office.policy_faults.count:
-        raise AssertionError(f"{case}: {outcome.violations[:1]} {outcome.office.policy_faults.first[:1]}")
+    if outcome.violations or outcome.virtual_dispatch.policy_faults.count:
+        raise AssertionError(f"{case}: {outcome.violations[:1]} {outcome.virtual_dispatch.policy_faults.first[:1]}")
     figures = figures_of(outcome)
     wait = figures["pickup_wait_s"]
     return [

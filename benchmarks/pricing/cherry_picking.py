@@ -19,7 +19,7 @@ from pricing.model.tariff import Tariff
 from pricing.rules.earnings import split
 from pricing.service.tariff_sections import tariff_of
 from simulator.day import Outcome
-from simulator.people.habits import Bills, Habit, Picker, Picking, Prices
+from simulator.people.habits import CherryPicker, CherryPickingParams, Habit, Prices, ReceiptOfRide
 from simulator.people.population import People
 from simulator.reports.figures import pickup_waits_s
 
@@ -65,7 +65,7 @@ def tell(town: Town, seeds: int, report: Report, *, small: bool) -> None:
         base = [world.paid(tariff) for world in honest]
         rows.append(_row(rule, "takes all", base, base))
         for least_pay_cents in LEAST_PAYS_CENTS[:1] if small else LEAST_PAYS_CENTS:
-            picking = Picking(least_pay_cents)
+            picking = CherryPickingParams(least_pay_cents)
             own = [_World(town, scenario, tariff, picking).live(seed).paid(tariff) for seed in range(1, seeds + 1)]
             rows.append(_row(rule, f"pay from {least_pay_cents / 100:.0f}", own, base))
             name = f"{rule}, pay from {least_pay_cents / 100:.0f}"
@@ -121,7 +121,7 @@ def _surge_cents(receipt: Receipt) -> int:
 class _World:
     """The town under one tariff, with some who pick, and the bills of its last day."""
 
-    def __init__(self, town: Town, scenario: Scenario, tariff: Tariff, picking: Picking | None) -> None:
+    def __init__(self, town: Town, scenario: Scenario, tariff: Tariff, picking: CherryPickingParams | None) -> None:
         self._scenario = scenario
         self._tariff = tariff
         self._picking = picking
@@ -129,7 +129,7 @@ class _World:
         self._town = replace(town, city=replace(town.city, sections=sections))
         self.pickers: set[int] = set()
         #: Of the day lived last, as is its outcome.
-        self.bills: Bills
+        self.bills: ReceiptOfRide
         self.outcome: Outcome
 
     def live(self, seed: int) -> _World:
@@ -144,7 +144,7 @@ class _World:
         pay = [(ride.driver_id, split(tariff, *self.bills(ride.ride_id)).driver_cents) for ride in self.completed()]
         sent = [event.driver_id for event in outcome.events if isinstance(event, OfferSent)]
         said_no = [event.driver_id for event in outcome.events if isinstance(event, OfferDeclined)]
-        rides = outcome.office.history.rides
+        rides = outcome.virtual_dispatch.history.rides
         return Paid(
             sum(cents for driver_id, cents in pay if driver_id in names) / 100.0 / (self._scenario.hours * len(names)),
             sum(name in names for name in said_no) / max(sum(name in names for name in sent), 1),
@@ -155,11 +155,11 @@ class _World:
 
     def completed(self) -> list[Ride]:
         """The rides that were paid."""
-        rides = self.outcome.office.history.rides.values()
+        rides = self.outcome.virtual_dispatch.history.rides.values()
         return [ride for ride in rides if ride.state is RideState.COMPLETED]
 
     def _with_pickers(self, people: People) -> People:
-        def make(city: City, prices: Prices | None, bills: Bills) -> Callable[[int], Habit]:
+        def make(city: City, prices: Prices | None, bills: ReceiptOfRide) -> Callable[[int], Habit]:
             self.bills = bills
             habit_of = people.make_habits(city, prices, bills)
 
@@ -168,7 +168,7 @@ class _World:
                 if number < self._scenario.casual or number % PICKS_EVERY:
                     return habit
                 self.pickers.add(number)
-                return Picker(habit, self._picking, self._tariff, bills) if self._picking else habit
+                return CherryPicker(habit, self._picking, self._tariff, bills) if self._picking else habit
 
             return picker_of
 

@@ -30,8 +30,8 @@ from simulator.day import Day
 from simulator.day_params import DayParams
 from simulator.demand.inputs import BadRows, DriverStarts, PlacedRequests, read_drivers, read_requests
 from simulator.demand.requests import Requests
-from simulator.people.advice import Advised, Adviser, Homer, Stayer
-from simulator.people.habits import PLAIN, Bills, Habit, Prices
+from simulator.people.advice import Adviser, FollowAdvice, ReturnToZone, StayAtDropoff
+from simulator.people.habits import DEFAULT_HABIT, Habit, Prices, ReceiptOfRide
 from simulator.people.population import People
 from simulator.reports.figures import empty_zone_share, figures_of
 
@@ -141,15 +141,15 @@ def _kinds(world: World, planning: Planning) -> dict[str, Callable[[int], Lived]
         forecast = DemandForecast(world.profile)
         adviser = Adviser(world.zones, forecast, planning.solve, RepositioningParams(), world.midnight_s)
 
-        def make(city: City, prices: Prices | None, bills: Bills) -> Callable[[int], Habit]:
-            return lambda number: Advised(world.zones, adviser, COMPLIANCE)
+        def make(city: City, prices: Prices | None, bills: ReceiptOfRide) -> Callable[[int], Habit]:
+            return lambda number: FollowAdvice(world.zones, adviser, COMPLIANCE)
 
         return _live(world, seed, People(make_habits=make, watchers=(adviser,))), forecast.error
 
     return {
-        "stay": each(Stayer()),
-        "go home": each(Homer(world.zones, centre)),
-        "cruise": each(PLAIN),
+        "stay": each(StayAtDropoff()),
+        "go home": each(ReturnToZone(world.zones, centre)),
+        "cruise": each(DEFAULT_HABIT),
         "advised": advised,
     }
 
@@ -158,7 +158,7 @@ def _live(world: World, seed: int, people: People) -> list[float]:
     params = DayParams(seed=seed, is_surge_on=False, batch_window_s=10.0, boarding_s=30.0)
     policy = make_policy("optimal", world.city.graph, None)
     outcome = Day(world.city, world.requests, world.starts, policy, params, people).run()
-    if outcome.violations or outcome.office.policy_faults.count:
+    if outcome.violations or outcome.virtual_dispatch.policy_faults.count:
         raise AssertionError(f"seed {seed}: {outcome.violations[:1]}")
     figures = figures_of(outcome)
     zone = world.zones.surge_index[world.zones.of_node[world.requests.pickup_node]]

@@ -77,7 +77,7 @@ def _compare(town: Town, scenario: Scenario, seeds: int, report: Report) -> None
 
 
 def _figures(town: Town, outcome: Outcome, requests: PlacedRequests) -> list[float]:
-    rides = outcome.office.history.rides
+    rides = outcome.virtual_dispatch.history.rides
     done = [int(ride.ride_id[1:]) for ride in rides.values() if ride.state is RideState.COMPLETED]
     waits_s = pickup_waits_s(rides.values())
     duration_s, length_m = Ways(town.city.graph).learn(requests.pickup_node[done], requests.dropoff_node[done])

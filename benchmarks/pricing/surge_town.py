@@ -21,7 +21,7 @@ from simulator.day_params import DayParams
 from simulator.demand.inputs import DriverStarts, PlacedRequests
 from simulator.demand.requests import Requests
 from simulator.model import RiderParams
-from simulator.people.habits import Bills, Habit, PriceFollower, PriceFollowing, Prices
+from simulator.people.habits import Habit, PriceFollower, PriceFollowingParams, Prices, ReceiptOfRide
 from simulator.people.population import People
 
 HOUR_S = 3600.0
@@ -52,7 +52,7 @@ class Scenario:
     @property
     def casual(self) -> int:
         """How many drivers work only if it pays."""
-        return round(PriceFollowing().casual_share * self.drivers)
+        return round(PriceFollowingParams().casual_share * self.drivers)
 
 
 #: Sized so that at the base price six in ten drivers have a rider before the crowd comes, which is then twice what all
@@ -129,20 +129,20 @@ def live(
     starts = DriverStarts(node, np.full(scenario.drivers, FOUR_SEATS))
     params = DayParams(seed=seed, is_surge_on=is_surge_on, batch_window_s=5.0, boarding_s=30.0)
     riders = RiderParams(acceptance_share=scenario.acceptance_share)
-    people = with_habits(People(riders, price_followers(town.zones, PriceFollowing(), scenario.casual)))
+    people = with_habits(People(riders, price_followers(town.zones, PriceFollowingParams(), scenario.casual)))
     policy = make_policy("optimal", town.city.graph, None)
     outcome = Day(town.city, requests, starts, policy, params, people).run()
-    if outcome.violations or outcome.office.policy_faults.count:
+    if outcome.violations or outcome.virtual_dispatch.policy_faults.count:
         raise AssertionError(f"{scenario.name}, seed {seed}: {outcome.violations[:1]}")
     return outcome, requests
 
 
 def price_followers(
-    zones: Zones, params: PriceFollowing, casual: int
-) -> Callable[[City, Prices | None, Bills], Callable[[int], Habit]]:
+    zones: Zones, params: PriceFollowingParams, casual: int
+) -> Callable[[City, Prices | None, ReceiptOfRide], Callable[[int], Habit]]:
     """Drivers who follow prices; the first are casual, spread evenly over what they ask for."""
 
-    def make(city: City, prices: Prices | None, bills: Bills) -> Callable[[int], Habit]:
+    def make(city: City, prices: Prices | None, bills: ReceiptOfRide) -> Callable[[int], Habit]:
         def habit_of(number: int) -> Habit:
             reluctance = (number + 0.5) / casual if number < casual else 0.0
             return PriceFollower(zones, prices, params, reluctance)

@@ -148,7 +148,7 @@ def _live(city: City, trips: Trips, cabs: DriverStarts, paces: tuple[float, ...]
 def _durations(outcome: Outcome, count: int) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], FloatArray]:
     """Which requests (n,) were carried, and for how many seconds."""
     served, seconds = np.zeros(count, np.bool_), np.zeros(count)
-    for ride in outcome.office.history.rides.values():
+    for ride in outcome.virtual_dispatch.history.rides.values():
         if ride.state is RideState.COMPLETED and ride.dropped_off_s is not None and ride.picked_up_s is not None:
             at = int(ride.ride_id[1:])
             served[at], seconds[at] = True, ride.dropped_off_s - ride.picked_up_s

@@ -22,7 +22,7 @@ STATE_VERSION = 1
 _ANSWERS: dict[type[ev.RideEvent], bool] = {ev.OfferAccepted: True, ev.OfferDeclined: False, ev.OfferExpired: False}
 _ENDS = (ev.RiderPickedUp, ev.RideCancelled, ev.RideExpired)
 #: What a learner wants to hear of.
-HEARD: tuple[type[ev.RideEvent], ...] = (
+OBSERVED_EVENTS: tuple[type[ev.RideEvent], ...] = (
     ev.OfferSent,
     *_ANSWERS,
     ev.OfferWithdrawn,
@@ -59,7 +59,7 @@ class Answers:
         self._pending: dict[str, Forecast] = {} if state is None else dict(state.pending)
         self._refusals: dict[str, int] = {} if state is None else dict(state.refusals)
 
-    def hear(self, event: ev.RideEvent) -> None:
+    def observe(self, event: ev.RideEvent) -> None:
         """Take in an event; those that say nothing about answers change nothing."""
         match event:
             case ev.OfferSent():

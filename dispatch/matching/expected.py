@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dispatch.events import RideEvent
 from dispatch.matching.acceptance import Asks
-from dispatch.matching.answers import HEARD, Answers
+from dispatch.matching.answers import OBSERVED_EVENTS, Answers
 from dispatch.matching.candidates import Candidates, NearestByRoad
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.policy import Considered, MoveGain, total
@@ -30,7 +30,7 @@ class ExpectedPolicy(OptimalPolicy):
 
     name = "expected"
     #: See `LearningPolicy`.
-    hears = HEARD
+    observed_events = OBSERVED_EVENTS
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class ExpectedPolicy(OptimalPolicy):
         #: What was heard so far; as long as that is nothing, all drivers accept alike.
         self.answers = answers or Answers(graph)
 
-    def hear(self, event: RideEvent) -> None:
-        """See `LearningPolicy.hear`."""
-        self.answers.hear(event)
+    def observe(self, event: RideEvent) -> None:
+        """See `LearningPolicy.observe`."""
+        self.answers.observe(event)
 
     def weigh(
         self,

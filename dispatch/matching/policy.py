@@ -40,9 +40,9 @@ class LearningPolicy(Protocol):
     """
 
     #: The events that it wants to hear of.
-    hears: tuple[type[RideEvent], ...]
+    observed_events: tuple[type[RideEvent], ...]
 
-    def hear(self, event: RideEvent) -> None:
+    def observe(self, event: RideEvent) -> None:
         """Take in an event; comes between rounds, never during one."""
         ...
 

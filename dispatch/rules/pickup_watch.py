@@ -34,7 +34,7 @@ class _Way:
     driver_id: str
     remaining_s: float
     nearest_since_s: float
-    heard_s: float
+    last_ping_s: float
 
 
 class PickupWatch:
@@ -63,7 +63,7 @@ class PickupWatch:
         for ride in rides:
             way = self._follow(before.get(ride.ride_id), ride, sightings.get(ride.ride_id), now_s)
             self._ways[ride.ride_id] = way
-            if now_s - way.heard_s > self._params.silent_after_s:
+            if now_s - way.last_ping_s > self._params.silent_after_s:
                 yield ride, SILENT
             elif way.remaining_s > NEAR_S and now_s - way.nearest_since_s > self._params.stalled_after_s:
                 yield ride, STALLED
@@ -73,7 +73,7 @@ class PickupWatch:
         if way is None or way.driver_id != ride.driver_id:
             way = _Way(ride.driver_id or "", float("inf"), now_s, now_s)
         if seen is not None:
-            way.heard_s = max(way.heard_s, seen.t_s)
+            way.last_ping_s = max(way.last_ping_s, seen.t_s)
             if seen.remaining_s is None:
                 way.nearest_since_s = now_s
             elif seen.remaining_s < way.remaining_s - PROGRESS_S:

@@ -55,7 +55,7 @@ class MarketWatch:
         #: kappa in seconds times the root of a count; 0 until a pickup was seen.
         self._kappa = 0.0
 
-    def see(self, figures: RoundFigures) -> None:
+    def observe(self, figures: RoundFigures) -> None:
         """Take in a round; rounds come in the order of time."""
         last, self._last = self._last, figures
         thickness = max(figures.n_waiting, figures.n_idle)

@@ -120,7 +120,7 @@ class MatchingService:
                 log.error("policy_fault", fault=fault)
             if self._records is not None and len(supply):
                 await self._keep(_record(self._region, capped, engine.waiting(), supply, decision))
-            self._market.see(figures_of(n_waiting, supply, decision.matches))
+            self._market.observe(figures_of(n_waiting, supply, decision.matches))
             not_seen = unseen(positions, free, supply)
             trace = RoundTrace(engine.waiting(), supply, decision, not_seen, is_capped=capped != self._params)
             n_matches, n_offers = len(decision.matches), await self._send_offers(decision.matches, trace)

@@ -68,8 +68,8 @@ class Hearing:
             placed = await self._tail.events_since(self._region, self._position, EVENTS_PER_ROUND)
             for position, event in placed:
                 self._position = position
-                if isinstance(event, self._policy.hears):
-                    self._policy.hear(event)
+                if isinstance(event, self._policy.observed_events):
+                    self._policy.observe(event)
             await self._keep()
         except Exception:  # a policy that knows less still matches
             log.exception("hearing_failed")

@@ -87,7 +87,7 @@ def simulate(
 
 def _fail_for_wrongs(run: Run) -> None:
     """End with an error if the service broke an invariant or the policy a rule; the run's files are written by now."""
-    faults = run.outcome.office.policy_faults
+    faults = run.outcome.virtual_dispatch.policy_faults
     if faults.count:
         err.print(
             f"[bold red]error:[/] the policy was at fault {faults.count:,} times in {faults.rounds:,} rounds, and what "

@@ -19,7 +19,14 @@ from kernel.money import in_units
 from simulator.day import Outcome
 from simulator.demand.resample import resampled
 from simulator.experiments.comparison import Difference, clustered, paired, values_of
-from simulator.experiments.switchback import ARMS, Cluster, SwitchbackParams, SwitchingPolicy, Turns, clusters
+from simulator.experiments.switchback import (
+    ARMS,
+    Cluster,
+    SwitchbackParams,
+    SwitchbackSchedule,
+    SwitchingPolicy,
+    clusters,
+)
 from simulator.reports.figures import figures_of, incomes_cents
 
 #: Flat figures of a day by name, with what they are called in tables and their unit.
@@ -163,22 +170,22 @@ def live_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
         outcome, _ = live(inputs, params, policy_of(inputs, params, chosen.policy))
         return replace(_result(arm, seed, outcome), figures=_flat(outcome, inputs.city.region.currency))
     t_s = inputs.requests.wishes.t_s
-    turns = Turns.draw(plan.switchback, float(np.floor(t_s[0])), float(t_s[-1]), seed)
+    turns = SwitchbackSchedule.draw(plan.switchback, float(np.floor(t_s[0])), float(t_s[-1]), seed)
     policies: list[MatchingPolicy] = [policy_of(inputs, each.params, each.policy) for each in plan.arms]
     outcome, _ = live(inputs, params, SwitchingPolicy(policies, turns))
-    seen = tuple(clusters(outcome.office.history.rides.values(), turns))
+    seen = tuple(clusters(outcome.virtual_dispatch.history.rides.values(), turns))
     return replace(_result(arm, seed, outcome), clusters=seen)
 
 
 def _result(arm: int, seed: int, outcome: Outcome) -> DayResult:
-    faults = tuple(outcome.office.policy_faults.first)
+    faults = tuple(outcome.virtual_dispatch.policy_faults.first)
     return DayResult(arm, seed, violations=len(outcome.violations), policy_faults=faults)
 
 
 def _flat(outcome: Outcome, currency: str) -> dict[str, float | None]:
     nested = figures_of(outcome)
     wait = nested["pickup_wait_s"]
-    earned = incomes_cents(outcome.office.history.rides.values(), outcome.fleet.driver_id)
+    earned = incomes_cents(outcome.virtual_dispatch.history.rides.values(), outcome.fleet.driver_id)
     value = in_units(float(earned.sum()), currency)
     flat = {**nested, "completed_value": value, "wait_s_mean": wait["mean"], "wait_s_p95": wait["p95"]}
     return {name: flat[name] for name in FIGURES}

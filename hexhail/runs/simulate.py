@@ -84,7 +84,7 @@ def simulate(
         "requests_per_cpu_s": round(summary["requests"] / cpu_s, 1),
         "events_sha256": fingerprint,
         "policy": policy,
-        "policy_faults": outcome.office.policy_faults.as_dict(),
+        "policy_faults": outcome.virtual_dispatch.policy_faults.as_dict(),
         "city": city_facts(inputs.city, inputs.city_dir),
         "seed": params.seed,
         "version": version("hexhail"),

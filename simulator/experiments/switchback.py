@@ -36,7 +36,7 @@ class SwitchbackParams:
 
 
 @dataclass(frozen=True)
-class Turns:
+class SwitchbackSchedule:
     """Which arm is in force in each interval of a day, `arm` (g,)."""
 
     params: SwitchbackParams
@@ -44,7 +44,7 @@ class Turns:
     arm: IntArray
 
     @classmethod
-    def draw(cls, params: SwitchbackParams, begin_s: float, last_request_s: float, seed: int) -> Turns:
+    def draw(cls, params: SwitchbackParams, begin_s: float, last_request_s: float, seed: int) -> SwitchbackSchedule:
         """Give each arm half of the intervals, at random; of an odd number one gets one more, at random too.
 
         Raises ValueError if an arm would not get two intervals in which somebody asks for a ride.
@@ -77,7 +77,7 @@ class SwitchingPolicy:
 
     name = "switchback"
 
-    def __init__(self, policies: Sequence[MatchingPolicy], turns: Turns) -> None:
+    def __init__(self, policies: Sequence[MatchingPolicy], turns: SwitchbackSchedule) -> None:
         if len(policies) != ARMS:
             raise ValueError(f"a switchback is about {ARMS} policies, not {len(policies)}")
         self._policies = policies
@@ -109,7 +109,7 @@ class Cluster:
     fares_cents: float
 
 
-def clusters(rides: Iterable[Ride], turns: Turns) -> list[Cluster]:
+def clusters(rides: Iterable[Ride], turns: SwitchbackSchedule) -> list[Cluster]:
     """Sum up each interval of a day, in their order; a ride belongs to the interval of its request."""
     inside: list[list[Ride]] = [[] for _ in turns.arm]
     for ride in rides:

@@ -144,7 +144,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
             day.advance(math.inf)
             self.outcome = day.end()
             self._now_s = max(self._now_s, self.outcome.end_s)
-        events = day.office.events[self._heard :]
+        events = day.virtual_dispatch.events[self._heard :]
         self._heard += len(events)
         tally = self._tallies.take(events, self._now_s)
         asked = [event.pickup.node for event in events if isinstance(event, RideRequested)]
@@ -166,7 +166,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
     # -- what the agent sees -----------------------------------------------------------------------------------------
 
     def _observation(self, day: Day, asked_node: IntArray) -> Floats32:
-        waiting = day.office.waiting_rides()
+        waiting = day.virtual_dispatch.waiting_rides()
         node, free_in_s = day.fleet.dropoffs(self._now_s)
         idle = day.fleet.idle_nodes(self._now_s)
         drivers = len(self._starts)

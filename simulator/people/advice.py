@@ -12,10 +12,10 @@ from pricing.rules.forecast import QUARTER_S, DemandForecast
 from pricing.rules.repositioning import Advice, FlowSolver, plan
 from simulator.people.fleet import Fleet
 from simulator.people.habits import Habit
-from simulator.service.virtual_dispatch import Hearer
+from simulator.service.virtual_dispatch import EventHandler
 
 
-class Stayer(Habit):
+class StayAtDropoff(Habit):
     """Waits where the last rider got out."""
 
     def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
@@ -23,7 +23,7 @@ class Stayer(Habit):
         return node
 
 
-class Homer(Habit):
+class ReturnToZone(Habit):
     """Waits in one zone, wherever the last rider got out."""
 
     def __init__(self, zones: Zones, home: int) -> None:
@@ -52,9 +52,9 @@ class Adviser:
         self._quarter: int | None = None
         self.advice: Advice | None = None
 
-    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+    def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
         """Demand is what is asked for."""
-        return {ev.RideRequested: self._hear_request}
+        return {ev.RideRequested: self._on_request}
 
     def tick(self, fleet: Fleet, now_s: float) -> None:
         """Plan anew; drivers on their way without a rider count where they go."""
@@ -63,7 +63,7 @@ class Adviser:
         ahead = self.forecast.ahead(self._quarter_of(now_s + self.tick_s))
         self.advice = plan(idle, ahead, self._zones.eta_s, self._solve, self._params)
 
-    def _hear_request(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_request(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.RideRequested)
         self._close_quarters(now_s)
         self._counts[self._zones.of_node[event.pickup.node]] += 1
@@ -81,7 +81,7 @@ class Adviser:
         return int((now_s - self._midnight_s) // QUARTER_S)
 
 
-class Advised(Stayer):
+class FollowAdvice(StayAtDropoff):
     """Asks where to wait, and mostly goes there; else stays."""
 
     def __init__(self, zones: Zones, adviser: Adviser, compliance: float) -> None:

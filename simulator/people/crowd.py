@@ -15,7 +15,7 @@ from simulator.agenda import Agenda
 from simulator.demand.inputs import PlacedRequests
 from simulator.people import actions as act
 from simulator.service.market import Market
-from simulator.service.virtual_dispatch import Hearer, Office
+from simulator.service.virtual_dispatch import EventHandler, VirtualDispatch
 
 
 class RiderLike(Protocol):
@@ -52,14 +52,14 @@ class Crowd:
         requests: PlacedRequests,
         region_id: str,
         market: Market,
-        office: Office,
+        virtual_dispatch: VirtualDispatch,
         agenda: Agenda,
         make_rider: Callable[[int], RiderLike],
     ) -> None:
         self._requests = requests
         self._region_id = region_id
         self._market = market
-        self._office = office
+        self._virtual_dispatch = virtual_dispatch
         self._agenda = agenda
         self._make_rider = make_rider
         self._riders: dict[int, RiderLike] = {}
@@ -82,16 +82,16 @@ class Crowd:
         """Whether nobody is left, nor will come."""
         return self.gone == len(self._t_s)
 
-    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+    def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
         """What riders want to hear."""
         return {
-            ev.OfferAccepted: self._hear_assigned,
-            ev.AssignmentCancelled: self._hear_unassigned,
-            ev.DriverArrived: self._hear_arrival,
-            ev.RiderPickedUp: self._hear_pickup,
-            ev.RiderDroppedOff: self._hear_end,
-            ev.RideCancelled: self._hear_end,
-            ev.RideExpired: self._hear_end,
+            ev.OfferAccepted: self._on_assigned,
+            ev.AssignmentCancelled: self._on_unassigned,
+            ev.DriverArrived: self._on_arrival,
+            ev.RiderPickedUp: self._on_pickup,
+            ev.RiderDroppedOff: self._on_end,
+            ev.RideCancelled: self._on_end,
+            ev.RideExpired: self._on_end,
         }
 
     def close(self) -> None:
@@ -143,13 +143,13 @@ class Crowd:
             fare_cents=self._fare_cents.pop(row),
             currency=self._market.currency,
         )
-        self._office.handle(command, now_s)
+        self._virtual_dispatch.handle(command, now_s)
         rider.requested(ride_id, now_s)
 
     def _cancel(self, action: act.CancelRide, now_s: float) -> None:
         rider_id = f"p{self._row_of[action.ride_id]:07d}"
         try:
-            self._office.handle(cmd.CancelRide(action.ride_id, Party.RIDER, rider_id, action.reason), now_s)
+            self._virtual_dispatch.handle(cmd.CancelRide(action.ride_id, Party.RIDER, rider_id, action.reason), now_s)
         except CommandRefused:
             return  # too late: aboard already
 
@@ -159,28 +159,28 @@ class Crowd:
             self._planned_s[row] = wake_s
             self._agenda.at(wake_s, self._wake, row)
 
-    # -- what riders hear --------------------------------------------------------------------------------------------
+    # -- events for riders --------------------------------------------------------------------------------------------
 
-    def _hear_assigned(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_assigned(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.OfferAccepted)
         row = self._row_of[event.ride_id]
         self._riders[row].assigned(event.pickup_eta_s, now_s)
         self._plan(row, self._riders[row])
 
-    def _hear_unassigned(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_unassigned(self, event: ev.RideEvent, now_s: float) -> None:
         row = self._row_of[event.ride_id]
         self._riders[row].unassigned(now_s)
         self._plan(row, self._riders[row])
 
-    def _hear_arrival(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_arrival(self, event: ev.RideEvent, now_s: float) -> None:
         self._riders[self._row_of[event.ride_id]].driver_arrived()
 
-    def _hear_pickup(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_pickup(self, event: ev.RideEvent, now_s: float) -> None:
         row = self._row_of[event.ride_id]
         self._riders[row].picked_up()
         self._planned_s.pop(row, None)
 
-    def _hear_end(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_end(self, event: ev.RideEvent, now_s: float) -> None:
         row = self._row_of.pop(event.ride_id)
         self._riders[row].gone()
         self._forget(row)

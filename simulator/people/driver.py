@@ -24,7 +24,7 @@ from simulator.people.actions import (
     ReportPickedUp,
     StaySilent,
 )
-from simulator.people.habits import PLAIN, Habit
+from simulator.people.habits import DEFAULT_HABIT, Habit
 from simulator.streets.motion import Movement
 from simulator.streets.network import Streets
 
@@ -46,7 +46,7 @@ class Driver:
         generator: np.random.Generator,
         node: int,
         now_s: float,
-        habit: Habit = PLAIN,
+        habit: Habit = DEFAULT_HABIT,
     ) -> None:
         self._params = params
         self._habit = habit
@@ -81,7 +81,7 @@ class Driver:
         """Whether the driver means to take offers."""
         return self.state is not DriverState.OFFLINE
 
-    def is_heard(self, now_s: float) -> bool:
+    def is_connected(self, now_s: float) -> bool:
         """Whether the phone sends pings: the driver is online and has not lost the connection for a while."""
         return self.is_online and now_s >= self.dark_until_s
 
@@ -102,7 +102,7 @@ class Driver:
         is_open = self.state is DriverState.IDLE or (self.state is DriverState.ON_TRIP and self.next_errand is None)
         if not is_open or self._offer is not None or now_s >= offer.expires_s:
             return []
-        if not self.is_heard(now_s):
+        if not self.is_connected(now_s):
             return [StaySilent(offer.offer_id)]
         self._offer = offer
         self._will_accept = self._draw_answer(offer, now_s)
@@ -113,7 +113,7 @@ class Driver:
 
     def advised(self, place: Point, now_s: float) -> bool:
         """Be advised where to wait; returns whether the driver is idle and goes there."""
-        is_free = self.state is DriverState.IDLE and self.is_heard(now_s)
+        is_free = self.state is DriverState.IDLE and self.is_connected(now_s)
         if not is_free or self._generator.random() >= self._params.compliance_share:
             return False
         node = self._streets.nearest_node(place)

@@ -21,7 +21,7 @@ from simulator.model import AskedAt, Errand, Offer, driver_ids
 from simulator.people import actions as act
 from simulator.people.driver import Driver
 from simulator.service.tracking import Tracking
-from simulator.service.virtual_dispatch import Hearer, Office
+from simulator.service.virtual_dispatch import EventHandler, VirtualDispatch
 from simulator.streets.odometer import Odometer
 from simulator.streets.ways import Ways
 
@@ -34,7 +34,7 @@ class Fleet:
         drivers: Sequence[Driver],
         seats: IntArray,
         graph: RoadGraph,
-        office: Office,
+        virtual_dispatch: VirtualDispatch,
         agenda: Agenda,
         params: DispatchParams,
         tracking: Tracking | None = None,
@@ -47,7 +47,7 @@ class Fleet:
         self._drivers = drivers
         self._seats = seats
         self._graph = graph
-        self._office = office
+        self._virtual_dispatch = virtual_dispatch
         self._agenda = agenda
         self._params = params
         #: How many times the road graph's time ways take now.
@@ -70,15 +70,15 @@ class Fleet:
         for number in range(count):
             self._follow(number, drivers[number].wake_s)
 
-    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+    def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
         """What drivers want to hear."""
         return {
-            ev.OfferSent: self._hear_offer,
-            ev.OfferDeclined: self._hear_end,
-            ev.OfferExpired: self._hear_end,
-            ev.OfferWithdrawn: self._hear_end,
-            ev.AssignmentCancelled: self._hear_release,
-            ev.RideCancelled: self._hear_release,
+            ev.OfferSent: self._on_offer,
+            ev.OfferDeclined: self._on_end,
+            ev.OfferExpired: self._on_end,
+            ev.OfferWithdrawn: self._on_end,
+            ev.AssignmentCancelled: self._on_release,
+            ev.RideCancelled: self._on_release,
         }
 
     def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
@@ -113,7 +113,7 @@ class Fleet:
         """Search the ways to the pickups of a round in one sweep, before each driver asks for their own."""
         if matches:
             at = [self._number_of[match.driver_id] for match in matches]
-            pickups = [self._office.history.rides[match.ride_id].pickup.node for match in matches]
+            pickups = [self._virtual_dispatch.history.rides[match.ride_id].pickup.node for match in matches]
             ways.learn(self._node[at], pickups)
 
     def idle_nodes(self, now_s: float) -> IntArray:
@@ -154,9 +154,9 @@ class Fleet:
         for number, driver in enumerate(self._drivers):
             self.odometer.settle(number, now_s, is_online=driver.is_online)
 
-    # -- what drivers hear -------------------------------------------------------------------------------------------
+    # -- events for drivers ------------------------------------------------------------------------------------------
 
-    def _hear_offer(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_offer(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.OfferSent)
         number = self._number_of[event.driver_id]
         self._is_bound[number] = True
@@ -173,14 +173,14 @@ class Fleet:
         )
         self._do(number, self._drivers[number].offered(offer, now_s), now_s)
 
-    def _hear_end(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_end(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.OfferDeclined | ev.OfferExpired | ev.OfferWithdrawn)
         number = self._number_of[event.driver_id]
         self._is_bound[number] = False
         self._drivers[number].offer_gone(event.offer_id, now_s)
         self._follow(number, now_s)
 
-    def _hear_release(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_release(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.AssignmentCancelled | ev.RideCancelled)
         if event.driver_id is None:
             return
@@ -203,19 +203,19 @@ class Fleet:
                 case act.AcceptOffer():
                     self._accept(number, action, now_s)
                 case act.ReportArrived():
-                    self._say(cmd.ReportArrival(action.ride_id, self.driver_id[number]), now_s)
+                    self._send(cmd.ReportArrival(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportPickedUp():
                     self._is_bound[number], self._is_carrying[number] = False, True
                     self.odometer.pick_up(number, now_s)
-                    self._say(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
+                    self._send(cmd.ReportPickup(action.ride_id, self.driver_id[number]), now_s)
                 case act.ReportDroppedOff():
                     self._is_carrying[number], self._idle_since_s[number] = False, now_s
                     self.odometer.drop_off(number, now_s)
-                    self._say(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
+                    self._send(cmd.ReportDropoff(action.ride_id, self.driver_id[number]), now_s)
                 case act.DeclineOffer():
-                    self._say(cmd.DeclineOffer(action.offer_id, self.driver_id[number]), now_s)
+                    self._send(cmd.DeclineOffer(action.offer_id, self.driver_id[number]), now_s)
                 case act.CancelRide():
-                    self._say(
+                    self._send(
                         cmd.CancelRide(action.ride_id, Party.DRIVER, self.driver_id[number], action.reason), now_s
                     )
                 case act.GoOnline():
@@ -229,17 +229,17 @@ class Fleet:
     def _accept(self, number: int, action: act.AcceptOffer, now_s: float) -> None:
         """Take the ride; who was too late hears that the offer is gone."""
         try:
-            (accepted,) = self._office.handle(cmd.AcceptOffer(action.offer_id, self.driver_id[number]), now_s)
+            (accepted,) = self._virtual_dispatch.handle(cmd.AcceptOffer(action.offer_id, self.driver_id[number]), now_s)
         except CommandRefused:
             self._drivers[number].offer_gone(action.offer_id, now_s)
             return
-        ride = self._office.history.rides[accepted.ride_id]
+        ride = self._virtual_dispatch.history.rides[accepted.ride_id]
         self._drivers[number].assigned(Errand(ride.ride_id, ride.pickup, ride.dropoff), now_s)
 
-    def _say(self, command: cmd.RideCommand, now_s: float) -> None:
+    def _send(self, command: cmd.RideCommand, now_s: float) -> None:
         """Tell the service; what it refuses has been overtaken by something that the driver has heard of."""
         try:
-            self._office.handle(command, now_s)
+            self._virtual_dispatch.handle(command, now_s)
         except CommandRefused:
             return
 
@@ -274,7 +274,7 @@ class Fleet:
     def _is_fresh(self, now_s: float) -> BoolArray:
         """Whose last ping is recent enough, of all drivers (n,)."""
         if self.tracking is not None:
-            seen_s = self.tracking.heard_s
+            seen_s = self.tracking.last_ping_s
         else:
             seen_s = np.where(now_s >= self._dark_until_s, now_s, self._last_ping_s)
         return is_fresh(seen_s, now_s, self._params.stale_after_s)

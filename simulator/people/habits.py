@@ -35,11 +35,11 @@ class Habit:
         return True
 
 
-PLAIN = Habit()
+DEFAULT_HABIT = Habit()
 
 
 #: The price of a ride by its id, and how it came about.
-Bills = Callable[[str], tuple[int, Receipt]]
+ReceiptOfRide = Callable[[str], tuple[int, Receipt]]
 
 
 class Prices(Protocol):
@@ -50,7 +50,7 @@ class Prices(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PriceFollowing:
+class PriceFollowingParams:
     """How drivers respond to the prices on their map. Durations are city seconds."""
 
     #: Share of the drivers who work only if it pays, and the share of these who do at the base price.
@@ -79,7 +79,7 @@ class PriceFollowing:
 class PriceFollower(Habit):
     """Works if prices hereabouts are worth it, and goes where rides pay more, if it is not too far."""
 
-    def __init__(self, zones: Zones, prices: Prices | None, params: PriceFollowing, reluctance: float) -> None:
+    def __init__(self, zones: Zones, prices: Prices | None, params: PriceFollowingParams, reluctance: float) -> None:
         """`reluctance` is 0 for a driver who always works, up to 1 for one who needs the highest price.
 
         Without prices it is the base everywhere.
@@ -114,7 +114,7 @@ class PriceFollower(Habit):
 
 
 @dataclass(frozen=True, slots=True)
-class Picking:
+class CherryPickingParams:
     """When a driver lets a ride go by to wait for a better one."""
 
     #: The least that a ride must pay over what the driver's time is worth, while prices are up.
@@ -127,10 +127,10 @@ class Picking:
     surge_min: float = 1.1
 
 
-class Picker(Habit):
+class CherryPicker(Habit):
     """Moves like another driver, but while prices are up takes only rides that bring more than others would."""
 
-    def __init__(self, otherwise: Habit, params: Picking, tariff: Tariff, bills: Bills) -> None:
+    def __init__(self, otherwise: Habit, params: CherryPickingParams, tariff: Tariff, bills: ReceiptOfRide) -> None:
         self._otherwise = otherwise
         self._params = params
         self._tariff = tariff

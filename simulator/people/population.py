@@ -16,9 +16,9 @@ from simulator.model import DriverParams, RiderParams
 from simulator.people import actions as act
 from simulator.people.driver import Driver
 from simulator.people.fleet import Fleet
-from simulator.people.habits import PLAIN, Bills, Habit, Prices
+from simulator.people.habits import DEFAULT_HABIT, Habit, Prices, ReceiptOfRide
 from simulator.people.rider import Rider
-from simulator.service.virtual_dispatch import Hearer
+from simulator.service.virtual_dispatch import EventHandler
 from simulator.streets.network import Streets
 
 #: An idle driver who neither cruises nor takes breaks has nothing to do for ever: far beyond any day.
@@ -40,9 +40,9 @@ ALWAYS_YES = DriverParams(
 )
 
 
-def no_habits(city: City, prices: Prices | None, bills: Bills) -> Callable[[int], Habit]:
+def no_habits(city: City, prices: Prices | None, bills: ReceiptOfRide) -> Callable[[int], Habit]:
     """Drivers who follow no price."""
-    return lambda number: PLAIN
+    return lambda number: DEFAULT_HABIT
 
 
 class Watcher(Protocol):
@@ -51,7 +51,7 @@ class Watcher(Protocol):
     tick_s: float
 
     def tick(self, fleet: Fleet, now_s: float) -> None: ...  # noqa: D102
-    def hearers(self) -> dict[type[RideEvent], Hearer]: ...  # noqa: D102
+    def handlers(self) -> dict[type[RideEvent], EventHandler]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class People:
     riders: RiderParams = field(default_factory=RiderParams)
     #: Makes the habit of a driver by number, for a city, the prices on the drivers' map (None: always the base) and the
     #: bills of rides.
-    make_habits: Callable[[City, Prices | None, Bills], Callable[[int], Habit]] = no_habits
+    make_habits: Callable[[City, Prices | None, ReceiptOfRide], Callable[[int], Habit]] = no_habits
     #: Who else looks on, such as one who advises drivers.
     watchers: tuple[Watcher, ...] = ()
 
 
-class SteadyRider:
+class FixedPatienceRider:
     """A rider who takes any quote at once and gives up at one fixed moment: for comparisons.
 
     Without a driver by then it is the service that ends the ride; with one on the way, the rider does.
@@ -130,14 +130,14 @@ def make_drivers(
     ]
 
 
-def moody_riders(params: RiderParams, seed: int) -> Callable[[int], Rider]:
+def random_riders(params: RiderParams, seed: int) -> Callable[[int], Rider]:
     """Makes the rider of a row, with numbers of their own."""
     return lambda row: Rider(params, _generator(seed, _RIDERS, row))
 
 
-def steady_riders(wait_s_max: float) -> Callable[[int], SteadyRider]:
+def fixed_patience_riders(wait_s_max: float) -> Callable[[int], FixedPatienceRider]:
     """Makes riders without moods."""
-    return lambda row: SteadyRider(wait_s_max)
+    return lambda row: FixedPatienceRider(wait_s_max)
 
 
 def driver_params(*, always_yes: bool, boarding_s: float) -> DriverParams:

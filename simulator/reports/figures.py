@@ -20,7 +20,7 @@ def figures_of(outcome: Outcome) -> dict[str, Any]:
     `deadhead_share` is the distance driven without a rider over all distance, `utilisation` the time with a rider
     aboard over the time on shift, up to the last event.
     """
-    rides = outcome.office.history.rides
+    rides = outcome.virtual_dispatch.history.rides
     by_state = Counter(ride.state for ride in rides.values())
     odometer = outcome.fleet.odometer
     return {

@@ -61,7 +61,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _waits(outcome: Outcome) -> str:
-    wait_s = np.sort(pickup_waits_s(outcome.office.history.rides.values()))
+    wait_s = np.sort(pickup_waits_s(outcome.virtual_dispatch.history.rides.values()))
     share = np.arange(1, wait_s.size + 1) / max(wait_s.size, 1)
     return curves([Curve("share of riders picked up", wait_s, share, _COLOURS[0])], x_unit="s", y_top=1.0)
 
@@ -93,7 +93,7 @@ def _demand(outcome: Outcome) -> str:
 
 
 def _incomes(outcome: Outcome, summary: Mapping[str, Any]) -> str:
-    earned = np.sort(incomes_cents(outcome.office.history.rides.values(), outcome.fleet.driver_id))
+    earned = np.sort(incomes_cents(outcome.virtual_dispatch.history.rides.values(), outcome.fleet.driver_id))
     share = np.concatenate([[0.0], np.cumsum(earned) / max(earned.sum(), 1.0)])
     drivers = np.linspace(0.0, 1.0, share.size)
     return curves(

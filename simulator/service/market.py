@@ -26,7 +26,7 @@ from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
 from pricing.service.local_time import local_time
 from pricing.service.tariff_sections import tariff_of
 from simulator.demand.inputs import PlacedRequests
-from simulator.service.virtual_dispatch import Hearer
+from simulator.service.virtual_dispatch import EventHandler
 from simulator.streets.ways import Ways
 
 
@@ -66,7 +66,7 @@ class Market:
     def quote(self, row: int, now_s: float) -> tuple[int, float]:
         """Return (fare_cents, surge_multiplier) of a trip now; the multiplier in hundredths, as it is shown."""
         if self._surge is not None:
-            self._surge.hear_quote(row, now_s)
+            self._surge.record_quote(row, now_s)
         surge_multiplier = self._surge.multiplier(row) if self._surge is not None else BASE_MULTIPLIER
         self._quoted[row] = surge_multiplier, now_s
         return self.receipt(row)[0], surge_multiplier
@@ -169,7 +169,7 @@ class Surge:
         cell = self._cell_of_row[row]
         return round(float(self._multiplier[cell]), MULTIPLIER_DECIMALS) if cell >= 0 else BASE_MULTIPLIER
 
-    def hear_quote(self, row: int, now_s: float) -> None:
+    def record_quote(self, row: int, now_s: float) -> None:
         """A rider is told a price: demand before the order."""
         if self._cell_of_row[row] >= 0:
             self._engine.handle(CountQuote(self._cell_of_row[row], now_s), now_s)
@@ -179,11 +179,11 @@ class Surge:
         self.changes += self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
         self._multiplier = self._engine.multiplier
 
-    def hearers(self) -> dict[type[ev.RideEvent], Hearer]:
+    def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
         """What prices follow, the same events as of the live service."""
-        return {ev.RideRequested: self._hear_request}
+        return {ev.RideRequested: self._on_request}
 
-    def _hear_request(self, event: ev.RideEvent, now_s: float) -> None:
+    def _on_request(self, event: ev.RideEvent, now_s: float) -> None:
         assert isinstance(event, ev.RideRequested)
         where = [event.pickup.lat_deg], [event.pickup.lng_deg]
         cell = int(cell_indices(self._cells, self._resolution, *where)[0])

@@ -26,7 +26,7 @@ class Tracking:
     Attributes:
         lat_deg, lng_deg: (n,) where; NaN if nobody knows.
         node: (n,) the road node nearest to that.
-        heard_s: (n,) when; -inf for never.
+        last_ping_s: (n,) when; -inf for never.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Tracking:
         self.lat_deg: FloatArray = np.full(count, math.nan)
         self.lng_deg: FloatArray = np.full(count, math.nan)
         self.node: IntArray = np.zeros(count, np.int64)
-        self.heard_s: FloatArray = np.full(count, -math.inf)
+        self.last_ping_s: FloatArray = np.full(count, -math.inf)
         #: By verdict, 0 for believed; and pings that were never sent, for want of a fix.
         self._verdicts = np.zeros(1 + len(REASONS), np.int64)
         self._without_fix = 0
@@ -92,7 +92,7 @@ class Tracking:
         self._verdicts += np.bincount(verdict, minlength=len(self._verdicts))
         is_believed = verdict == 0
         believed = row[is_believed]
-        self.heard_s[believed] = now_s
+        self.last_ping_s[believed] = now_s
         self.lat_deg[believed], self.lng_deg[believed] = values[is_believed, 1], values[is_believed, 2]
         if believed.size:
             self.node[believed] = self._graph.snap(self.lat_deg[believed], self.lng_deg[believed])[0]

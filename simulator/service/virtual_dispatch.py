@@ -16,10 +16,10 @@ from simulator.service.leases import Leases
 from simulator.service.policy_faults import PolicyFaults
 
 #: What a hearer gets: an event, after it was written down.
-Hearer = Callable[[ev.RideEvent, float], None]
+EventHandler = Callable[[ev.RideEvent, float], None]
 
 
-class Office:
+class VirtualDispatch:
     """Carries commands out as the live service does, with memory in place of SQL and Redis.
 
     Every event is written down and checked against the invariants before anyone hears of it.
@@ -29,13 +29,13 @@ class Office:
         self,
         engine: DispatchEngine,
         leases: Leases,
-        hearers: dict[type[ev.RideEvent], list[Hearer]],
+        handlers: dict[type[ev.RideEvent], list[EventHandler]],
         market: MarketWatch,
     ) -> None:
-        """`hearers` are called for events of a type in their order; the list may still grow after this."""
+        """`handlers` are called for events of a type in their order; the list may still grow after this."""
         self._engine = engine
         self._leases = leases
-        self._hearers = hearers
+        self._handlers = handlers
         self.market = market
         self._history = History()
         self.events: list[ev.RideEvent] = []
@@ -64,8 +64,8 @@ class Office:
             if type(event) in OFFER_ENDS:
                 self._release(self._history.rides[event.ride_id].offer)
         for event in events:
-            for hear in self._hearers.get(type(event), ()):
-                hear(event, now_s)
+            for handler in self._handlers.get(type(event), ()):
+                handler(event, now_s)
         return events
 
     def run_round(self, supply_at: Callable[[float, int], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
@@ -76,7 +76,7 @@ class Office:
             return []
         supply = supply_at(now_s, waiting)
         decision = self._engine.decide_round(supply, now_s, self.market.pickup_eta_s_max)
-        self.market.see(figures_of(waiting, supply, decision.matches))
+        self.market.observe(figures_of(waiting, supply, decision.matches))
         self.policy_faults.note(decision.faults, now_s)
         return decision.matches
 

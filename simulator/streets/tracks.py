@@ -120,19 +120,19 @@ def tracks_of(
     """
     log = list(events)
     begin_s = log[0].at_s if log else 0.0
-    writer = _Writer(graph, start_node, begin_s)
+    builder = _TrackBuilder(graph, start_node, begin_s)
     # A round sees who is free before it offers: at equal times the sighting comes first.
     everything: Iterable[Sighting | ev.RideEvent] = heapq.merge(sightings, log, key=lambda item: item.at_s)
     for item in everything:
         if isinstance(item, Sighting):
-            writer.see(item)
+            builder.observe(item)
         else:
-            writer.take(item)
-    writer.end(log[-1].at_s if log else 0.0)
-    return writer.tracks()
+            builder.take(item)
+    builder.end(log[-1].at_s if log else 0.0)
+    return builder.tracks()
 
 
-class _Writer:
+class _TrackBuilder:
     def __init__(self, graph: RoadGraph, start_node: Mapping[str, int], begin_s: float) -> None:
         self._graph = graph
         self._begin_s = begin_s
@@ -142,7 +142,7 @@ class _Writer:
         for driver_id, node in start_node.items():
             driver = self._drivers[driver_id] = _Driver(node)
             driver.stand(begin_s, float(graph.lat_deg[node]), float(graph.lng_deg[node]), DriverState.IDLE)
-        self._hear: dict[type[ev.RideEvent], Callable[[_Driver, ev.RideEvent], None]] = {
+        self._handlers: dict[type[ev.RideEvent], Callable[[_Driver, ev.RideEvent], None]] = {
             ev.OfferSent: self._offered,
             ev.OfferDeclined: self._free,
             ev.OfferExpired: self._free,
@@ -158,11 +158,11 @@ class _Writer:
     def take(self, event: ev.RideEvent) -> None:
         if isinstance(event, ev.RideRequested):
             self._ends[event.ride_id] = (event.pickup, event.dropoff)
-        driver_id, hear = getattr(event, "driver_id", None), self._hear.get(type(event))
-        if driver_id is not None and hear is not None:
-            hear(self._drivers.setdefault(driver_id, _Driver()), event)
+        driver_id, handler = getattr(event, "driver_id", None), self._handlers.get(type(event))
+        if driver_id is not None and handler is not None:
+            handler(self._drivers.setdefault(driver_id, _Driver()), event)
 
-    def see(self, sighting: Sighting) -> None:
+    def observe(self, sighting: Sighting) -> None:
         """Move an idle driver; of one at work the events know better."""
         now_s, driver_id, node = sighting
         driver = self._drivers.setdefault(driver_id, _Driver())

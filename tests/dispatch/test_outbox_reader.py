@@ -122,7 +122,7 @@ async def test_what_was_learned_is_kept_now_and_then_not_each_round(store, rides
 class Choosy:
     """A policy of somebody's own that listens for refusals and stumbles over the first."""
 
-    hears = (RideEvent,)
+    observed_events = (RideEvent,)
 
     def __init__(self):
         self.heard = []
@@ -130,7 +130,7 @@ class Choosy:
     def match(self, waiting, supply, params, now_s):
         return []
 
-    def hear(self, event):
+    def observe(self, event):
         if isinstance(event, OfferDeclined):
             raise ValueError("stumbled")  # noqa: TRY004 - whatever it is
         self.heard.append(event.sequence)

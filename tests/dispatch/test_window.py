@@ -21,7 +21,7 @@ def market(n_waiting, n_idle, rate, params=PARAMS):
     watch = MarketWatch(params)
     eta_s = KAPPA / max(n_waiting, n_idle) ** 0.5
     for second in range(1000):
-        watch.see(RoundFigures(float(second), n_waiting, n_idle, rate, eta_s))
+        watch.observe(RoundFigures(float(second), n_waiting, n_idle, rate, eta_s))
     return watch
 
 
@@ -76,6 +76,6 @@ rounds = st.builds(
 def test_whatever_happens_both_stay_within_their_bounds(seen):
     watch = MarketWatch(PARAMS)
     for figures in sorted(seen, key=lambda figures: figures.at_s):
-        watch.see(figures)
+        watch.observe(figures)
         assert 0.5 <= watch.window_s <= 2.0
         assert 60.0 <= watch.pickup_eta_s_max <= PARAMS.pickup_eta_s_max

@@ -13,7 +13,7 @@ from simulator.day import Day
 from simulator.day_params import DayParams
 from simulator.demand.inputs import DriverStarts, PlacedRequests
 from simulator.demand.requests import Requests
-from simulator.people.advice import Advised, Adviser, Homer, Stayer
+from simulator.people.advice import Adviser, FollowAdvice, ReturnToZone, StayAtDropoff
 from simulator.people.population import People
 from tests.simulator.towns import TARIFF, crowded
 
@@ -32,9 +32,9 @@ def zones(city) -> Zones:
 
 def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones):
     rng = np.random.default_rng(1)
-    assert [Stayer().next_node(node, 0.0, rng) for node in (0, 7, 24)] == [0, 7, 24]
+    assert [StayAtDropoff().next_node(node, 0.0, rng) for node in (0, 7, 24)] == [0, 7, 24]
     home = int(zones.of_node[12])
-    homer = Homer(zones, home)
+    homer = ReturnToZone(zones, home)
     for node in range(25):
         goal = homer.next_node(node, 0.0, rng)
         assert zones.of_node[goal] == home
@@ -43,9 +43,9 @@ def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones):
 
 def test_advice_that_is_never_followed_leaves_drivers_where_they_are(zones):
     adviser = Adviser(zones, DemandForecast(np.ones((QUARTERS_OF_DAY, len(zones)))), solve_transport, PARAMS, 0.0)
-    assert Advised(zones, adviser, 1.0).next_node(3, 0.0, np.random.default_rng(1)) == 3
+    assert FollowAdvice(zones, adviser, 1.0).next_node(3, 0.0, np.random.default_rng(1)) == 3
     with pytest.raises(ValueError, match="compliance"):
-        Advised(zones, adviser, 1.5)
+        FollowAdvice(zones, adviser, 1.5)
 
 
 def lived(city, zones, town, usual):
@@ -55,7 +55,7 @@ def lived(city, zones, town, usual):
     places = [np.column_stack([town.lat_deg[at], town.lng_deg[at]]) for at in (pickup, dropoff)]
     requests = PlacedRequests(Requests(t_s, *places, np.ones(count, np.uint8)), pickup, dropoff)
     adviser = Adviser(zones, DemandForecast(usual), solve_transport, PARAMS, 0.0)
-    people = People(make_habits=lambda *_: lambda number: Advised(zones, adviser, 1.0), watchers=(adviser,))
+    people = People(make_habits=lambda *_: lambda number: FollowAdvice(zones, adviser, 1.0), watchers=(adviser,))
     starts = DriverStarts(np.full(6, 24), np.full(6, 4))
     params = DayParams(is_surge_on=False, drain_s=600.0)
     return Day(city, requests, starts, OptimalPolicy(town), params, people).run(), adviser
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_day_with_advice(city, zones, town):
     def run():
         usual = np.full((QUARTERS_OF_DAY, len(zones)), 5.0)
         adviser = Adviser(zones, DemandForecast(usual), solve_transport, PARAMS, 0.0)
-        people = People(make_habits=lambda *_: lambda number: Advised(zones, adviser, 0.6), watchers=(adviser,))
+        people = People(make_habits=lambda *_: lambda number: FollowAdvice(zones, adviser, 0.6), watchers=(adviser,))
         params = DayParams(is_surge_on=False)
         return Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(town), params, people).run()
 

@@ -14,7 +14,7 @@ from hexhail.runs.compare_page import compare_html, shown_difference
 from simulator.day_params import Acceptance, DayParams
 from simulator.demand.resample import JITTER_S, resampled
 from simulator.experiments.comparison import Difference, clustered, paired
-from simulator.experiments.switchback import SwitchbackParams, SwitchingPolicy, Turns
+from simulator.experiments.switchback import SwitchbackParams, SwitchbackSchedule, SwitchingPolicy
 from tests.simulator.towns import crowded
 
 #: Everybody says yes: days that cost little, and differ by their demand alone.
@@ -138,10 +138,10 @@ def test_a_switchback_tells_a_bad_policy_from_a_good_one(town, tmp_path):
 
 
 def test_turns_are_even_random_and_leave_the_burn_in_out():
-    turns = Turns.draw(SwitchbackParams(100.0, 30.0), 1_000.0, 2_000.0, seed=1)
+    turns = SwitchbackSchedule.draw(SwitchbackParams(100.0, 30.0), 1_000.0, 2_000.0, seed=1)
     assert len(turns.arm) == 11
     assert abs(int(turns.arm.sum()) - 5.5) == 0.5
-    drawn = {tuple(Turns.draw(turns.params, 1_000.0, 2_000.0, seed).arm.tolist()) for seed in range(5)}
+    drawn = {tuple(SwitchbackSchedule.draw(turns.params, 1_000.0, 2_000.0, seed).arm.tolist()) for seed in range(5)}
     assert len(drawn) > 1
     fixed = replace(turns, arm=np.array([0, 0, 1, 1]))
     counted = [fixed.is_counted(1_000.0 + at_s) for at_s in (0, 29, 30, 100, 200, 229, 230, 300)]
@@ -153,11 +153,11 @@ def test_a_switchback_that_cannot_be_is_refused(town):
     with pytest.raises(ValueError, match="shorter than the interval"):
         SwitchbackParams(100.0, 100.0)
     with pytest.raises(ValueError, match="needs 4 or more"):
-        Turns.draw(SwitchbackParams(600.0), 0.0, 900.0, seed=1)
+        SwitchbackSchedule.draw(SwitchbackParams(600.0), 0.0, 900.0, seed=1)
     with pytest.raises(ValueError, match="differ in the policy alone"):
         plan(*parse_arms(["optimal", "optimal:surge=on"], CALM), switchback=SwitchbackParams(60.0))
     with pytest.raises(ValueError, match="not 1"):
-        SwitchingPolicy([NearestPolicy(town)], Turns.draw(SwitchbackParams(10.0), 0.0, 100.0, 1))
+        SwitchingPolicy([NearestPolicy(town)], SwitchbackSchedule.draw(SwitchbackParams(10.0), 0.0, 100.0, 1))
 
 
 # -- what goes in --------------------------------------------------------------------------------------------------

@@ -117,14 +117,14 @@ def test_a_rider_whose_driver_is_still_on_the_way_gives_up_in_time(city, town):
 def test_a_driver_who_was_called_back_goes_on_from_where_they_are(city, town):
     outcome = live(city, wishes(town, [(0, 4, 24), (31, 1, 0)]), starts(0), max_wait_s=30.0)
     # Under way along the row since 2; the rider at its end gives up at 30; at 32 the fourth corner turns the driver.
-    last = outcome.office.history.rides["r0000001"]
+    last = outcome.virtual_dispatch.history.rides["r0000001"]
     assert last.picked_up_s == pytest.approx(52.0)
     assert outcome.fleet.odometer.deadhead_m == pytest.approx(300.0 + 200.0)
 
 
 def test_at_closing_time_trips_are_finished_and_the_rest_is_sent_away(city, town):
     outcome = live(city, wishes(town, [(0, 0, 24), (1, 24, 0)]), starts(0), drain_s=10.0)
-    states = {ride_id: ride.state for ride_id, ride in outcome.office.history.rides.items()}
+    states = {ride_id: ride.state for ride_id, ride in outcome.virtual_dispatch.history.rides.items()}
     assert states == {"r0000000": RideState.COMPLETED, "r0000001": RideState.CANCELLED}
     assert outcome.violations == []
 

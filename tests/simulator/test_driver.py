@@ -166,7 +166,7 @@ def test_an_offer_that_outlasts_the_dropoff_is_answered_by_the_idle_driver(make_
 def test_goes_off_line_and_comes_back(make_driver):
     driver = make_driver(replace(WILLING, break_share=1.0))
     assert driver.wake(driver.wake_s) == [GoOffline()]
-    assert not driver.is_heard(driver.wake_s)
+    assert not driver.is_connected(driver.wake_s)
     assert driver.wake(driver.wake_s) == [GoOnline()]
 
 
@@ -175,7 +175,7 @@ def test_a_driver_without_connection_is_not_heard_and_misses_offers(make_driver,
     now_s = driver.wake_s
     driver.wake(now_s)
     assert driver.is_online
-    assert not driver.is_heard(now_s)
+    assert not driver.is_connected(now_s)
     assert driver.offered(replace(offer, expires_s=now_s + 15.0), now_s) == [StaySilent("offer-1")]
 
 

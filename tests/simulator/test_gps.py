@@ -73,7 +73,7 @@ def test_a_believed_position_is_near_the_truth_and_has_its_node(track, town):
     tracking = track(noise_m=8.0, **QUIET)
     stand(tracking, 50, town.lat_deg[7], town.lng_deg[7])
     assert tracking.node[0] == 7
-    assert tracking.heard_s[0] == 49 * 4.0
+    assert tracking.last_ping_s[0] == 49 * 4.0
     figures = tracking.figures()
     assert (figures["pings_accepted"], figures["pings_rejected"]) == (50, {})
     assert 2.0 < figures["error_m_mean"] < 25.0
@@ -85,9 +85,9 @@ def test_a_spike_is_rejected_by_name_and_the_old_position_stays(track):
     stand(tracking, 1, lat_deg=0.05, begin_s=12.0)
     assert tracking.figures()["pings_rejected"] == {"impossible_jump": 1}
     assert abs(tracking.lat_deg[0]) < 1e-3
-    assert tracking.heard_s[0] == 8.0
+    assert tracking.last_ping_s[0] == 8.0
     stand(tracking, 1, begin_s=16.0)
-    assert tracking.heard_s[0] == 16.0
+    assert tracking.last_ping_s[0] == 16.0
 
 
 def test_receivers_as_coarse_as_radio_masts_are_not_believed(track):

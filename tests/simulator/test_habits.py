@@ -16,7 +16,7 @@ from pricing.rules.fares import itemise
 from simulator.model import DriverParams, Offer
 from simulator.people.actions import DeclineOffer, GoOffline, GoOnline
 from simulator.people.driver import Driver
-from simulator.people.habits import Habit, Picker, Picking, PriceFollower, PriceFollowing
+from simulator.people.habits import CherryPicker, CherryPickingParams, Habit, PriceFollower, PriceFollowingParams
 from simulator.reports.figures import empty_zone_share
 from tests.pricing.tariffs import TAXI
 
@@ -56,11 +56,11 @@ def test_every_corner_lies_in_one_zone_and_a_zone_draws_its_own(zones, town):
 
 def test_a_driver_who_always_works_never_looks_at_prices_for_that(zones, prices):
     prices.multipliers[:] = 0.1
-    assert PriceFollower(zones, prices, PriceFollowing(), reluctance=0.0).works(0, 0.0)
+    assert PriceFollower(zones, prices, PriceFollowingParams(), reluctance=0.0).works(0, 0.0)
 
 
 def test_casual_drivers_come_as_prices_rise_in_proportion_to_their_elasticity(zones, prices):
-    params = PriceFollowing(casual_at_work_share=0.4, supply_elasticity=1.0)
+    params = PriceFollowingParams(casual_at_work_share=0.4, supply_elasticity=1.0)
     reluctances = (np.arange(1000) + 0.5) / 1000
     working = {}
     for price in (0.5, 1.0, 2.0, 3.0):
@@ -71,7 +71,7 @@ def test_casual_drivers_come_as_prices_rise_in_proportion_to_their_elasticity(zo
 
 
 def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones, prices):
-    follower = PriceFollower(zones, prices, PriceFollowing(), reluctance=0.0)
+    follower = PriceFollower(zones, prices, PriceFollowingParams(), reluctance=0.0)
     here = 0
     there = int(np.argmax(zones.eta_s[here]))
 
@@ -86,7 +86,7 @@ def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones, prices):
 
 
 def test_without_prices_the_base_holds_everywhere(zones):
-    params = PriceFollowing(casual_at_work_share=0.4)
+    params = PriceFollowingParams(casual_at_work_share=0.4)
     assert PriceFollower(zones, None, params, reluctance=0.39).works(0, 0.0)
     assert not PriceFollower(zones, None, params, reluctance=0.41).works(0, 0.0)
 
@@ -118,7 +118,7 @@ def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does
 @pytest.mark.parametrize("wrong", [{"casual_share": 1.5}, {"supply_elasticity": 0.0}, {"outlook_s": math.inf}])
 def test_nonsense_is_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        PriceFollowing(**wrong)
+        PriceFollowingParams(**wrong)
 
 
 def test_zones_are_empty_as_often_as_nobody_waits_there_and_count_by_who_asks():
@@ -152,7 +152,9 @@ def test_a_picker_lets_short_rides_go_by_only_while_prices_are_up_and_pay_grows_
 ):
     bills = {"short": bill(600.0, 120.0, surge_multiplier), "long": bill(8_000.0, 1_500.0, surge_multiplier)}
     tariff = replace(METERED, driver=rule)
-    picker = Picker(Habit(), Picking(least_pay_cents=800.0, hour_cents=1_500.0), tariff, bills.__getitem__)
+    picker = CherryPicker(
+        Habit(), CherryPickingParams(least_pay_cents=800.0, hour_cents=1_500.0), tariff, bills.__getitem__
+    )
     offers = [Offer("o", ride, corner(0, 0), corner(4, 4), pickup_eta_s=60.0, expires_s=15.0) for ride in bills]
     assert [offer.ride_id for offer in offers if picker.wants(offer, 0.0)] == taken
 

@@ -104,7 +104,7 @@ def test_values_of_zones_change_who_drives_whom_and_equal_values_do_not(env):
 
 def test_rewards_add_up_to_the_fares_and_waits_of_the_day(env):
     rewards, infos, _ = live(env, env.shipped_action)
-    rides = env.outcome.office.history.rides.values()
+    rides = env.outcome.virtual_dispatch.history.rides.values()
     aboard = [ride for ride in rides if ride.picked_up_s is not None]
     assert sum(info["requests"] for info in infos) == len(rides)
     assert sum(info["picked_up"] for info in infos) == len(aboard)

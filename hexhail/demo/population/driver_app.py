@@ -103,7 +103,7 @@ class DriverApp:
     async def ping(self) -> None:
         """Say where the driver is, if the phone is on and connected."""
         now_s = self._surroundings.clock.now_s()
-        if not self.driver.is_heard(now_s):
+        if not self.driver.is_connected(now_s):
             return
         here = self.driver.position(now_s)
         # A millionth of a degree is a decimetre, finer than any phone knows.

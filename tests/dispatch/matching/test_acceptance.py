@@ -22,7 +22,7 @@ from dispatch.matching.acceptance import (
     offer_features,
     probabilities,
 )
-from dispatch.matching.answers import HEARD, Answers, AnswersState
+from dispatch.matching.answers import OBSERVED_EVENTS, Answers, AnswersState
 from dispatch.matching.calibration import Calibration, corrections
 from dispatch.matching.histories import Histories
 from dispatch.model import Party
@@ -186,8 +186,8 @@ def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_not
     for kind, learned in ((ev.OfferAccepted, 1), (ev.OfferDeclined, -1), (ev.OfferExpired, -1), (ev.OfferWithdrawn, 0)):
         answers = Answers(CITY)
         for number in range(20):
-            answers.hear(offer_sent(number))
-            answers.hear(answer(kind, number))
+            answers.observe(offer_sent(number))
+            answers.observe(answer(kind, number))
         share = share_of(answers.model, driver_id="dora", at_s=BEGIN_S + 20)
         assert np.sign(round(share - PRIOR, 6)) == learned
         assert answers.model.figures().answers == (20 if learned else 0)
@@ -195,9 +195,9 @@ def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_not
 
 def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from():
     answers = Answers(CITY)
-    answers.hear(offer_sent(1))
-    answers.hear(answer(ev.OfferDeclined, 1))
-    answers.hear(offer_sent(2, driver_id="dan"))
+    answers.observe(offer_sent(1))
+    answers.observe(answer(ev.OfferDeclined, 1))
+    answers.observe(offer_sent(2, driver_id="dan"))
     forecast = answers.state().pending["o2"]
     x = dict(zip(FEATURES, forecast.x, strict=True))
     assert x["refusals"] == pytest.approx(1 / 5)
@@ -207,7 +207,7 @@ def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from():
 
 def test_an_answer_to_an_offer_that_nobody_heard_of_is_passed_over():
     answers = Answers(CITY)
-    answers.hear(answer(ev.OfferAccepted, 1))
+    answers.observe(answer(ev.OfferAccepted, 1))
     assert answers.model.figures().answers == 0
 
 
@@ -216,28 +216,28 @@ def test_a_learner_that_dies_and_goes_on_from_its_state_ends_as_if_it_had_lived(
     log = a_log()
     whole = Answers(CITY)
     for event in log:
-        whole.hear(event)
+        whole.observe(event)
     first = Answers(CITY)
     for event in log[:cut]:
-        first.hear(event)
+        first.observe(event)
     stored = msgspec.msgpack.encode(first.state())
     second = Answers(CITY, state=msgspec.msgpack.decode(stored, type=AnswersState))
     for event in log[cut:]:
-        second.hear(event)
+        second.observe(event)
     assert second.state() == whole.state()
 
 
 def test_a_ride_that_ends_is_forgotten():
     answers = Answers(CITY)
-    answers.hear(offer_sent(1))
-    answers.hear(answer(ev.OfferDeclined, 1))
+    answers.observe(offer_sent(1))
+    answers.observe(answer(ev.OfferDeclined, 1))
     ended = ev.RideCancelled(
         ride_id="ride", sequence=4, at_s=BEGIN_S, by=Party.RIDER, reason=None, driver_id=None, **COMMON
     )
-    answers.hear(ended)
+    answers.observe(ended)
     assert not answers.state().pending
     assert not answers.state().refusals
-    assert type(ended) in HEARD
+    assert type(ended) in OBSERVED_EVENTS
 
 
 def test_a_state_of_another_version_or_shape_is_refused():

@@ -28,14 +28,14 @@ def hear_answers(policy, driver_id, kind, count):
     common = {"region_id": "r", "rider_id": "alice"}
     for number in range(count):
         offer = {"ride_id": f"{driver_id}{number}", "offer_id": f"{driver_id}-{number}", "driver_id": driver_id}
-        policy.hear(
+        policy.observe(
             ev.OfferSent(
                 **offer, **common, sequence=2, at_s=900.0, token=number, expires_s=915.0, pickup_eta_s=10.0,
                 pickup=PLACES[1], dropoff=PLACES[3], seats=1, fare_cents=900, currency="USD",
             )
         )  # fmt: skip
         extra = {"token": number, "pickup_eta_s": 10.0} if kind is ev.OfferAccepted else {"reason": None}
-        policy.hear(kind(**offer, **common, sequence=3, at_s=905.0, **extra))
+        policy.observe(kind(**offer, **common, sequence=3, at_s=905.0, **extra))
 
 
 def asked(policy):
