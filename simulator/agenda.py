@@ -1,4 +1,4 @@
-"""What will happen next: a heap of moments, those of one time in the order in which they were noted."""
+"""The event queue of a simulation: a heap of callbacks ordered by time, then by insertion."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from heapq import heappop, heappush
 
 
 class Agenda:
-    """Calls to come, earliest first.
+    """A priority queue of callbacks, earliest first.
 
-    The sequence number breaks ties, so that a run depends on nothing but its inputs.
+    A sequence number breaks ties, so that equal inputs give equal runs.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class Agenda:
         return len(self._heap)
 
     def at(self, when_s: float, do: Callable[[int, float], None], subject: int) -> None:
-        """Note that `do(subject, when_s)` is to be called."""
+        """Schedule the call `do(subject, when_s)`."""
         self._sequence += 1
         heappush(self._heap, (when_s, self._sequence, do, subject))
 
     def run(self, until_s: float = math.inf) -> None:
-        """Make the calls up to a time, and those that they note, until none is left."""
+        """Make all calls up to and including `until_s`, also those that they schedule."""
         heap = self._heap
         while heap and heap[0][0] <= until_s:
             when_s, _, do, subject = heappop(heap)

@@ -1,4 +1,4 @@
-"""A city's day in virtual time: riders, drivers and the shipped engines on one agenda."""
+"""Simulates one day of a city in virtual time: riders, drivers and the shipped engines on one event queue."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ from simulator.streets.congestion import Traffic, TrafficParams
 from simulator.streets.network import KnownStreets
 from simulator.streets.ways import Ways
 
-#: The report's curves have a point each minute of the city.
+#: Interval between the samples that the report plots.
 SAMPLE_S = 60.0
-#: How often the fleet is counted whose vehicles slow the city: a fraction of a trip.
+#: Interval at which congestion is recomputed; short compared with a trip.
 TRAFFIC_S = 60.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One moment of the city: who does what, who waits, what it costs."""
+    """State of the city at one time: drivers by state, waiting requests, surge multipliers."""
 
     at_s: float
     drivers: Counter[DriverState]
     waiting: int
     #: (c,) of the surge cells; None without surge.
     multiplier: FloatArray | None
-    #: (c,) drivers who wait for work, by surge cell.
+    #: (c,) idle drivers by surge cell.
     idle_per_cell: IntArray
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a day left behind."""
+    """The results of a simulated day."""
 
     events: list[RideEvent]
     violations: list[str]
@@ -70,14 +70,14 @@ class Outcome:
     begin_s: float
     end_s: float
     samples: list[Sample] = field(default_factory=list)
-    #: As the live service keeps them on record.
+    #: Changes of surge prices, as the live service records them.
     price_changes: list[SurgeChanged] = field(default_factory=list)
-    #: None where nothing slows the city down.
+    #: None if congestion is off.
     traffic: Traffic | None = None
 
 
 class Day:
-    """One day; live it once, by `run`, or in parts by `begin`, `advance` and `end`."""
+    """One simulated day. Run it once, with `run`, or in steps with `begin`, `advance` and `end`."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Day:
         params: DayParams,
         people: People | None = None,
     ) -> None:
-        """Raises ValueError for a tariff or surge section that is wrong, or a request without a way to its dropoff."""
+        """Raises ValueError for an invalid tariff or surge section, or a dropoff that its pickup cannot reach."""
         self._city = city
         self._params = params
         self._people = people or People()
@@ -122,14 +122,14 @@ class Day:
                 handlers.setdefault(kind, []).insert(0, lambda event, now_s: learn(event))
 
     def run(self, on_progress: Callable[[float, int], None] = lambda now_s, gone: None) -> Outcome:
-        """Live the day. `on_progress` gets the city's time and how many riders are through, at each round."""
+        """Simulate the whole day. Each round calls `on_progress(now_s, number of riders who are done)`."""
         self._on_progress = on_progress
         self.begin()
         self.advance(math.inf)
         return self.end()
 
     def begin(self) -> None:
-        """Note what will happen by the clock."""
+        """Schedule everything that happens at fixed times."""
         self._agenda.at(self.begin_s + self._dispatch.batch_window_s, self._round, 1)
         self._agenda.at(self.begin_s, self._sample, 0)
         self._agenda.at(self._close_s, self._close, 0)
@@ -141,12 +141,12 @@ class Day:
             self._agenda.at(self.begin_s + watcher.tick_s, self._ticker(watcher), 1)
 
     def advance(self, until_s: float) -> bool:
-        """Live on up to a time, that included; whether there will be another round after it."""
+        """Simulate up to and including `until_s`; returns whether another round will follow."""
         self._agenda.run(until_s)
         return not self._crowd.is_gone and until_s < self._close_s
 
     def end(self) -> Outcome:
-        """Sum up a day that was lived to its end."""
+        """Return the results; call it after the last `advance`."""
         end_s = (
             max(self.virtual_dispatch.events[-1].at_s, self.begin_s) if self.virtual_dispatch.events else self.begin_s
         )
@@ -164,7 +164,7 @@ class Day:
             traffic=self._traffic,
         )
 
-    # -- setting the stage -------------------------------------------------------------------------------------------
+    # -- construction ------------------------------------------------------------------------------------------------
 
     def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts, market: Market) -> Fleet:
         streets = self._streets
@@ -197,7 +197,7 @@ class Day:
             make_rider = random_riders(self._people.riders, self._params.seed)
         return Crowd(requests, city.region.region_id, market, self.virtual_dispatch, self._agenda, make_rider)
 
-    # -- what happens by the clock -----------------------------------------------------------------------------------
+    # -- periodic callbacks ------------------------------------------------------------------------------------------
 
     def _round(self, number: int, now_s: float) -> None:
         if self._crowd.is_gone or now_s > self._close_s:
@@ -210,7 +210,7 @@ class Day:
 
     def _next_round_s(self, number: int, now_s: float) -> float:
         if not self._dispatch.batch_window_s_min:
-            # By the number, not by adding up: a window of 0.1 s would drift.
+            # Multiply instead of adding up: with a window of 0.1 s, rounding errors would accumulate.
             return self.begin_s + (number + 1) * self._dispatch.batch_window_s
         return now_s + self.virtual_dispatch.market.window_s
 
@@ -226,7 +226,7 @@ class Day:
         if self.fleet.tracking is None or self._crowd.is_gone or now_s > self._close_s:
             return
         self.fleet.ping(now_s)
-        # By the number, as rounds are.
+        # Multiply instead of adding up, as for rounds.
         self._agenda.at(self.begin_s + number * self.fleet.tracking.params.ping_s, self._ping, number + 1)
 
     def _measure_traffic(self, number: int, now_s: float) -> None:

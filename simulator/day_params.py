@@ -1,4 +1,4 @@
-"""How a day is run: everything about it that is not its city, its people or its policy."""
+"""Parameters of a simulated day, apart from its city, its people and its policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simulator.service.gps import GpsParams
 
 
 class Acceptance(StrEnum):
-    """How people answer: by the model's dice, or always yes and with the patience of the service itself."""
+    """How people answer: drawn from the behaviour model, or always yes until the service's own time limit."""
 
     MODEL = "model"
     ALWAYS = "always"
@@ -22,24 +22,24 @@ class Acceptance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DayParams:
-    """How a day is run. All durations are city seconds."""
+    """Parameters of a simulated day. All durations are in city seconds."""
 
     seed: int = 1
     boarding_s: float = 0.0
-    #: After the last request the service stays open for so long; then only trips that have begun are finished.
+    #: The service stays open this long after the last request; then only trips under way are finished.
     drain_s: float = 1800.0
-    #: In place of those of the city's file, section `[dispatch]`, which holds where these are None.
+    #: Override section `[dispatch]` of the city's file; None keeps its value.
     max_wait_s: float | None = None
     batch_window_s: float | None = None
     chain_within_s: float | None = None
     acceptance: Acceptance = Acceptance.MODEL
     is_surge_on: bool = True
-    #: Errors of the phones' positions, see `simulator.service.gps.GpsParams`; without them the service knows the truth.
+    #: GPS errors, see `simulator.service.gps.GpsParams`; if both are 0, the service sees true positions.
     gps_noise_m: float = 0.0
     gps_gap_share: float = 0.0
-    #: Whether the fleet and the hour slow the city down; its file's section `[traffic]` says how.
+    #: Whether the fleet and the time of day slow traffic; configured by section `[traffic]` of the city's file.
     is_congestion_on: bool = False
-    #: Further parameters in place of the file's, by the keys of `[dispatch]`; `score` holds `[dispatch.score]`.
+    #: Further overrides, by the keys of `[dispatch]`; `score` overrides `[dispatch.score]`.
     dispatch_changes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class DayParams:
         self.gps()
 
     def gps(self) -> GpsParams:
-        """How receivers err. Raises ValueError."""
+        """Parameters of the GPS error model. Raises ValueError."""
         return GpsParams(noise_m=self.gps_noise_m, gap_share=self.gps_gap_share)
 
     def dispatch(self, sections: Mapping[str, Any]) -> DispatchParams:

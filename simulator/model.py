@@ -1,4 +1,4 @@
-"""The nouns of the simulator: how people are inclined, where they are, and what they have been given to do."""
+"""Data types of the simulator: behaviour parameters, positions, offers and errands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Position(NamedTuple):
 
 
 class RideStage(StrEnum):
-    """How far a driver is with a ride, in the words of the ride's states."""
+    """A driver's progress with a ride, named after the ride's states."""
 
     ASSIGNED = "ASSIGNED"
     ARRIVED = "ARRIVED"
@@ -40,7 +40,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A ride that a driver is to carry out, from the stage it is at."""
+    """A ride that a driver carries out, from its current stage on."""
 
     ride_id: str
     pickup: Point
@@ -59,12 +59,12 @@ class AskedAt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RiderParams:
-    """How riders are inclined. Durations are city seconds; a `…_share` is a probability."""
+    """Rider behaviour. Durations are in city seconds; a `…_share` is a probability."""
 
     #: Share of quotes accepted where there is no surge.
     acceptance_share: float = 0.97
-    #: Acceptance goes with `surge_multiplier ** -price_elasticity`, below the base too, up to all; 0.4 to 0.6 were
-    #: measured for Uber (Cohen et al. 2016, doi:10.3386/w22627).
+    #: Acceptance is proportional to `surge_multiplier ** -price_elasticity`, also below 1, capped at 1; 0.4 to 0.6
+    #: were measured for Uber (Cohen et al. 2016, doi:10.3386/w22627).
     price_elasticity: float = 0.5
     decision_s_mean: float = 6.0
     #: Patience until a driver is assigned is log-normal: this median, this spread of the logarithm, this floor.
@@ -73,7 +73,7 @@ class RiderParams:
     patience_s_min: float = 60.0
     #: Share of assignments after which the rider changes their mind before the driver comes.
     change_of_mind_share: float = 0.02
-    #: A driver who is later than promised by more than this is given up.
+    #: The rider cancels when the driver is later than the promised ETA by more than this.
     overdue_s_max: float = 900.0
 
     def __post_init__(self) -> None:
@@ -82,9 +82,9 @@ class RiderParams:
 
 @dataclass(frozen=True, slots=True)
 class DriverParams:
-    """How drivers are inclined. Durations are city seconds; a `…_share` is a probability."""
+    """Driver behaviour. Durations are in city seconds; a `…_share` is a probability."""
 
-    #: Share of offers accepted at the door, and at `far_pickup_eta_s` and beyond; a straight line between them.
+    #: Share of offers accepted at a pickup ETA of 0, and at `far_pickup_eta_s` and beyond; linear in between.
     acceptance_share: float = 0.93
     far_acceptance_share: float = 0.6
     far_pickup_eta_s: float = 900.0
@@ -93,9 +93,9 @@ class DriverParams:
     thinking_s_mean: float = 4.0
     boarding_s: float = 30.0
     alighting_s: float = 15.0
-    #: Share of assignments that the driver gives back before the pickup.
+    #: Share of assignments that the driver cancels before the pickup.
     cancel_share: float = 0.02
-    #: At each decision of an idle driver: go off-line, lose the connection for a while, or cruise; else stay.
+    #: Probabilities at each decision of an idle driver: take a break, lose the connection, cruise; else stay.
     break_share: float = 0.01
     break_s_mean: float = 600.0
     dark_share: float = 0.005

@@ -1,1 +1,1 @@
-"""Who asks for rides in a simulated day: read from files, drawn from zone totals, resampled."""
+"""Ride requests of a simulated day: read from files, drawn from zone totals, or resampled."""

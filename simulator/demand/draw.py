@@ -1,4 +1,4 @@
-"""Drawing the riders of a day: from flows between zones to requests at corners, at moments. Seeded, nothing else."""
+"""Draws the requests of a day from flows between zones: pickup node, dropoff node and time of each, from one seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from geo.roads.graph import RoadGraph
 from simulator.demand.requests import Requests
 from simulator.demand.zone_flows import ZoneVolumes, balanced
 
-#: A corner farther than this from the middle of its zone belongs to none: the volumes say nothing about it.
+#: Road nodes farther than this from every zone centre are not used: the zone volumes do not cover them.
 ZONE_REACH_M = 3_000.0
 HOUR_S = 3_600.0
 #: Parties of one, two, three and more, as New York's taxi meters counted them in a peak hour of November 2013.
@@ -28,7 +28,7 @@ class ZoneCorners:
 
     @classmethod
     def of(cls, graph: RoadGraph, lat_deg: FloatArray, lng_deg: FloatArray) -> ZoneCorners:
-        """Give each node to the zone with the nearest middle, and a zone without nodes the node nearest to it."""
+        """Assign each node to the zone with the nearest centre, and to a zone without nodes the node nearest to it."""
         zone, distance_m = PointIndex.of(lat_deg, lng_deg).nearest(graph.lat_deg, graph.lng_deg)
         near = np.flatnonzero(distance_m <= ZONE_REACH_M)
         empty = np.setdiff1d(np.arange(lat_deg.shape[0]), zone[near])
@@ -39,7 +39,7 @@ class ZoneCorners:
         return cls(nodes[order], offset.astype(np.int64))
 
     def draw(self, zone: IntArray, generator: np.random.Generator) -> IntArray:
-        """A corner for each of (n,) zones, each of a zone's equally likely."""
+        """Draw a road node for each of (n,) zones, uniformly among the nodes of the zone."""
         count = self.offset[zone + 1] - self.offset[zone]
         return self.node[self.offset[zone] + (generator.random(zone.shape[0]) * count).astype(np.int64)]
 
@@ -82,7 +82,7 @@ def draw_day(
 def draw_drivers(
     graph: RoadGraph, corners: ZoneCorners, volumes: ZoneVolumes, count: int, generator: np.random.Generator
 ) -> FloatArray:
-    """Where (count, 2) drivers begin, in degrees: as the pickups of the whole day are spread."""
+    """Draw start places (count, 2) of drivers, in degrees, distributed as the pickups of the whole day."""
     shares = volumes.pickups.sum(axis=0)
     node = corners.draw(generator.choice(shares.shape[0], count, p=shares / shares.sum()), generator)
     return np.stack([graph.lat_deg[node], graph.lng_deg[node]], axis=1)

@@ -1,4 +1,4 @@
-"""Reading requests and drivers from files, row by row: what is wrong is refused with file, line and reason.
+"""Reads requests and drivers from files; invalid rows are reported with file, line and reason.
 
 The only file of the simulator that reads files besides the city's own.
 """
@@ -20,10 +20,10 @@ from simulator.demand.requests import Requests
 
 REQUEST_COLUMNS = ("t_s", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "party_size")
 DRIVER_COLUMNS = ("lat", "lng")
-#: A car where the file does not say: four seats, as the largest party that New York's taxis count with few exceptions.
+#: Default number of seats. New York's taxi records hold few parties larger than four.
 SEATS_DEFAULT = 4
 SEATS_MAX = 8
-#: Reasons that `BadRows` keeps as sentences; the rest are only counted.
+#: `BadRows` keeps the messages of this many rows; the rest are only counted.
 REASONS_KEPT = 20
 
 
@@ -37,7 +37,7 @@ class BadInput(ValueError):
 
 @dataclass
 class BadRows:
-    """What happens to bad rows: the first one is raised, or all are counted."""
+    """Handling of bad rows: raise at the first one, or skip and count them all."""
 
     skip: bool = False
     count: int = 0
@@ -140,7 +140,7 @@ def _not_a_number(names: Sequence[str], texts: Sequence[object]) -> str:
 
 
 def wrong_place(name: str, lat_deg: float, lng_deg: float) -> str | None:
-    """What is wrong about a place, as a sentence; None if nothing is."""
+    """Return a message if a place is invalid, else None."""
     if -90.0 <= lat_deg <= 90.0 and -180.0 <= lng_deg <= 180.0:
         return None
     return f"the {name} ({lat_deg}, {lng_deg}) is not a place on the globe; the order is latitude, longitude"
@@ -172,7 +172,7 @@ def _placed(
 ) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Return (nodes (n, places), kept (n,)): every place snapped to the roads; those too far off are not kept.
 
-    A request from a node to itself is no trip, here as at the service's own door.
+    A request whose pickup and dropoff snap to one node is refused, as the live API does.
     """
     nodes = np.zeros((rows.shape[0], len(place_column)), np.int64)
     kept = np.ones(rows.shape[0], np.bool_)

@@ -1,4 +1,4 @@
-"""The demand of a city: who asks for a ride, when and between which places, as a struct of arrays."""
+"""The ride requests of a city as a struct of arrays: time, pickup, dropoff and party size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACES = ("pickup_lat_e6", "pickup_lng_e6", "dropoff_lat_e6", "dropoff_lng_e6")
 
 @dataclass(frozen=True)
 class Requests:
-    """What the riders of a city want, sorted by time.
+    """Ride requests of a city, sorted by time.
 
     Attributes:
         t_s: (n,) Unix seconds at which each rider appears, ascending.

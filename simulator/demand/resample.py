@@ -1,4 +1,4 @@
-"""Another day like the recorded one: each request comes about as often, at about its time."""
+"""Resamples a recorded day: a Poisson bootstrap of its requests with jittered times."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from simulator.demand.inputs import PlacedRequests
 
-#: Requests that are drawn twice are not two taxis hailed in one second; shorter than any rush hour's slope.
+#: Copies of one request are spread by up to this time, so that they do not coincide; short against changes of demand.
 JITTER_S = 300.0
-#: Tells these draws from those of the people (`simulator.people.population`).
+#: Seed-sequence key that separates these draws from those in `simulator.people.population`.
 _DEMAND = 2
 
 
 def resampled(requests: PlacedRequests, seed: int) -> PlacedRequests:
     """Draw every request a Poisson(1) number of times and move each copy by up to `JITTER_S` either way.
 
-    That is a draw from a Poisson process whose rate is the recorded day, smoothed over time. The same seed gives the
-    same day. Raises ValueError if nobody is left, as may happen to a handful of requests.
+    This draws from a Poisson process whose rate is the recorded day, smoothed over time. The same seed gives the
+    same day. Raises ValueError if no request is drawn, which may happen when there are only a few.
     """
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _DEMAND))))
     wishes = requests.wishes
@@ -26,7 +26,7 @@ def resampled(requests: PlacedRequests, seed: int) -> PlacedRequests:
     if not row.size:
         raise ValueError(f"resampling {len(requests)} requests with seed {seed} left none: give more of them")
     t_s = wishes.t_s[row] + generator.uniform(-JITTER_S, JITTER_S, row.size)
-    # What would fall out of the recorded day is turned back into it.
+    # Times that fall outside the recorded day are reflected at its ends.
     first, last = float(wishes.t_s[0]), float(wishes.t_s[-1])
     t_s = np.clip(np.where(t_s < first, 2 * first - t_s, np.where(t_s > last, 2 * last - t_s, t_s)), first, last)
     order = np.argsort(t_s, kind="stable")

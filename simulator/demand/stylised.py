@@ -1,4 +1,4 @@
-"""A day's demand for a city of which nothing is known but its streets: a sketch, good for trying things out."""
+"""Stylised demand for a city of which only the road graph is known; meant for experiments, not calibrated."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who travels from where to where, out of what zones count: trips between zones that agree with their totals.
+"""Estimates trips between pairs of zones (an origin-destination matrix) from the totals of each zone.
 
-Totals of pickups and dropoffs say nothing about pairs. What comes out of here is a model of them, not a record.
+Totals of pickups and dropoffs do not determine the pairs: the result is a model, not a record.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REACH_STEPS_MAX = 12
 
 @dataclass(frozen=True)
 class ZoneVolumes:
-    """What zones count on one day.
+    """Hourly pickups and dropoffs of zones on one day.
 
     Attributes:
         hour: (h,) hours since local midnight, ascending; 24 and more belong to the night after.
@@ -72,8 +72,8 @@ def balanced(seed: FloatArray, origins: FloatArray, destinations: FloatArray) ->
 def gravity(distance_m: FloatArray, observed: FloatArray) -> FloatArray:
     """Flows (z, z) with the totals of `observed` (z, z) that thin out with distance as observed trips do.
 
-    f = exp(-d / reach) with the reach at which the mean distance is the observed one, found by secants (Hyman 1969,
-    doi:10.1068/a010105): where few trips were seen, this says what is likely. Nobody travels within a zone.
+    f = exp(-d / reach), the reach fitted by the secant method so that the mean distance is the observed one (Hyman
+    1969, doi:10.1068/a010105). It fills in pairs with few observed trips. Trips within a zone are excluded.
     """
     origins, destinations = observed.sum(axis=1), observed.sum(axis=0)
     goal_m, between = _mean_m(observed, distance_m), ~np.eye(distance_m.shape[0], dtype=bool)
@@ -96,7 +96,7 @@ def gravity(distance_m: FloatArray, observed: FloatArray) -> FloatArray:
 
 
 def seed_of(distance_m: FloatArray, observed: FloatArray) -> FloatArray:
-    """What is known of pairs before the totals: observed trips (z, z) and, of equal weight, their gravity model."""
+    """The seed matrix of `balanced`: observed trips (z, z) plus their gravity model, with equal weights."""
     between = observed * ~np.eye(observed.shape[0], dtype=bool)
     if not between.sum() > 0.0:
         raise ValueError("no observed trip leads from one zone to another")

@@ -1,4 +1,4 @@
-"""What two ways to run a city differ by, with how sure one can be of it."""
+"""Confidence intervals for the difference between two arms of an experiment."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference between two arms and its confidence interval; the ends are NaN where nobody can tell."""
+    """A mean difference between two arms and its confidence interval; the ends are NaN if there are too few samples."""
 
     mean: float
     low: float
     high: float
-    #: Pairs, or clusters, that it rests on.
+    #: Number of pairs or clusters it was computed from.
     n: int
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low > 0.0 or self.high < 0.0
 
 
 def paired(baseline: npt.ArrayLike, other: npt.ArrayLike) -> Difference:
-    """The mean of other - baseline over pairs (n,), by Student's t over the pairs; pairs with a NaN are left out.
+    """Mean of other - baseline over pairs (n,) with a paired t interval; pairs with a NaN are left out.
 
     Raises ValueError for vectors of different lengths.
     """
@@ -50,10 +50,10 @@ def paired(baseline: npt.ArrayLike, other: npt.ArrayLike) -> Difference:
 
 
 def clustered(arm: IntArray, count: npt.ArrayLike, total: npt.ArrayLike) -> Difference:
-    """The mean of arm 1 less that of arm 0, where whole clusters of rides got an arm.
+    """Mean of arm 1 minus mean of arm 0 when whole clusters of rides were assigned to an arm.
 
     `arm` (g,) is 0 or 1, `count` (g,) the rides of each cluster, `total` (g,) the sum of their values. Rides of one
-    cluster share its weather, so the standard error counts clusters, not rides: the bias-reduced sandwich CR2 of Bell
+    cluster are correlated, so the standard error is clustered: the bias-reduced sandwich CR2 of Bell
     and McCaffrey (2002, Survey Methodology 28, 169-181), which for two means is each cluster's squared sum of
     residuals over 1 less its share of the arm's rides; degrees of freedom by Satterthwaite.
     """

@@ -1,4 +1,4 @@
-"""Two policies taking turns in one city: who is in force when, and what each interval saw."""
+"""Switchback experiments: two policies alternate in one city; the schedule, and the results of each interval."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARMS = 2
 
 @dataclass(frozen=True, slots=True)
 class SwitchbackParams:
-    """How long an arm is in force before the next is drawn, and how much of it is not counted after a change."""
+    """Length of an interval, and the burn-in after each change of arms whose rides are not counted."""
 
     interval_s: float
     burn_in_s: float = 0.0
@@ -37,7 +37,7 @@ class SwitchbackParams:
 
 @dataclass(frozen=True)
 class SwitchbackSchedule:
-    """Which arm is in force in each interval of a day, `arm` (g,)."""
+    """The active arm of each interval of a day, `arm` (g,)."""
 
     params: SwitchbackParams
     begin_s: float
@@ -45,9 +45,9 @@ class SwitchbackSchedule:
 
     @classmethod
     def draw(cls, params: SwitchbackParams, begin_s: float, last_request_s: float, seed: int) -> SwitchbackSchedule:
-        """Give each arm half of the intervals, at random; of an odd number one gets one more, at random too.
+        """Assign half of the intervals to each arm at random; an odd one goes to either arm at random.
 
-        Raises ValueError if an arm would not get two intervals in which somebody asks for a ride.
+        Raises ValueError if an arm would get fewer than two intervals with requests.
         """
         count = math.floor((last_request_s - begin_s) / params.interval_s) + 1
         if count < 2 * ARMS:
@@ -60,12 +60,12 @@ class SwitchbackSchedule:
         return cls(params, begin_s, generator.permutation(arm))
 
     def interval(self, at_s: float) -> int:
-        """The interval of a time; what comes before the first or after the last belongs to those."""
+        """The interval that contains a time; times outside the day count to the first or last interval."""
         number = math.floor((at_s - self.begin_s) / self.params.interval_s)
         return min(max(number, 0), len(self.arm) - 1)
 
     def is_counted(self, at_s: float) -> bool:
-        """Whether a request at this time is out of the burn-in, which follows each change of arms and the start."""
+        """Whether a request at this time counts: past the burn-in after the start and each change of arms."""
         number = self.interval(at_s)
         is_new = number == 0 or self.arm[number] != self.arm[number - 1]
         into_s = at_s - self.begin_s - number * self.params.interval_s
@@ -73,7 +73,7 @@ class SwitchbackSchedule:
 
 
 class SwitchingPolicy:
-    """Whichever policy is in force: asked under its own name and guard, so that faults are told of the right one."""
+    """Delegates each round to the active policy, with its own guard, so that faults name the right policy."""
 
     name = "switchback"
 
@@ -92,14 +92,14 @@ class SwitchingPolicy:
     def decide(
         self, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float
     ) -> RoundDecision:
-        """What the policy in force decides, with its faults."""
+        """Return the decision of the active policy, with its faults."""
         policy = self._policies[int(self._turns.arm[self._turns.interval(now_s)])]
         return decide_safely(policy, waiting, supply, params, now_s)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The rides requested in one interval outside the burn-in: counts and sums, for means over many clusters."""
+    """Counts and sums over the rides requested in one interval outside the burn-in."""
 
     arm: int
     requests: int
@@ -110,7 +110,7 @@ class Cluster:
 
 
 def clusters(rides: Iterable[Ride], turns: SwitchbackSchedule) -> list[Cluster]:
-    """Sum up each interval of a day, in their order; a ride belongs to the interval of its request."""
+    """Return one cluster per interval, in order; a ride belongs to the interval of its request."""
     inside: list[list[Ride]] = [[] for _ in turns.arm]
     for ride in rides:
         if turns.is_counted(ride.requested_s):

@@ -1,1 +1,1 @@
-"""The simulated day as a learning environment."""
+"""Reinforcement learning on the simulated day: environment, rewards and the policy that the agent steers."""

@@ -43,17 +43,17 @@ Floats32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class EnvParams:
-    """How a day becomes steps. All durations are city seconds."""
+    """Parameters of the environment. All durations are in city seconds."""
 
-    #: An action holds for so long; a multiple of the batch window.
+    #: Length of a step; a multiple of the batch window.
     step_s: float = 60.0
     #: Zones are H3 cells: at 7 a good kilometre from the centre to an edge, so that Manhattan has some twenty.
     zone_resolution: int = 7
     #: What a zone may be worth at most, in seconds of pickup ETA.
     value_s_max: float = 300.0
-    #: Drivers who drop off within this are seen as free soon.
+    #: Drivers whose dropoff is within this time are observed as free soon.
     free_soon_s: float = 600.0
-    #: Whether each episode draws its riders anew around the recorded ones, so that no day is learned by heart.
+    #: Whether each episode resamples the recorded requests, against overfitting to one day.
     is_resampled: bool = False
     reward: RewardParams = field(default_factory=RewardParams)
 
@@ -108,7 +108,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
 
     @property
     def shipped_action(self) -> Floats32:
-        """The action under which the policy decides as if nobody steered."""
+        """The action that leaves the shipped policy unchanged."""
         action = np.zeros(1 + len(self.zones), np.float32)
         action[0] = 1.0
         return action
@@ -116,7 +116,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Floats32, dict[str, Any]]:
-        """Begin a day: the same `seed`, the same one. `options["day_seed"]` is what `hexhail simulate --seed` takes."""
+        """Start a day, determined by `seed`. `options["day_seed"]` is the seed of `hexhail simulate --seed`."""
         super().reset(seed=seed)
         day_seed = int((options or {}).get("day_seed", self.np_random.integers(_SEEDS)))
         requests = resampled(self._requests, day_seed) if self.params.is_resampled else self._requests
@@ -131,7 +131,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
         return self._observation(self._day, np.zeros(0, np.int64)), {"day_seed": day_seed, "now_s": self._now_s}
 
     def step(self, action: Floats32) -> tuple[Floats32, float, bool, bool, dict[str, Any]]:
-        """Live on for a step under an action.
+        """Simulate one step under an action.
 
         Raises RuntimeError before `reset` or after the end, ValueError for an action that is not in the space.
         """
@@ -163,7 +163,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
             info["figures"] = figures_of(self.outcome)
         return info
 
-    # -- what the agent sees -----------------------------------------------------------------------------------------
+    # -- observations ------------------------------------------------------------------------------------------------
 
     def _observation(self, day: Day, asked_node: IntArray) -> Floats32:
         waiting = day.virtual_dispatch.waiting_rides()

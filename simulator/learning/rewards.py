@@ -1,4 +1,4 @@
-"""What a stretch of a day was worth, counted from its events: fares on the one side, riders' time on the other."""
+"""Rewards computed from the events of a step: fares minus the cost of riders' waiting time and of lost riders."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ENDS_OF_WAIT = (ev.RiderPickedUp, ev.RideCancelled, ev.RideExpired)
 
 @dataclass(frozen=True, slots=True)
 class RewardParams:
-    """The prices of what happens, in minor units of the region's currency."""
+    """Weights of the reward terms, in minor units of the region's currency."""
 
-    #: Of the fare of each rider who is picked up, this part.
+    #: Share of the fare of each picked-up rider that counts.
     fare_share: float = 1.0
     #: For each second that a rider waits between request and pickup: 19 dollars an hour were measured in experiments
     #: on the waits and prices of 14 million sessions at Lyft (Goldszmidt et al. 2020, doi:10.3386/w28208).
     waited_cents_per_s: float = 0.53
-    #: For each rider who gives up or is sent away.
+    #: Cost of each rider who cancels or whose request expires.
     lost_cents: float = 0.0
 
     def __post_init__(self) -> None:
@@ -32,31 +32,31 @@ class RewardParams:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What happened to riders in a stretch of a day."""
+    """Counts of one step of a day."""
 
     requests: int = 0
     picked_up: int = 0
     lost: int = 0
     fares_cents: int = 0
-    #: Of all riders together, between request and pickup, as far as it lies in this stretch.
+    #: Total waiting time between request and pickup that falls into this step, over all riders.
     waited_s: float = 0.0
 
     def reward(self, params: RewardParams, currency: str) -> float:
-        """Return what fares brought less what waits and losses cost, in units of the currency."""
+        """Return fares minus the costs of waiting and of lost riders, in units of the currency."""
         earned = params.fare_share * self.fares_cents
         worth = earned - params.waited_cents_per_s * self.waited_s - params.lost_cents * self.lost
         return in_units(worth, currency)
 
 
 class Tallies:
-    """Counts stretch by stretch; every second of a wait is counted once, in the stretch in which it was waited."""
+    """Counts step by step; each second of waiting is counted once, in the step in which it falls."""
 
     def __init__(self) -> None:
-        #: Of each ride without its rider aboard: its fare, and up to when its wait is counted.
+        #: ride_id -> (fare, time up to which its wait is counted), of each ride before its pickup.
         self._open: dict[str, tuple[int, float]] = {}
 
     def take(self, events: Iterable[ev.RideEvent], now_s: float) -> Tally:
-        """Count the events since the last call, which end at `now_s`."""
+        """Count the events between the last call and `now_s`."""
         requests = picked_up = lost = fares_cents = 0
         waited_s = 0.0
         for event in events:

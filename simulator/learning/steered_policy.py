@@ -1,4 +1,4 @@
-"""The default policy with two levers for somebody who learns: how far to look, and what each zone is worth."""
+"""The default policy with two inputs that a learning agent controls: search radius and zone values."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from geo.roads.graph import RoadGraph
 
 
 class ZoneValues:
-    """What being free in a zone is worth, in seconds of pickup ETA; a `dispatch.matching.policy.MoveGain`."""
+    """The value of being idle in each zone, in seconds of pickup ETA; a `dispatch.matching.policy.MoveGain`."""
 
     def __init__(self, zone_of_node: IntArray, value_s: FloatArray) -> None:
-        """`zone_of_node` (nodes,) numbers into `value_s` (z,)."""
+        """`zone_of_node` (nodes,) are indices into `value_s` (z,)."""
         self._value_s_of_node = value_s[zone_of_node]
 
     def move_gain_s(
         self, node: npt.ArrayLike, next_node: npt.ArrayLike, duration_s: npt.ArrayLike, now_s: float
     ) -> FloatArray:
-        """The value (e,) of the zone where the trip ends less that of the zone where the driver is."""
+        """The value (e,) of the zone where the trip ends minus that of the driver's zone."""
         gain: FloatArray = self._value_s_of_node[np.asarray(next_node)] - self._value_s_of_node[np.asarray(node)]
         return gain
 
 
 class SteeredPolicy(OptimalPolicy):
-    """The optimal policy under a reach and zone values that may change between rounds."""
+    """The optimal policy with a search radius and zone values that may change between rounds."""
 
     name = "steered"
 
@@ -41,11 +41,11 @@ class SteeredPolicy(OptimalPolicy):
         self._reach_share = 1.0
 
     def steer(self, reach_share: float, value_s: FloatArray) -> None:
-        """Set the levers for the rounds to come.
+        """Set the inputs for the following rounds.
 
         Args:
-            reach_share: of `pickup_eta_s_max`, 0 to 1; farther drivers are not asked, and at 0 nobody is.
-            value_s: (z,) what being free in each zone is worth. All equal is as good as none.
+            reach_share: search radius as a share of `pickup_eta_s_max`, 0 to 1; at 0 the round makes no offers.
+            value_s: (z,) value of being idle in each zone. Only differences matter.
         """
         self._reach_share = reach_share
         self._position_value = ZoneValues(self._zone_of_node, value_s) if np.ptp(value_s) else None
@@ -53,7 +53,7 @@ class SteeredPolicy(OptimalPolicy):
     def decide(
         self, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float
     ) -> RoundDecision:
-        """See `PairPolicy.decide`; a round that is held matches nobody."""
+        """See `PairPolicy.decide`; at `reach_share` 0 it matches nobody."""
         if self._reach_share <= 0.0:
             return RoundDecision(self.name)
         if self._reach_share < 1.0:

@@ -1,4 +1,4 @@
-"""What people do: said in the imperative, carried out by whoever drives the simulation."""
+"""Actions of simulated riders and drivers, returned as values; the simulation carries them out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class GoOnline:
-    """The driver starts to take offers."""
+    """The driver starts a shift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class GoOffline:
 
 @dataclass(frozen=True, slots=True)
 class AcceptOffer:
-    """The driver wants the ride; the answer comes as `Driver.assigned` or `Driver.offer_gone`."""
+    """The driver accepts an offer; the service answers with `Driver.assigned` or `Driver.offer_gone`."""
 
     offer_id: str
     ride_id: str
@@ -26,21 +26,21 @@ class AcceptOffer:
 
 @dataclass(frozen=True, slots=True)
 class DeclineOffer:
-    """The driver does not want the ride."""
+    """The driver declines an offer."""
 
     offer_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class StaySilent:
-    """The driver will not answer: nothing is sent, so that it can be counted."""
+    """The driver will not answer. Nothing is sent; the action exists to be counted."""
 
     offer_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReportArrived:
-    """The driver stands at the pickup."""
+    """The driver reports the arrival at the pickup."""
 
     ride_id: str
 
@@ -61,7 +61,7 @@ class ReportDroppedOff:
 
 @dataclass(frozen=True, slots=True)
 class CancelRide:
-    """The rider gives the ride up, or the driver gives it back."""
+    """The rider cancels the ride, or the driver cancels the assignment."""
 
     ride_id: str
     reason: str
@@ -69,17 +69,17 @@ class CancelRide:
 
 @dataclass(frozen=True, slots=True)
 class AskQuote:
-    """The rider asks what the ride costs."""
+    """The rider asks for a quote."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRide:
-    """The rider takes the quote."""
+    """The rider accepts the quote and requests the ride."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveForPrice:
-    """The rider finds the quote too dear: nothing is sent, so that it can be counted."""
+    """The rider rejects the quote as too expensive. Nothing is sent; the action exists to be counted."""
 
 
 DriverAction: TypeAlias = (

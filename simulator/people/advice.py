@@ -1,4 +1,4 @@
-"""Drivers without a rider: they stay, go home to the centre, or are advised where riders will be."""
+"""Where idle drivers wait: at the last dropoff, in a fixed zone, or where repositioning advice sends them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ReturnToZone(Habit):
         self._home = home
 
     def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
-        """A corner of the home zone; the driver's own once there."""
+        """A random node of the home zone, or the current node if already there."""
         return node if self._zones.of_node[node] == self._home else self._zones.draw_node(self._home, generator)
 
 
 class Adviser:
-    """Counts requests by quarter-hours, foresees the next ones, and plans moves of idle drivers every few minutes."""
+    """Forecasts requests by zone and quarter-hour, and plans moves of idle drivers every `every_s` seconds."""
 
     def __init__(
         self, zones: Zones, forecast: DemandForecast, solve: FlowSolver, params: RepositioningParams, midnight_s: float
@@ -53,11 +53,11 @@ class Adviser:
         self.advice: Advice | None = None
 
     def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
-        """Demand is what is asked for."""
+        """Count every request as demand."""
         return {ev.RideRequested: self._on_request}
 
     def tick(self, fleet: Fleet, now_s: float) -> None:
-        """Plan anew; drivers on their way without a rider count where they go."""
+        """Make a new plan; idle drivers who are driving count at their destination."""
         self._close_quarters(now_s)
         idle = np.bincount(self._zones.of_node[fleet.idle_nodes(now_s)], minlength=len(self._zones))
         ahead = self.forecast.ahead(self._quarter_of(now_s + self.tick_s))
@@ -82,7 +82,7 @@ class Adviser:
 
 
 class FollowAdvice(StayAtDropoff):
-    """Asks where to wait, and mostly goes there; else stays."""
+    """Follows repositioning advice with a given probability, else stays at the last dropoff."""
 
     def __init__(self, zones: Zones, adviser: Adviser, compliance: float) -> None:
         """`compliance` is the share of advice that is followed. Raises ValueError unless it is 0 to 1."""
@@ -93,7 +93,7 @@ class FollowAdvice(StayAtDropoff):
         self._compliance = compliance
 
     def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
-        """A corner of the zone that is advised, or the driver's own."""
+        """A random node of the advised zone, or the current node."""
         if self._adviser.advice is None or generator.random() >= self._compliance:
             return node
         here = int(self._zones.of_node[node])

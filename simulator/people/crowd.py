@@ -1,4 +1,4 @@
-"""The riders of a day: they appear by the clock, ask, decide, wait, give up."""
+"""Runs all riders of a simulated day: each appears at the time of the request, asks for a quote, decides and waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from simulator.service.virtual_dispatch import EventHandler, VirtualDispatch
 
 
 class RiderLike(Protocol):
-    """What a crowd asks of a rider; see `simulator.people.rider.Rider`."""
+    """The interface of a rider; see `simulator.people.rider.Rider`."""
 
     wake_s: float
 
@@ -35,17 +35,17 @@ class RiderLike(Protocol):
 
 
 def ride_id_of(row: int) -> str:
-    """The ride that the rider of a row asks for; in the order of the rows."""
+    """The ride id of the request in a row; ids ascend with the rows."""
     return f"r{row:07d}"
 
 
 def row_of(ride_id: str) -> int:
-    """Whose ride it is."""
+    """The inverse of `ride_id_of`."""
     return int(ride_id[1:])
 
 
 class Crowd:
-    """All riders, by the row of their wish; a rider exists from the moment of the wish to the end of the ride."""
+    """All riders, by the row of their request; a rider object lives from the request's time to the end of the ride."""
 
     def __init__(
         self,
@@ -79,11 +79,11 @@ class Crowd:
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody is left, nor will come."""
+        """Whether all riders have finished and no more will appear."""
         return self.gone == len(self._t_s)
 
     def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
-        """What riders want to hear."""
+        """Handlers of the ride events that concern riders, by event type."""
         return {
             ev.OfferAccepted: self._on_assigned,
             ev.AssignmentCancelled: self._on_unassigned,
@@ -95,7 +95,7 @@ class Crowd:
         }
 
     def close(self) -> None:
-        """Riders who have not made up their mind go."""
+        """Remove riders who have not decided yet; nobody requests a ride any more."""
         self._is_closed = True
 
     # -- what riders do ----------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class Crowd:
     def _wake(self, row: int, now_s: float) -> None:
         rider = self._riders.get(row)
         if rider is None or self._is_closed or now_s != self._planned_s.get(row):
-            return  # gone, or planned anew since
+            return  # gone, or rescheduled since
         del self._planned_s[row]
         self._do(row, rider, rider.wake(now_s), now_s)
 
@@ -151,7 +151,7 @@ class Crowd:
         try:
             self._virtual_dispatch.handle(cmd.CancelRide(action.ride_id, Party.RIDER, rider_id, action.reason), now_s)
         except CommandRefused:
-            return  # too late: aboard already
+            return  # too late: already picked up
 
     def _plan(self, row: int, rider: RiderLike) -> None:
         wake_s = rider.wake_s
@@ -192,7 +192,7 @@ class Crowd:
 
 
 def _road_places(requests: PlacedRequests) -> list[tuple[Place, Place]]:
-    """Pickup and dropoff of every row, as the service's own nouns."""
+    """Pickup and dropoff of every row, in the type that commands take."""
     wishes = requests.wishes
     pickups = map(Place, *wishes.pickup_deg.T.tolist(), requests.pickup_node.tolist())
     dropoffs = map(Place, *wishes.dropoff_deg.T.tolist(), requests.dropoff_node.tolist())

@@ -1,6 +1,6 @@
-"""A driver: answers offers, drives by the roads, picks up, drops off, cruises, takes breaks, fails sometimes.
+"""A simulated driver: answers offers, drives, picks up, drops off, cruises, takes breaks, loses the connection.
 
-The caller brings the time and carries out what the driver does.
+The caller passes the time and carries out the returned actions.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from simulator.people.habits import DEFAULT_HABIT, Habit
 from simulator.streets.motion import Movement
 from simulator.streets.network import Streets
 
-# How long after an offer's expiry a silent driver minds it no more, should nobody say that it has expired.
+# A driver who got no expiry message drops an offer this long after its expiry.
 SILENCE_GRACE_S = 5.0
 
 
 class Driver:
     """One driver with a car.
 
-    Tell it what happens (`offered`, `assigned`, `offer_gone`, `released`) and call `wake` at `wake_s`; it gives back
-    actions. What no longer fits the state is ignored: the truth is the service's, and it may tell it twice.
+    Call `offered`, `assigned`, `offer_gone` and `released` when these happen, and `wake` at `wake_s`; they return
+    actions. Messages that do not fit the state are ignored: the service may repeat them.
     """
 
     def __init__(
@@ -57,47 +57,47 @@ class Driver:
         self._will_accept: bool | None = None
         self._answer_s = math.inf
         self._will_cancel = False
-        #: Until when the phone has no connection.
+        #: End of the current loss of connection.
         self.dark_until_s = -math.inf
-        #: The ride being carried out, and the one after it: taken while a rider is aboard.
+        #: The current ride, and the next one if it was accepted while a rider is aboard.
         self.errand: Errand | None = None
         self.next_errand: Errand | None = None
         self.state = DriverState.OFFLINE
-        #: When the next step of what the driver does is due, apart from answering an offer.
+        #: When the next step is due, apart from the answer to an offer.
         self._step_s = now_s
 
     @property
     def wake_s(self) -> float:
-        """When `wake` is due, city seconds; infinity if nothing is planned."""
+        """When `wake` is due, city seconds; infinity if nothing is scheduled."""
         return min(self._step_s, self._answer_s)
 
     @property
     def errands(self) -> tuple[Errand, ...]:
-        """The rides that the driver has, the present one first."""
+        """The driver's rides, the current one first."""
         return tuple(errand for errand in (self.errand, self.next_errand) if errand is not None)
 
     @property
     def is_online(self) -> bool:
-        """Whether the driver means to take offers."""
+        """Whether the driver is on shift."""
         return self.state is not DriverState.OFFLINE
 
     def is_connected(self, now_s: float) -> bool:
-        """Whether the phone sends pings: the driver is online and has not lost the connection for a while."""
+        """Whether the phone sends pings: the driver is on shift and has a connection."""
         return self.is_online and now_s >= self.dark_until_s
 
     @property
     def motion(self) -> Movement:
-        """The way that the driver is on, or was last."""
+        """The current or last movement."""
         return self._motion
 
     def position(self, now_s: float) -> Position:
-        """Where the driver is."""
+        """Return the driver's position."""
         return self._motion.at(now_s)
 
     def offered(self, offer: Offer, now_s: float) -> list[DriverAction]:
-        """See an offer and think about it; the answer is due at `wake_s`. A driver out of reach misses it.
+        """Receive an offer; the answer is due at `wake_s`. A driver without connection misses the offer.
 
-        With a rider aboard the driver thinks while driving on.
+        With a rider aboard, the driver drives on while deciding.
         """
         is_open = self.state is DriverState.IDLE or (self.state is DriverState.ON_TRIP and self.next_errand is None)
         if not is_open or self._offer is not None or now_s >= offer.expires_s:
@@ -112,7 +112,7 @@ class Driver:
         return []
 
     def advised(self, place: Point, now_s: float) -> bool:
-        """Be advised where to wait; returns whether the driver is idle and goes there."""
+        """Receive repositioning advice; returns whether the driver is idle and follows it."""
         is_free = self.state is DriverState.IDLE and self.is_connected(now_s)
         if not is_free or self._generator.random() >= self._params.compliance_share:
             return False
@@ -122,16 +122,16 @@ class Driver:
         return True
 
     def offer_gone(self, offer_id: str, now_s: float) -> None:
-        """The offer is answered without success, has expired or was withdrawn."""
+        """Drop an offer that another driver took, that expired or that was withdrawn."""
         if self._offer is not None and self._offer.offer_id == offer_id:
             self._forget_offer()
             if self.state is DriverState.OFFERED:
                 self._become_idle(now_s)
 
     def assigned(self, errand: Errand, now_s: float) -> None:
-        """Carry out a ride from the stage it is at, after the dropoff if a rider is aboard.
+        """Take on a ride at its current stage; with a rider aboard, it starts after the dropoff.
 
-        A driver who has one already keeps to that.
+        Ignored if the driver already has such a ride.
         """
         if self.errand is None:
             self._forget_offer()
@@ -150,7 +150,7 @@ class Driver:
             self._carry(errand, now_s)
 
     def released(self, ride_id: str, now_s: float) -> None:
-        """The ride is no longer this driver's."""
+        """Drop a ride that was cancelled or reassigned."""
         if self.next_errand is not None and self.next_errand.ride_id == ride_id:
             self.next_errand = None
         elif self.errand is not None and self.errand.ride_id == ride_id:
@@ -189,7 +189,7 @@ class Driver:
     def _answer(self, offer: Offer, now_s: float) -> list[DriverAction]:
         self._answer_s = math.inf
         if self._will_accept:
-            # The word is given: no other offer is minded until `assigned` or `offer_gone`.
+            # The acceptance is sent: other offers are ignored until `assigned` or `offer_gone`.
             return [AcceptOffer(offer.offer_id, offer.ride_id)]
         self._forget_offer()
         is_waiting = self.state is DriverState.OFFERED
@@ -231,7 +231,7 @@ class Driver:
         return [ReportDroppedOff(errand.ride_id)]
 
     def _turn_to_next(self, now_s: float) -> None:
-        """After a ride: go to the next one, or go on thinking about it, or wait."""
+        """After a ride: start the next one, keep considering an open offer, or become idle."""
         errand, self.next_errand = self.next_errand, None
         if errand is not None:
             self._begin(errand, now_s)

@@ -1,4 +1,4 @@
-"""The drivers of a day: told what the service says, woken when they have something to do, found by a round."""
+"""Runs all drivers of a simulated day: delivers events to them, wakes them, and gives rounds their supply snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from simulator.streets.ways import Ways
 
 
 class Fleet:
-    """All drivers, by their position in the input; ids ascend with it, so that ties break alike everywhere."""
+    """All drivers, by their index in the input; ids ascend with the index, so that ties break alike everywhere."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Fleet:
         params: DispatchParams,
         tracking: Tracking | None = None,
     ) -> None:
-        """Without `tracking` the service knows where everybody is."""
+        """Without `tracking` the service sees true positions."""
         count = len(drivers)
         self.driver_id = driver_ids(count)
         self.tracking = tracking
@@ -50,28 +50,28 @@ class Fleet:
         self._virtual_dispatch = virtual_dispatch
         self._agenda = agenda
         self._params = params
-        #: How many times the road graph's time ways take now.
+        #: Current travel times as a multiple of those of the road graph.
         self.pace = 1.0
         self._is_online: BoolArray = np.zeros(count, np.bool_)
-        #: Who has an offer or a next ride, and who has a rider aboard.
+        #: Whether each driver has an offer or a next ride, and whether each has a rider aboard.
         self._is_bound: BoolArray = np.zeros(count, np.bool_)
         self._is_carrying: BoolArray = np.zeros(count, np.bool_)
         self._node: IntArray = np.zeros(count, np.int64)
         self._moves_until_s: FloatArray = np.full(count, -math.inf)
         self._dark_until_s: FloatArray = np.full(count, -math.inf)
-        #: Of drivers whose phone has lost the connection: when it sent its last ping.
+        #: Time of the last ping of drivers who have lost the connection.
         self._last_ping_s: FloatArray = np.full(count, -math.inf)
         self._idle_since_s: FloatArray = np.full(count, math.nan)
         self._planned_s = [math.inf] * count
         self._is_closed = False
         self.odometer = Odometer(count)
-        #: Where those without a rider aboard were when they were asked: events of rides do not say it.
+        #: Positions of drivers without a rider when they got an offer; ride events do not hold them.
         self.asked_at: list[AskedAt] = []
         for number in range(count):
             self._follow(number, drivers[number].wake_s)
 
     def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
-        """What drivers want to hear."""
+        """Handlers of the ride events that concern drivers, by event type."""
         return {
             ev.OfferSent: self._on_offer,
             ev.OfferDeclined: self._on_end,
@@ -82,10 +82,10 @@ class Fleet:
         }
 
     def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
-        """Whom a round of `n_waiting` requests may ask, by the rules that the live service asks by.
+        """Supply snapshot for a round of `n_waiting` requests, by the live service's rules.
 
-        For those with a rider aboard the service searches the road from their last position to the dropoff: here it is
-        the rest of the way they are on, which differs by the snap of a position to a crossing.
+        For drivers with a rider aboard the live service searches the way from the last position to the dropoff. Here
+        it is the rest of the current way; the two differ by the snap of the position to a node.
         """
         idle, chain_within_s = self._is_idle(now_s), self._params.chain_within_s
         free_in_s = np.where(self._is_carrying, np.maximum(self._moves_until_s - now_s, 0.0), 0.0)
@@ -106,11 +106,11 @@ class Fleet:
         )
 
     def moving(self, now_s: float) -> int:
-        """How many are on their way somewhere."""
+        """Return the number of drivers who are driving."""
         return int(np.count_nonzero(self._is_online & (self._moves_until_s > now_s)))
 
     def learn_approaches(self, matches: Sequence[ev.MatchFound], ways: Ways) -> None:
-        """Search the ways to the pickups of a round in one sweep, before each driver asks for their own."""
+        """Search the ways to all pickups of a round in one batch, ahead of the drivers' own look-ups."""
         if matches:
             at = [self._number_of[match.driver_id] for match in matches]
             pickups = [self._virtual_dispatch.history.rides[match.ride_id].pickup.node for match in matches]
@@ -128,29 +128,29 @@ class Fleet:
         return self.tracking.lat_deg[row], self.tracking.lng_deg[row]
 
     def ping(self, now_s: float) -> None:
-        """Have everybody's phone say where it is; only where there is tracking."""
+        """Send the pings of all connected drivers; requires tracking."""
         assert self.tracking is not None
         row = np.flatnonzero(self._is_online & (now_s >= self._dark_until_s))
         self.tracking.take(row, *self._places(row, now_s), now_s)
 
     def dropoffs(self, now_s: float) -> tuple[IntArray, FloatArray]:
-        """Of those who have a rider aboard and nobody after, node (n,) and seconds (n,) to the end of the drive."""
+        """Dropoff node (n,) and remaining seconds (n,) of drivers with a rider aboard and no next ride."""
         row = np.flatnonzero(self._is_carrying & ~self._is_bound)
         return self._node[row], np.maximum(self._moves_until_s[row] - now_s, 0.0)
 
     def states(self) -> Counter[DriverState]:
-        """How many drivers do what."""
+        """Return the number of drivers in each state."""
         return Counter(driver.state for driver in self._drivers)
 
     def close(self, now_s: float) -> None:
-        """Take no more work: who has no errand goes home."""
+        """End the shifts of all drivers without a ride; the others end after their ride."""
         self._is_closed = True
         for number, driver in enumerate(self._drivers):
             if driver.errand is None:
                 self._planned_s[number] = math.inf
 
     def settle(self, now_s: float) -> None:
-        """Add what is still under way to the totals; the last call of a run."""
+        """Add movements under way to the odometer; the last call of a run."""
         for number, driver in enumerate(self._drivers):
             self.odometer.settle(number, now_s, is_online=driver.is_online)
 
@@ -227,7 +227,7 @@ class Fleet:
         self._follow(number, now_s)
 
     def _accept(self, number: int, action: act.AcceptOffer, now_s: float) -> None:
-        """Take the ride; who was too late hears that the offer is gone."""
+        """Accept the offer; on refusal the driver gets `offer_gone`."""
         try:
             (accepted,) = self._virtual_dispatch.handle(cmd.AcceptOffer(action.offer_id, self.driver_id[number]), now_s)
         except CommandRefused:
@@ -237,14 +237,14 @@ class Fleet:
         self._drivers[number].assigned(Errand(ride.ride_id, ride.pickup, ride.dropoff), now_s)
 
     def _send(self, command: cmd.RideCommand, now_s: float) -> None:
-        """Tell the service; what it refuses has been overtaken by something that the driver has heard of."""
+        """Send a command; a refusal is ignored, because an event that the driver has received overtook it."""
         try:
             self._virtual_dispatch.handle(command, now_s)
         except CommandRefused:
             return
 
     def _follow(self, number: int, now_s: float) -> None:
-        """Note the driver's next moment and way: called after everything a driver does or is told."""
+        """Schedule the driver's next `wake` and record the movement; call it after each change of a driver."""
         driver = self._drivers[number]
         wake_s = max(driver.wake_s, now_s)
         if wake_s != self._planned_s[number] and not (self._is_closed and driver.errand is None):
@@ -261,7 +261,7 @@ class Fleet:
     # -- where drivers are -------------------------------------------------------------------------------------------
 
     def _nodes_seen(self, row: IntArray, now_s: float) -> IntArray:
-        """The nodes (n,) from which a round counts; of those with a rider aboard it is the dropoff."""
+        """The nodes (n,) from which a round counts pickup ETAs; with a rider aboard, the dropoff."""
         if self.tracking is not None:
             return np.where(self._is_carrying[row], self._node[row], self.tracking.node[row])
         node = self._node[row]
@@ -272,7 +272,7 @@ class Fleet:
         return node
 
     def _is_fresh(self, now_s: float) -> BoolArray:
-        """Whose last ping is recent enough, of all drivers (n,)."""
+        """Whether each driver's (n,) last ping is recent enough."""
         if self.tracking is not None:
             seen_s = self.tracking.last_ping_s
         else:
@@ -280,11 +280,11 @@ class Fleet:
         return is_fresh(seen_s, now_s, self._params.stale_after_s)
 
     def _is_idle(self, now_s: float) -> BoolArray:
-        """Who is idle, of all drivers (n,)."""
+        """Whether each driver (n,) is idle."""
         return is_idle(is_free(self._is_online, self._is_bound | self._is_carrying), self._is_fresh(now_s))
 
     def _places(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Where drivers truly are: lat_deg (n,), lng_deg (n,), speed_mps (n,)."""
+        """True positions: lat_deg (n,), lng_deg (n,), speed_mps (n,)."""
         lat_deg, lng_deg = self._graph.lat_deg[self._node[row]], self._graph.lng_deg[self._node[row]]
         speed_mps = np.zeros(row.size)
         for at in np.flatnonzero(self._moves_until_s[row] > now_s).tolist():

@@ -1,4 +1,4 @@
-"""What drivers do of their own accord: whether they work now, where they go without a rider, which rides they want."""
+"""Driver habits: whether a driver works now, where an idle driver goes, which offers a driver wants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simulator.model import Offer
 
 
 class Habit:
-    """Works whenever on shift, cruises nearby and takes any ride: what a driver does who follows no price."""
+    """The default habit: works whenever on shift, cruises nearby and takes any ride."""
 
     #: How often a driver who does not work looks again, in the mean.
     look_s_mean = 300.0
@@ -31,19 +31,19 @@ class Habit:
         return None
 
     def wants(self, offer: Offer, now_s: float) -> bool:
-        """Whether a ride is worth taking, before all other reasons to refuse."""
+        """Whether the driver wants the ride; checked before the other reasons to decline."""
         return True
 
 
 DEFAULT_HABIT = Habit()
 
 
-#: The price of a ride by its id, and how it came about.
+#: Returns the price and the receipt of a ride by its id.
 ReceiptOfRide = Callable[[str], tuple[int, Receipt]]
 
 
 class Prices(Protocol):
-    """What the map shows to drivers."""
+    """Surge multipliers as drivers see them on their map."""
 
     @property
     def multipliers(self) -> FloatArray: ...  # noqa: D102 - (c,) by surge cell, as of the last tick
@@ -77,7 +77,7 @@ class PriceFollowingParams:
 
 
 class PriceFollower(Habit):
-    """Works if prices hereabouts are worth it, and goes where rides pay more, if it is not too far."""
+    """Works if nearby prices are high enough, and moves to zones that pay more if they are near enough."""
 
     def __init__(self, zones: Zones, prices: Prices | None, params: PriceFollowingParams, reluctance: float) -> None:
         """`reluctance` is 0 for a driver who always works, up to 1 for one who needs the highest price.
@@ -91,7 +91,7 @@ class PriceFollower(Habit):
         self.look_s_mean = params.look_s_mean
 
     def works(self, node: int, now_s: float) -> bool:
-        """Whether the price hereabouts, near places counting more, outweighs the driver's reluctance."""
+        """Whether the distance-weighted price around the driver exceeds the driver's threshold."""
         if not self._reluctance:
             return True
         eta_s = self._zones.eta_s[self._zones.of_node[node]]
@@ -115,7 +115,7 @@ class PriceFollower(Habit):
 
 @dataclass(frozen=True, slots=True)
 class CherryPickingParams:
-    """When a driver lets a ride go by to wait for a better one."""
+    """When a driver declines a ride to wait for a better one."""
 
     #: The least that a ride must pay over what the driver's time is worth, while prices are up.
     least_pay_cents: float
@@ -128,7 +128,7 @@ class CherryPickingParams:
 
 
 class CherryPicker(Habit):
-    """Moves like another driver, but while prices are up takes only rides that bring more than others would."""
+    """Wraps another habit, but during surge accepts only rides that pay more than the driver's time is worth."""
 
     def __init__(self, otherwise: Habit, params: CherryPickingParams, tariff: Tariff, bills: ReceiptOfRide) -> None:
         self._otherwise = otherwise
@@ -138,15 +138,15 @@ class CherryPicker(Habit):
         self.look_s_mean = otherwise.look_s_mean
 
     def works(self, node: int, now_s: float) -> bool:
-        """As otherwise."""
+        """Same as the wrapped habit."""
         return self._otherwise.works(node, now_s)
 
     def next_node(self, node: int, now_s: float, generator: np.random.Generator) -> int | None:
-        """As otherwise."""
+        """Same as the wrapped habit."""
         return self._otherwise.next_node(node, now_s, generator)
 
     def wants(self, offer: Offer, now_s: float) -> bool:
-        """Whether what the ride pays exceeds what its time is worth by enough."""
+        """Whether the pay exceeds the value of the driver's time by `least_pay_cents`."""
         price_cents, receipt = self._bills(offer.ride_id)
         if receipt.surge_multiplier < self._params.surge_min:
             return True

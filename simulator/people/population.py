@@ -1,4 +1,4 @@
-"""Who lives in a simulated city: people with moods drawn from one seed, or people who always say yes."""
+"""Makes the riders and drivers of a simulated day: random behaviour from one seed, or people who always say yes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from simulator.people.rider import Rider
 from simulator.service.virtual_dispatch import EventHandler
 from simulator.streets.network import Streets
 
-#: An idle driver who neither cruises nor takes breaks has nothing to do for ever: far beyond any day.
+#: Waiting time of an idle driver who neither cruises nor takes breaks; longer than any day.
 _NEVER_S = 1e9
-#: Whose numbers are drawn: so that one more rider changes nothing for any driver.
+#: Seed-sequence keys; separate streams, so that one more rider changes nothing for any driver.
 _DRIVERS, _RIDERS = 0, 1
 
 ALWAYS_YES = DriverParams(
@@ -41,12 +41,12 @@ ALWAYS_YES = DriverParams(
 
 
 def no_habits(city: City, prices: Prices | None, bills: ReceiptOfRide) -> Callable[[int], Habit]:
-    """Drivers who follow no price."""
+    """Give every driver the default habit."""
     return lambda number: DEFAULT_HABIT
 
 
 class Watcher(Protocol):
-    """Who hears of events and looks at the fleet every `tick_s`, as what sets prices does."""
+    """Observes ride events, and the fleet every `tick_s`, as the surge pricer does."""
 
     tick_s: float
 
@@ -56,20 +56,20 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class People:
-    """How the people of a day are inclined; drivers' habits count however they answer."""
+    """Behaviour of the people of a day; drivers' habits apply also with acceptance `always`."""
 
     riders: RiderParams = field(default_factory=RiderParams)
     #: Makes the habit of a driver by number, for a city, the prices on the drivers' map (None: always the base) and the
     #: bills of rides.
     make_habits: Callable[[City, Prices | None, ReceiptOfRide], Callable[[int], Habit]] = no_habits
-    #: Who else looks on, such as one who advises drivers.
+    #: Further observers, such as the adviser of drivers.
     watchers: tuple[Watcher, ...] = ()
 
 
 class FixedPatienceRider:
-    """A rider who takes any quote at once and gives up at one fixed moment: for comparisons.
+    """A rider who accepts any quote at once and waits a fixed time for the pickup.
 
-    Without a driver by then it is the service that ends the ride; with one on the way, the rider does.
+    Without a driver by then, the service expires the request; with a driver on the way, the rider cancels.
     """
 
     __slots__ = ("_gives_up_s", "_ride_id", "_wait_s_max", "wake_s")
@@ -81,26 +81,26 @@ class FixedPatienceRider:
         self.wake_s = math.inf
 
     def start(self) -> list[act.RiderAction]:
-        """Ask and take what comes."""
+        """Ask for a quote and accept it."""
         return [act.AskQuote(), act.RequestRide()]
 
     def quoted(self, surge_multiplier: float, now_s: float) -> None:
-        """Any price will do."""
+        """Ignore the price."""
 
     def requested(self, ride_id: str, now_s: float) -> None:
         """Begin to wait."""
         self._ride_id, self._gives_up_s = ride_id, now_s + self._wait_s_max
 
     def assigned(self, pickup_eta_s: float, now_s: float) -> None:
-        """Wait for the driver, until it is too late."""
+        """Schedule the cancellation at the end of the patience."""
         self.wake_s = max(self._gives_up_s, now_s)
 
     def unassigned(self, now_s: float) -> None:
-        """Wait for another one."""
+        """Wait for another driver."""
         self.wake_s = math.inf
 
     def driver_arrived(self) -> None:
-        """Get in."""
+        """Stop the timer: the rider boards."""
         self.wake_s = math.inf
 
     def picked_up(self) -> None:
@@ -123,7 +123,7 @@ def make_drivers(
     begin_s: float,
     habit_of: Callable[[int], Habit],
 ) -> list[Driver]:
-    """All drivers, each with numbers of their own."""
+    """Make all drivers, each with an own random generator."""
     return [
         Driver(params, streets, _generator(seed, _DRIVERS, number), node, begin_s, habit_of(number))
         for number, node in enumerate(starts.node.tolist())
@@ -131,17 +131,17 @@ def make_drivers(
 
 
 def random_riders(params: RiderParams, seed: int) -> Callable[[int], Rider]:
-    """Makes the rider of a row, with numbers of their own."""
+    """Return a factory of riders by row, each with an own random generator."""
     return lambda row: Rider(params, _generator(seed, _RIDERS, row))
 
 
 def fixed_patience_riders(wait_s_max: float) -> Callable[[int], FixedPatienceRider]:
-    """Makes riders without moods."""
+    """Return a factory of riders with a fixed patience."""
     return lambda row: FixedPatienceRider(wait_s_max)
 
 
 def driver_params(*, always_yes: bool, boarding_s: float) -> DriverParams:
-    """How the drivers of a run are inclined."""
+    """Return the driver parameters of a run."""
     return replace(ALWAYS_YES if always_yes else DriverParams(), boarding_s=boarding_s)
 
 

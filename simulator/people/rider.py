@@ -1,4 +1,4 @@
-"""A rider: asks, decides, waits, gives up. The caller brings the time and carries out what the rider does."""
+"""A rider: asks for a quote, decides, waits, cancels. The caller passes the time and carries out the actions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simulator.people.actions import AskQuote, CancelRide, LeaveForPrice, Reques
 
 
 class RiderState(StrEnum):
-    """What a rider is doing; GONE is the end."""
+    """States of a rider; GONE is final."""
 
     ASKING = "ASKING"
     DECIDING = "DECIDING"
@@ -25,10 +25,10 @@ class RiderState(StrEnum):
 
 
 class Rider:
-    """One rider with one wish.
+    """One rider who wants one ride.
 
-    Tell it what happens (`quoted`, `requested`, `assigned`, …) and call `wake` at `wake_s`; both give back actions.
-    What no longer fits the state is ignored: the truth is the service's, and it may tell it twice.
+    Call `quoted`, `requested`, `assigned`, … when these happen, and `wake` at `wake_s`, which returns actions.
+    Messages that do not fit the state are ignored: the service may repeat them.
     """
 
     def __init__(self, params: RiderParams, generator: np.random.Generator) -> None:
@@ -47,12 +47,12 @@ class Rider:
         return [AskQuote()]
 
     def quoted(self, surge_multiplier: float, now_s: float) -> None:
-        """Think about the price; the decision is due at `wake_s`."""
+        """Receive a quote; the decision is due at `wake_s`."""
         if self.state is not RiderState.ASKING:
             return
         share = self._params.acceptance_share * surge_multiplier**-self._params.price_elasticity
         self._takes_quote = self._generator.random() < share
-        # Three means: a quote that lies longer than that is forgotten in any case.
+        # Capped at three means, well within a quote's lifetime.
         thinking = min(self._generator.exponential(self._params.decision_s_mean), 3.0 * self._params.decision_s_mean)
         self.state, self.wake_s = RiderState.DECIDING, now_s + thinking
 
@@ -66,7 +66,7 @@ class Rider:
         self.state, self.wake_s = RiderState.WAITING, self._gives_up_s
 
     def assigned(self, pickup_eta_s: float, now_s: float) -> None:
-        """Expect the driver; a few change their mind on the way, and nobody waits for one who does not come."""
+        """Wait for the driver; some riders cancel on the way, and all cancel a driver who is far overdue."""
         if self.state is not RiderState.WAITING:
             return
         self.state = RiderState.ASSIGNED
@@ -76,13 +76,13 @@ class Rider:
             self.wake_s = now_s + pickup_eta_s + self._params.overdue_s_max
 
     def unassigned(self, now_s: float) -> None:
-        """The driver gave the ride back: wait on, at least the shortest patience."""
+        """The driver cancelled: keep waiting, at least for the shortest patience."""
         if self.state in (RiderState.ASSIGNED, RiderState.AT_PICKUP):
             self.state = RiderState.WAITING
             self.wake_s = max(self._gives_up_s, now_s + self._params.patience_s_min)
 
     def driver_arrived(self) -> None:
-        """The driver is at the door."""
+        """The driver is at the pickup."""
         if self.state in (RiderState.WAITING, RiderState.ASSIGNED):
             self.state, self.wake_s = RiderState.AT_PICKUP, math.inf
 

@@ -1,4 +1,4 @@
-"""Small maps of cells side by side as SVG text: one for each moment, in the colours of the surge."""
+"""Small maps of surge cells side by side as SVG text, one per time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a day, from the rides and the drivers it left behind."""
+"""Computes the key figures of a simulated day from its rides and drivers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simulator.day import Outcome, Sample
 
 
 def figures_of(outcome: Outcome) -> dict[str, Any]:
-    """Counts, waits, shares: what depends on the simulated city alone, not on the machine.
+    """Counts, waits and shares; they depend on the simulation alone, not on the machine.
 
     `deadhead_share` is the distance driven without a rider over all distance, `utilisation` the time with a rider
     aboard over the time on shift, up to the last event.

@@ -1,4 +1,4 @@
-"""The frame that all pages about runs share: one file, no script, nothing fetched from anywhere."""
+"""The HTML frame of all report pages: a single file without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ overflow-wrap:anywhere}
 
 
 def page_html(title: str, about: str, body: str, footer: str) -> str:
-    """A whole page; `body` is HTML already, the other texts are not."""
+    """Return a whole page; `body` is HTML, the other texts are escaped here."""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">'

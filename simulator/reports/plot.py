@@ -1,4 +1,4 @@
-"""Curves, layers and ranges as SVG text."""
+"""Line charts, stacked areas and intervals as SVG text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geo.arrays import FloatArray
 
 _WIDTH, _HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 30
-#: More points than pixels only make the page heavy.
+#: Curves are thinned to this many points, about one per pixel.
 _POINTS_MAX = 400
 INK, _GRID = "#5c6b7a", "#e6eaee"
 
@@ -28,9 +28,9 @@ class Curve(NamedTuple):
 
 
 def curves(lines: Sequence[Curve], *, x_unit: str, y_top: float | None = None, is_counted: bool = False) -> str:
-    """Lines over one pair of axes; an empty picture if there are no points.
+    """Line chart; empty axes if there are no points.
 
-    `is_counted` says that x are whole numbers of things: each has a dot, and nothing is marked between them.
+    `is_counted` marks each point with a dot and labels the x axis at whole numbers only.
     """
     x_top = max((float(line.x.max()) for line in lines if line.x.size), default=1.0) or 1.0
     y_top = y_top or max((float(line.y.max()) for line in lines if line.y.size), default=1.0) or 1.0
@@ -74,7 +74,7 @@ class Range(NamedTuple):
 
 
 def ranges(rows: Sequence[Range], *, x_unit: str) -> str:
-    """Values with whiskers, one row each, to the left and the right of zero."""
+    """Values with confidence intervals, one row each, around a line at zero."""
     ends = [abs(end) for row in rows for end in (row.middle, row.low, row.high) if math.isfinite(end)]
     reach = max(ends, default=1.0) or 1.0
     left, row_height, top = 190, 26, 12

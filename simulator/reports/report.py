@@ -1,4 +1,4 @@
-"""One page about a run, in one file: curves as inline SVG, no script, nothing fetched from anywhere."""
+"""The report of a run as one HTML file: curves as inline SVG, no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from simulator.reports.plot import Curve, curves, stacked
 
 _BUSY = (DriverState.ON_TRIP, DriverState.AT_PICKUP, DriverState.TO_PICKUP, DriverState.OFFERED, DriverState.IDLE)
 _COLOURS = ("#14746f", "#3aa17e", "#8fd0a4", "#d9c46b", "#d5dbe1")
-#: Moments shown of the surge map: as many as fit a line of the page.
+#: Number of surge maps; as many as fit on one line of the page.
 _MAPS = 6
 
 

@@ -1,4 +1,4 @@
-"""The canonical log of a run: one line of JSON an event, as the live service publishes it, and its fingerprint."""
+"""The canonical event log of a run: one JSON line per event, as the live service publishes it, and its SHA-256."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What phones say of where they are: the truth with errors that last, now and then a spike, and gaps without a fix."""
+"""GPS error model: correlated position errors, occasional outliers, and gaps without a fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from geo.arrays import BoolArray, FloatArray
 
-#: Tells these draws from those of the people, of the demand and of experiments.
+#: Seed-sequence key that separates these draws from those of people, demand and experiments.
 _GPS = 7
 #: The radius that holds 68 % of the errors, which phones give as their accuracy, over their deviation along one axis.
 ACCURACY_PER_DEVIATION = math.sqrt(-2.0 * math.log(0.32))
@@ -18,7 +18,7 @@ ACCURACY_PER_DEVIATION = math.sqrt(-2.0 * math.log(0.32))
 
 @dataclass(frozen=True, slots=True)
 class GpsParams:
-    """How the receivers of a fleet err. Off unless there are errors or gaps; durations are city seconds."""
+    """Parameters of the GPS error model. Off by default; durations are in city seconds."""
 
     #: Standard deviation along each axis: some metres under an open sky, tens of metres between high buildings
     #: (Jiménez-Martínez et al. 2021, doi:10.3390/rs13061149).
@@ -26,14 +26,14 @@ class GpsParams:
     #: An error fades with this time constant, as an Ornstein-Uhlenbeck process, which fits records of receivers at rest
     #: better than white noise (doi:10.3390/s20216050). A model's number: how long errors last depends on the street.
     noise_s: float = 60.0
-    #: The part of fixes that are quite wrong, and how far along each axis: as many as the shipped filter refuses of the
-    #: honest pings of the San Francisco record (decision 032). Only where there is noise.
+    #: Share of outliers and their deviation along each axis: as many as the shipped filter rejects of the real pings
+    #: of the San Francisco record (decision 032). Only if `noise_m` is positive.
     spike_share: float = 0.0008
     spike_m: float = 2_000.0
-    #: The part of the time without a fix, in gaps of this mean length: tunnels, garages, phones that are busy.
+    #: Share of the time without a fix, and the mean length of a gap: tunnels, garages, busy phones.
     gap_share: float = 0.0
     gap_s_mean: float = 60.0
-    #: Time between two pings: that of the demo's drivers.
+    #: Time between two pings, as in the demo.
     ping_s: float = 4.0
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class GpsParams:
 
 
 class Fixes(NamedTuple):
-    """What the receivers (n,) make of a moment: errors in metres, and who has a fix."""
+    """The measurements of receivers (n,) at one time: errors in metres, and whether there is a fix."""
 
     east_m: FloatArray
     north_m: FloatArray
@@ -62,7 +62,7 @@ class Fixes(NamedTuple):
 
 
 class Receivers:
-    """The errors of n receivers, ping by ping; drawn for all at each, so that nobody's depend on what others do."""
+    """Draws the errors of n receivers ping by ping, always for all, so that one receiver never affects another."""
 
     def __init__(self, params: GpsParams, count: int, seed: int) -> None:
         self._params = params

@@ -1,14 +1,14 @@
-"""Leases in memory, word for word as the server's functions keep them: a driver and a ride, a growing token, an end."""
+"""In-memory leases with the semantics of the Redis functions: a driver and a ride, a fencing token, an expiry."""
 
 from __future__ import annotations
 
 
 class FenceLost(Exception):
-    """The store has lost its data: nothing is leased until somebody says how far the tokens were."""
+    """The store has lost its data: it grants no lease until `restore` sets the newest token."""
 
 
 class Leases:
-    """Who is held by which token until when; the twin of `leases.lua`, times in whole milliseconds as there."""
+    """Leases of drivers and rides; behaves as `leases.lua`, with times in whole milliseconds as there."""
 
     def __init__(self, life_s: float) -> None:
         self._life_s = life_s
@@ -16,7 +16,7 @@ class Leases:
         self._held: dict[str, tuple[int, int]] = {}
 
     def take(self, driver_id: str, ride_id: str, now_s: float) -> int | None:
-        """Hold a driver and a ride together; returns the fencing token, None if either is held. Raises FenceLost."""
+        """Lease a driver and a ride together; returns the fencing token, None if either is leased. Raises FenceLost."""
         if self._fence is None:
             raise FenceLost
         names = _names(driver_id, ride_id)
@@ -28,7 +28,7 @@ class Leases:
         return self._fence
 
     def release(self, driver_id: str, ride_id: str, token: int) -> None:
-        """Let both go, each if the token is still the one that holds it."""
+        """Release both, each only if the token still holds it."""
         for name in _names(driver_id, ride_id):
             if name in self._held and self._held[name][0] == token:
                 del self._held[name]
@@ -38,7 +38,7 @@ class Leases:
         self._fence = newest_token if self._fence is None else max(self._fence, newest_token)
 
     def lose(self) -> None:
-        """Forget everything, as a server that comes back without its data."""
+        """Forget everything, like a server that restarts without its data."""
         self._fence = None
         self._held.clear()
 

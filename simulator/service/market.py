@@ -1,4 +1,4 @@
-"""Prices of a day: the tariff over known trips, and the shipped pricing engine ticking on what happens."""
+"""Prices of a simulated day: fares of all trips by the tariff, and surge by the shipped pricing engine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class IdlePlaces(Protocol):
         """Latitudes (n,) and longitudes (n,) of the drivers who wait for work."""
 
 
-#: Returns what the trip of a row owes on top if it is quoted at a time.
+#: Returns the surcharges of the trip of a row when quoted at a time.
 SurchargesOf = Callable[[int, float], tuple[Surcharge, ...]]
 
 
@@ -72,7 +72,7 @@ class Market:
         return self.receipt(row)[0], surge_multiplier
 
     def receipt(self, row: int) -> tuple[int, Receipt]:
-        """The price of a trip as it was quoted last, and how it came about. Raises KeyError if it never was."""
+        """The last quoted price of a trip, and its receipt. Raises KeyError if it was never quoted."""
         surge_multiplier, quoted_s = self._quoted[row]
         distance_m, travel_time_s = self._length_m[row], self._duration_s[row]
         due = self._surcharges(row, quoted_s)
@@ -110,7 +110,7 @@ class TripSurcharges:
         self._touched: dict[int, Touched] = {}
 
     def due(self, row: int, quoted_s: float) -> tuple[Surcharge, ...]:
-        """What a trip quoted at this time owes on top."""
+        """The surcharges of a trip quoted at this time."""
         if not self._tariff.surcharges:
             return ()
         local = local_time(self._city.region.timezone, quoted_s)
@@ -134,18 +134,18 @@ class TripSurcharges:
 
 
 def surge_of(city: City, requests: PlacedRequests) -> Surge:
-    """The prices of a city. Raises ValueError for a surge section that is wrong."""
+    """The surge pricer of a city. Raises ValueError for an invalid surge section."""
     return Surge(city, read_params(city.sections, SurgeParams), requests.wishes.pickup_deg)
 
 
 def idle_per_cell(city: City, fleet: IdlePlaces, now_s: float) -> IntArray:
-    """The drivers (c,) who wait for work, by surge cell."""
+    """Idle drivers (c,) by surge cell."""
     index = cell_indices(city.surge_cells, city.region.surge_resolution, *fleet.idle_places(now_s))
     return np.bincount(index[index >= 0], minlength=len(city.surge_cells))
 
 
 class Surge:
-    """The pricing engine of the region, fed with the day's events."""
+    """Runs the region's pricing engine on the events of the day."""
 
     def __init__(self, city: City, params: SurgeParams, pickup_deg: FloatArray) -> None:
         """`pickup_deg` (n, 2) are the pickups of all rows."""
@@ -170,17 +170,17 @@ class Surge:
         return round(float(self._multiplier[cell]), MULTIPLIER_DECIMALS) if cell >= 0 else BASE_MULTIPLIER
 
     def record_quote(self, row: int, now_s: float) -> None:
-        """A rider is told a price: demand before the order."""
+        """Record a quote: pricing counts it as demand before the request."""
         if self._cell_of_row[row] >= 0:
             self._engine.handle(CountQuote(self._cell_of_row[row], now_s), now_s)
 
     def tick(self, fleet: IdlePlaces, now_s: float) -> None:
-        """Set the prices from the demand so far and the drivers who wait."""
+        """Set prices from the demand so far and the idle drivers."""
         self.changes += self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
         self._multiplier = self._engine.multiplier
 
     def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
-        """What prices follow, the same events as of the live service."""
+        """Handlers of the events that prices depend on, the same as in the live service."""
         return {ev.RideRequested: self._on_request}
 
     def _on_request(self, event: ev.RideEvent, now_s: float) -> None:

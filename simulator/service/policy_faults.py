@@ -1,4 +1,4 @@
-"""What a policy did wrong in the course of a day, counted; the first sentences are kept."""
+"""Counts the faults of a matching policy during a day, and keeps the first messages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: A policy that errs in every round says the same thing ten thousand times.
+#: Messages kept; a faulty policy may repeat the same one in every round.
 SENTENCES_KEPT = 20
 
 
 @dataclass
 class PolicyFaults:
-    """Counts of faults, each of which was left out of its round."""
+    """Counts of faulty decisions, each of which was dropped from its round."""
 
     count: int = 0
     #: Rounds with at least one fault.
@@ -29,5 +29,5 @@ class PolicyFaults:
         self.first += [f"at {now_s:.0f} s: {sentence}" for sentence in faults[:room]]
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in a run's summary."""
+        """The counts as they appear in a run's summary."""
         return {"count": self.count, "rounds": self.rounds, "first": self.first}

@@ -1,4 +1,4 @@
-"""Where the service believes drivers to be: their noisy pings, judged by the shipped filter in virtual time."""
+"""Simulated position tracking: noisy pings of drivers, judged by the shipped ping filter in virtual time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _M_PER_DEG = math.radians(EARTH_RADIUS_M)
 
 
 class Tracking:
-    """The last believed position of each of n drivers.
+    """The last accepted position of each of n drivers.
 
     Attributes:
-        lat_deg, lng_deg: (n,) where; NaN if nobody knows.
+        lat_deg, lng_deg: (n,) degrees; NaN if unknown.
         node: (n,) the road node nearest to that.
         last_ping_s: (n,) when; -inf for never.
     """
@@ -57,7 +57,7 @@ class Tracking:
     def take(
         self, row: IntArray, lat_deg: FloatArray, lng_deg: FloatArray, speed_mps: FloatArray, now_s: float
     ) -> None:
-        """Have drivers `row` (m,) ping, who truly are at these places (m,); to be called each `ping_s`."""
+        """Send the pings of drivers `row` (m,) from their true positions (m,); call it every `ping_s`."""
         fixes = self._receivers.next()
         sent = fixes.has_fix[row]
         self._without_fix += int(row.size - sent.sum())
@@ -72,7 +72,7 @@ class Tracking:
         self._measure(row, lat_deg, lng_deg)
 
     def figures(self) -> dict[str, Any]:
-        """What became of the pings, and how far from the truth the service was on average at their times."""
+        """Counts of pings by verdict, and the mean distance between tracked and true positions."""
         rejected = {reason.value: int(n) for reason, n in zip(REASONS, self._verdicts[1:], strict=True) if n}
         return {
             "noise_m": self.params.noise_m,

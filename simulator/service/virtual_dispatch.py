@@ -1,4 +1,4 @@
-"""The dispatch service in virtual time: the shipped engine, leases, and the log of all that happened."""
+"""The dispatch service in virtual time: the shipped engine, in-memory leases, and the event log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dispatch.rules.window import MarketWatch, figures_of
 from simulator.service.leases import Leases
 from simulator.service.policy_faults import PolicyFaults
 
-#: What a hearer gets: an event, after it was written down.
+#: Called with an event and the time, after the event was logged.
 EventHandler = Callable[[ev.RideEvent, float], None]
 
 
 class VirtualDispatch:
-    """Carries commands out as the live service does, with memory in place of SQL and Redis.
+    """Carries out commands as the live dispatch service does, with memory in place of SQL and Redis.
 
-    Every event is written down and checked against the invariants before anyone hears of it.
+    Every event is logged and checked against the invariants before any handler is called.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class VirtualDispatch:
         handlers: dict[type[ev.RideEvent], list[EventHandler]],
         market: MarketWatch,
     ) -> None:
-        """`handlers` are called for events of a type in their order; the list may still grow after this."""
+        """`handlers` of an event type are called in order; the caller may add more later."""
         self._engine = engine
         self._leases = leases
         self._handlers = handlers
@@ -48,7 +48,7 @@ class VirtualDispatch:
 
     @property
     def waiting(self) -> int:
-        """How many rides have no driver yet."""
+        """Number of rides without a driver."""
         return len(self._engine.open_rides())
 
     def waiting_rides(self) -> list[Ride]:
@@ -56,7 +56,7 @@ class VirtualDispatch:
         return self._engine.waiting()
 
     def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
-        """Carry a command out. Raises a CommandRefused."""
+        """Carry out a command. Raises CommandRefused."""
         events = self._engine.handle(command, now_s)
         for event in events:
             self.events.append(event)
@@ -69,7 +69,7 @@ class VirtualDispatch:
         return events
 
     def run_round(self, supply_at: Callable[[float, int], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
-        """Expire what is due and match what waits; the offers are not sent yet."""
+        """Expire due offers and requests, then match waiting requests; the offers are not sent yet."""
         self.handle(cmd.ExpireDue(), now_s)
         waiting = len(self._engine.waiting())
         if not waiting:
@@ -81,7 +81,7 @@ class VirtualDispatch:
         return decision.matches
 
     def send_offers(self, matches: list[ev.MatchFound], now_s: float) -> int:
-        """Lease each driver and show the ride; returns how many were sent. The next round sees what was refused."""
+        """Lease each matched driver and send the offer; returns how many were sent. The next round retries the rest."""
         sent = 0
         for match in matches:
             token = self._leases.take(match.driver_id, match.ride_id, now_s)
@@ -99,7 +99,7 @@ class VirtualDispatch:
             self._leases.release(offer.driver_id, offer.ride_id, offer.token)
 
     def close(self, now_s: float) -> None:
-        """End every ride that has no rider aboard yet; the trips that have begun go on to their dropoff."""
+        """Cancel every ride before its pickup; trips under way continue to their dropoff."""
         for ride in sorted(self._history.rides.values(), key=lambda ride: ride.ride_id):
             if ride.state not in TERMINAL and ride.state is not RideState.ON_TRIP:
                 self.handle(cmd.CancelRide(ride.ride_id, Party.SYSTEM, "", "the service closed"), now_s)

@@ -1,4 +1,4 @@
-"""How full streets slow everybody: a macroscopic relation between a city's vehicles and its speed.
+"""Congestion model: a macroscopic relation between the number of vehicles in a city and their speed.
 
 Greenshields 1935, A Study of Traffic Capacity (Proc. Highway Research Board 14): speed falls in a straight line with
 density, v = v_free (1 - k / k_jam). That a whole city's mean speed follows its mean density, whatever happens on single
@@ -7,7 +7,7 @@ of its background traffic k_0 alone, so that the fleet's k vehicles more per kil
 
     pace = (k_jam - k_0) / (k_jam - k_0 - k).
 
-One pace for the whole city: it does not say which streets jam, nor does anybody drive round the jam.
+The model has one pace for the whole city: it neither locates jams nor reroutes drivers around them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ M_PER_KM = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class TrafficParams:
-    """What slows a city down: section `[traffic]` of its file. Densities are vehicles per kilometre of lane."""
+    """Parameters of the congestion model: section `[traffic]`. Densities are in vehicles per kilometre of lane."""
 
     SECTION: ClassVar[str] = "traffic"
 
     #: Bumper to bumper, seven metres a vehicle and a gap.
     jam_per_km: float = 120.0
-    #: Vehicles of others, on their way all the time; the speeds of the graph have them in already.
+    #: Background vehicles outside the fleet; the speeds of the road graph already include them.
     background_per_km: float = 15.0
     #: Vehicles that stand for each simulated one: a sample of the fleet slows as the whole fleet does.
     vehicles_per_driver: float = 1.0
-    #: Ways take no longer than this many times the graph's: the relation ends in a standstill, cities do not.
+    #: Upper limit of the pace: the relation ends in a standstill, which cities do not show.
     pace_max: float = 5.0
-    #: How many times the graph's time ways take at each hour of the day, local time, before the fleet is counted.
+    #: Pace by local hour of the day, before the fleet's own effect.
     hourly_pace: tuple[float, ...] = (1.0,) * HOURS
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Traffic:
         self.paces: list[float] = []
 
     def measure(self, moving: int, now_s: float) -> float:
-        """Return the pace while so many of the fleet are on their way."""
+        """Return the pace when `moving` vehicles of the fleet are moving."""
         hour = datetime.fromtimestamp(now_s, self._timezone).hour
         density = moving * self._params.vehicles_per_driver / self._lanes_km
         pace = min(self._params.hourly_pace[hour] * pace_of(density, self._params), self._params.pace_max)
@@ -78,7 +78,7 @@ class Traffic:
         return pace
 
     def figures(self) -> dict[str, float]:
-        """What a run's summary says."""
+        """The figures for a run's summary."""
         return {
             "pace_mean": round(sum(self.paces) / len(self.paces), 4) if self.paces else 1.0,
             "pace_max": round(max(self.paces, default=1.0), 4),

@@ -1,4 +1,4 @@
-"""Where a driver is at a time: a way through the streets, each corner with the moment it is reached."""
+"""Movements of drivers: a polyline through the streets with the time at which each corner is reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simulator.model import Position
 
 
 class Movement(Protocol):
-    """Where somebody is and will be."""
+    """A movement: positions over time."""
 
     @property
     def arrival_s(self) -> float:

@@ -1,4 +1,4 @@
-"""The streets as a driver uses them: the nearest corner, a place to cruise to, the quickest way there."""
+"""Street access for drivers: nearest node, random nodes nearby, quickest ways."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class Streets:
 
 
 class KnownStreets(Streets):
-    """Streets of a simulation: the riders' places and their trips are known beforehand, paths are left for later."""
+    """Streets of a simulation: places and trips of riders are known beforehand, paths are searched on demand."""
 
     def __init__(self, graph: RoadGraph, ways: Ways) -> None:
         super().__init__(graph)
-        #: How many times the graph's time every way takes that is begun now.
+        #: Travel times of ways begun now, as a multiple of the graph's.
         self.pace = 1.0
         self._ways = ways
         #: (lat_deg, lng_deg) -> node.

@@ -1,4 +1,4 @@
-"""What the drivers of a day drove and how long they worked, with a rider and without."""
+"""Distance driven and time worked by the drivers of a day, with and without a rider."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from simulator.streets.motion import Drive, Movement
 
 
 class Odometer:
-    """Sums over n drivers, who are told apart by their numbers.
+    """Totals over n drivers, addressed by index.
 
     Attributes:
         online_s, occupied_s: seconds on shift, and those with a rider aboard.
@@ -41,12 +41,12 @@ class Odometer:
         self.occupied_s += now_s - self._aboard_since_s[number]
 
     def set_out(self, number: int, leg: Movement, now_s: float, *, is_occupied: bool) -> None:
-        """Another leg begins; what was driven of the one before counts."""
+        """Start another leg, and count the distance driven on the one before."""
         self._count_leg(number, now_s)
         self.leg[number], self._is_leg_occupied[number] = leg, is_occupied
 
     def settle(self, number: int, now_s: float, *, is_online: bool) -> None:
-        """Count what is under way; the last word on a driver."""
+        """Count the leg and shift under way; the last call for a driver."""
         self._count_leg(number, now_s)
         if is_online:
             self.go_offline(number, now_s)

@@ -1,4 +1,4 @@
-"""Where every driver was all day, worked out from the events of rides: along the roads between the places they name."""
+"""Reconstructs the tracks of all drivers from ride events, along the roads between the places that events name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _NUMBER = {state: number for number, state in enumerate(STATES)}
 
 @dataclass(frozen=True)
 class Tracks:
-    """Corners of all drivers, one driver after the other; between two corners a straight line, after the last rest.
+    """Track points of all drivers, one driver after the other; straight lines in between, standing after the last.
 
     Attributes:
         driver_id: (n,) ascending.
         offset: (n + 1,) where the corners of each driver begin.
-        t_ms: (p,) int32 milliseconds since `begin_s`, ascending within a driver; before the first nobody knows.
+        t_ms: (p,) int32 milliseconds since `begin_s`, ascending within a driver; unknown before the first.
         lat_e6, lng_e6: (p,) int32 millionths of a degree.
         state: (p,) uint8 what the driver does from here on, as a place in `STATES`.
     """
@@ -44,9 +44,9 @@ class Tracks:
     state: npt.NDArray[np.uint8]
 
 
-#: A free driver who is seen elsewhere is taken to have left in time to come there at this speed.
+#: An idle driver seen at another place is assumed to have driven there at this speed.
 _WANDER_MPS = 5.0
-#: Nearer sightings, as those of two rounds, are joined by a straight line: hardly another road leads there.
+#: Sightings nearer than this are joined by a straight line instead of a road search.
 _BY_ROAD_FROM_M = 150.0
 
 
@@ -60,7 +60,7 @@ class Sighting(NamedTuple):
 
 @dataclass(frozen=True)
 class _Leg:
-    """A drive under way: from a node (None: nobody knows) to a place, begun at a time and due at another."""
+    """A drive under way: from a node (None: unknown) to a place, with start and expected arrival."""
 
     ride_id: str
     node: int | None
@@ -71,7 +71,7 @@ class _Leg:
 
 @dataclass
 class _Driver:
-    """One driver as the events go by."""
+    """State and track of one driver while events are processed."""
 
     node: int | None = None
     state: DriverState = DriverState.IDLE
@@ -100,7 +100,7 @@ class _Driver:
         self.states.extend([state] * t_s.size)
 
     def turn(self, now_s: float, state: DriverState) -> None:
-        """Do something else at the same place."""
+        """Change the state at the same place."""
         if self.t_s:
             self.stand(now_s, self.lat_deg[-1], self.lng_deg[-1], state)
         self.state = state
@@ -121,7 +121,7 @@ def tracks_of(
     log = list(events)
     begin_s = log[0].at_s if log else 0.0
     builder = _TrackBuilder(graph, start_node, begin_s)
-    # A round sees who is free before it offers: at equal times the sighting comes first.
+    # A round sees idle drivers before it sends offers: at equal times the sighting comes first.
     everything: Iterable[Sighting | ev.RideEvent] = heapq.merge(sightings, log, key=lambda item: item.at_s)
     for item in everything:
         if isinstance(item, Sighting):
@@ -163,7 +163,7 @@ class _TrackBuilder:
             handler(self._drivers.setdefault(driver_id, _Driver()), event)
 
     def observe(self, sighting: Sighting) -> None:
-        """Move an idle driver; of one at work the events know better."""
+        """Move an idle driver; sightings of other drivers are ignored, since events locate them better."""
         now_s, driver_id, node = sighting
         driver = self._drivers.setdefault(driver_id, _Driver())
         if driver.state is not DriverState.IDLE or (driver.t_s and (driver.node == node or now_s < self._begin_s)):
@@ -175,12 +175,12 @@ class _TrackBuilder:
         driver.node = node
 
     def end(self, now_s: float) -> None:
-        """Write down what is still under way when the log ends, as far as it can have come."""
+        """Add the drives that are still under way when the log ends."""
         for driver in self._drivers.values():
             leg = driver.leg
             if leg is None or leg.node is None or driver.state not in (DriverState.TO_PICKUP, DriverState.ON_TRIP):
                 continue
-            if driver.state is DriverState.ON_TRIP:  # nobody has said when it will be there
+            if driver.state is DriverState.ON_TRIP:  # no event holds its arrival time
                 leg = driver.leg = replace(leg, due_s=leg.begun_s + self._corners.duration_s(leg.node, leg.to.node))
             self._drive(driver, now_s, max(leg.due_s, leg.begun_s), driver.state)
 
@@ -257,7 +257,7 @@ class _TrackBuilder:
             driver.turn(event.at_s, DriverState.IDLE)
 
     def _wander(self, driver: _Driver, node: int, now_s: float) -> None:
-        """Write down how an idle driver came to a node: by the roads, if it is some way off."""
+        """Add the way of an idle driver to a node: along the roads if it is far enough."""
         here = driver.lat_deg[-1], driver.lng_deg[-1]
         away_m = float(great_circle_m(*self._place(node), np.array(here[:1]), np.array(here[1:]))[0])
         if driver.node is None or away_m < _BY_ROAD_FROM_M:
@@ -273,7 +273,7 @@ class _TrackBuilder:
     # -- along the roads -----------------------------------------------------------------------------------------
 
     def _drive(self, driver: _Driver, now_s: float, due_s: float, state: DriverState) -> None:
-        """Write down the leg under way up to now; of a way that is due later only the part that is done by then."""
+        """Add the current leg up to `now_s`; if it is due later, only the part driven by then."""
         leg = driver.leg
         if leg is None or leg.node is None:
             return
