@@ -20,7 +20,7 @@ from api.edges import Edges
 from api.failures import Failures
 from api.limits import BodyLimits
 from api.pings import RawPings
-from api.routes import acceptance, drivers, health, ops, rides, surge, trace
+from api.routes import acceptance, drivers, health, nearby, ops, rides, surge, trace
 from api.streams import people as streams
 from api.streams.advice import AdviceFeed
 from api.streams.live import LiveFeed
@@ -87,6 +87,7 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
     problems.install(app)
     for router in (
         rides.router,
+        nearby.router,
         drivers.router,
         surge.router,
         ops.router,

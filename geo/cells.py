@@ -95,14 +95,6 @@ def disk(cell: int, k: int) -> CellArray:
     return np.sort(np.array(h3.grid_disk(_check_cell(cell), k), dtype=np.uint64))
 
 
-def ring(cell: int, k: int) -> CellArray:
-    """Return the cells at exactly k steps, ascending by id: a difference of disks, so right at pentagons too.
-
-    Raises ValueError as ``disk`` does.
-    """
-    return disk(cell, k) if k == 0 else np.setdiff1d(disk(cell, k), disk(cell, k - 1), assume_unique=True)
-
-
 def disks(cells: npt.ArrayLike, k: int) -> tuple[CellArray, NodeArray]:
     """Return (cell (n, d), steps (n, d)) of the disks round many cells, d = 3k(k+1)+1, nearest ring first.
 
@@ -141,11 +133,6 @@ def is_valid_cell(cell: int | str) -> bool:
         return bool(h3.is_valid_cell(h3.str_to_int(cell) if isinstance(cell, str) else int(cell)))
     except (ValueError, OverflowError, TypeError):
         return False
-
-
-def is_pentagon(cell: int) -> bool:
-    """Say whether a cell is one of the twelve pentagons of its resolution; raises ValueError if it is not a cell."""
-    return bool(h3.is_pentagon(_check_cell(cell)))
 
 
 def pentagons(resolution: int) -> CellArray:

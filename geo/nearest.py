@@ -146,25 +146,6 @@ class PointsByCell:
         return bool(cells_in_disk <= max(7.0, DISK_CELLS_PER_OCCUPIED * self.cells.cell.shape[0]))
 
 
-def nearest(
-    lat_deg: npt.ArrayLike,
-    lng_deg: npt.ArrayLike,
-    query_lat_deg: npt.ArrayLike,
-    query_lng_deg: npt.ArrayLike,
-    k: int,
-    resolution: int,
-) -> tuple[IntArray, FloatArray]:
-    """Return (index (m, k), distance_m (m, k)): the k of n points nearest to each query, nearest first, exactly.
-
-    -1 and inf where there are fewer than k points. Of equally near points the smaller position comes first.
-    To search the same points again, keep a ``PointsByCell``. ``resolution`` (0 to 15) changes the speed, never the
-    answer; a few points a cell are best. Raises ValueError for coordinates that are not places, k below 1 or a
-    resolution that does not exist.
-    """
-    found = PointsByCell.of(lat_deg, lng_deg, resolution).nearest(query_lat_deg, query_lng_deg, k)
-    return found.index, found.distance_m
-
-
 @cache
 def face_centres() -> FloatArray:
     """Return the unit vectors (20, 3) of the centres of the faces of H3's icosahedron.

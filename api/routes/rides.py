@@ -6,16 +6,15 @@ import asyncio
 import uuid
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Body, Header, Path, Response
 
 from api.auth.tokens import Role
 from api.edges import Edges, EdgesDep, RiderDep, RiderOrDriverDep
+from api.nearby import nearest_eta_s
 from api.receipts import of_quote
 from api.schemas import CancelBody, QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
 from dispatch import commands as cmd
 from dispatch.model import Party
-from geo.roads.travel_times import nearest_by_road
 from kernel.idempotency import IdempotencyKey
 from pricing.errors import QuoteExpired
 from pricing.model.quotes import Quote
@@ -53,17 +52,8 @@ async def ask_quote(body: QuoteRequest, edges: EdgesDep, rider: RiderDep) -> Quo
 
 
 async def _pickup_eta_s(edges: Edges, quote: Quote) -> float | None:
-    """Road time from the nearest free driver, None if there is none near enough."""
-    supply = (await edges.supply.drivers()).supply
-    if not len(supply):
-        return None
-    pickup_node = np.array([quote.pickup_node])
-    eta_s_max = edges.dispatch_params.pickup_eta_s_max
-    _, travel_time_s = await asyncio.to_thread(
-        nearest_by_road, edges.city.graph, supply.node, pickup_node, 1, eta_s_max
-    )
-    nearest_s = float(travel_time_s[0, 0])
-    return nearest_s if np.isfinite(nearest_s) else None
+    drivers, eta_s_max = await edges.supply.drivers(), edges.dispatch_params.pickup_eta_s_max
+    return await asyncio.to_thread(nearest_eta_s, drivers, edges.city.graph, quote.pickup_node, eta_s_max)
 
 
 _REPLAYED = {

@@ -104,19 +104,6 @@ def between(
     return answer
 
 
-def matrix(graph: RoadGraph, origin_node: npt.ArrayLike, destination_node: npt.ArrayLike) -> FloatArray:
-    """Return the seconds (a, b) from every one of a origins to every one of b destinations; inf where there is no way.
-
-    One search for each origin. Raises ValueError for nodes that do not exist.
-    """
-    origins = positions("origin_node", origin_node, graph.node_count)
-    destinations = positions("destination_node", destination_node, graph.node_count)
-    offset = np.arange(origins.shape[0] + 1) * destinations.shape[0]
-    searched = (graph.leaving.offset, graph.leaving.neighbour, graph.leaving_s)
-    times = grouped_times(searched, origins, offset, np.tile(destinations, origins.shape[0]), np.inf)
-    return times.reshape(origins.shape[0], destinations.shape[0])
-
-
 def path(graph: RoadGraph, origin_node: int, destination_node: int) -> Path:
     """Return a quickest path; from a node to itself it has one node and no edge.
 

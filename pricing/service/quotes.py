@@ -11,7 +11,7 @@ from geo.arrays import IntArray
 from geo.city import Region
 from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
-from kernel.points import Point
+from kernel.points import Place, Point
 from pricing.errors import NoTrip, NoWay, OutsideRegion
 from pricing.model.quotes import Quote
 from pricing.model.surge import MULTIPLIER_DECIMALS
@@ -37,16 +37,21 @@ class Trip:
     node: IntArray
 
 
+def snapped(region: Region, graph: RoadGraph, which: str, point: Point) -> Place:
+    """Return a point with its road node; ``which`` names it in the error. Raises OutsideRegion."""
+    [node], [off_road_m] = graph.snap(point.lat_deg, point.lng_deg)
+    if off_road_m > region.off_road_m_max:
+        raise OutsideRegion(which, region.region_id, float(off_road_m), region.off_road_m_max)
+    return Place(point.lat_deg, point.lng_deg, int(node))
+
+
 def find_trip(region: Region, graph: RoadGraph, pickup: Point, dropoff: Point) -> Trip:
     """Snap both points to the roads and find the quickest way between them.
 
     Raises OutsideRegion, NoTrip or NoWay.
     """
-    nodes, off_road_m = graph.snap([pickup.lat_deg, dropoff.lat_deg], [pickup.lng_deg, dropoff.lng_deg])
-    for which, distance_m in zip(("pickup", "dropoff"), off_road_m.tolist(), strict=True):
-        if distance_m > region.off_road_m_max:
-            raise OutsideRegion(which, region.region_id, distance_m, region.off_road_m_max)
-    pickup_node, dropoff_node = nodes.tolist()
+    pickup_node = snapped(region, graph, "pickup", pickup).node
+    dropoff_node = snapped(region, graph, "dropoff", dropoff).node
     if pickup_node == dropoff_node:
         raise NoTrip
     try:

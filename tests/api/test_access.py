@@ -20,6 +20,7 @@ pytestmark = pytest.mark.servers
 #: Who may use which operation; None stands for everybody, without a token.
 MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("post", "/v1/quotes"): frozenset({Role.RIDER}),
+    ("get", "/v1/drivers/nearby"): frozenset({Role.RIDER}),
     ("post", "/v1/rides"): frozenset({Role.RIDER}),
     ("get", "/v1/rides/{ride_id}"): frozenset({Role.RIDER, Role.DRIVER}),
     ("post", "/v1/rides/{ride_id}/cancel"): frozenset({Role.RIDER, Role.DRIVER}),

@@ -92,6 +92,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     for brake in ("freeze", "unfreeze"):
         await operator.post(f"/v1/ops/surge/{brake}", {"reason": "a drill"})
     await operator.get("/v1/ops/surge/orders")
+    await rider.get("/v1/drivers/nearby", params=TRIP["pickup"])
     await driver.get("/v1/drivers/me/advice")
     await driver.report_place()
     ride_id = await rider.request_ride()

@@ -17,13 +17,6 @@ def test_cells_are_those_of_h3():
         assert found.tolist() == expected
 
 
-def test_a_ring_is_what_the_disk_gained_even_round_a_pentagon():
-    for cell in (int(cells.latlng_to_cells(*MANHATTAN, 9)[0]), int(cells.pentagons(9)[0])):
-        for k in range(5):
-            expected = {other for other in h3.grid_disk(cell, k) if h3.grid_distance(cell, other) == k}
-            assert set(cells.ring(cell, k).tolist()) == expected
-
-
 def test_names_go_there_and_back():
     cell = cells.latlng_to_cells(*MANHATTAN, 8)
     (name,) = cells.cells_to_strings(cell)

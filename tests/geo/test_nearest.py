@@ -6,7 +6,7 @@ from geo import cells
 from geo.distances import chord_to_m, great_circle_m, unit_vectors
 from geo.jit import IS_COMPILED
 from geo.kernels.ring_search import chord_beyond_ring
-from geo.nearest import PointsByCell, face_centres, nearest
+from geo.nearest import PointsByCell, face_centres
 
 QUERIES_EACH = 3_200 if IS_COMPILED else 24
 
@@ -19,6 +19,11 @@ def brute_force(points, queries, k):
     chord = np.sqrt(np.take_along_axis(squared, index, axis=1))
     gaps = ((0, 0), (0, k - index.shape[1]))
     return np.pad(index, gaps, constant_values=-1), chord_to_m(np.pad(chord, gaps, constant_values=np.inf))
+
+
+def ring_round(cell, k):
+    """The cells at exactly k steps: a difference of disks, so right at pentagons too."""
+    return sorted({*h3.grid_disk(cell, k)} - {*h3.grid_disk(cell, k - 1)})
 
 
 def on_the_globe(rng, count):
@@ -82,17 +87,19 @@ def test_nearest_equals_looking_at_every_point(places):
     points, queries, resolution = places(np.random.default_rng(5))
     for part, k in enumerate((1, 3, 20, points[0].size + 7)):
         some = tuple(column[part :: 8 if k > 20 else 4] for column in queries)
-        index, distance_m = nearest(*points, *some, k, resolution)
+        found = PointsByCell.of(*points, resolution).nearest(*some, k)
         expected_index, expected_m = brute_force(points, some, k)
-        assert np.array_equal(index, expected_index)
-        assert np.array_equal(distance_m, expected_m)
+        assert np.array_equal(found.index, expected_index)
+        assert np.array_equal(found.distance_m, expected_m)
+        assert found.is_certified.all()
 
 
 @pytest.mark.parametrize("resolution", [0, 3, 12, 15])
 def test_the_resolution_never_changes_the_answer(resolution):
     points, queries, _ = in_a_city(np.random.default_rng(6))
     some = tuple(column[:100] for column in queries)
-    assert np.array_equal(nearest(*points, *some, 5, resolution)[0], brute_force(points, some, 5)[0])
+    found = PointsByCell.of(*points, resolution).nearest(*some, 5)
+    assert np.array_equal(found.index, brute_force(points, some, 5)[0])
 
 
 @pytest.mark.parametrize("resolution", [0, 1, 2, 5, 9])
@@ -108,7 +115,7 @@ def test_no_corner_beyond_a_ring_is_nearer_than_the_bound(resolution):
         inside /= np.linalg.norm(inside, axis=1, keepdims=True)
         cos_to_face = (inside @ face_centres().T).max(axis=1)
         for ring in range(1, 3 if resolution == 0 else 5):
-            beyond = [h3.cell_to_boundary(other) for other in cells.ring(cell, ring + 1).tolist()]
+            beyond = [h3.cell_to_boundary(other) for other in ring_round(cell, ring + 1)]
             if not beyond:
                 continue
             outside = unit_vectors(*np.array([corner for outline in beyond for corner in outline]).T)
@@ -120,7 +127,7 @@ def test_no_corner_beyond_a_ring_is_nearer_than_the_bound(resolution):
 def test_the_bound_is_not_so_low_as_to_be_useless():
     ring_m = float(chord_to_m(chord_beyond_ring(4, 9, 1.0)))
     cell = int(cells.latlng_to_cells(*cells.cell_to_latlng(cells.pentagons(0)), 9)[0])
-    lat, lng = cells.cell_to_latlng(cells.ring(cell, 5))
+    lat, lng = cells.cell_to_latlng(ring_round(cell, 5))
     assert ring_m > 0.5 * great_circle_m(*cells.cell_to_latlng(cell), lat, lng).min()
 
 
@@ -144,16 +151,16 @@ def test_a_search_that_hits_its_budget_says_so():
 
 
 def test_no_points_at_all_are_found_nowhere():
-    index, distance_m = nearest([], [], [0.0, 90.0], [0.0, 0.0], 3, 9)
-    assert (index == -1).all()
-    assert np.isinf(distance_m).all()
-    assert nearest([1.0], [1.0], [], [], 3, 9)[0].shape == (0, 3)
+    found = PointsByCell.of([], [], 9).nearest([0.0, 90.0], [0.0, 0.0], 3)
+    assert (found.index == -1).all()
+    assert np.isinf(found.distance_m).all()
+    assert PointsByCell.of([1.0], [1.0], 9).nearest([], [], 3).index.shape == (0, 3)
 
 
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="k must"):
-        nearest([0.0], [0.0], [0.0], [0.0], 0, 9)
+        PointsByCell.of([0.0], [0.0], 9).nearest(0.0, 0.0, 0)
     with pytest.raises(ValueError, match="not a place"):
-        nearest([0.0], [0.0], [99.0], [0.0], 1, 9)
+        PointsByCell.of([0.0], [0.0], 9).nearest(99.0, 0.0, 1)
     with pytest.raises(ValueError, match="rings_max"):
         PointsByCell.of([0.0], [0.0], 9).nearest(0.0, 0.0, 1, rings_max=51)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from geo.cells import latlng_to_cells, parents, resolution_of
 from geo.distances import great_circle_m
-from geo.nearest import nearest
+from geo.nearest import PointsByCell
 from geo.roads.graph import RoadGraph
-from geo.roads.travel_times import UnreachableError, between, matrix, nearest_by_road, path
+from geo.roads.travel_times import UnreachableError, between, nearest_by_road, path
 
 # A coarse grid of places, so that many coincide, lie on poles or on the antimeridian.
 places = st.lists(
@@ -34,7 +34,8 @@ def graph_of(rows):
 def test_distances_are_sorted_and_no_point_left_out_is_nearer(points, queries, k, resolution):
     lat, lng = (np.array(column) for column in zip(*points, strict=True)) if points else (np.empty(0), np.empty(0))
     at, on = (np.array(column) for column in zip(*queries, strict=True)) if queries else (np.empty(0), np.empty(0))
-    index, distance_m = nearest(lat, lng, at, on, k, resolution)
+    nearest = PointsByCell.of(lat, lng, resolution).nearest(at, on, k)
+    index, distance_m = nearest.index, nearest.distance_m
     for row in range(len(queries)):
         found = index[row][index[row] >= 0]
         assert len(set(found)) == found.size == min(k, len(points))
@@ -51,11 +52,10 @@ def test_distances_are_sorted_and_no_point_left_out_is_nearer(points, queries, k
 @given(edges)
 def test_times_obey_the_triangle_and_paths_take_what_they_promise(rows):
     graph = graph_of(rows)
-    every_s = matrix(graph, np.arange(8), np.arange(8))
+    every_s = between(graph, np.repeat(np.arange(8), 8), np.tile(np.arange(8), 8)).reshape(8, 8)
     assert (np.diag(every_s) == 0.0).all()
     for middle in range(8):
         assert (every_s <= every_s[:, [middle]] + every_s[[middle]] + 1e-9).all()
-    assert np.array_equal(between(graph, np.repeat(np.arange(8), 8), np.tile(np.arange(8), 8)), every_s.ravel())
     for destination in range(8):
         if np.isinf(every_s[0, destination]):
             with pytest.raises(UnreachableError):

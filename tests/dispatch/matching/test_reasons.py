@@ -14,7 +14,7 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.matching.reasons import CHOSEN, WORDS, Reason, RoundTrace
 from dispatch.matching.registry import make_policy
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
-from geo.roads.travel_times import matrix
+from geo.roads.travel_times import between
 from kernel.points import Place
 from tests.dispatch.people import THERE, grid_city
 
@@ -83,7 +83,9 @@ def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_t
         params = CAPPED if seed % 4 == 0 else PARAMS
         waiting, supply, decision = random_round(np.random.default_rng(seed), policy, params)
         trace = RoundTrace(waiting, supply, decision, is_capped=params is CAPPED)
-        eta_s = matrix(CITY, supply.node, [one.pickup.node for one in waiting])
+        pickup_node = [one.pickup.node for one in waiting]
+        pairs = np.repeat(supply.node, len(waiting)), np.tile(pickup_node, len(supply))
+        eta_s = between(CITY, *pairs).reshape(len(supply), len(waiting))
         for row, one in enumerate(waiting):
             codes = trace.codes(row)
             assert codes.shape == (len(supply),)

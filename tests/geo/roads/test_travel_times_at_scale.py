@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from geo.roads.graph import RoadGraph
-from geo.roads.travel_times import between, matrix, nearest_by_road
+from geo.roads.travel_times import between, nearest_by_road
 
 PAIRS_AT_LEAST = 200_000
 
@@ -65,7 +65,6 @@ def test_times_equal_those_of_scipy_with_and_without_traffic(shared, graph_of):
         origins = rng.choice(graph.node_count, PAIRS_AT_LEAST // 2 // graph.node_count + 1, replace=False)
         everywhere = np.arange(graph.node_count)
         expected_s = scipy_times(graph, origins)
-        assert np.allclose(matrix(graph, origins, everywhere), expected_s)
         origin, destination = (part.ravel() for part in np.meshgrid(origins, everywhere, indexing="ij"))
         assert np.allclose(between(graph, origin, destination), expected_s.ravel())
         few = rng.integers(0, origin.size, 30)

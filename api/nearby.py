@@ -1,0 +1,52 @@
+"""The idle drivers near a rider: the nearest ones exactly, and how long they would take by road."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from api.supply import RecentDrivers
+from geo.roads.graph import RoadGraph
+from geo.roads.travel_times import between, nearest_by_road
+from kernel.points import Place, Point
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyDriver:
+    """An idle driver near a place."""
+
+    point: Point
+    #: Great-circle metres from the driver to the place.
+    distance_m: float
+    #: Seconds by road from the driver to the place; None if that takes longer than is asked for.
+    pickup_eta_s: float | None
+
+
+def nearest_drivers(
+    drivers: RecentDrivers, graph: RoadGraph, place: Place, count: int, within_m: float, eta_s_max: float
+) -> list[NearbyDriver]:
+    """Return at most ``count`` idle drivers within ``within_m`` of a place, the nearest first.
+
+    Exact: no idle driver who is left out is nearer than one who is named (decision 020).
+    """
+    found = drivers.idle_points.nearest(place.lat_deg, place.lng_deg, count)
+    is_near = found.distance_m[0] <= within_m
+    at, distance_m = found.index[0][is_near], found.distance_m[0][is_near]
+    eta_s = between(graph, drivers.supply.node[at], np.full(at.size, place.node), eta_s_max)
+    lat_deg, lng_deg = drivers.idle_deg
+    return [
+        NearbyDriver(Point(*point), metres, seconds if np.isfinite(seconds) else None)
+        for *point, metres, seconds in zip(
+            lat_deg[at].tolist(), lng_deg[at].tolist(), distance_m.tolist(), eta_s.tolist(), strict=True
+        )
+    ]
+
+
+def nearest_eta_s(drivers: RecentDrivers, graph: RoadGraph, pickup_node: int, eta_s_max: float) -> float | None:
+    """Return the road time from the idle driver who is there first, None if nobody is within ``eta_s_max``."""
+    if not len(drivers.supply):
+        return None
+    _, eta_s = nearest_by_road(graph, drivers.supply.node, np.array([pickup_node]), 1, eta_s_max)
+    first_s = float(eta_s[0, 0])
+    return first_s if np.isfinite(first_s) else None
