@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -69,18 +69,6 @@ class Carrying:
     stars_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """An event on its way out; `position` orders all of them without gaps."""
-
-    position: int
-    region_id: str
-    ride_id: str
-    sequence: int
-    inboxes: tuple[str, ...]
-    payload: str
-
-
 class RideStore(Protocol):
     """Rides, offers and shifts, kept so that an acknowledged change survives the death of any process."""
 
@@ -125,7 +113,7 @@ class RideStore(Protocol):
         ...
 
     async def outbox_progress(self) -> tuple[int, int]:
-        """How many events were ever committed, and how many of them are published."""
+        """How many messages of all streams were ever committed, and how many of them are published."""
         ...
 
     async def newest_token(self, region_id: str) -> int:
@@ -133,31 +121,11 @@ class RideStore(Protocol):
         ...
 
 
-class Outbox(Protocol):
-    """Committed events in order, until they are published."""
-
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
-        """The next rows in order of position."""
-        ...
-
-    async def newest_rows(self, limit: int) -> list[OutboxRow]:
-        """The last rows that have a position, published or not, in order: for building inboxes anew."""
-        ...
-
-    async def newest_published(self) -> int:
-        """Position up to which everything is published."""
-        ...
-
-    async def mark_published(self, position: int) -> None:
-        """Everything up to here has been acknowledged by those it went to."""
-        ...
-
-
 class EventTail(Protocol):
     """Committed events, read again and again from where one was."""
 
     async def outbox_progress(self) -> tuple[int, int]:
-        """How many events were ever committed, and how many of them are published."""
+        """How many messages of all streams were ever committed, and how many of them are published."""
         ...
 
     async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
@@ -174,30 +142,6 @@ class AnswersMemory(Protocol):
 
     async def keep(self, state: AnswersState, figures: AcceptanceFigures) -> None:
         """Replace what was kept, and the figures that operators see."""
-        ...
-
-
-class EventLog(Protocol):
-    """The topic of ride events."""
-
-    async def append(self, rows: Sequence[OutboxRow]) -> None:
-        """Return once all rows are acknowledged, in order within a region."""
-        ...
-
-
-class Inboxes(Protocol):
-    """The ordered messages to each rider and driver."""
-
-    async def push(self, rows: Sequence[OutboxRow]) -> None:
-        """Append all of them or none; a row that is there already is left as it is."""
-        ...
-
-    async def newest(self) -> int | None:
-        """Position up to which the inboxes are complete, None if nobody knows: never built, or lost."""
-        ...
-
-    async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
-        """Begin the inboxes anew with the rows that `read` gives; what was pushed after the last of them stays."""
         ...
 
 

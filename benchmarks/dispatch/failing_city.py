@@ -15,17 +15,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from backing.outbox import statements as outbox
+from backing.outbox.rows import OutboxRow
+from backing.outbox.scripts import read_row
 from backing.sql.scripts import Duplicate, Script
 from backing.sql.sqlite import migrate_to_newest, play
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
-from dispatch.adapters.sql import scripts
-from dispatch.adapters.sql import statements as sql
+from dispatch.adapters.sql import scripts, statements
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused, InvariantBroken
 from dispatch.model import DispatchParams, Ride, RideState, Shift, ShiftStatus
-from dispatch.ports import Decision, OutboxRow, Outcome, Scope
+from dispatch.ports import Decision, Outcome, Scope
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.service.rides import scope_of
@@ -171,19 +173,19 @@ class MachineCity:
 
     def relay(self) -> Process:
         """Move committed events on; two at once do no harm."""
-        (published,) = self._rows(sql.PUBLISHED)[0]
+        (published,) = self._rows(outbox.PUBLISHED)[0]
         yield
         if self.delivered_to is None or self.delivered_to < published:
-            newest = [scripts.read_outbox_row(row) for row in self._rows(sql.NEWEST_ROWS, 1_000_000)]
+            newest = [read_row(row) for row in self._rows(outbox.NEWEST_ROWS, 1_000_000)]
             yield
             self.delivered_to = max(self.delivered_to or 0, newest[-1].position if newest else 0)
-        rows = [scripts.read_outbox_row(row) for row in self._rows(sql.UNPUBLISHED, RELAY_ROWS)]
+        rows = [read_row(row) for row in self._rows(outbox.UNPUBLISHED, RELAY_ROWS)]
         if not rows:
             return
         yield
         self._deliver(rows)
         yield
-        self.connection.execute(sql.MARK_PUBLISHED, (rows[-1].position,))
+        self.connection.execute(outbox.MARK_PUBLISHED, (rows[-1].position,))
 
     def set_shift(self, driver_id: str, status: ShiftStatus) -> None:
         """A driver goes on or off shift, if that is possible."""
@@ -211,7 +213,7 @@ class MachineCity:
         self._violations += [f"3 ride {ride.ride_id} is {ride.state} for ever" for ride in self.history.open_rides()]
         self._check_nobody_is_held()
         self._finish(self.relay())  # also where there is nothing to send, what was lost is built anew
-        while self._rows(sql.UNPUBLISHED, 1):
+        while self._rows(outbox.UNPUBLISHED, 1):
             self._finish(self.relay())
         if self.delivered_to != self._newest_position:
             self._violations.append(f"4 {self._newest_position} events, delivered up to {self.delivered_to}")
@@ -290,7 +292,7 @@ class MachineCity:
         try:
             return self.leases.take(driver_id, ride_id, self.now_s)
         except FenceLost:
-            self.leases.restore(int(self._rows(sql.NEWEST_FENCE, REGION)[0][0]))
+            self.leases.restore(int(self._rows(statements.NEWEST_FENCE, REGION)[0][0]))
             return self.leases.take(driver_id, ride_id, self.now_s)
 
     def _release(self, outcome: Outcome) -> None:
@@ -304,7 +306,7 @@ class MachineCity:
     def _observe(self) -> None:
         """Check what was committed since, read back from the outbox."""
         rows = self.connection.execute(
-            "SELECT position, payload FROM outbox WHERE position > ?1 ORDER BY position", (self._newest_position,)
+            "SELECT position, payload FROM outbox_rows WHERE position > ?1 ORDER BY position", (self._newest_position,)
         )
         for position, payload in rows.fetchall():
             if position != self._newest_position + 1:
@@ -324,4 +326,4 @@ class MachineCity:
 
     def _forget_published(self) -> None:
         """Rows of the past make nothing slower than they would be in years."""
-        self.connection.execute("DELETE FROM outbox WHERE position < ?1", (self._newest_position,))
+        self.connection.execute("DELETE FROM outbox_rows WHERE position < ?1", (self._newest_position,))

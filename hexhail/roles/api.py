@@ -89,8 +89,8 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     from api.inboxes import InboxReads
     from api.streams.sockets import end
     from api.supply import RecentSupply
+    from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
     from dispatch.adapters.redis_acceptance import read_figures
-    from dispatch.adapters.redis_inboxes import RedisInboxReader, listen_for_news
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import read_traces

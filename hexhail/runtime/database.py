@@ -10,8 +10,9 @@ from backing.sql.database import Database
 from backing.sql.migrate import NewerDatabase, Packages
 from hexhail.runtime.connections import DependencyMissing
 
-#: Every package with tables, in the order in which they are migrated.
+#: Every package with tables, in the order in which they are migrated: dispatch moves its old events into the outbox.
 SQL_PACKAGES: Packages = {
+    "outbox": "backing.outbox",
     "dispatch": "dispatch.adapters.sql",
     "pricing": "pricing.adapters.sql",
 }

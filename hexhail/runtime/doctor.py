@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from backing.outbox.outbox import SqlOutbox
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from backing.sql import migrate
 from hexhail.runtime.connections import connect_producer, connect_redis
@@ -25,7 +26,7 @@ from hexhail.runtime.settings import Settings
 #: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
 CLOCK_SKEW_S_MAX = 1.0
 #: Where the function libraries of Redis are.
-FUNCTION_PACKAGES = ("dispatch.adapters", "location_ingest.adapters", "pricing.adapters")
+FUNCTION_PACKAGES = ("backing.inboxes", "dispatch.adapters", "location_ingest.adapters", "pricing.adapters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,6 @@ async def _broker(settings: Settings) -> Finding:
 
 
 async def _sql(settings: Settings) -> Finding:
-    from dispatch.adapters.sql.store import SqlRideStore
-
     name = settings.database_url.removeprefix("sqlite:///")
     if name != settings.database_url and not Path(name).exists():
         # Opening it would create it; looking must not.
@@ -187,8 +186,8 @@ async def _sql(settings: Settings) -> Finding:
         if versions != newest:
             seen = f"schema {_schema(versions) or 'none'}, the next start makes it {_schema(newest)}"
             return Finding("SQL", ok=True, seen=seen)
-        committed, published = await SqlRideStore(database).outbox_progress()
-    seen = f"{committed} events, {committed - published} to be published; schema {_schema(newest)}"
+        committed, published = await SqlOutbox(database).progress()
+    seen = f"{committed} messages, {committed - published} to be published; schema {_schema(newest)}"
     return Finding("SQL", ok=True, seen=seen)
 
 

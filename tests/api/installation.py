@@ -33,7 +33,7 @@ UNION_SQUARE = {"lat_deg": 40.7359, "lng_deg": -73.9911}
 BERLIN = {"lat_deg": 52.52, "lng_deg": 13.405}
 TRIP = {"pickup": TIMES_SQUARE, "dropoff": UNION_SQUARE, "seats": 1}
 
-TABLES = ("rides", "offers", "shifts", "idempotency", "outbox")
+TABLES = ("rides", "offers", "shifts", "idempotency", "outbox_rows")
 
 
 @dataclass

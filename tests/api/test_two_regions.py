@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from geo.cells import cells_to_strings, latlng_to_cells
 from kernel.contracts import redis_keys
-from kernel.contracts.topics import RIDE_EVENTS_TOPIC
+from kernel.contracts.topics import RIDE_EVENTS_STREAM, RIDE_EVENTS_TOPIC
 from tests.api.two_regions import CITIES, ServedCities, Town
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
@@ -120,7 +120,8 @@ class Corner:
         path = self.served.env["HEXHAIL_DATABASE_URL"].removeprefix("sqlite:///")
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            rows = connection.execute("SELECT payload FROM outbox WHERE region_id = ? ORDER BY id", (self.region_id,))
+            text = "SELECT payload FROM outbox_rows WHERE stream = ? AND region_id = ? ORDER BY id"
+            rows = connection.execute(text, (RIDE_EVENTS_STREAM, self.region_id))
             return [json.loads(payload) for (payload,) in rows]
         finally:
             connection.close()

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from backing.inboxes.redis_inboxes import RedisInboxes
+from backing.outbox.rows import OutboxRow
 from backing.redis.functions import LuaLibrary, RedisFunctions, libraries_of, other_versions, remove_libraries
-from dispatch.adapters.redis_inboxes import RedisInboxes
 from dispatch.adapters.redis_leases import RedisLeases
-from dispatch.ports import OutboxRow
 from geo.positions import pack
 from hexhail.runtime.doctor import FUNCTION_PACKAGES
 from location_ingest.adapters.redis_cells import RedisCells
@@ -58,7 +58,7 @@ async def rebuild_an_inbox(redis: Redis) -> Callable[[int], Awaitable[object]]:
     inboxes = RedisInboxes(redis)
 
     async def rebuild(turn: int) -> object:
-        row = OutboxRow(turn + 1, "grid", "ride", 1, ("rider:alice",), "{}")
+        row = OutboxRow("ride.events", "ride", 1, "grid", ("rider:alice",), "{}", position=turn + 1)
 
         async def read() -> list[OutboxRow]:
             return [row]
@@ -98,7 +98,7 @@ class Shipped:
 
 SHIPPED = [
     Shipped("dispatch.adapters", "leases.lua", take_a_lease, ([1], [2])),
-    Shipped("dispatch.adapters", "inboxes.lua", rebuild_an_inbox, (1, 2)),
+    Shipped("backing.inboxes", "inboxes.lua", rebuild_an_inbox, (1, 2)),
     Shipped("location_ingest.adapters", "cells.lua", put_a_position, (1, 1)),
     Shipped("pricing.adapters", "signals.lua", count_a_request, ([0], [0])),
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from backing.outbox.outbox import SqlOutbox
 from backing.sql.database import Database
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.service.rides import RideService
@@ -26,6 +27,18 @@ async def postgres_store(postgres_database: Database) -> SqlRideStore:
 async def store(database: Database) -> SqlRideStore:
     """The ride store over each of the two databases in turn."""
     return SqlRideStore(database)
+
+
+@pytest.fixture
+def outbox(database: Database) -> SqlOutbox:
+    """The outbox that `store` writes into."""
+    return SqlOutbox(database)
+
+
+@pytest.fixture
+def sqlite_outbox(sqlite_database: Database) -> SqlOutbox:
+    """The outbox that `sqlite_store` writes into."""
+    return SqlOutbox(sqlite_database)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from backing.outbox.outbox import SqlOutbox
 from dispatch.adapters.redis_acceptance import RedisAnswersMemory, read_figures
 from dispatch.events import OfferDeclined, RideEvent
 from dispatch.matching.expected import ExpectedPolicy
@@ -44,7 +45,7 @@ class Matcher:
 
 async def published(store):
     """Give positions to what was committed, as the relay does."""
-    await store.unpublished(1000)
+    await SqlOutbox(store._database).unpublished(1000)
 
 
 async def some_answers(store, rides):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections import defaultdict
 
@@ -11,23 +12,24 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from redis.exceptions import RedisError
 
+from backing.inboxes import redis_inboxes
+from backing.inboxes.redis_inboxes import INBOX_ENTRIES_MAX, RedisInboxes
+from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
 from backing.kafka import create_topics
+from backing.outbox import relay as relay_module
+from backing.outbox import scripts as outbox_scripts
+from backing.outbox.kafka_topics import KafkaTopics
+from backing.outbox.relay import Relay
+from backing.outbox.rows import NewRow, OutboxRow
 from backing.redis.functions import RedisFunctions
-from dispatch.adapters import redis_inboxes
 from dispatch.adapters.event_codec import decode
-from dispatch.adapters.kafka_events import KafkaEventLog
-from dispatch.adapters.redis_inboxes import (
-    INBOX_ENTRIES_MAX,
-    RedisInboxes,
-    RedisInboxReader,
-    listen_for_news,
-)
-from dispatch.ports import OutboxRow
+from dispatch.adapters.sql import scripts as ride_scripts
+from dispatch.engine import DispatchEngine
+from dispatch.ports import Decision, Scope
 from dispatch.rules.invariants import check_history
-from dispatch.service import relay as relay_module
-from dispatch.service.relay import RelayService
 from dispatch.service.rides import RideService
 from kernel.contracts import redis_keys
+from kernel.contracts.topics import RIDE_EVENTS_STREAM, STREAM_TOPICS
 from location_ingest.adapters.kafka_pings import new_producer
 from tests.dispatch.people import (
     PARAMS,
@@ -47,11 +49,15 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_looks(monkeypatch):
-    monkeypatch.setattr("dispatch.service.relay.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("backing.outbox.relay.LOOK_EVERY_S", 0.0)
 
 
 @pytest.fixture
 async def topic(broker_port):
+    return await new_topic(broker_port)
+
+
+async def new_topic(broker_port):
     name = f"events-{uuid.uuid4().hex}"
     await create_topics(f"kafka://127.0.0.1:{broker_port}", [name], 2)
     return name
@@ -66,8 +72,8 @@ async def producer(broker_port):
 
 
 @pytest.fixture
-def event_log(producer, topic):
-    return KafkaEventLog(producer, topic, lambda region_id: 1)
+def topics(producer, topic):
+    return KafkaTopics(producer, {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1)
 
 
 async def topic_values(broker_port, topic):
@@ -88,23 +94,25 @@ async def topic_values(broker_port, topic):
         await consumer.stop()
 
 
+async def entries(redis, name, after=0):
+    return await RedisInboxReader(redis).read(name, after, 10_000)
+
+
 async def inbox(redis, name, after=0):
-    return [
-        (position, decode(payload)) for position, payload in await RedisInboxReader(redis).read(name, after, 10_000)
-    ]
+    return [(position, decode(payload)) for position, payload in await entries(redis, name, after)]
 
 
-async def expected_inboxes(store):
+async def expected_inboxes(outbox):
     """What every inbox should hold by SQL alone."""
     inboxes = defaultdict(list)
-    for row in await store.newest_rows(1_000_000):
+    for row in await outbox.newest_rows(1_000_000):
         for name in row.inboxes:
             inboxes[name].append((row.position, decode(row.payload)))
     return inboxes
 
 
-async def assert_inboxes_are_complete(redis, store):
-    expected = await expected_inboxes(store)
+async def assert_inboxes_are_complete(redis, outbox):
+    expected = await expected_inboxes(outbox)
     assert {key.decode() for key in await redis.keys("inbox:*")} == {redis_keys.inbox(name) for name in expected}
     for name, entries in expected.items():
         assert await inbox(redis, name) == entries
@@ -129,6 +137,10 @@ async def drain(relay):
         pass
 
 
+def a_row(position, inboxes=("rider:alice",), payload="{}"):
+    return OutboxRow(RIDE_EVENTS_STREAM, "ride", position, "r", inboxes, payload, position=position)
+
+
 def reading(rows):
     async def read():
         return rows
@@ -137,7 +149,7 @@ def reading(rows):
 
 
 class Silent:
-    """An event log that takes everything."""
+    """Topics that take everything."""
 
     async def append(self, rows):
         pass
@@ -147,10 +159,10 @@ class Silent:
 
 
 async def test_every_row_reaches_topic_and_inboxes_once_and_in_order(
-    store, rides, event_log, empty_redis, broker_port, topic, monkeypatch
+    outbox, rides, topics, empty_redis, broker_port, topic, monkeypatch
 ):
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 7)
-    relay = RelayService(store, event_log, RedisInboxes(empty_redis))
+    relay = Relay(outbox, topics, RedisInboxes(empty_redis))
     await asyncio.gather(lives(rides, 15), drain(relay))
     await drain(relay)
     events = [decode(value) for value in await topic_values(broker_port, topic)]
@@ -158,15 +170,15 @@ async def test_every_row_reaches_topic_and_inboxes_once_and_in_order(
     history = check_history(events)
     assert history.violations == []
     assert history.open_rides() == []
-    await assert_inboxes_are_complete(empty_redis, store)
-    assert await store.outbox_progress() == (90, 90)
+    await assert_inboxes_are_complete(empty_redis, outbox)
+    assert await outbox.progress() == (90, 90)
     assert await relay.relay_once() == 0
 
 
-async def test_a_client_goes_on_after_the_last_position_it_saw(sqlite_store, empty_redis):
+async def test_a_client_goes_on_after_the_last_position_it_saw(sqlite_store, sqlite_outbox, empty_redis):
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     await lives(rides, 1)
-    await drain(RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis)))
+    await drain(Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis)))
     everything = await inbox(empty_redis, "driver:driver0")
     assert [position for position, _ in everything] == [2, 3, 4, 5, 6]
     assert await inbox(empty_redis, "driver:driver0", after=4) == everything[3:]
@@ -178,7 +190,7 @@ async def test_the_edges_hear_which_inboxes_have_grown(empty_redis):
     inboxes = RedisInboxes(empty_redis)
     async with asyncio.timeout(10):
         while rung.empty():
-            await inboxes.push([OutboxRow(1, "r", "ride", 1, ("rider:alice", "driver:dora"), "{}")])
+            await inboxes.push([a_row(1, inboxes=("rider:alice", "driver:dora"))])
             await asyncio.sleep(0.05)
     assert rung.get_nowait() == ["driver:dora", "rider:alice"]
     listening.cancel()
@@ -186,19 +198,76 @@ async def test_the_edges_hear_which_inboxes_have_grown(empty_redis):
 
 
 async def test_inboxes_keep_the_newest_entries(empty_redis):
-    rows = [OutboxRow(n, "r", "ride", n, ("rider:alice",), "{}") for n in range(1, 3 * INBOX_ENTRIES_MAX)]
+    rows = [a_row(n) for n in range(1, 3 * INBOX_ENTRIES_MAX)]
     inboxes = RedisInboxes(empty_redis)
     await inboxes.rebuild(reading(rows))
     assert INBOX_ENTRIES_MAX <= await empty_redis.xlen(redis_keys.inbox("rider:alice")) < INBOX_ENTRIES_MAX * 1.2
-    await inboxes.push([OutboxRow(9999, "r", "ride", 9999, ("rider:alice",), "{}")])
+    await inboxes.push([a_row(9999)])
     assert (await RedisInboxReader(empty_redis).read("rider:alice", 0, 10_000))[-1][0] == 9999
     assert await empty_redis.ttl(redis_keys.inbox("rider:alice")) > 0
 
 
-async def test_a_row_that_fills_a_request_alone_is_sent_too(event_log, broker_port, topic):
-    rows = [OutboxRow(n, "r", "ride", n, (), str(n) * size) for n, size in enumerate([10, 50_000, 3, 20_000, 1])]
-    await event_log.append(rows)
+async def test_a_row_that_fills_a_request_alone_is_sent_too(topics, broker_port, topic):
+    rows = [a_row(n, payload=str(n) * size) for n, size in enumerate([10, 50_000, 3, 20_000, 1])]
+    await topics.append(rows)
     assert await topic_values(broker_port, topic) == [row.payload.encode() for row in rows]
+
+
+# -- another stream ----------------------------------------------------------------------------------------------------
+
+NOTES = "notes"
+NOTED_RIDERS, NOTES_EACH = ("alice", "bob", "carol"), 6
+
+
+def request_and_note(database, rider_id, n):
+    """A transaction of two services: dispatch takes in a ride, and somebody else notes it for the rider."""
+    command = request(f"{rider_id}{n}", rider_id)
+
+    def decide(seen):
+        engine = DispatchEngine(PARAMS, seen)
+        return Decision(engine.handle(command, 1000.0), engine.ride(command.ride_id))
+
+    def script():
+        outcome = yield from ride_scripts.transact(database.dialect, Scope(command.ride_id), decide, None)
+        payload = json.dumps({"event": "Noted", "ride_id": command.ride_id, "number": n})
+        note = NewRow(NOTES, rider_id, n, "manhattan", (f"rider:{rider_id}",), payload)
+        yield from outbox_scripts.add(database.dialect, [note])
+        return outcome
+
+    return database.run(script)
+
+
+async def test_a_second_stream_written_with_a_ride_arrives_in_its_topic_and_in_the_same_inbox_in_order(
+    database, outbox, producer, empty_redis, broker_port, topic, monkeypatch
+):
+    monkeypatch.setitem(STREAM_TOPICS, NOTES, await new_topic(broker_port))
+    monkeypatch.setattr(relay_module, "BATCH_ROWS", 5)
+    topics = KafkaTopics(producer, STREAM_TOPICS | {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1)
+    relay = Relay(outbox, topics, RedisInboxes(empty_redis))
+
+    async def requests_of(rider_id):
+        for n in range(1, NOTES_EACH + 1):
+            await request_and_note(database, rider_id, n)
+
+    await asyncio.gather(drain(relay), *(requests_of(rider_id) for rider_id in NOTED_RIDERS))
+    await drain(relay)
+    total = len(NOTED_RIDERS) * NOTES_EACH
+    assert await outbox.progress() == (2 * total, 2 * total)
+    assert [row.position for row in await outbox.newest_rows(1000)] == list(range(1, 2 * total + 1))
+    ride_ids = {decode(value).ride_id for value in await topic_values(broker_port, topic)}
+    assert ride_ids == {f"{rider_id}{n}" for rider_id in NOTED_RIDERS for n in range(1, NOTES_EACH + 1)}
+    notes = [json.loads(value) for value in await topic_values(broker_port, STREAM_TOPICS[NOTES])]
+    assert len(notes) == total
+    for rider_id in NOTED_RIDERS:
+        own = [note["number"] for note in notes if note["ride_id"].startswith(rider_id)]
+        assert own == list(range(1, NOTES_EACH + 1))
+        told = [json.loads(payload) for _, payload in await entries(empty_redis, f"rider:{rider_id}")]
+        both = [(kind, f"{rider_id}{n}") for n in own for kind in ("RideRequested", "Noted")]
+        assert [(message["event"], message["ride_id"]) for message in told] == both
+    before = {name: await entries(empty_redis, f"rider:{name}") for name in NOTED_RIDERS}
+    await empty_redis.flushall()
+    await relay.relay_once()
+    assert {name: await entries(empty_redis, f"rider:{name}") for name in NOTED_RIDERS} == before
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -224,14 +293,15 @@ class FailingProducer:
 
 
 async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_turns_nothing_round(
-    store, rides, producer, empty_redis, broker_port, topic, monkeypatch
+    outbox, rides, producer, empty_redis, broker_port, topic, monkeypatch
 ):
     monkeypatch.setattr(producer._message_accumulator, "_batch_size", 2500)
     failing = FailingProducer(producer)
-    relay = RelayService(store, KafkaEventLog(failing, topic, lambda region_id: 1), RedisInboxes(empty_redis))
+    topics = KafkaTopics(failing, {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1)
+    relay = Relay(outbox, topics, RedisInboxes(empty_redis))
     await lives(rides, 20)
     failures = 0
-    while (await store.outbox_progress())[1] < 120:
+    while (await outbox.progress())[1] < 120:
         try:
             await relay.relay_once()
         except ConnectionError:
@@ -247,10 +317,10 @@ async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_tu
             effects.append(event)
     assert len(effects) == 120
     assert check_history(effects).violations == []
-    await assert_inboxes_are_complete(empty_redis, store)
+    await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(store, rides, empty_redis):
+async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(outbox, rides, empty_redis):
     class Away(RedisInboxes):
         async def push(self, rows):
             await super().push(rows[: len(rows) // 2])
@@ -265,16 +335,16 @@ async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(store, rid
 
     await lives(rides, 2)
     with pytest.raises(RedisError):
-        await RelayService(store, Slow(), Away(empty_redis)).relay_once()
+        await Relay(outbox, Slow(), Away(empty_redis)).relay_once()
     assert sent == [12]  # nothing of the batch is on its way any more
-    assert await store.newest_published() == 0
-    await drain(RelayService(store, Silent(), RedisInboxes(empty_redis)))
-    await assert_inboxes_are_complete(empty_redis, store)
+    assert await outbox.newest_published() == 0
+    await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
+    await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(sqlite_store, empty_redis):
+async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(sqlite_store, sqlite_outbox, empty_redis):
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
-    relay = RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis))
+    relay = Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis))
     await lives(rides, 1)
     await drain(relay)
     await lives(rides, 1, first=1)
@@ -285,27 +355,27 @@ async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(sqlite_s
             await relay.relay_once()
     finally:
         await empty_redis.config_set("maxmemory", before)
-    assert await sqlite_store.newest_published() == 6
+    assert await sqlite_outbox.newest_published() == 6
     await drain(relay)
-    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+    await assert_inboxes_are_complete(empty_redis, sqlite_outbox)
 
 
 # -- Redis forgets -----------------------------------------------------------------------------------------------------
 
 
-async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(store, rides, empty_redis):
-    relay = RelayService(store, Silent(), RedisInboxes(empty_redis))
+async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(outbox, rides, empty_redis):
+    relay = Relay(outbox, Silent(), RedisInboxes(empty_redis))
     await lives(rides, 10)
     await drain(relay)
     await empty_redis.flushall()
     await relay.relay_once()
-    await assert_inboxes_are_complete(empty_redis, store)
+    await assert_inboxes_are_complete(empty_redis, outbox)
     await lives(rides, 5, first=10)
     await drain(relay)
-    await assert_inboxes_are_complete(empty_redis, store)
+    await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(store, rides, empty_redis, monkeypatch):
+async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(outbox, rides, empty_redis, monkeypatch):
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 11)
 
     class Flushed(Silent):
@@ -313,15 +383,15 @@ async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(store, rides, 
             await empty_redis.flushall()
 
     await lives(rides, 8)
-    await drain(RelayService(store, Flushed(), RedisInboxes(empty_redis)))
-    await drain(RelayService(store, Silent(), RedisInboxes(empty_redis)))
-    await assert_inboxes_are_complete(empty_redis, store)
+    await drain(Relay(outbox, Flushed(), RedisInboxes(empty_redis)))
+    await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
+    await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(sqlite_store, empty_redis):
+async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(sqlite_store, sqlite_outbox, empty_redis):
     """As a replica does that is promoted before it has heard of everything."""
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
-    relay = RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis))
+    relay = Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis))
     await lives(rides, 2)
     await drain(relay)
     dump = {key: await empty_redis.dump(key) for key in await empty_redis.keys("inbox*")}
@@ -331,26 +401,28 @@ async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(sqlite_
     for key, value in dump.items():
         await empty_redis.restore(key, 0, value)
     await relay.relay_once()
-    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+    await assert_inboxes_are_complete(empty_redis, sqlite_outbox)
 
 
-async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(sqlite_store, empty_redis):
+async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(sqlite_store, sqlite_outbox, empty_redis):
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     inboxes = RedisInboxes(empty_redis)
     await lives(rides, 2)
-    old_rows = await sqlite_store.newest_rows(100)
+    old_rows = await sqlite_outbox.newest_rows(100)
     await lives(rides, 2, first=2)
-    new_rows = await sqlite_store.newest_rows(12)
+    new_rows = await sqlite_outbox.newest_rows(12)
     await inboxes.push(new_rows)
     assert await inboxes.newest() is None  # a push alone does not make them complete
     await inboxes.rebuild(reading(old_rows))
-    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+    await assert_inboxes_are_complete(empty_redis, sqlite_outbox)
 
 
-async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(sqlite_store, empty_redis, monkeypatch):
+async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(
+    sqlite_store, sqlite_outbox, empty_redis, monkeypatch
+):
     monkeypatch.setattr(redis_inboxes, "REBUILD_INBOXES", 1)
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
-    relay = RelayService(sqlite_store, Silent(), RedisInboxes(empty_redis))
+    relay = Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis))
     await lives(rides, 3)
     await drain(relay)
     await empty_redis.flushall()
@@ -365,15 +437,15 @@ async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(sqlite_store
     await relay.relay_once()
     assert await RedisInboxes(empty_redis).newest() is None
     await relay.relay_once()
-    await assert_inboxes_are_complete(empty_redis, sqlite_store)
+    await assert_inboxes_are_complete(empty_redis, sqlite_outbox)
 
 
 # -- more than one relay -----------------------------------------------------------------------------------------------
 
 
-async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(store, rides, empty_redis, monkeypatch):
+async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(outbox, rides, empty_redis, monkeypatch):
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 9)
-    relays = [RelayService(store, Silent(), RedisInboxes(empty_redis)) for _ in range(3)]
+    relays = [Relay(outbox, Silent(), RedisInboxes(empty_redis)) for _ in range(3)]
 
     async def forget():
         for _ in range(5):
@@ -381,16 +453,16 @@ async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(store
             await empty_redis.flushall()
 
     async def run(relay):
-        while (await store.outbox_progress())[1] < 240:
+        while (await outbox.progress())[1] < 240:
             await relay.relay_once()
 
     async with asyncio.timeout(30):
         await asyncio.gather(lives(rides, 40), forget(), *(run(relay) for relay in relays))
     await drain(relays[0])
-    await assert_inboxes_are_complete(empty_redis, store)
+    await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_a_relay_that_was_paused_sends_again_without_effect(store, rides, empty_redis):
+async def test_a_relay_that_was_paused_sends_again_without_effect(outbox, rides, empty_redis):
     goes_on = asyncio.Event()
 
     class Paused(Silent):
@@ -403,12 +475,12 @@ async def test_a_relay_that_was_paused_sends_again_without_effect(store, rides, 
             await super().push(rows)
 
     await lives(rides, 2)
-    old = asyncio.create_task(RelayService(store, Paused(), PausedInboxes(empty_redis)).relay_once())
+    old = asyncio.create_task(Relay(outbox, Paused(), PausedInboxes(empty_redis)).relay_once())
     await asyncio.sleep(0.1)
     await lives(rides, 2, first=2)
-    await drain(RelayService(store, Silent(), RedisInboxes(empty_redis)))
+    await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
     goes_on.set()
     assert await old == 12
-    assert await store.outbox_progress() == (24, 24)
-    await assert_inboxes_are_complete(empty_redis, store)
+    assert await outbox.progress() == (24, 24)
+    await assert_inboxes_are_complete(empty_redis, outbox)
     assert await RedisInboxes(empty_redis).newest() == 24

@@ -8,19 +8,19 @@ from typing import Any
 
 import msgspec
 
+from backing.outbox import scripts as outbox
+from backing.outbox.rows import NewRow
 from backing.sql.scripts import Dialect, Duplicate, Script, Statement
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
 from dispatch.events import OfferSent, RideEvent, RideRated, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
-from dispatch.ports import Carrying, Decide, Decision, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, Decision, Outcome, Scope
 from dispatch.rules.audience import inboxes
 from dispatch.rules.lifecycle import FREES_DRIVER, OFFER_ENDS
+from kernel.contracts.topics import RIDE_EVENTS_STREAM
 from kernel.idempotency import IdempotencyKey
-
-#: Any number will do, as long as no other program on the database locks the same.
-RELAY_LOCK = 7_301_954
 
 
 def read_ride(body: str) -> Ride:
@@ -54,15 +54,15 @@ def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: Idempo
     rides = yield from _read_scope(dialect, scope)
     decision = decide(list(rides.values()))
     yield from _write_ride(rides.get(decision.ride.ride_id), decision, scope)
-    for event in decision.events:
-        yield Statement(
-            sql.ADD_OUTBOX[dialect],
-            (event.region_id, event.ride_id, event.sequence, " ".join(inboxes(event)), encode(event)),
-        )
+    yield from outbox.add(dialect, map(_outbox_row, decision.events))
     if idempotency is not None:
         response = msgspec.json.encode(decision.ride).decode()
         yield Statement(sql.ADD_KEY, (idempotency.principal, idempotency.key, idempotency.body_sha256, response))
     return Outcome(decision.ride, decision.events)
+
+
+def _outbox_row(event: RideEvent) -> NewRow:
+    return NewRow(RIDE_EVENTS_STREAM, event.ride_id, event.sequence, event.region_id, inboxes(event), encode(event))
 
 
 def replay(idempotency: IdempotencyKey) -> Script[Outcome | None]:
@@ -190,21 +190,3 @@ def set_shift(dialect: Dialect, shift: Shift) -> Script[Shift]:
     rows = yield Statement(sql.SET_SHIFT, (shift.driver_id, shift.status, shift.seats, shift.changed_s))
     stars_sum, stars_count = rows[0]
     return replace(shift, stars_sum=stars_sum, stars_count=stars_count)
-
-
-def give_positions() -> Script[None]:
-    """Number the rows that have been committed since, in the order in which they came; for PostgreSQL.
-
-    PostgreSQL gives identity values before the commit, so a smaller one can appear after a greater. Positions are
-    given here, to what is committed, by one relay at a time. SQLite numbers rows as they are written.
-    """
-    yield Statement(sql.LOCK_POSITIONS, (RELAY_LOCK,))
-    waiting = yield Statement(sql.NEEDS_POSITIONS)
-    if waiting:
-        yield Statement(sql.GIVE_POSITIONS)
-
-
-def read_outbox_row(row: Sequence[Any]) -> OutboxRow:
-    """An outbox row from its columns."""
-    position, region_id, ride_id, sequence, names, payload = row
-    return OutboxRow(position, region_id, ride_id, sequence, tuple(names.split()), payload)

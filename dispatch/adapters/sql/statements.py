@@ -1,4 +1,4 @@
-"""Every statement of the store, in the dialect that SQLite and PostgreSQL share.
+"""Every statement of the ride store, in the dialect that SQLite and PostgreSQL share.
 
 Parameters are numbered `?1`, `?2`, …; `backing.sql.postgres` writes them `$1`, `$2`, ….
 """
@@ -45,12 +45,6 @@ ADD_OFFER = (
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 )
 END_OFFER = "UPDATE offers SET state = ?1, body = ?2 WHERE offer_id = ?3 AND state = 'SENT' RETURNING offer_id"
-#: SQLite commits in the order of its writes and numbers them at once; in PostgreSQL the relay does it after the commit.
-ADD_OUTBOX = {
-    "sqlite": "INSERT INTO outbox (region_id, ride_id, sequence, inboxes, payload, position)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox))",
-    "postgres": "INSERT INTO outbox (region_id, ride_id, sequence, inboxes, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
-}
 
 OPEN_RIDES = (
     "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('REQUESTED', 'OFFERED') ORDER BY requested_s, ride_id"
@@ -89,29 +83,4 @@ SET_SHIFT = (
 ADD_STARS = "UPDATE shifts SET stars_sum = stars_sum + ?1, stars_count = stars_count + 1 WHERE driver_id = ?2"
 IDLE_FROM_NOW = "UPDATE shifts SET idle_since_s = ?1 WHERE driver_id = ?2"
 NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region_id = ?1"
-
-LOCK_POSITIONS = "SELECT pg_advisory_xact_lock(?1)"
-NEEDS_POSITIONS = "SELECT 1 FROM outbox WHERE position IS NULL LIMIT 1"
-GIVE_POSITIONS = (
-    "UPDATE outbox SET position = numbered.position FROM (SELECT id, (SELECT COALESCE(MAX(position), 0) FROM outbox)"
-    " + ROW_NUMBER() OVER (ORDER BY id) AS position FROM outbox WHERE position IS NULL) AS numbered"
-    " WHERE outbox.id = numbered.id"
-)
-UNPUBLISHED = (
-    "SELECT position, region_id, ride_id, sequence, inboxes, payload FROM outbox"
-    " WHERE position > (SELECT published_position FROM relay) ORDER BY position LIMIT ?1"
-)
-NEWEST_ROWS = (
-    "SELECT position, region_id, ride_id, sequence, inboxes, payload FROM outbox"
-    " WHERE position > (SELECT COALESCE(MAX(position), 0) FROM outbox) - ?1 ORDER BY position"
-)
-EVENTS_SINCE = "SELECT position, payload FROM outbox WHERE position > ?2 AND region_id = ?1 ORDER BY position LIMIT ?3"
-PUBLISHED = "SELECT published_position FROM relay"
-MARK_PUBLISHED = "UPDATE relay SET published_position = ?1 WHERE published_position < ?1"
-#: Positions have no gaps, so the newest one is a count.
-PROGRESS = (
-    "SELECT (SELECT COALESCE(MAX(position), 0) FROM outbox) + (SELECT COUNT(*) FROM outbox WHERE position IS NULL),"
-    " published_position FROM relay"
-)
-HISTORY = "SELECT payload FROM outbox ORDER BY id"
 COUNT_RIDES = "SELECT state, COUNT(*) FROM rides GROUP BY state"

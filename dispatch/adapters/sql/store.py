@@ -1,25 +1,25 @@
-"""The ride store and the outbox in SQL."""
+"""The ride store in SQL."""
 
 from __future__ import annotations
 
+from backing.outbox.outbox import SqlOutbox
 from backing.sql.database import Database
-from backing.sql.scripts import Statement, one
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
 from dispatch.events import RideEvent
 from dispatch.model import Ride, Shift
-from dispatch.ports import Carrying, Decide, FreeDriver, OutboxRow, Outcome, Scope
+from dispatch.ports import Carrying, Decide, FreeDriver, Outcome, Scope
+from kernel.contracts.topics import RIDE_EVENTS_STREAM
 from kernel.idempotency import IdempotencyKey
 
 
 class SqlRideStore:
-    """`RideStore` and `Outbox` over a database that other stores may share; whoever opened it closes it."""
+    """`RideStore` and `EventTail` over a database that other stores may share; whoever opened it closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    # -- RideStore ---------------------------------------------------------------------------------------------------
+        self._outbox = SqlOutbox(database)
 
     async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
         """See `RideStore.transact`."""
@@ -60,41 +60,20 @@ class SqlRideStore:
 
     async def outbox_progress(self) -> tuple[int, int]:
         """See `RideStore.outbox_progress`."""
-        committed, published = (await self._database.read(sql.PROGRESS))[0]
-        return committed, published
+        return await self._outbox.progress()
 
     async def newest_token(self, region_id: str) -> int:
         """See `RideStore.newest_token`."""
         return int((await self._database.read(sql.NEWEST_FENCE, region_id))[0][0])
 
-    # -- Outbox ------------------------------------------------------------------------------------------------------
-
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
-        """See `Outbox.unpublished`."""
-        if self._database.dialect == "postgres":
-            await self._database.run(scripts.give_positions)
-        return [scripts.read_outbox_row(row) for row in await self._database.read(sql.UNPUBLISHED, limit)]
-
-    async def newest_rows(self, limit: int) -> list[OutboxRow]:
-        """See `Outbox.newest_rows`."""
-        return [scripts.read_outbox_row(row) for row in await self._database.read(sql.NEWEST_ROWS, limit)]
-
-    async def newest_published(self) -> int:
-        """See `Outbox.newest_published`."""
-        return int((await self._database.read(sql.PUBLISHED))[0][0])
-
-    async def mark_published(self, position: int) -> None:
-        """See `Outbox.mark_published`."""
-        await self._database.run(lambda: one(Statement(sql.MARK_PUBLISHED, (position,))))
-
     async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
         """See `EventTail.events_since`."""
-        rows = await self._database.read(sql.EVENTS_SINCE, region_id, position, limit)
+        rows = await self._outbox.since(RIDE_EVENTS_STREAM, region_id, position, limit)
         return [(at, decode(payload)) for at, payload in rows]
 
     async def history(self) -> list[str]:
         """Every event ever, as JSON; those of one ride in their order."""
-        return [payload for (payload,) in await self._database.read(sql.HISTORY)]
+        return await self._outbox.history(RIDE_EVENTS_STREAM)
 
     async def count_rides(self) -> dict[str, int]:
         """Rides by state."""

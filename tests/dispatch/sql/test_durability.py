@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from backing.outbox.outbox import SqlOutbox
 from backing.sql.scripts import Statement, one
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.engine import DispatchEngine
@@ -58,7 +59,7 @@ async def test_every_ride_that_was_acknowledged_is_there_after_kill_9(tmp_path):
     store = SqlRideStore(database)
     open_rides = await store.open_rides("manhattan")
     is_whole({ride.ride_id for ride in open_rides}, acknowledged, await history(store))
-    rows = await store.unpublished(1_000_000)
+    rows = await SqlOutbox(database).unpublished(1_000_000)
     assert [row.position for row in rows] == list(range(1, len(open_rides) + 1))
     await database.close()
     with sqlite3.connect(tmp_path / "rides.db") as connection:
@@ -102,7 +103,7 @@ async def test_three_processes_open_a_new_file_at_once_and_none_loses_a_ride_or_
     async with await open_database(url_of(tmp_path)) as database:
         store = SqlRideStore(database)
         assert {ride.ride_id for ride in await store.open_rides("manhattan")} == set(lines)
-        assert [row.position for row in await store.unpublished(1000)] == list(range(1, 601))
+        assert [row.position for row in await SqlOutbox(database).unpublished(1000)] == list(range(1, 601))
 
 
 async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path):

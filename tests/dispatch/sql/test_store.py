@@ -55,10 +55,6 @@ def kinds(results):
     return Counter(type(result).__name__ for result in results)
 
 
-async def outbox(store):
-    return await store.unpublished(10_000)
-
-
 # -- a ride through the store ------------------------------------------------------------------------------------------
 
 
@@ -98,16 +94,16 @@ async def test_a_city_time_that_is_a_whole_number_is_stored_like_any_other(store
     assert (await store.find_ride("ride")).requested_s == 1_700_000_000.0
 
 
-async def test_a_refused_command_leaves_nothing_behind(store, rides):
+async def test_a_refused_command_leaves_nothing_behind(store, outbox, rides):
     await do(rides, request(), offer(), accept())
-    before, rows = await store.find_ride("ride"), await outbox(store)
+    before, rows = await store.find_ride("ride"), await outbox.unpublished(10_000)
     for command in (accept(), decline(), pick_up(), drop_off(), request("ride2", quote_id="quote-ride")):
         with pytest.raises(CommandRefused):
             await rides.handle(command, key(repr(command)))
         assert await store.replay(key(repr(command))) is None
     assert await store.find_ride("ride") == before
     assert await store.find_ride("ride2") is None
-    assert await outbox(store) == rows
+    assert await outbox.unpublished(10_000) == rows
 
 
 async def test_a_refused_command_takes_nothing_with_it_when_many_come_at_once(store, rides):
@@ -167,12 +163,12 @@ async def test_keys_of_two_riders_have_nothing_to_do_with_each_other(rides):
     assert not other.is_replay
 
 
-async def test_the_same_key_sent_many_times_at_once_has_its_effect_once(store, rides):
+async def test_the_same_key_sent_many_times_at_once_has_its_effect_once(store, outbox, rides):
     sent = [rides.handle(request(f"ride{n}", quote_id="quote"), key()) for n in range(20)]
     outcomes = await asyncio.gather(*sent)
     assert sum(not outcome.is_replay for outcome in outcomes) == 1
     assert len({outcome.ride.ride_id for outcome in outcomes}) == 1
-    assert len(await outbox(store)) == 1
+    assert len(await outbox.unpublished(10_000)) == 1
 
 
 async def test_the_same_key_with_two_bodies_at_once_has_one_winner(store, rides):
@@ -199,7 +195,7 @@ async def test_another_driver_cannot_accept_the_offer(store, rides):
 
 
 @pytest.mark.parametrize("n", range(6))
-async def test_accepting_and_cancelling_at_once_has_one_winner_and_both_see_the_same(store, rides, n):
+async def test_accepting_and_cancelling_at_once_has_one_winner_and_both_see_the_same(store, outbox, rides, n):
     await do(rides, request(), offer())
     race = [rides.handle(accept()), rides.handle(rider_cancels())]
     accepted, cancelled = await all_of(*(race if n % 2 else reversed(race)))
@@ -216,7 +212,7 @@ async def test_accepting_and_cancelling_at_once_has_one_winner_and_both_see_the_
     else:
         assert told[2:] == [ev.OfferAccepted, ev.RideCancelled]
         assert ride.driver_id == "dora"
-    rows = await outbox(store)
+    rows = await outbox.unpublished(10_000)
     assert {"rider:alice", "driver:dora"} <= {name for row in rows[2:] for name in row.inboxes}
 
 
@@ -381,13 +377,13 @@ async def test_the_index_refuses_a_second_live_offer_that_no_check_refused(store
     assert (await store.find_ride("two")).state is RideState.REQUESTED
 
 
-async def test_the_index_refuses_a_second_live_ride_that_no_check_refused(store, rides):
+async def test_the_index_refuses_a_second_live_ride_that_no_check_refused(store, outbox, rides):
     await do(rides, request("one"), request("two"), offer("one"), accept("one-1"))
     planted = _planted("two", _sent("dora", 2, "two"), _accepted("dora", 2, "two"))
     with pytest.raises(DriverBusy):
         await store.transact(Scope(ride_id="two"), planted)
     assert [ride.ride_id for ride in await store.live_rides("manhattan")] == ["one"]
-    assert len(await outbox(store)) == 4
+    assert len(await outbox.unpublished(10_000)) == 4
 
 
 async def test_the_index_refuses_a_second_ride_aboard_that_no_check_refused(store, rides):
@@ -466,15 +462,15 @@ async def _one_life(rides, n):
     )
 
 
-async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write(store, rides):
+async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write(store, outbox, rides):
     read = []
 
     async def relay():
         while len(read) < 20 * 6:
-            rows = await store.unpublished(7)
+            rows = await outbox.unpublished(7)
             read.extend(rows)
             if rows:
-                await store.mark_published(rows[-1].position)
+                await outbox.mark_published(rows[-1].position)
             await asyncio.sleep(0)
 
     async with asyncio.timeout(30):
@@ -482,27 +478,27 @@ async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write
     assert [row.position for row in read] == list(range(1, 121))
     sequences = defaultdict(list)
     for row in read:
-        sequences[row.ride_id].append(row.sequence)
+        sequences[row.key].append(row.sequence)
     assert all(seen == [1, 2, 3, 4, 5, 6] for seen in sequences.values())
-    assert await store.outbox_progress() == (120, 120)
-    assert await store.unpublished(10) == []
+    assert await outbox.progress() == (120, 120)
+    assert await outbox.unpublished(10) == []
     assert check_history(await history(store)).violations == []
 
 
-async def test_what_was_published_never_goes_back(store, rides):
+async def test_what_was_published_never_goes_back(outbox, rides):
     await do(rides, *(request(f"ride{n}") for n in range(5)))
-    await store.unpublished(10)
-    await store.mark_published(4)
-    await store.mark_published(2)
-    assert await store.newest_published() == 4
-    assert [row.position for row in await store.unpublished(10)] == [5]
-    assert [row.position for row in await store.newest_rows(3)] == [3, 4, 5]
-    assert await store.outbox_progress() == (5, 4)
+    await outbox.unpublished(10)
+    await outbox.mark_published(4)
+    await outbox.mark_published(2)
+    assert await outbox.newest_published() == 4
+    assert [row.position for row in await outbox.unpublished(10)] == [5]
+    assert [row.position for row in await outbox.newest_rows(3)] == [3, 4, 5]
+    assert await outbox.progress() == (5, 4)
 
 
-async def test_outbox_rows_say_whom_they_go_to(store, rides):
+async def test_outbox_rows_say_whom_they_go_to(outbox, rides):
     await do(rides, request(), offer(), accept())
-    assert [row.inboxes for row in await outbox(store)] == [
+    assert [row.inboxes for row in await outbox.unpublished(10_000)] == [
         ("rider:alice",),
         ("driver:dora",),
         ("rider:alice", "driver:dora"),

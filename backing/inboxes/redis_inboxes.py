@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import stamina
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from backing.outbox.rows import OutboxRow
 from backing.redis.functions import LuaLibrary, RedisFunctions
-from dispatch.ports import OutboxRow
 from kernel.contracts import redis_keys
 
-#: Wall seconds of one wait for news, and before a lost connection is made anew.
-LISTEN_S = 3.0
-RECONNECT_S = 0.5
-#: Entries kept per inbox: a client that was away for longer reads its rides instead.
+#: Entries kept per inbox: a client that was away for longer reads the resources, such as its rides, instead.
 INBOX_ENTRIES_MAX = 1000
-#: Wall seconds after which an inbox without news goes: whoever comes back later reads the rides instead.
+#: Wall seconds after which an inbox without news goes: whoever comes back later reads them instead.
 INBOX_KEPT_S = 7 * 86_400
 #: Inboxes rebuilt in one round trip.
 REBUILD_INBOXES = 500
@@ -30,7 +26,7 @@ class RedisInboxes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._functions = RedisFunctions(redis, LuaLibrary.read("dispatch.adapters", "inboxes.lua"))
+        self._functions = RedisFunctions(redis, LuaLibrary.read("backing.inboxes", "inboxes.lua"))
 
     async def push(self, rows: Sequence[OutboxRow]) -> None:
         """See `Inboxes.push`.
@@ -59,7 +55,7 @@ class RedisInboxes:
     async def newest(self) -> int | None:
         """See `Inboxes.newest`."""
         entries: list[Any] = await self._redis.xrevrange(redis_keys.INBOXES_COMPLETE, count=1) or []
-        return _position(entries[0][0]) if entries else None
+        return position_of(entries[0][0]) if entries else None
 
     async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
         """See `Inboxes.rebuild`.
@@ -95,7 +91,8 @@ def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:
     return arguments
 
 
-def _position(entry_id: bytes) -> int:
+def position_of(entry_id: bytes) -> int:
+    """The outbox position in the id of an entry."""
     return int(entry_id.split(b"-")[0])
 
 
@@ -107,47 +104,3 @@ def _raise_refusals(answers: Sequence[Any]) -> None:
 
 def _is_there_already(answer: Exception) -> bool:
     return isinstance(answer, ResponseError) and "equal or smaller" in str(answer)
-
-
-class RedisInboxReader:
-    """Reads inboxes, for the edges."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-
-    async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """(position, JSON event) of what came after a position, in order."""
-        return (await self.read_many({name: after}, limit)).get(name, [])
-
-    async def read_many(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, bytes]]]:
-        """The same of each inbox that has anything after its position, in one question."""
-        keys = {redis_keys.inbox(name).encode(): name for name in after}
-        wanted: dict[Any, Any] = {key: f"{after[name]}-0" for key, name in keys.items()}
-        found: Any = await self._redis.xread(wanted, count=limit) or []
-        # Pairs in one version of the protocol; a mapping, with one more list around, in the other.
-        pairs = [(key, lists[0]) for key, lists in found.items()] if isinstance(found, dict) else found
-        return {
-            keys[key]: [(_position(entry_id), fields[b"payload"]) for entry_id, fields in entries]
-            for key, entries in pairs
-        }
-
-
-async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:
-    """Call `ring` with the names of inboxes as they grow, until cancelled.
-
-    News that are lost with a connection do no harm: the streams also look at their inboxes from time to time.
-    """
-
-    # Exception: redis-py lets others than its own out while a server goes away.
-    @stamina.retry(
-        on=Exception, attempts=None, timeout=None, wait_initial=RECONNECT_S, wait_max=RECONNECT_S, wait_jitter=0.0
-    )
-    async def listen() -> None:
-        async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(redis_keys.INBOX_NEWS)
-            while True:
-                message = await pubsub.get_message(timeout=LISTEN_S)
-                if message is not None:
-                    ring(message["data"].decode().split())
-
-    await listen()

@@ -1,12 +1,13 @@
-"""The relay: what the outbox holds goes to the topic and the inboxes, in order, at least once."""
+"""The relay: committed messages go to the topic of their stream and to their inboxes, in order, at least once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
-from dispatch.ports import EventLog, Inboxes, Outbox
+from backing.outbox.rows import OutboxRow
 
 #: Rows sent before they are marked: bounds what a crash sends twice.
 BATCH_ROWS = 500
@@ -16,16 +17,60 @@ HISTORY_ROWS = 50_000
 LOOK_EVERY_S = 0.5
 
 
-class RelayService:
-    """Moves committed events on.
+class Outbox(Protocol):
+    """Committed messages in order, until they are published: `SqlOutbox`."""
+
+    async def unpublished(self, limit: int) -> list[OutboxRow]:
+        """See `SqlOutbox.unpublished`."""
+        ...
+
+    async def newest_rows(self, limit: int) -> list[OutboxRow]:
+        """See `SqlOutbox.newest_rows`."""
+        ...
+
+    async def newest_published(self) -> int:
+        """See `SqlOutbox.newest_published`."""
+        ...
+
+    async def mark_published(self, position: int) -> None:
+        """See `SqlOutbox.mark_published`."""
+        ...
+
+
+class Topics(Protocol):
+    """The topics of the streams."""
+
+    async def append(self, rows: Sequence[OutboxRow]) -> None:
+        """Return once all rows are acknowledged, in order within a stream and region."""
+        ...
+
+
+class Inboxes(Protocol):
+    """The ordered messages to each rider and driver."""
+
+    async def push(self, rows: Sequence[OutboxRow]) -> None:
+        """Append all of them or none; a row that is there already is left as it is."""
+        ...
+
+    async def newest(self) -> int | None:
+        """Position up to which the inboxes are complete, None if nobody knows: never built, or lost."""
+        ...
+
+    async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
+        """Begin the inboxes anew with the rows that `read` gives; what was pushed after the last of them stays."""
+        ...
+
+
+class Relay:
+    """Publishes the outbox.
 
     Two relays at once, or one that was paused, do no harm: each sends from the oldest unpublished row in order, and
-    the receivers know a row again, the inboxes by its position, the readers of the topic by its ride and sequence.
+    the receivers know a row again, the inboxes by its position, the readers of a topic by its key and sequence.
     """
 
-    def __init__(self, outbox: Outbox, event_log: EventLog, inboxes: Inboxes) -> None:
+    def __init__(self, outbox: Outbox, topics: Topics, inboxes: Inboxes) -> None:
         self._outbox = outbox
-        self._event_log = event_log
+        self._topics = topics
         self._inboxes = inboxes
         self._next_look_s = float("-inf")
 
@@ -35,7 +80,7 @@ class RelayService:
         if rows:
             # Positions have no gaps: everything before the first of these rows is published.
             await self._complete_inboxes(rows[0].position - 1)
-            await _both(self._event_log.append(rows), self._inboxes.push(rows))
+            await _both(self._topics.append(rows), self._inboxes.push(rows))
             await self._outbox.mark_published(rows[-1].position)
         elif time.monotonic() >= self._next_look_s:
             await self._complete_inboxes(await self._outbox.newest_published())

@@ -1,38 +1,43 @@
-"""The topic of ride events."""
+"""The topics of the outbox's streams in Kafka."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from dispatch.ports import OutboxRow
+from backing.outbox.rows import OutboxRow
 
 
-class KafkaEventLog:
-    """`EventLog` over a Kafka producer that waits for all replicas."""
+class KafkaTopics:
+    """`Topics` over a Kafka producer that waits for all replicas.
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition_of: Callable[[str], int]) -> None:
+    ``topic_of`` names the topic of each stream, ``partition_of`` the partition of a region in each of them.
+    """
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topic_of: Mapping[str, str], partition_of: Callable[[str], int]
+    ) -> None:
         self._producer = producer
-        self._topic = topic
+        self._topic_of = topic_of
         self._partition_of = partition_of
 
     async def append(self, rows: Sequence[OutboxRow]) -> None:
-        """See `EventLog.append`.
+        """See `Topics.append`.
 
         Nothing is sent after a group that was not acknowledged: its readers would take the later rows, and then drop
         the earlier ones, sent again, as repetitions.
         """
-        by_partition: dict[int, list[OutboxRow]] = {}
+        by_partition: dict[tuple[str, int], deque[OutboxRow]] = {}
         for row in rows:
-            by_partition.setdefault(self._partition_of(row.region_id), []).append(row)
-        for partition, own_rows in by_partition.items():
-            waiting = deque(own_rows)
+            address = self._topic_of[row.stream], self._partition_of(row.region_id)
+            by_partition.setdefault(address, deque()).append(row)
+        for (topic, partition), waiting in by_partition.items():
             while waiting:
                 group = self._next_group(waiting)
-                await (await self._producer.send_batch(group, self._topic, partition=partition))
+                await (await self._producer.send_batch(group, topic, partition=partition))
 
     def _next_group(self, waiting: deque[OutboxRow]) -> BatchBuilder:
         """As many of the waiting rows as one request holds, at least one."""

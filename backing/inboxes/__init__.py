@@ -1,0 +1,1 @@
+"""Inboxes: the ordered, replayable messages to each rider and driver."""

@@ -1,0 +1,1 @@
+"""The outbox: messages committed in the transaction of a change, and the relay that publishes them."""

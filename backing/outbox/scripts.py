@@ -1,0 +1,47 @@
+"""The outbox's part in transactions, as scripts (`backing.sql.scripts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from backing.outbox import statements as sql
+from backing.outbox.rows import NewRow, OutboxRow
+from backing.sql.scripts import Dialect, Script, Statement
+from kernel.contracts.topics import STREAM_TOPICS
+
+#: Any number will do, as long as no other program on the database locks the same.
+POSITIONS_LOCK = 7_301_954
+
+
+def add(dialect: Dialect, rows: Iterable[NewRow]) -> Script[None]:
+    """Write messages into the outbox in the transaction of the change: `yield from add(...)`.
+
+    Raises ValueError for a stream without a topic and for the name of an inbox with a blank; Duplicate, as any
+    statement does, for a (stream, key, sequence) that is there.
+    """
+    for row in rows:
+        if row.stream not in STREAM_TOPICS:
+            raise ValueError(f"the stream {row.stream!r} has no topic: add it to kernel.contracts.topics.STREAM_TOPICS")
+        names = " ".join(row.inboxes)
+        if len(names.split()) != len(row.inboxes):
+            raise ValueError(f"names of inboxes have no blanks and are not empty, unlike one of {row.inboxes}")
+        yield Statement(sql.ADD[dialect], (row.stream, row.key, row.sequence, row.region_id, names, row.payload))
+
+
+def give_positions() -> Script[None]:
+    """Number the rows that have been committed since, in the order in which they came; for PostgreSQL.
+
+    PostgreSQL gives identity values before the commit, so a smaller one can appear after a greater. Positions are
+    given here, to what is committed, by one relay at a time. SQLite numbers rows as they are written.
+    """
+    yield Statement(sql.LOCK_POSITIONS, (POSITIONS_LOCK,))
+    waiting = yield Statement(sql.NEEDS_POSITIONS)
+    if waiting:
+        yield Statement(sql.GIVE_POSITIONS)
+
+
+def read_row(row: Sequence[Any]) -> OutboxRow:
+    """A row from its columns."""
+    stream, key, sequence, region_id, names, payload, position = row
+    return OutboxRow(stream, key, sequence, region_id, tuple(names.split()), payload, position)
