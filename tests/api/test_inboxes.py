@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ async def wait_idle() -> None:
     await asyncio.sleep(0.02)
 
 
-async def test_ten_thousand_idle_streams_are_asked_for_in_a_few_questions(reads):
+async def test_ten_thousand_idle_streams_are_asked_for_in_a_few_questions(reads: Any) -> None:
     reader = reads._reader
     streams = [asyncio.create_task(reads.next_page(f"driver:{n}", 0)) for n in range(10_000)]
     while sum(map(len, reader.questions)) < 10_000:
@@ -63,7 +64,7 @@ async def test_ten_thousand_idle_streams_are_asked_for_in_a_few_questions(reads)
     assert reads._waiting == {}
 
 
-async def test_news_are_read_before_those_whose_turn_it_is(reads):
+async def test_news_are_read_before_those_whose_turn_it_is(reads: Any) -> None:
     reader = reads._reader
     reads._to_look_at = dict.fromkeys(f"driver:{n}" for n in range(1_000))
     reader.put("driver:told", 1)
@@ -71,7 +72,7 @@ async def test_news_are_read_before_those_whose_turn_it_is(reads):
     assert "driver:told" in reader.questions[0]
 
 
-async def test_two_phones_of_one_person_each_get_what_they_lack(reads):
+async def test_two_phones_of_one_person_each_get_what_they_lack(reads: Any) -> None:
     reads._reader.put("driver:d", 1, 2, 3)
     behind, ahead, done = (asyncio.create_task(reads.next_page("driver:d", after)) for after in (0, 2, 3))
     assert await behind == [(1, b"{}"), (2, b"{}"), (3, b"{}")]
@@ -83,7 +84,7 @@ async def test_two_phones_of_one_person_each_get_what_they_lack(reads):
     assert await done == [(4, b"{}")]
 
 
-async def test_an_inbox_longer_than_a_page_is_read_page_by_page_without_news(reads):
+async def test_an_inbox_longer_than_a_page_is_read_page_by_page_without_news(reads: Any) -> None:
     reads._reader.put("driver:d", *range(1, 3 * inboxes.PAGE + 2))
     seen: list[int] = []
     while len(seen) < 3 * inboxes.PAGE + 1:
@@ -93,7 +94,7 @@ async def test_an_inbox_longer_than_a_page_is_read_page_by_page_without_news(rea
     assert seen == list(range(1, 3 * inboxes.PAGE + 2))
 
 
-async def test_news_that_come_between_two_pages_are_not_lost(reads):
+async def test_news_that_come_between_two_pages_are_not_lost(reads: Any) -> None:
     reads._reader.put("driver:d", 1)
     assert await reads.next_page("driver:d", 0) == [(1, b"{}")]
     reads._reader.put("driver:d", 2)
@@ -102,7 +103,7 @@ async def test_news_that_come_between_two_pages_are_not_lost(reads):
         assert await reads.next_page("driver:d", 1) == [(2, b"{}")]
 
 
-async def test_streams_wait_while_redis_is_away_and_go_on_when_it_is_back(reads):
+async def test_streams_wait_while_redis_is_away_and_go_on_when_it_is_back(reads: Any) -> None:
     reader = reads._reader
     reader.failure = ConnectionError("away")
     reader.put("driver:d", 1)
@@ -114,7 +115,7 @@ async def test_streams_wait_while_redis_is_away_and_go_on_when_it_is_back(reads)
     assert await waiting == [(1, b"{}")]
 
 
-async def test_many_events_at_once_let_others_have_a_turn(reads):
+async def test_many_events_at_once_let_others_have_a_turn(reads: Any) -> None:
     """A keep-alive that comes in between must not wait for five hundred pages to be sent."""
     handed: list[int] = []
     at_turn: list[int] = []
@@ -136,7 +137,7 @@ async def test_many_events_at_once_let_others_have_a_turn(reads):
     assert max(b - a for a, b in pairwise(at_turn)) <= EVENTS_A_TURN + 10
 
 
-async def test_a_stream_that_ends_while_it_waits_leaves_nothing_behind(reads):
+async def test_a_stream_that_ends_while_it_waits_leaves_nothing_behind(reads: Any) -> None:
     waiting = asyncio.create_task(reads.next_page("driver:d", 0))
     await wait_idle()
     waiting.cancel()

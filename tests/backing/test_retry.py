@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
@@ -40,14 +41,14 @@ class FailsFirst:
             raise ConnectionError(f"{self.failures_left} left")
 
 
-def test_waits_double_up_to_the_longest_and_begin_anew():
+def test_waits_double_up_to_the_longest_and_begin_anew() -> None:
     backoff = Backoff(0.1, 1.0)
     assert [backoff.next_s() for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
     backoff.reset()
     assert backoff.next_s() == 0.1
 
 
-def test_with_jitter_no_two_waits_are_the_same_and_none_is_shorter_than_half():
+def test_with_jitter_no_two_waits_are_the_same_and_none_is_shorter_than_half() -> None:
     backoff = Backoff(0.2, 5.0, random.Random(1))
     waits_s = [backoff.next_s() for _ in range(20)]
     assert 0.1 <= waits_s[0] <= 0.2
@@ -56,31 +57,31 @@ def test_with_jitter_no_two_waits_are_the_same_and_none_is_shorter_than_half():
 
 
 @pytest.mark.parametrize("waits_s", [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
-def test_waits_that_do_not_grow_are_refused(waits_s):
+def test_waits_that_do_not_grow_are_refused(waits_s: Any) -> None:
     with pytest.raises(ValueError, match="waits must grow from above 0"):
         Backoff(*waits_s)
 
 
-async def test_a_call_is_repeated_until_it_works_and_each_failure_is_told():
+async def test_a_call_is_repeated_until_it_works_and_each_failure_is_told() -> None:
     stop, attempt, told = RecordedStop(), FailsFirst(3), []
     assert await retry_until_stopped(attempt, stop, Backoff(0.1, 0.2), lambda error, s: told.append((str(error), s)))
     assert (attempt.calls, stop.slept_s) == (4, [0.1, 0.2, 0.2])
     assert told == [("2 left", 0.1), ("1 left", 0.2), ("0 left", 0.2)]
 
 
-async def test_a_stop_ends_the_tries():
+async def test_a_stop_ends_the_tries() -> None:
     stop, attempt = RecordedStop(stops_after=2), FailsFirst(1_000)
     assert not await retry_until_stopped(attempt, stop, Backoff(0.1, 0.2), lambda error, s: None)
     assert (attempt.calls, stop.slept_s) == (2, [0.1, 0.2])
 
 
-async def test_nothing_is_tried_after_a_stop():
+async def test_nothing_is_tried_after_a_stop() -> None:
     attempt = FailsFirst(0)
     assert not await retry_until_stopped(attempt, RecordedStop(0), Backoff(0.1, 0.2), lambda error, s: None)
     assert attempt.calls == 0
 
 
-async def test_a_cancelled_call_is_not_tried_again():
+async def test_a_cancelled_call_is_not_tried_again() -> None:
     calls = 0
 
     async def is_cancelled() -> None:
@@ -93,7 +94,7 @@ async def test_a_cancelled_call_is_not_tried_again():
     assert calls == 1
 
 
-async def test_a_step_is_taken_again_after_it_failed_and_a_stop_ends_its_wait():
+async def test_a_step_is_taken_again_after_it_failed_and_a_stop_ends_its_wait() -> None:
     """With an hour between the steps: only the stop can end the wait for the second one."""
     stop, calls = StopEvent(), []
 
@@ -108,7 +109,7 @@ async def test_a_step_is_taken_again_after_it_failed_and_a_stop_ends_its_wait():
     assert calls == [0, 1]
 
 
-async def test_a_stop_that_is_set_during_a_wait_ends_it():
+async def test_a_stop_that_is_set_during_a_wait_ends_it() -> None:
     stop = StopEvent()
     asyncio.get_running_loop().call_later(0.01, stop.set)
     async with asyncio.timeout(10.0):

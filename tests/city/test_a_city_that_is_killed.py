@@ -115,16 +115,16 @@ def _look(url: str, screenshot: Path) -> dict[str, Any] | None:
     return found
 
 
-def test_the_demo_ends_well_although_its_processes_were_killed(city):
+def test_the_demo_ends_well_although_its_processes_were_killed(city: Any) -> None:
     assert city.exit_code == 0, city.output
     assert {name: city.summary["restarts"][name] for name in VICTIMS} == dict.fromkeys(VICTIMS, 1)
 
 
-def test_no_invariant_was_violated_at_any_instant(city):
+def test_no_invariant_was_violated_at_any_instant(city: Any) -> None:
     assert city.summary["invariant_violations"] == 0, city.summary["violations"]
 
 
-def test_no_accepted_ride_is_lost_and_every_request_is_accounted_for(city):
+def test_no_accepted_ride_is_lost_and_every_request_is_accounted_for(city: Any) -> None:
     figures, population = city.summary, city.summary["population"]
     ended = figures["completed"] + figures["cancelled"] + figures["expired"]
     assert figures["requests"] == ended + figures["open"]
@@ -133,20 +133,20 @@ def test_no_accepted_ride_is_lost_and_every_request_is_accounted_for(city):
     assert figures["completed"] >= population["completed"] > 0
 
 
-def test_rides_go_on_being_completed_after_the_kills(city):
+def test_rides_go_on_being_completed_after_the_kills(city: Any) -> None:
     assert city.summary["completed"] > city.completed_before_kills + 10
 
 
-def test_every_committed_event_was_published_and_consumed(city):
+def test_every_committed_event_was_published_and_consumed(city: Any) -> None:
     figures = city.summary
     assert figures["events_committed"] == figures["events_published"] == figures["events_consumed"] > 0
 
 
-def test_positions_flowed(city):
+def test_positions_flowed(city: Any) -> None:
     assert city.summary["pings_ingested"] > 1000
 
 
-def test_the_map_shows_moving_drivers_and_asks_no_other_host(city):
+def test_the_map_shows_moving_drivers_and_asks_no_other_host(city: Any) -> None:
     if city.look is None:
         pytest.skip("needs Node, Chromium and the built map")
     assert city.look["ready"]
@@ -156,7 +156,7 @@ def test_the_map_shows_moving_drivers_and_asks_no_other_host(city):
     assert city.screenshot.stat().st_size > 20_000
 
 
-def test_nothing_is_left_behind(city):
+def test_nothing_is_left_behind(city: Any) -> None:
     assert not [pid for pid in city.pids if Path(f"/proc/{pid}").exists()]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", city.port)) != 0

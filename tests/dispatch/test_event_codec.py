@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -29,14 +29,14 @@ STRATEGY = {
 }
 
 
-def events(event_type):
+def events(event_type: Any) -> Any:
     return st.builds(event_type, **{name: STRATEGY[hint] for name, hint in get_type_hints(event_type).items()})
 
 
 @pytest.mark.parametrize("event_type", RIDE_EVENTS)
 @given(st.data())
 @settings(max_examples=25, deadline=None)
-def test_every_event_comes_back_as_it_went(event_type, data):
+def test_every_event_comes_back_as_it_went(event_type: Any, data: Any) -> None:
     event = data.draw(events(event_type))
     back = decode(encode(event))
     assert back == event
@@ -45,7 +45,7 @@ def test_every_event_comes_back_as_it_went(event_type, data):
     assert all(name.split(":")[0] in ("rider", "driver") for name in inboxes(event))
 
 
-def test_every_kind_of_event_can_be_sent():
+def test_every_kind_of_event_can_be_sent() -> None:
     named = {event_type.__name__ for event_type in RIDE_EVENTS}
     assert named == {event_type.__name__ for event_type in RideEvent.__subclasses__()}
 
@@ -68,6 +68,6 @@ def test_every_kind_of_event_can_be_sent():
         b"\xff",
     ],
 )
-def test_what_is_no_event_is_a_value_error(payload):
+def test_what_is_no_event_is_a_value_error(payload: Any) -> None:
     with pytest.raises(ValueError, match="not a ride event"):
         decode(payload)

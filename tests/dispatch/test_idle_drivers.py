@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from dispatch import commands as cmd
 from dispatch.adapters.round_files import FileRoundRecords, read_rounds
@@ -34,14 +37,16 @@ from tests.dispatch.test_matching_service import CITY, Matcher
 FAIR = replace(PARAMS, score=ScoreWeights(idle=0.5))
 
 
-async def idle_since_s(store, driver_id="dora"):
+async def idle_since_s(store: Any, driver_id: str = "dora") -> Any:
     return (await store.free_drivers())[driver_id].idle_since_s
 
 
 # -- what the store keeps ----------------------------------------------------------------------------------------------
 
 
-async def test_a_driver_is_idle_from_going_on_shift_and_keeps_that_time_when_the_app_says_so_again(store, rides, clock):
+async def test_a_driver_is_idle_from_going_on_shift_and_keeps_that_time_when_the_app_says_so_again(
+    store: Any, rides: Any, clock: Any
+) -> None:
     await on_shift(rides, "dora")
     clock.now_s = 1100.0
     await on_shift(rides, "dora", seats=6)
@@ -52,7 +57,7 @@ async def test_a_driver_is_idle_from_going_on_shift_and_keeps_that_time_when_the
     assert await idle_since_s(store) == 1200.0
 
 
-async def test_a_driver_who_said_no_or_nothing_has_been_idle_all_the_while(store, rides, clock):
+async def test_a_driver_who_said_no_or_nothing_has_been_idle_all_the_while(store: Any, rides: Any, clock: Any) -> None:
     await do(rides, request(), offer())
     clock.now_s = 1010.0
     await rides.handle(decline())
@@ -72,7 +77,9 @@ async def test_a_driver_who_said_no_or_nothing_has_been_idle_all_the_while(store
         pytest.param((cmd.TakeBack("ride", "dora", "gps_silence"),), id="taken back"),
     ],
 )
-async def test_a_driver_is_idle_anew_from_the_end_of_a_ride(store, rides, clock, last_steps):
+async def test_a_driver_is_idle_anew_from_the_end_of_a_ride(
+    store: Any, rides: Any, clock: Any, last_steps: Any
+) -> None:
     await do(rides, request(), offer(), accept())
     clock.now_s = 1300.0
     await do(rides, *last_steps)
@@ -82,7 +89,7 @@ async def test_a_driver_is_idle_anew_from_the_end_of_a_ride(store, rides, clock,
 # -- what it is worth --------------------------------------------------------------------------------------------------
 
 
-async def worked_and_waited(matcher):
+async def worked_and_waited(matcher: Any) -> None:
     """Two drivers at one crossing: `adam` has just ended a ride, `zoe` has waited for ten minutes."""
     await matcher.drivers(adam=2, zoe=2)
     matcher.clock.now_s += 600.0
@@ -97,8 +104,8 @@ async def worked_and_waited(matcher):
 @pytest.mark.servers
 @pytest.mark.parametrize(("params", "asked"), [(PARAMS, "adam"), (FAIR, "zoe")], ids=["by id", "by idle time"])
 async def test_of_two_equal_drivers_the_longer_idle_is_asked_where_that_has_a_weight(
-    store, empty_redis, clock, params, asked
-):
+    store: Any, empty_redis: Redis, clock: Any, params: Any, asked: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock, params=params)
     await worked_and_waited(matcher)
     await matcher.service.run_round()
@@ -106,7 +113,9 @@ async def test_of_two_equal_drivers_the_longer_idle_is_asked_where_that_has_a_we
 
 
 @pytest.mark.servers
-async def test_idle_time_outweighs_no_more_seconds_of_pickup_than_the_weight_says(store, empty_redis, clock):
+async def test_idle_time_outweighs_no_more_seconds_of_pickup_than_the_weight_says(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, score=ScoreWeights(idle=0.03)))
     await worked_and_waited(matcher)  # ten minutes at 0.03 are worth 18 s: one street of 10 s, not two
     await matcher.place("zoe", 3)
@@ -122,8 +131,8 @@ async def test_idle_time_outweighs_no_more_seconds_of_pickup_than_the_weight_say
 
 @pytest.mark.servers
 async def test_a_round_decided_by_idle_time_is_recorded_with_it_and_decided_the_same_again(
-    sqlite_store, empty_redis, clock, tmp_path
-):
+    sqlite_store: Any, empty_redis: Redis, clock: Any, tmp_path: Path
+) -> None:
     records = FileRoundRecords(tmp_path, "manhattan")
     matcher = Matcher(sqlite_store, empty_redis, clock, params=FAIR, records=records)
     await worked_and_waited(matcher)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -38,7 +39,7 @@ class City(RuleBasedStateMachine):
     offers = Bundle("offers")
     held = Bundle("held")
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.engine = self.engine_type(PARAMS)
         self.leases = MemoryLeases()
@@ -47,7 +48,7 @@ class City(RuleBasedStateMachine):
         self.now_s = 0.0
         self.last_offer = "none", "dora"
 
-    def _handle(self, command):
+    def _handle(self, command: Any) -> Any:
         try:
             events = self.engine.handle(command, self.now_s)
         except CommandRefused:
@@ -57,30 +58,30 @@ class City(RuleBasedStateMachine):
         return events
 
     @rule(target=rides, rider=RIDERS)
-    def ask(self, rider):
+    def ask(self, rider: Any) -> Any:
         ride_id = f"ride{len(self.history.rides)}"
         self._handle(request(ride_id, rider))
         return ride_id
 
     @rule(target=held, ride=rides, driver=DRIVERS)
-    def take_lease(self, ride, driver):
+    def take_lease(self, ride: Any, driver: Any) -> Any:
         """By a matcher that will come back late with it."""
         token = self._take(ride, driver)
         return multiple() if token is None else (ride, driver, token)
 
     @rule(target=offers, lease=consumes(held))
-    def send_late_offer(self, lease):
+    def send_late_offer(self, lease: Any) -> Any:
         return self._send(*lease)
 
     @rule(target=offers, ride=rides, driver=DRIVERS)
-    def send_offer(self, ride, driver):
+    def send_offer(self, ride: Any, driver: Any) -> Any:
         token = self._take(ride, driver)
         return multiple() if token is None else self._send(ride, driver, token)
 
-    def _take(self, ride, driver):
+    def _take(self, ride: Any, driver: Any) -> Any:
         return self.leases._take(f"driver:{driver}", f"ride:{ride}", self.now_s, PARAMS.offer_ttl_s)
 
-    def _send(self, ride, driver, token):
+    def _send(self, ride: Any, driver: Any, token: Any) -> Any:
         if token <= self.newest_token.get(driver, 0):  # the store refuses it as stale
             return multiple()
         if not self._handle(cmd.SendOffer(ride, driver, token, 60.0)):
@@ -90,23 +91,23 @@ class City(RuleBasedStateMachine):
         return self.last_offer
 
     @rule(offer=offers)
-    def accept(self, offer):
+    def accept(self, offer: Any) -> None:
         self._answered(self._handle(cmd.AcceptOffer(*offer)))
 
     @rule(waits_s=st.sampled_from([1.0, PARAMS.offer_ttl_s]))
-    def accept_the_last_offer(self, waits_s):
+    def accept_the_last_offer(self, waits_s: Any) -> None:
         self.now_s += waits_s
         self._answered(self._handle(cmd.AcceptOffer(*self.last_offer)))
 
     @rule(offer=offers)
-    def decline(self, offer):
+    def decline(self, offer: Any) -> None:
         self._answered(self._handle(cmd.DeclineOffer(*offer)))
 
     @rule(offer=offers, driver=DRIVERS)
-    def accept_as_somebody(self, offer, driver):
+    def accept_as_somebody(self, offer: Any, driver: Any) -> None:
         self._answered(self._handle(cmd.AcceptOffer(offer[0], driver)))
 
-    def _answered(self, events):
+    def _answered(self, events: Any) -> None:
         for event in events:
             offer = self.engine.ride(event.ride_id).offer
             if offer.state is not OfferState.SENT:
@@ -114,37 +115,37 @@ class City(RuleBasedStateMachine):
                     self.leases.held.pop(name, None)
 
     @rule(ride=rides, by=st.sampled_from([Party.RIDER, Party.DRIVER]), who=ANYBODY)
-    def cancel(self, ride, by, who):
+    def cancel(self, ride: Any, by: Any, who: Any) -> None:
         self._handle(cmd.CancelRide(ride, by, who))
 
     @rule(ride=rides)
-    def change_ones_mind(self, ride):
+    def change_ones_mind(self, ride: Any) -> None:
         self._handle(cmd.CancelRide(ride, Party.RIDER, self.engine.ride(ride).rider_id))
 
     @rule(ride=rides, step=st.sampled_from([cmd.ReportArrival, cmd.ReportPickup, cmd.ReportDropoff]))
-    def go_on(self, ride, step):
+    def go_on(self, ride: Any, step: Any) -> None:
         self._handle(step(ride, self.engine.ride(ride).driver_id or "dora"))
 
     @rule(ride=rides, step=st.sampled_from([cmd.ReportArrival, cmd.ReportPickup, cmd.ReportDropoff]), who=DRIVERS)
-    def report(self, ride, step, who):
+    def report(self, ride: Any, step: Any, who: Any) -> None:
         self._handle(step(ride, who))
 
     @rule(seconds=st.sampled_from([0.5, 5.0, PARAMS.offer_ttl_s, PARAMS.max_wait_s]), notices=st.booleans())
-    def wait(self, seconds, notices):
+    def wait(self, seconds: Any, notices: Any) -> None:
         self.now_s += seconds
         if notices:
             self._handle(cmd.ExpireDue())
 
     @invariant()
-    def nothing_is_violated(self):
+    def nothing_is_violated(self) -> None:
         assert self.history.violations == []
 
     @invariant()
-    def the_events_say_all_there_is(self):
+    def the_events_say_all_there_is(self) -> None:
         for ride_id, ride in self.history.rides.items():
             assert self.engine.ride(ride_id) == ride
 
-    def teardown(self):
+    def teardown(self) -> None:
         """Whatever happened, time and the drivers end every ride."""
         self.now_s += PARAMS.max_wait_s
         self._handle(cmd.ExpireDue())
@@ -165,30 +166,30 @@ LIMITS = settings(
 )
 
 
-def test_no_order_of_commands_breaks_an_invariant():
+def test_no_order_of_commands_breaks_an_invariant() -> None:
     run_state_machine_as_test(City, settings=LIMITS)
 
 
 class BlindBook(Book):
-    def is_asked(self, driver_id):
+    def is_asked(self, driver_id: str) -> Any:
         return False
 
     has_next = is_carrying = is_asked
 
 
 class WithoutBusyCheck(DispatchEngine):
-    def __init__(self, params):
+    def __init__(self, params: Any) -> None:
         super().__init__(params)
         self._book = BlindBook()
 
 
 class WithoutExpiryCheck(DispatchEngine):
-    def _offered_ride(self, offer_id, driver_id, now_s):
+    def _offered_ride(self, offer_id: str, driver_id: str, now_s: float) -> Any:
         return super()._offered_ride(offer_id, driver_id, 0.0)
 
 
 class LosesTheDriver(DispatchEngine):
-    def _accept(self, command, now_s):
+    def _accept(self, command: Any, now_s: float) -> Any:
         events = super()._accept(command, now_s)
         ride_id = events[0].ride_id
         self._book.put(replace(self.ride(ride_id), driver_id=None))
@@ -196,18 +197,18 @@ class LosesTheDriver(DispatchEngine):
 
 
 class ForgetsToTell(DispatchEngine):
-    def _withdraw(self, ride, now_s):
+    def _withdraw(self, ride: Any, now_s: float) -> Any:
         super()._withdraw(ride, now_s)
         return []
 
 
 class NeverExpires(DispatchEngine):
-    def _expire_due(self, command, now_s):
+    def _expire_due(self, command: Any, now_s: float) -> Any:
         return []
 
 
 @pytest.mark.parametrize("planted", [WithoutBusyCheck, WithoutExpiryCheck, LosesTheDriver, ForgetsToTell, NeverExpires])
-def test_an_engine_with_a_planted_bug_is_caught(planted):
+def test_an_engine_with_a_planted_bug_is_caught(planted: Any) -> None:
     class Broken(City):
         engine_type = planted
 

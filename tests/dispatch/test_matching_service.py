@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,8 +58,18 @@ class Matcher:
     """A matcher and the people it matches."""
 
     def __init__(
-        self, store, redis, clock, *, policy=None, rides=None, leases=None, supply=None, params=PARAMS, **logs
-    ):
+        self,
+        store: Any,
+        redis: Any,
+        clock: Any,
+        *,
+        policy: Any = None,
+        rides: Any = None,
+        leases: Any = None,
+        supply: Any = None,
+        params: Any = PARAMS,
+        **logs: Any,
+    ) -> None:
         self.store, self.redis, self.clock = store, redis, clock
         self.leases = leases or RedisLeases(redis, "manhattan", lambda: store.newest_token("manhattan"))
         self.rides = rides or RideService(store, self.leases, PARAMS, clock)
@@ -76,37 +87,37 @@ class Matcher:
             **logs,
         )
 
-    async def traces(self, ride_id):
+    async def traces(self, ride_id: str) -> Any:
         await self.service.finish()
         return await read_traces(self.redis, "manhattan", ride_id)
 
-    async def drivers(self, seats=4, age_s=0.0, **node_of):
+    async def drivers(self, seats: Any = 4, age_s: Any = 0.0, **node_of: Any) -> None:
         """Put drivers on shift at crossings."""
         await on_shift(self.rides, *node_of, seats=seats)
         for name, node in node_of.items():
             await self.place(name, node, age_s)
 
-    async def place(self, name, node, age_s=0.0, cell="cell-a"):
+    async def place(self, name: str, node: Any, age_s: Any = 0.0, cell: Any = "cell-a") -> None:
         where = np.array([CITY.lat_deg[node]]), np.array([CITY.lng_deg[node]])
         packed = pack(np.array([self.clock() - age_s]), *where, np.array([np.nan]), np.array([90.0]))
         await self.redis.hset(f"{{manhattan}}:cell:{cell}", name, packed.tobytes())
 
-    async def request(self, ride_id, node, rider_id="alice", seats=1):
+    async def request(self, ride_id: str, node: Any, rider_id: str = "alice", seats: Any = 1) -> None:
         place = Place(float(CITY.lat_deg[node]), float(CITY.lng_deg[node]), node)
         await self.rides.handle(replace(request(ride_id, rider_id), pickup=place, seats=seats))
 
-    async def asked(self, ride_id):
+    async def asked(self, ride_id: str) -> Any:
         """Who stands before the decision to drive a ride; None if nobody."""
         ride = await self.store.find_ride(ride_id)
         return ride.offer.driver_id if ride.state is RideState.OFFERED else None
 
 
 @pytest.fixture
-async def matcher(store, empty_redis, clock):
+async def matcher(store: Any, empty_redis: Redis, clock: Any) -> Any:
     return Matcher(store, empty_redis, clock)
 
 
-async def test_the_nearest_idle_driver_by_road_is_asked(matcher):
+async def test_the_nearest_idle_driver_by_road_is_asked(matcher: Any) -> None:
     await matcher.drivers(far=17, near=4, nearer=2)
     await matcher.request("ride", 0)
     report = await matcher.service.run_round()
@@ -117,7 +128,7 @@ async def test_the_nearest_idle_driver_by_road_is_asked(matcher):
     assert (ride.offer.pickup_eta_s, ride.offer.expires_s) == (20.0, matcher.clock() + PARAMS.offer_ttl_s)
 
 
-async def carry(matcher, ride_id, driver_id, dropoff, token):
+async def carry(matcher: Any, ride_id: str, driver_id: str, dropoff: Any, token: Any) -> None:
     """Let a driver have a rider of this ride aboard, on the way to a crossing."""
     place = Place(float(CITY.lat_deg[dropoff]), float(CITY.lng_deg[dropoff]), dropoff)
     await matcher.rides.handle(replace(request(ride_id, f"rider-of-{ride_id}"), dropoff=place))
@@ -131,7 +142,7 @@ async def carry(matcher, ride_id, driver_id, dropoff, token):
     await matcher.leases.restore(token)
 
 
-async def test_who_drops_off_soon_is_asked_before_an_idle_driver_farther_away(matcher):
+async def test_who_drops_off_soon_is_asked_before_an_idle_driver_farther_away(matcher: Any) -> None:
     await matcher.drivers(dora=2, idle=17)
     await carry(matcher, "trip", "dora", dropoff=1, token=1)
     await matcher.request("next", 0)
@@ -146,7 +157,9 @@ async def test_who_drops_off_soon_is_asked_before_an_idle_driver_farther_away(ma
     assert check_history(await history(matcher.store)).violations == []
 
 
-async def test_who_drops_off_late_and_who_has_a_next_ride_are_not_asked(store, empty_redis, clock):
+async def test_who_drops_off_late_and_who_has_a_next_ride_are_not_asked(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, chain_within_s=15.0))
     await matcher.drivers(late=5, bound=1, idle=17)
     await carry(matcher, "long", "late", dropoff=1, token=1)
@@ -159,7 +172,9 @@ async def test_who_drops_off_late_and_who_has_a_next_ride_are_not_asked(store, e
     assert (await matcher.asked("another"), report.n_free) == ("idle", 1)
 
 
-async def test_while_more_riders_wait_than_drivers_idle_nobody_is_asked_before_a_dropoff(store, empty_redis, clock):
+async def test_while_more_riders_wait_than_drivers_idle_nobody_is_asked_before_a_dropoff(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock)
     await matcher.drivers(aboard=1, idle=17)
     await carry(matcher, "trip", "aboard", dropoff=1, token=1)
@@ -170,7 +185,9 @@ async def test_while_more_riders_wait_than_drivers_idle_nobody_is_asked_before_a
     assert (asked, report.n_free) == ({"idle", None}, 1)
 
 
-async def test_nobody_is_asked_before_the_dropoff_where_that_is_switched_off(store, empty_redis, clock):
+async def test_nobody_is_asked_before_the_dropoff_where_that_is_switched_off(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock, params=replace(PARAMS, chain_within_s=0.0))
     await matcher.drivers(dora=1, idle=17)
     await carry(matcher, "trip", "dora", dropoff=1, token=1)
@@ -179,7 +196,7 @@ async def test_nobody_is_asked_before_the_dropoff_where_that_is_switched_off(sto
     assert await matcher.asked("next") == "idle"
 
 
-async def with_a_next_ride(store, empty_redis, clock):
+async def with_a_next_ride(store: Any, empty_redis: Redis, clock: Any) -> Any:
     """Dora has a rider aboard and has accepted the next; another driver idles far away."""
     matcher = Matcher(store, empty_redis, clock)
     await matcher.drivers(dora=17, idle=0)
@@ -190,7 +207,9 @@ async def with_a_next_ride(store, empty_redis, clock):
     return matcher
 
 
-async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalled(store, empty_redis, clock):
+async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalled(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = await with_a_next_ride(store, empty_redis, clock)
     for _ in range(30):
         clock.now_s += 10.0
@@ -199,7 +218,9 @@ async def test_a_driver_who_still_carries_another_rider_does_not_count_as_stalle
     assert (await store.find_ride("next")).state is RideState.ASSIGNED
 
 
-async def test_a_next_ride_is_taken_back_from_a_driver_who_falls_silent_with_a_rider_aboard(store, empty_redis, clock):
+async def test_a_next_ride_is_taken_back_from_a_driver_who_falls_silent_with_a_rider_aboard(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = await with_a_next_ride(store, empty_redis, clock)
     for _ in range(12):
         clock.now_s += 10.0
@@ -209,7 +230,9 @@ async def test_a_next_ride_is_taken_back_from_a_driver_who_falls_silent_with_a_r
     assert (await store.find_ride("trip")).state is RideState.ON_TRIP
 
 
-async def test_offers_are_sent_where_rounds_cannot_be_recorded(store, empty_redis, clock, tmp_path, monkeypatch):
+async def test_offers_are_sent_where_rounds_cannot_be_recorded(
+    store: Any, empty_redis: Redis, clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     matcher = Matcher(store, empty_redis, clock)
     records = FileRoundRecords(tmp_path, "manhattan")
     monkeypatch.setattr(records, "_path", Path("/dev/full"))
@@ -220,7 +243,7 @@ async def test_offers_are_sent_where_rounds_cannot_be_recorded(store, empty_redi
     assert await matcher.asked("ride") == "dora"
 
 
-async def test_a_round_is_best_for_all_of_its_riders_together(matcher):
+async def test_a_round_is_best_for_all_of_its_riders_together(matcher: Any) -> None:
     await matcher.drivers(left=1, right=5)
     await matcher.request("one", 2, "alice")  # nearest to left
     await matcher.request("two", 0, "bob")  # much nearer to left
@@ -228,7 +251,7 @@ async def test_a_round_is_best_for_all_of_its_riders_together(matcher):
     assert (await matcher.asked("one"), await matcher.asked("two")) == ("right", "left")
 
 
-async def test_who_said_no_is_not_asked_again(matcher):
+async def test_who_said_no_is_not_asked_again(matcher: Any) -> None:
     await matcher.drivers(near=1, far=5)
     await matcher.request("ride", 0)
     await matcher.service.run_round()
@@ -243,7 +266,7 @@ async def test_who_said_no_is_not_asked_again(matcher):
     assert (report.n_free, report.n_matches) == (2, 0)
 
 
-async def test_who_kept_silent_is_not_asked_again_but_somebody_else_is(matcher):
+async def test_who_kept_silent_is_not_asked_again_but_somebody_else_is(matcher: Any) -> None:
     await matcher.drivers(near=1, far=5)
     await matcher.request("ride", 0)
     await matcher.service.run_round()
@@ -253,14 +276,14 @@ async def test_who_kept_silent_is_not_asked_again_but_somebody_else_is(matcher):
     assert await matcher.asked("ride") == "far"
 
 
-async def test_a_request_that_nobody_takes_expires(matcher):
+async def test_a_request_that_nobody_takes_expires(matcher: Any) -> None:
     await matcher.request("ride", 0)
     matcher.clock.now_s += PARAMS.max_wait_s
     assert (await matcher.service.run_round()).n_expired == 1
     assert (await matcher.store.find_ride("ride")).state is RideState.EXPIRED
 
 
-async def test_an_offer_and_its_request_can_run_out_in_the_same_round(matcher):
+async def test_an_offer_and_its_request_can_run_out_in_the_same_round(matcher: Any) -> None:
     await matcher.drivers(near=1)
     await matcher.request("ride", 0)
     await matcher.service.run_round()
@@ -269,7 +292,7 @@ async def test_an_offer_and_its_request_can_run_out_in_the_same_round(matcher):
     assert (await matcher.store.find_ride("ride")).state is RideState.EXPIRED
 
 
-async def test_drivers_who_are_silent_off_shift_busy_or_too_small_are_not_asked(matcher):
+async def test_drivers_who_are_silent_off_shift_busy_or_too_small_are_not_asked(matcher: Any) -> None:
     await matcher.drivers(lost=0, age_s=PARAMS.stale_after_s + 1)
     await matcher.drivers(home=1)
     await off_shift(matcher.rides, "home")
@@ -290,7 +313,7 @@ async def test_drivers_who_are_silent_off_shift_busy_or_too_small_are_not_asked(
     assert await matcher.asked("second") == "big"
 
 
-async def test_a_driver_met_in_two_cells_is_where_the_newer_position_is(matcher):
+async def test_a_driver_met_in_two_cells_is_where_the_newer_position_is(matcher: Any) -> None:
     await matcher.drivers(dora=17, dan=2)
     await matcher.place("dora", 17, age_s=5.0, cell="cell-b")
     await matcher.place("dora", 0)
@@ -299,9 +322,11 @@ async def test_a_driver_met_in_two_cells_is_where_the_newer_position_is(matcher)
     assert await matcher.asked("ride") == "dora"
 
 
-async def test_a_ride_that_is_cancelled_while_the_round_runs_is_not_offered_and_its_driver_is_free(matcher):
+async def test_a_ride_that_is_cancelled_while_the_round_runs_is_not_offered_and_its_driver_is_free(
+    matcher: Any,
+) -> None:
     class CancelledMeanwhile(RedisLeases):
-        async def take(self, pairs, now_s, ttl_s):
+        async def take(self, pairs: Any, now_s: float, ttl_s: Any) -> Any:
             await matcher.rides.handle(rider_cancels("ride"))
             return await super().take(pairs, now_s, ttl_s)
 
@@ -315,15 +340,15 @@ async def test_a_ride_that_is_cancelled_while_the_round_runs_is_not_offered_and_
     assert await matcher.leases.take([("dora", "ride")], matcher.clock(), 15.0) != [None]
 
 
-async def test_an_offer_or_an_expiry_that_fails_takes_nothing_from_the_others(matcher):
+async def test_an_offer_or_an_expiry_that_fails_takes_nothing_from_the_others(matcher: Any) -> None:
     class Broken(RideService):
-        async def handle(self, command, idempotency=None):
+        async def handle(self, command: Any, idempotency: Any = None) -> Any:
             if command.ride_id == "broken":
                 raise ConnectionError("the database is away for a moment")
             await asyncio.sleep(0.05)  # the failure comes first
             return await super().handle(command, idempotency)
 
-        async def expire(self, ride_id):
+        async def expire(self, ride_id: str) -> Any:
             if ride_id == "broken":
                 raise ConnectionError("the database is away for a moment")
             await asyncio.sleep(0.05)
@@ -344,7 +369,7 @@ async def test_an_offer_or_an_expiry_that_fails_takes_nothing_from_the_others(ma
     assert await matcher.store.open_rides("manhattan") == []
 
 
-async def test_without_redis_nobody_is_asked_but_what_is_due_ends(matcher):
+async def test_without_redis_nobody_is_asked_but_what_is_due_ends(matcher: Any) -> None:
     await matcher.request("old", 0)
     matcher.clock.now_s += PARAMS.max_wait_s
     await matcher.request("new", 0, "bob")
@@ -355,7 +380,7 @@ async def test_without_redis_nobody_is_asked_but_what_is_due_ends(matcher):
     assert [ride.ride_id for ride in await matcher.store.open_rides("manhattan")] == ["new"]
 
 
-async def test_a_round_goes_on_where_a_dead_matcher_stopped(matcher):
+async def test_a_round_goes_on_where_a_dead_matcher_stopped(matcher: Any) -> None:
     """Leases that were taken for offers that were never sent run out, and the next round sends them."""
     await matcher.drivers(dora=1)
     await matcher.request("ride", 0)
@@ -366,7 +391,7 @@ async def test_a_round_goes_on_where_a_dead_matcher_stopped(matcher):
     assert (await matcher.service.run_round()).n_offers == 1
 
 
-async def test_after_flushall_offers_go_on_with_tokens_above_the_old_ones(matcher):
+async def test_after_flushall_offers_go_on_with_tokens_above_the_old_ones(matcher: Any) -> None:
     await matcher.drivers(dora=1)
     await matcher.request("ride", 0)
     await matcher.leases.restore(40)
@@ -379,7 +404,9 @@ async def test_after_flushall_offers_go_on_with_tokens_above_the_old_ones(matche
     assert (await matcher.store.find_ride("ride")).offer.token == 42
 
 
-async def test_two_matchers_at_once_send_each_offer_once(matcher, store, empty_redis, clock):
+async def test_two_matchers_at_once_send_each_offer_once(
+    matcher: Any, store: Any, empty_redis: Redis, clock: Any
+) -> None:
     second = Matcher(store, empty_redis, clock)
     await matcher.drivers(**{f"driver{n}": n for n in range(18)})
     for n in range(18):
@@ -391,9 +418,11 @@ async def test_two_matchers_at_once_send_each_offer_once(matcher, store, empty_r
     assert sorted(offered) == sorted(f"driver{n}" for n in range(18))
 
 
-async def test_an_owner_who_was_paused_between_lease_and_offer_is_refused(matcher, store, empty_redis, clock):
+async def test_an_owner_who_was_paused_between_lease_and_offer_is_refused(
+    matcher: Any, store: Any, empty_redis: Redis, clock: Any
+) -> None:
     class Paused(RedisLeases):
-        async def take(self, pairs, now_s, ttl_s):
+        async def take(self, pairs: Any, now_s: float, ttl_s: Any) -> Any:
             tokens = await super().take(pairs, now_s, ttl_s)
             clock.now_s += PARAMS.offer_ttl_s  # longer than any lease; meanwhile another has taken over
             await matcher.service.run_round()
@@ -411,7 +440,7 @@ async def test_an_owner_who_was_paused_between_lease_and_offer_is_refused(matche
     await asyncio.gather(*matcher.rides._releases)
 
 
-async def test_an_answer_gives_the_lease_free_at_once(matcher):
+async def test_an_answer_gives_the_lease_free_at_once(matcher: Any) -> None:
     await matcher.drivers(dora=1)
     await matcher.request("ride", 0)
     await matcher.service.run_round()
@@ -423,11 +452,13 @@ async def test_an_answer_gives_the_lease_free_at_once(matcher):
     assert await matcher.leases.take(held, matcher.clock(), 15.0) == [token + 1]
 
 
-def traced(store, redis, clock, **others):
+def traced(store: Any, redis: Any, clock: Any, **others: Any) -> Any:
     return Matcher(store, redis, clock, trace_log=RedisTraceLog(redis, "manhattan"), **others)
 
 
-async def test_the_trace_of_a_ride_tells_who_was_asked_and_why_nobody_else(store, empty_redis, clock):
+async def test_the_trace_of_a_ride_tells_who_was_asked_and_why_nobody_else(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = traced(store, empty_redis, clock)
     await matcher.drivers(dora=1, dan=5)
     await matcher.drivers(dina=0, age_s=1000.0)
@@ -442,7 +473,7 @@ async def test_the_trace_of_a_ride_tells_who_was_asked_and_why_nobody_else(store
     ]
 
 
-async def test_a_lease_that_another_matcher_holds_is_in_the_trace(store, empty_redis, clock):
+async def test_a_lease_that_another_matcher_holds_is_in_the_trace(store: Any, empty_redis: Redis, clock: Any) -> None:
     matcher = traced(store, empty_redis, clock)
     await matcher.drivers(dora=1)
     await matcher.request("ride", node=0)
@@ -453,7 +484,7 @@ async def test_a_lease_that_another_matcher_holds_is_in_the_trace(store, empty_r
     assert trace.not_chosen == {"lease_held": 1}
 
 
-async def test_the_trace_of_a_ride_keeps_its_last_rounds_and_ends(store, empty_redis, clock):
+async def test_the_trace_of_a_ride_keeps_its_last_rounds_and_ends(store: Any, empty_redis: Redis, clock: Any) -> None:
     matcher = traced(store, empty_redis, clock)
     await matcher.request("ride", node=0)
     for _ in range(ROUNDS_KEPT + 3):
@@ -466,11 +497,13 @@ async def test_the_trace_of_a_ride_keeps_its_last_rounds_and_ends(store, empty_r
     assert await empty_redis.ttl(redis_keys.trace("manhattan", "ride")) > 0
 
 
-async def test_a_policy_that_misbehaves_stops_neither_expiry_nor_the_others(store, empty_redis, clock):
+async def test_a_policy_that_misbehaves_stops_neither_expiry_nor_the_others(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     class Raises:
         name = "broken"
 
-        def match(self, waiting, supply, params, now_s):
+        def match(self, waiting: Any, supply: Any, params: Any, now_s: float) -> None:
             raise ZeroDivisionError
 
     matcher = traced(store, empty_redis, clock, policy=Raises())
@@ -484,7 +517,9 @@ async def test_a_policy_that_misbehaves_stops_neither_expiry_nor_the_others(stor
     await matcher.service.finish()
 
 
-async def test_the_ride_of_a_driver_who_fell_silent_is_offered_to_another_in_the_same_round(store, empty_redis, clock):
+async def test_the_ride_of_a_driver_who_fell_silent_is_offered_to_another_in_the_same_round(
+    store: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock)
     await matcher.drivers(dora=1)
     await matcher.request("ride", node=0)

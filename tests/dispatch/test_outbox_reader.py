@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from backing.outbox.outbox import SqlOutbox
 from dispatch.adapters.redis_acceptance import RedisAnswersMemory, read_figures
@@ -22,7 +25,7 @@ CITY = grid_city(1, 5)
 class Matcher:
     """The part of a matcher that listens."""
 
-    def __init__(self, store, redis, clock, policy=None):
+    def __init__(self, store: Any, redis: Any, clock: Any, policy: Any = None) -> None:
         self.registry = CollectorRegistry()
         self.policy = policy or ExpectedPolicy(CITY)
         self.hearing = Hearing(
@@ -35,26 +38,26 @@ class Matcher:
             now=clock,
         )
 
-    def gauge(self, name, **labels):
+    def gauge(self, name: str, **labels: Any) -> Any:
         return self.registry.get_sample_value(f"hexhail_acceptance_{name}", {"region": "manhattan", **labels})
 
     @property
-    def answers(self):
+    def answers(self) -> Any:
         return self.policy.answers.model.figures().answers
 
 
-async def published(store):
+async def published(store: Any) -> None:
     """Give positions to what was committed, as the relay does."""
     await SqlOutbox(store._database).unpublished(1000)
 
 
-async def some_answers(store, rides):
+async def some_answers(store: Any, rides: Any) -> None:
     await do(rides, request("one", "alice"), offer("one", "dora", 1), decline("one-1", "dora"))
     await do(rides, offer("one", "dan", 2), accept("one-2", "dan"), request("two", "bob"), offer("two", "dora", 3))
     await published(store)
 
 
-async def test_answers_are_heard_once_and_shown(store, rides, empty_redis, clock):
+async def test_answers_are_heard_once_and_shown(store: Any, rides: Any, empty_redis: Redis, clock: Any) -> None:
     matcher = Matcher(store, empty_redis, clock)
     await matcher.hearing.start()
     await some_answers(store, rides)
@@ -69,8 +72,8 @@ async def test_answers_are_heard_once_and_shown(store, rides, empty_redis, clock
 
 
 async def test_the_next_matcher_goes_on_and_learns_from_an_offer_that_the_last_one_sent(
-    store, rides, empty_redis, clock
-):
+    store: Any, rides: Any, empty_redis: Redis, clock: Any
+) -> None:
     first = Matcher(store, empty_redis, clock)
     await first.hearing.start()
     await some_answers(store, rides)
@@ -86,8 +89,8 @@ async def test_the_next_matcher_goes_on_and_learns_from_an_offer_that_the_last_o
 
 @pytest.mark.parametrize("packed", [None, b"not MessagePack", b"\x80"])
 async def test_without_a_state_that_can_be_read_the_last_events_are_heard_anew(
-    store, rides, empty_redis, clock, packed
-):
+    store: Any, rides: Any, empty_redis: Redis, clock: Any, packed: Any
+) -> None:
     await some_answers(store, rides)
     if packed is not None:
         await empty_redis.hset(redis_keys.acceptance("manhattan"), "state", packed)
@@ -97,7 +100,9 @@ async def test_without_a_state_that_can_be_read_the_last_events_are_heard_anew(
     assert matcher.answers == 2
 
 
-async def test_a_state_ahead_of_the_log_belongs_to_another_log(store, rides, empty_redis, clock):
+async def test_a_state_ahead_of_the_log_belongs_to_another_log(
+    store: Any, rides: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock)
     matcher.policy.answers.position = 1_000_000
     answers = matcher.policy.answers
@@ -108,7 +113,9 @@ async def test_a_state_ahead_of_the_log_belongs_to_another_log(store, rides, emp
     assert matcher.answers == 2
 
 
-async def test_what_was_learned_is_kept_now_and_then_not_each_round(store, rides, empty_redis, clock):
+async def test_what_was_learned_is_kept_now_and_then_not_each_round(
+    store: Any, rides: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock)
     await matcher.hearing.start()
     await matcher.hearing.catch_up()
@@ -125,19 +132,21 @@ class Choosy:
 
     observed_events = (RideEvent,)
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.heard = []
 
-    def match(self, waiting, supply, params, now_s):
+    def match(self, waiting: Any, supply: Any, params: Any, now_s: float) -> Any:
         return []
 
-    def observe(self, event):
+    def observe(self, event: Any) -> None:
         if isinstance(event, OfferDeclined):
             raise ValueError("stumbled")  # noqa: TRY004 - whatever it is
         self.heard.append(event.sequence)
 
 
-async def test_an_event_that_a_policy_stumbles_over_is_passed_over(store, rides, empty_redis, clock):
+async def test_an_event_that_a_policy_stumbles_over_is_passed_over(
+    store: Any, rides: Any, empty_redis: Redis, clock: Any
+) -> None:
     matcher = Matcher(store, empty_redis, clock, policy=Choosy())
     await matcher.hearing.start()
     await some_answers(store, rides)

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from backing.kafka import create_topics
 from dispatch.events import OfferSent
@@ -43,7 +46,7 @@ class Owner:
 
 
 @asynccontextmanager
-async def owners(count, database, redis_port, broker_port):
+async def owners(count: int, database: Any, redis_port: Any, broker_port: int) -> AsyncIterator[Any]:
     topic = f"owners-{uuid.uuid4().hex[:8]}"
     await create_topics(f"127.0.0.1:{broker_port}", [topic], 1)
     command = [sys.executable, "-m", "tests.dispatch.owner", str(database), str(redis_port), str(broker_port), topic]
@@ -62,28 +65,28 @@ async def owners(count, database, redis_port, broker_port):
             await owner.listening
 
 
-async def until(what, within_s=TAKEOVER_S_MAX):
+async def until(what: Any, within_s: Any = TAKEOVER_S_MAX) -> None:
     async with asyncio.timeout(within_s):
         while not await what():
             await asyncio.sleep(0.05)
 
 
 async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
-    sqlite_store, empty_redis, clock, tmp_path, valkey_port, broker_port
-):
+    sqlite_store: Any, empty_redis: Redis, clock: Any, tmp_path: Path, valkey_port: int, broker_port: int
+) -> None:
     city = Matcher(sqlite_store, empty_redis, clock)
     await city.drivers(**{f"driver{n}": n for n in range(12)})
 
-    async def is_offered(ride_id, node):
+    async def is_offered(ride_id: str, node: Any) -> None:
         await city.request(ride_id, node, f"rider-of-{ride_id}")
         await until(lambda: city.asked(ride_id))
 
     async with owners(2, tmp_path / "rides.db", valkey_port, broker_port) as pair:
 
-        async def one_owns():
+        async def one_owns() -> Any:
             return sum(owner.owns for owner in pair) == 1
 
-        async def another_owns():  # an owner says so after its first round
+        async def another_owns() -> Any:  # an owner says so after its first round
             return new.owns
 
         await until(one_owns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,17 +20,17 @@ RIDE = engine_after(request(), offer(), accept()).ride("ride")
 
 
 @pytest.fixture
-def watch():
+def watch() -> Any:
     return PickupWatch(PARAMS)
 
 
-def look(watch, now_s, seen=None, newest_s=None, ride=RIDE):
+def look(watch: Any, now_s: float, seen: Any = None, newest_s: Any = None, ride: Any = RIDE) -> Any:
     sightings = {} if seen is None else {"ride": seen}
     newest_s = now_s if newest_s is None else newest_s
     return [(one.ride_id, reason) for one, reason in watch.look([ride], sightings, newest_s, now_s)]
 
 
-def test_a_driver_who_falls_silent_loses_the_ride_after_the_time_allowed(watch):
+def test_a_driver_who_falls_silent_loses_the_ride_after_the_time_allowed(watch: Any) -> None:
     last = Sighting(t_s=100.0, remaining_s=300.0)
     assert look(watch, 100.0, last) == []
     assert look(watch, 190.0, last) == []
@@ -37,7 +38,7 @@ def test_a_driver_who_falls_silent_loses_the_ride_after_the_time_allowed(watch):
 
 
 @pytest.mark.parametrize("swept_after_s", [30.0, 120.0, 1e9])
-def test_that_the_sweep_has_taken_the_driver_out_changes_nothing(watch, swept_after_s):
+def test_that_the_sweep_has_taken_the_driver_out_changes_nothing(watch: Any, swept_after_s: Any) -> None:
     """Nobody need be woken by a DriverWentStale: the silence counts from the last position that was seen."""
     last = Sighting(t_s=100.0, remaining_s=300.0)
     looks = {100.0 + n * LOOK_EVERY_S: LOOK_EVERY_S * n < swept_after_s for n in range(30)}
@@ -45,17 +46,17 @@ def test_that_the_sweep_has_taken_the_driver_out_changes_nothing(watch, swept_af
     assert taken_s[0] == 190.0 + LOOK_EVERY_S
 
 
-def test_the_watch_acts_on_a_silence_before_the_sweep_tells_of_it():
+def test_the_watch_acts_on_a_silence_before_the_sweep_tells_of_it() -> None:
     assert DispatchParams().silent_after_s + LOOK_EVERY_S < StoreParams().remove_after_s
 
 
-def test_a_driver_never_heard_of_has_as_long_from_the_first_look_on(watch):
+def test_a_driver_never_heard_of_has_as_long_from_the_first_look_on(watch: Any) -> None:
     assert look(watch, 1000.0) == []
     assert look(watch, 1090.0) == []
     assert look(watch, 1090.5) == [("ride", SILENT)]
 
 
-def test_while_nobody_is_heard_nobody_is_judged_and_the_time_begins_anew(watch):
+def test_while_nobody_is_heard_nobody_is_judged_and_the_time_begins_anew(watch: Any) -> None:
     last = Sighting(100.0, 300.0)
     assert look(watch, 100.0, last) == []
     assert look(watch, 300.0, last, newest_s=100.0) == []
@@ -64,29 +65,29 @@ def test_while_nobody_is_heard_nobody_is_judged_and_the_time_begins_anew(watch):
     assert look(watch, 410.5, last) == [("ride", SILENT)]
 
 
-def test_a_driver_who_comes_no_nearer_loses_the_ride(watch):
+def test_a_driver_who_comes_no_nearer_loses_the_ride(watch: Any) -> None:
     for now_s in range(0, 241, 20):
         assert look(watch, float(now_s), Sighting(now_s, 300.0 - now_s % 3)) == []
     assert look(watch, 241.0, Sighting(241.0, 299.0)) == [("ride", STALLED)]
 
 
-def test_slow_is_not_stalled(watch):
+def test_slow_is_not_stalled(watch: Any) -> None:
     for now_s in range(0, 2000, 20):
         assert look(watch, float(now_s), Sighting(now_s, 1000.0 - now_s / 4)) == []
 
 
-def test_who_waits_by_the_pickup_is_not_stalled(watch):
+def test_who_waits_by_the_pickup_is_not_stalled(watch: Any) -> None:
     for now_s in range(0, 2000, 20):
         assert look(watch, float(now_s), Sighting(now_s, 55.0)) == []
 
 
-def test_another_driver_of_the_same_ride_begins_anew(watch):
+def test_another_driver_of_the_same_ride_begins_anew(watch: Any) -> None:
     assert look(watch, 0.0, Sighting(0.0, 300.0)) == []
     assert look(watch, 239.0, Sighting(239.0, 300.0), ride=replace(RIDE, driver_id="dan")) == []
     assert look(watch, 300.0, Sighting(300.0, 300.0), ride=replace(RIDE, driver_id="dan")) == []
 
 
-def test_a_ride_taken_back_waits_for_somebody_else():
+def test_a_ride_taken_back_waits_for_somebody_else() -> None:
     engine = engine_after(request(), offer(), accept())
     (event,) = engine.handle(cmd.TakeBack("ride", "dora", SILENT), 200.0)
     assert (event.driver_id, event.reason) == ("dora", SILENT)
@@ -94,7 +95,7 @@ def test_a_ride_taken_back_waits_for_somebody_else():
     assert (ride.state, ride.driver_id, ride.refused_by) == (RideState.REQUESTED, None, ("dora",))
 
 
-def test_a_ride_is_taken_back_from_its_own_driver_and_only_before_the_arrival():
+def test_a_ride_is_taken_back_from_its_own_driver_and_only_before_the_arrival() -> None:
     engine = engine_after(request(), offer(), accept())
     with pytest.raises(NotFound):
         engine.handle(cmd.TakeBack("ride", "dan", SILENT), 200.0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.round_files import SUFFIX, FileRoundRecords, read_rounds
@@ -28,7 +31,7 @@ from tests.dispatch.test_matching_service import CITY, Matcher
 from tests.pricing.test_sql_record import CHANGE
 
 
-async def live_a_little(matcher):
+async def live_a_little(matcher: Any) -> Any:
     """Rounds in which every kind of event happens; returns the history."""
     await matcher.drivers(**{f"driver{n:02}": n for n in range(12)})
     for n in range(6):
@@ -53,7 +56,7 @@ async def live_a_little(matcher):
 
 
 @pytest.fixture
-async def recorded(sqlite_store, empty_redis, clock, tmp_path):
+async def recorded(sqlite_store: Any, empty_redis: Redis, clock: Any, tmp_path: Path) -> Any:
     matcher = Matcher(sqlite_store, empty_redis, clock, records=FileRoundRecords(tmp_path / "rounds", "manhattan"))
     events = await live_a_little(matcher)
     await asyncio.gather(*matcher.rides._releases)
@@ -61,7 +64,7 @@ async def recorded(sqlite_store, empty_redis, clock, tmp_path):
 
 
 @pytest.mark.servers
-async def test_a_live_run_comes_out_the_same_bit_for_bit(recorded):
+async def test_a_live_run_comes_out_the_same_bit_for_bit(recorded: Any) -> None:
     events, rounds = recorded
     kinds = {type(event).__name__ for event in events}
     assert {"OfferDeclined", "OfferExpired", "OfferWithdrawn", "AssignmentCancelled", "RiderDroppedOff"} <= kinds
@@ -74,7 +77,9 @@ async def test_a_live_run_comes_out_the_same_bit_for_bit(recorded):
 
 
 @pytest.mark.servers
-async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(recorded, sqlite_database, tmp_path):
+async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(
+    recorded: Any, sqlite_database: Any, tmp_path: Path
+) -> None:
     events, rounds = recorded
     city_dir, out = tmp_path / "city", tmp_path / "out"
     city_dir.mkdir()
@@ -99,7 +104,7 @@ async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(
 
 
 @pytest.mark.servers
-async def test_other_decisions_are_noticed_and_named(recorded):
+async def test_other_decisions_are_noticed_and_named(recorded: Any) -> None:
     events, rounds = recorded
     at = next(at for at, event in enumerate(events) if isinstance(event, OfferAccepted))
     forged = [*events[:at], replace(events[at], driver_id="somebody"), *events[at + 1 :]]
@@ -112,11 +117,11 @@ async def test_other_decisions_are_noticed_and_named(recorded):
     assert not first.is_same
 
 
-def _without_first(supply):
+def _without_first(supply: Any) -> Any:
     return SupplySnapshot(supply.now_s, supply.driver_id[1:], supply.node[1:], supply.seats[1:])
 
 
-async def test_recorded_rounds_come_back_and_one_that_was_cut_short_ends_its_file(tmp_path):
+async def test_recorded_rounds_come_back_and_one_that_was_cut_short_ends_its_file(tmp_path: Path) -> None:
     supply = SupplySnapshot(12.5, ("dora", "dan"), np.array([3, 4]), np.array([4, 6]))
     match = MatchFound(ride_id="ride", driver_id="dora", pickup_eta_s=0.1 + 0.2, score=-1e-9)
     record = RoundRecord("manhattan", replace(PARAMS, batch_window_s=0.5), (("ride", 7),), supply, (match,))

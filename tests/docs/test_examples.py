@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,12 @@ README = (ROOT / "README.md").read_text()
 EXAMPLE = ROOT / "docs" / "examples" / "one_ride.py"
 
 
-def test_the_readme_shows_the_example_that_is_run():
+def test_the_readme_shows_the_example_that_is_run() -> None:
     (shown,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert shown in EXAMPLE.read_text()
 
 
-def test_every_file_that_the_readme_links_to_exists():
+def test_every_file_that_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
@@ -32,7 +33,9 @@ def test_every_file_that_the_readme_links_to_exists():
 
 @pytest.mark.servers
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-async def test_the_example_carries_a_ride_from_quote_to_fare(database, tmp_path, request):
+async def test_the_example_carries_a_ride_from_quote_to_fare(
+    database: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     params = DemoParams(
         run_dir=tmp_path / "run",
         cache_dir=cache_dir(),

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -27,7 +27,7 @@ class Done(NamedTuple):
     blocks: list[tuple[str, str]]
 
 
-def blocks_of(name):
+def blocks_of(name: str) -> Any:
     return re.findall(r"```(\w+)\n(.*?)```", (TUTORIALS / name).read_text(), re.DOTALL)
 
 
@@ -48,7 +48,7 @@ def carried_out(name: str, folder: Path) -> Done:
 
 
 @pytest.fixture(scope="module")
-def own_policy(tmp_path_factory) -> Done:
+def own_policy(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return carried_out("a-policy-of-your-own.md", tmp_path_factory.mktemp("tutorial"))
 
 
@@ -56,11 +56,11 @@ def any_number(text: str) -> str:
     return re.sub(r"\d+", "0", text)
 
 
-def summary(done: Done, run: str):
+def summary(done: Done, run: str) -> Any:
     return json.loads((done.folder / run / "summary.json").read_text())
 
 
-def test_the_policy_has_twenty_lines_and_serves_the_city_without_a_fault(own_policy):
+def test_the_policy_has_twenty_lines_and_serves_the_city_without_a_fault(own_policy: Any) -> None:
     (text,) = (text for kind, text in own_policy.blocks if text.startswith("# my_policy.py"))
     assert len([line for line in text.splitlines()[1:] if line.strip()]) <= 20
     figures = summary(own_policy, "mine")
@@ -69,14 +69,14 @@ def test_the_policy_has_twenty_lines_and_serves_the_city_without_a_fault(own_pol
     assert figures["service_rate"] > 0.8
 
 
-def test_the_comparison_finds_what_the_policy_was_made_for_and_its_price(own_policy):
+def test_the_comparison_finds_what_the_policy_was_made_for_and_its_price(own_policy: Any) -> None:
     found = json.loads((own_policy.folder / "both" / "compare.json").read_text())["figures"]
     assert found["income_gini"]["difference"][0]["mean"] < 0
     assert found["wait_s_mean"]["difference"][0]["mean"] > 0
     assert "mean wait for the pickup" in (own_policy.folder / "both" / "compare.html").read_text()
 
 
-def test_the_wrong_policy_is_named_and_its_files_can_be_read(own_policy):
+def test_the_wrong_policy_is_named_and_its_files_can_be_read(own_policy: Any) -> None:
     (shown,) = (text.strip() for kind, text in own_policy.blocks if kind == "text")
     # Whose turn it is depends on the dice; the words do not.
     assert any_number(shown) in any_number(own_policy.printed)
@@ -87,7 +87,7 @@ def test_the_wrong_policy_is_named_and_its_files_can_be_read(own_policy):
         assert (own_policy.folder / "wrong" / name).stat().st_size > 0
 
 
-def test_what_is_learned_earns_more_on_days_that_it_has_not_seen(tmp_path):
+def test_what_is_learned_earns_more_on_days_that_it_has_not_seen(tmp_path: Path) -> None:
     done = carried_out("learning-a-policy.md", tmp_path)
     gain = re.search(r"on days it has not seen: ([+-][\d.]+) a day", done.printed)
     assert gain is not None, done.printed

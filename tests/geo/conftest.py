@@ -1,6 +1,9 @@
 """Roads to test on: small ones drawn here, real ones from the shared data when it is there."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def shared():
+def shared() -> Any:
     """Gives the path of a file of the shared data; skips the test where there is none."""
 
     def path_of(name: str) -> Path:

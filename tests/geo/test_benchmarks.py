@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +9,9 @@ from benchmarks.__main__ import found, main
 
 
 @pytest.mark.parametrize("name", ["geo", "roads", "traffic"])
-def test_every_benchmark_of_the_ground_runs_small(name, tmp_path, capsys):
+def test_every_benchmark_of_the_ground_runs_small(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([name, "--small", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["name"] == name
@@ -15,7 +20,7 @@ def test_every_benchmark_of_the_ground_runs_small(name, tmp_path, capsys):
     assert "checksum" in capsys.readouterr().out
 
 
-def test_benchmarks_are_listed_and_unknown_ones_refused(capsys):
+def test_benchmarks_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     assert "geo" in capsys.readouterr().out
     assert {"geo", "roads", "traffic"} <= set(found())

@@ -1,4 +1,8 @@
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +23,7 @@ from geo.roads.travel_times import between, path
 POINTS = {"A": (1, 0), "B": (1, 1), "C": (1, 2), "D": (0, 0), "E": (0, 1), "F": (0, 2), "G": (0, 3), "H": (2, 2)}
 
 
-def osm_file(folder, *ways):
+def osm_file(folder: Path, *ways: Any) -> Any:
     """An extract of ways like ("ABC", {"highway": "residential"})."""
     ids = {name: number for number, name in enumerate(POINTS, start=1)}
     lines = ['<osm version="0.6">']
@@ -33,17 +37,17 @@ def osm_file(folder, *ways):
     return file
 
 
-def built(tmp_path, *ways):
+def built(tmp_path: Path, *ways: Any) -> Any:
     report = build_city(OsmSource(osm_file(tmp_path, *ways)), tmp_path / "out", lambda stage, done: None)
     return RoadGraph.load(tmp_path / "out"), report
 
 
-def node_of(graph, name):
+def node_of(graph: Any, name: str) -> Any:
     (node,), (distance_m,) = graph.snap(POINTS[name][0] / 1000, POINTS[name][1] / 1000)
     return int(node) if distance_m < 1 else None
 
 
-def test_streets_are_cut_at_crossings_and_keep_their_bends(tmp_path):
+def test_streets_are_cut_at_crossings_and_keep_their_bends(tmp_path: Path) -> None:
     graph, report = built(tmp_path, ("ABCF", {"highway": "residential"}), ("ADEF", {"highway": "primary"}))
     assert (graph.node_count, graph.edge_count) == (2, 4)
     assert node_of(graph, "B") is None
@@ -56,7 +60,7 @@ def test_streets_are_cut_at_crossings_and_keep_their_bends(tmp_path):
     assert report.dropped == {}
 
 
-def test_a_one_way_street_has_one_edge_and_the_way_back_goes_round(tmp_path):
+def test_a_one_way_street_has_one_edge_and_the_way_back_goes_round(tmp_path: Path) -> None:
     graph, _ = built(
         tmp_path, ("ABC", {"highway": "residential", "oneway": "yes"}), ("CFEDA", {"highway": "residential"})
     )
@@ -64,7 +68,7 @@ def test_a_one_way_street_has_one_edge_and_the_way_back_goes_round(tmp_path):
     assert back == pytest.approx(2 * there, rel=1e-3)
 
 
-def test_what_one_cannot_come_back_from_is_dropped_and_reported(tmp_path):
+def test_what_one_cannot_come_back_from_is_dropped_and_reported(tmp_path: Path) -> None:
     graph, report = built(
         tmp_path,
         ("ADF", {"highway": "residential"}),
@@ -76,18 +80,18 @@ def test_what_one_cannot_come_back_from_is_dropped_and_reported(tmp_path):
     assert report.dropped == {"edges that one cannot both reach and leave": 3, "not a road for cars": 1}
 
 
-def test_a_street_that_ends_where_it_begins_is_kept_as_two_edges_each_way(tmp_path):
+def test_a_street_that_ends_where_it_begins_is_kept_as_two_edges_each_way(tmp_path: Path) -> None:
     graph, _ = built(tmp_path, ("ABCFEDA", {"highway": "residential"}))
     assert (graph.node_count, graph.edge_count) == (2, 4)
 
 
-def test_points_outside_the_extract_are_left_out(tmp_path):
+def test_points_outside_the_extract_are_left_out(tmp_path: Path) -> None:
     graph, report = built(tmp_path, ("ABX", {"highway": "residential"}), ("DX", {"highway": "residential"}))
     assert graph.node_count == 2
     assert report.dropped == {"points outside the extract": 2, "ways with less than two points in the extract": 1}
 
 
-def test_building_again_replaces_the_graph_and_leaves_other_files_alone(tmp_path):
+def test_building_again_replaces_the_graph_and_leaves_other_files_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "city.toml").write_text("mine")
@@ -96,7 +100,7 @@ def test_building_again_replaces_the_graph_and_leaves_other_files_alone(tmp_path
     assert json.loads((out / REPORT_FILE).read_text())["edge_count"] == report.edge_count == 2
 
 
-def test_bends_survive_saving_and_loading(tmp_path):
+def test_bends_survive_saving_and_loading(tmp_path: Path) -> None:
     graph, _ = built(tmp_path, ("ABCF", {"highway": "residential"}), ("ADEF", {"highway": "primary"}))
     graph.save(tmp_path / "again")
     again = RoadGraph.load(tmp_path / "again")
@@ -104,14 +108,14 @@ def test_bends_survive_saving_and_loading(tmp_path):
         assert np.array_equal(graph.edge_points(edge), again.edge_points(edge))
 
 
-def test_a_file_in_the_place_of_the_city_is_refused(tmp_path):
+def test_a_file_in_the_place_of_the_city_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("not a folder")
     with pytest.raises(CityBuildError, match="is a file"):
         built(tmp_path, ("ABC", {"highway": "residential"}))
     assert (tmp_path / "out").read_text() == "not a folder"
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_is_told(tmp_path: Path) -> None:
     told = []
     source = OsmSource(osm_file(tmp_path, ("ABC", {"highway": "residential"})))
     build_city(source, tmp_path / "out", lambda stage, done: told.append(stage))
@@ -128,7 +132,9 @@ def test_progress_is_told(tmp_path):
         ("unknown.txt", b"hello", "cannot be read"),
     ],
 )
-def test_a_broken_or_empty_file_is_a_clear_error_and_nothing_is_written(tmp_path, name, content, message):
+def test_a_broken_or_empty_file_is_a_clear_error_and_nothing_is_written(
+    tmp_path: Path, name: str, content: Any, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CityBuildError, match=message):
         build_city(OsmSource(tmp_path / name), tmp_path / "out", lambda stage, done: None)
@@ -136,7 +142,7 @@ def test_a_broken_or_empty_file_is_a_clear_error_and_nothing_is_written(tmp_path
 
 
 @pytest.mark.parametrize("kept_bytes", [1_000, 700_000])
-def test_half_an_extract_is_a_clear_error_and_nothing_is_written(shared, tmp_path, kept_bytes):
+def test_half_an_extract_is_a_clear_error_and_nothing_is_written(shared: Any, tmp_path: Path, kept_bytes: Any) -> None:
     half = tmp_path / "half.osm.pbf"
     half.write_bytes(shared("osm/liechtenstein.osm.pbf").read_bytes()[:kept_bytes])
     with pytest.raises(CityBuildError, match="download it again"):
@@ -144,7 +150,7 @@ def test_half_an_extract_is_a_clear_error_and_nothing_is_written(shared, tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == ["half.osm.pbf"]
 
 
-def test_a_missing_file_and_roads_that_lead_nowhere_are_clear_errors(tmp_path):
+def test_a_missing_file_and_roads_that_lead_nowhere_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(CityBuildError, match="there is no file"):
         build_city(OsmSource(tmp_path / "none.pbf"), tmp_path / "out", lambda stage, done: None)
     for way in (("ABC", {"highway": "residential", "oneway": "yes"}), ("AA", {"highway": "residential"})):
@@ -153,8 +159,8 @@ def test_a_missing_file_and_roads_that_lead_nowhere_are_clear_errors(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failure_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
-    def full_disk(self, folder):
+def test_a_failure_while_writing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(self, folder: Path) -> None:
         folder.mkdir()
         (folder / "half").write_text("half")
         raise OSError("no space left")
@@ -165,14 +171,14 @@ def test_a_failure_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["city.osm"]
 
 
-def csv_files(folder, nodes="node,lat,lng\na,0,0\nb,0,1\nc,0,2\n", edges=None):
+def csv_files(folder: Path, nodes: Any = "node,lat,lng\na,0,0\nb,0,1\nc,0,2\n", edges: Any = None) -> Any:
     edges = edges or "source,target,length_m,travel_time_s\na,b,5,1\nb,a,5,2\nb,c,5,3\nb,b,1,1\n"
     (folder / "nodes.csv").write_text(nodes)
     (folder / "edges.csv").write_text(edges)
     return CsvSource(folder / "nodes.csv", folder / "edges.csv")
 
 
-def test_a_graph_is_read_from_csv_files(tmp_path):
+def test_a_graph_is_read_from_csv_files(tmp_path: Path) -> None:
     report = build_city(csv_files(tmp_path), tmp_path / "out", lambda stage, done: None)
     graph = RoadGraph.load(tmp_path / "out")
     assert graph.travel_time_s.tolist() == [1.0, 2.0]
@@ -193,7 +199,7 @@ def test_a_graph_is_read_from_csv_files(tmp_path):
         ({"edges": "source,target,length_m,travel_time_s\na,b,5,1\nb,a,5\n"}, "line 3, column travel_time_s"),
     ],
 )
-def test_broken_csv_files_are_clear_errors(tmp_path, files, message):
+def test_broken_csv_files_are_clear_errors(tmp_path: Path, files: Any, message: str) -> None:
     with pytest.raises(CityBuildError, match=message):
         build_city(csv_files(tmp_path, **files), tmp_path / "out", lambda stage, done: None)
     with pytest.raises(CityBuildError, match="cannot be read"):
@@ -202,7 +208,7 @@ def test_broken_csv_files_are_clear_errors(tmp_path, files, message):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_strong_parts_are_those_of_scipy(seed):
+def test_strong_parts_are_those_of_scipy(seed: int) -> None:
     rng = np.random.default_rng(seed)
     source, target = rng.integers(0, 200, (2, 50 + 70 * seed)).astype(np.int32)
     rows = Adjacency.of(200, source, target)
@@ -216,7 +222,9 @@ def test_strong_parts_are_those_of_scipy(seed):
 @pytest.mark.parametrize(
     ("name", "country"), [("liechtenstein.osm.pbf", "LI"), ("manhattan_midtown_2025-01-25.osm.pbf", "US")]
 )
-def test_real_extracts_build_into_one_strongly_connected_city(shared, tmp_path, name, country):
+def test_real_extracts_build_into_one_strongly_connected_city(
+    shared: Any, tmp_path: Path, name: str, country: Any
+) -> None:
     report = build_city(OsmSource(shared(f"osm/{name}"), country), tmp_path / "out", lambda stage, done: None)
     graph = RoadGraph.load(tmp_path / "out")
     assert report.node_count == graph.node_count > 1_000

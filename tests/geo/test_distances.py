@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from h3.api import basic_int as h3
@@ -5,7 +9,7 @@ from h3.api import basic_int as h3
 from geo.distances import chord_to_m, great_circle_m, m_to_chord, unit_vectors
 
 
-def test_agrees_with_h3_on_random_pairs():
+def test_agrees_with_h3_on_random_pairs() -> None:
     rng = np.random.default_rng(0)
     lat, lng = rng.uniform(-90, 90, (2, 300)), rng.uniform(-180, 180, (2, 300))
     mine = great_circle_m(lat[0], lng[0], lat[1], lng[1])
@@ -14,7 +18,7 @@ def test_agrees_with_h3_on_random_pairs():
         assert mine[at] == pytest.approx(theirs, rel=1e-9)
 
 
-def test_the_chord_through_the_globe_gives_the_same_metres():
+def test_the_chord_through_the_globe_gives_the_same_metres() -> None:
     rng = np.random.default_rng(1)
     lat, lng = rng.uniform(-90, 90, (2, 300)), rng.uniform(-180, 180, (2, 300))
     chord = np.linalg.norm(unit_vectors(lat[0], lng[0]) - unit_vectors(lat[1], lng[1]), axis=1)
@@ -23,11 +27,11 @@ def test_the_chord_through_the_globe_gives_the_same_metres():
     assert chord_to_m(np.inf) == np.inf
 
 
-def test_one_point_is_repeated_against_many():
+def test_one_point_is_repeated_against_many() -> None:
     assert great_circle_m(0.0, 0.0, [0.0, 1.0], [0.0, 0.0]).tolist() == pytest.approx([0.0, 111195.05], abs=0.1)
 
 
 @pytest.mark.parametrize(("lat", "lng"), [(91.0, 0.0), (np.nan, 0.0), (0.0, np.inf)])
-def test_what_is_not_a_place_is_refused(lat, lng):
+def test_what_is_not_a_place_is_refused(lat: Any, lng: Any) -> None:
     with pytest.raises(ValueError, match="order is"):
         great_circle_m(lat, lng, 0.0, 0.0)

@@ -1,9 +1,12 @@
 """The same tests again with kernels as written, and with every index checked: each in a fresh process and cache."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +23,13 @@ IS_INNER_RUN = "HEXHAIL_KERNEL_MODE" in os.environ
 
 
 @kernel
-def value_at(values, place):
+def value_at(values: Any, place: Any) -> Any:
     return values[place]
 
 
 @pytest.mark.skipif(IS_INNER_RUN, reason="this is the inner run")
 @pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
-def test_kernels_do_the_same_as_written_and_bounds_checked(switch, tmp_path):
+def test_kernels_do_the_same_as_written_and_bounds_checked(switch: Any, tmp_path: Path) -> None:
     environment = os.environ | {switch: "1", "NUMBA_CACHE_DIR": str(tmp_path), "HEXHAIL_KERNEL_MODE": switch}
     files = [f"tests/geo/{name}" for name in FILES]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *files]
@@ -35,11 +38,11 @@ def test_kernels_do_the_same_as_written_and_bounds_checked(switch, tmp_path):
 
 
 @pytest.mark.skipif(not IS_INNER_RUN, reason="only in the checked runs")
-def test_reading_past_the_end_is_an_error_here():
+def test_reading_past_the_end_is_an_error_here() -> None:
     with pytest.raises(IndexError):
         value_at(np.arange(3), 4)
 
 
 @pytest.mark.skipif(not IS_INNER_RUN, reason="only in the checked runs")
-def test_the_mode_is_the_one_asked_for():
+def test_the_mode_is_the_one_asked_for() -> None:
     assert (os.environ["HEXHAIL_KERNEL_MODE"] == "NUMBA_DISABLE_JIT") == (not IS_COMPILED)

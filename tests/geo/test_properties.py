@@ -1,5 +1,9 @@
 """What must hold for any input, however odd."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +27,7 @@ edges = st.lists(
 )
 
 
-def graph_of(rows):
+def graph_of(rows: Any) -> Any:
     source, target, time_s = (np.array(column) for column in zip(*rows, strict=True)) if rows else (np.empty(0),) * 3
     at = np.arange(8.0)
     return RoadGraph.from_arrays(at, at, source.astype(int), target.astype(int), np.ones(len(rows)), time_s)
@@ -31,7 +35,9 @@ def graph_of(rows):
 
 @settings(deadline=None, max_examples=60)
 @given(places, places, st.integers(1, 14), st.integers(0, 15))
-def test_distances_are_sorted_and_no_point_left_out_is_nearer(points, queries, k, resolution):
+def test_distances_are_sorted_and_no_point_left_out_is_nearer(
+    points: Any, queries: Any, k: Any, resolution: Any
+) -> None:
     lat, lng = (np.array(column) for column in zip(*points, strict=True)) if points else (np.empty(0), np.empty(0))
     at, on = (np.array(column) for column in zip(*queries, strict=True)) if queries else (np.empty(0), np.empty(0))
     nearest = PointsByCell.of(lat, lng, resolution).nearest(at, on, k)
@@ -50,7 +56,7 @@ def test_distances_are_sorted_and_no_point_left_out_is_nearer(points, queries, k
 
 @settings(deadline=None, max_examples=100)
 @given(edges)
-def test_times_obey_the_triangle_and_paths_take_what_they_promise(rows):
+def test_times_obey_the_triangle_and_paths_take_what_they_promise(rows: Any) -> None:
     graph = graph_of(rows)
     every_s = between(graph, np.repeat(np.arange(8), 8), np.tile(np.arange(8), 8)).reshape(8, 8)
     assert (np.diag(every_s) == 0.0).all()
@@ -67,7 +73,7 @@ def test_times_obey_the_triangle_and_paths_take_what_they_promise(rows):
 
 @settings(deadline=None, max_examples=100)
 @given(edges, st.lists(st.integers(0, 7), max_size=9), st.integers(1, 5))
-def test_more_drivers_never_make_a_pickup_later(rows, drivers, k):
+def test_more_drivers_never_make_a_pickup_later(rows: Any, drivers: Any, k: Any) -> None:
     graph, pickups = graph_of(rows), np.arange(8)
     few = nearest_by_road(graph, np.array(drivers, int), pickups, k, np.inf)[1]
     more = nearest_by_road(graph, np.array([*drivers, 3, 0], int), pickups, k, np.inf)[1]
@@ -77,7 +83,7 @@ def test_more_drivers_never_make_a_pickup_later(rows, drivers, k):
 
 @settings(deadline=None, max_examples=60)
 @given(places.filter(bool), st.integers(0, 15), st.integers(0, 15))
-def test_parents_have_the_resolution_asked_for(points, fine, coarse):
+def test_parents_have_the_resolution_asked_for(points: Any, fine: Any, coarse: Any) -> None:
     lat, lng = zip(*points, strict=True)
     cells = latlng_to_cells(lat, lng, max(fine, coarse))
     assert {resolution_of(int(cell)) for cell in parents(cells, min(fine, coarse))} == {min(fine, coarse)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -44,7 +45,7 @@ def client_of(api: Api) -> ApiClient:
     return client
 
 
-async def test_a_request_is_sent_until_it_is_answered_under_the_same_key():
+async def test_a_request_is_sent_until_it_is_answered_under_the_same_key() -> None:
     api = Api(
         httpx.ConnectError("refused"),
         httpx.Response(503, headers={"Retry-After": "2"}),
@@ -62,14 +63,16 @@ async def test_a_request_is_sent_until_it_is_answered_under_the_same_key():
     assert client._figures.http_errors == {"ConnectError": 1, "503": 1, "ReadTimeout": 1, "429": 1, "500": 1}
 
 
-async def test_a_refusal_is_an_answer():
+async def test_a_refusal_is_an_answer() -> None:
     api = Api(httpx.Response(409, json={"code": "quote_used"}))
     reply = await client_of(api).get(ALICE, "/v1/rides/r")
     assert (reply.is_ok, reply.code, len(api.requests)) == (False, "quote_used", 1)
 
 
 @pytest.mark.parametrize(("said", "least_s", "most_s"), [("2", 2.0, 3.0), ("600", 5.0, 7.5)])
-async def test_people_come_back_after_the_time_that_the_api_says_and_not_all_at_once(said, least_s, most_s):
+async def test_people_come_back_after_the_time_that_the_api_says_and_not_all_at_once(
+    said: Any, least_s: Any, most_s: Any
+) -> None:
     client, waits_s = client_of(Api()), set()
     answer = httpx.Response(503, headers={"Retry-After": said})
     for _ in range(20):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -30,7 +31,7 @@ def hexhail(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_what_is_there_and_nothing_else():
+def test_help_lists_what_is_there_and_nothing_else() -> None:
     done = hexhail("--help")
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
@@ -40,7 +41,7 @@ def test_help_lists_what_is_there_and_nothing_else():
     }  # fmt: skip
 
 
-def test_help_does_not_wait_for_compilers():
+def test_help_does_not_wait_for_compilers() -> None:
     code = "import sys; from hexhail.cli.app import app; sys.exit(bool({'numba', 'faust', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
@@ -64,7 +65,7 @@ def test_help_does_not_wait_for_compilers():
         (("replay", "pings", "nowhere.csv"), "No such file or directory: 'nowhere.csv'"),
     ],
 )
-def test_a_wrong_word_gets_a_clear_answer(arguments, message):
+def test_a_wrong_word_gets_a_clear_answer(arguments: Any, message: str) -> None:
     done = hexhail(*arguments, HEXHAIL_TOKEN_SECRETS=SECRETS)
     assert done.returncode in (1, 2)
     assert message in done.stderr
@@ -72,7 +73,7 @@ def test_a_wrong_word_gets_a_clear_answer(arguments, message):
 
 
 @pytest.mark.parametrize("role", ["api", "matcher", "relay", "ingester", "pricer"])
-def test_a_role_without_redis_says_which_address_it_tried_and_what_to_do(role, tmp_path):
+def test_a_role_without_redis_says_which_address_it_tried_and_what_to_do(role: Any, tmp_path: Path) -> None:
     port = embedded.free_port()
     done = hexhail(
         "serve",
@@ -89,7 +90,7 @@ def test_a_role_without_redis_says_which_address_it_tried_and_what_to_do(role, t
 
 
 @pytest.mark.servers
-def test_a_role_without_a_broker_says_which_address_it_tried_and_what_to_do(valkey_port, tmp_path):
+def test_a_role_without_a_broker_says_which_address_it_tried_and_what_to_do(valkey_port: int, tmp_path: Path) -> None:
     port = embedded.free_port()
     done = hexhail(
         "serve",
@@ -103,7 +104,7 @@ def test_a_role_without_a_broker_says_which_address_it_tried_and_what_to_do(valk
 
 
 @pytest.mark.servers
-def test_the_doctor_finds_everything_well_where_it_is(valkey_port, broker_port, tmp_path):
+def test_the_doctor_finds_everything_well_where_it_is(valkey_port: int, broker_port: int, tmp_path: Path) -> None:
     done = hexhail(
         "doctor",
         HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{valkey_port}/0",
@@ -117,7 +118,9 @@ def test_the_doctor_finds_everything_well_where_it_is(valkey_port, broker_port, 
 
 
 @pytest.mark.servers
-def test_the_doctor_names_functions_of_other_versions_and_removes_them_when_told(valkey_port, tmp_path):
+def test_the_doctor_names_functions_of_other_versions_and_removes_them_when_told(
+    valkey_port: int, tmp_path: Path
+) -> None:
     settings = {
         "HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{embedded.free_port()}",
@@ -139,7 +142,7 @@ def test_the_doctor_names_functions_of_other_versions_and_removes_them_when_told
         redis.function_flush()
 
 
-def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path):
+def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path: Path) -> None:
     port = embedded.free_port()
     done = hexhail(
         "doctor",
@@ -153,7 +156,7 @@ def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path):
         assert remedy in done.stdout
 
 
-def test_a_built_city_gets_a_city_file_once(tmp_path):
+def test_a_built_city_gets_a_city_file_once(tmp_path: Path) -> None:
     assert write_city_file(tmp_path, name="Sankt Gallen", timezone="UTC", currency="CHF", is_osm=True)
     text = (tmp_path / "city.toml").read_text()
     assert 'region_id = "sankt-gallen"' in text
@@ -163,13 +166,13 @@ def test_a_built_city_gets_a_city_file_once(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "currency"), [('a"b', "CHF"), ("a\nb", "CHF"), ("fine", "franc")])
-def test_a_name_or_currency_that_would_break_the_file_is_refused(tmp_path, name, currency):
+def test_a_name_or_currency_that_would_break_the_file_is_refused(tmp_path: Path, name: str, currency: Any) -> None:
     with pytest.raises(ValueError, match="must be"):
         write_city_file(tmp_path, name=name, timezone="UTC", currency=currency, is_osm=False)
     assert list(Path(tmp_path).iterdir()) == []
 
 
-def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path):
+def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path: Path) -> None:
     (tmp_path / "nodes.csv").write_text("node,lat,lng\n0,0,0\n1,0,0.001\n2,0.001,0\n")
     (tmp_path / "edges.csv").write_text("source,target,length_m,travel_time_s\n0,1,111,10\n1,2,157,20\n2,0,111,10\n")
     (tmp_path / "requests.csv").write_text(

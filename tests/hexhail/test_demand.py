@@ -1,10 +1,14 @@
 """`hexhail city demand`: a day's riders out of what zones counted, or out of the streets alone."""
 
+from __future__ import annotations
+
 import csv
 import gzip
 import hashlib
 import json
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,7 +26,7 @@ STEP_DEG = 0.003
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory):
+def city(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A lattice of streets in San Francisco's time zone."""
     folder = tmp_path_factory.mktemp("city")
     row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
@@ -39,7 +43,7 @@ def city(tmp_path_factory):
 
 
 @pytest.fixture
-def counted(tmp_path):
+def counted(tmp_path: Path) -> Any:
     """Four zones, counted in two hours of a Friday, and some trips seen between them."""
     middles = {1: (37.705, -122.495), 2: (37.705, -122.47), 3: (37.73, -122.495), 9: (37.73, -122.47)}
     write(tmp_path / "zones.csv", "zone,lat,lng", [(zone, *place) for zone, place in middles.items()])
@@ -50,15 +54,15 @@ def counted(tmp_path):
     return tmp_path
 
 
-def write(path, header, rows):
+def write(path: Path, header: Any, rows: Any) -> None:
     path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n", encoding="utf-8")
 
 
-def demand(city, out, *options):
+def demand(city: Any, out: Any, *options: Any) -> Any:
     return CliRunner().invoke(app, ["city", "demand", str(city), "--out", str(out), "--date", "2016-11-18", *options])
 
 
-def from_counts(folder):
+def from_counts(folder: Path) -> Any:
     return (
         "--zones",
         str(folder / "zones.csv"),
@@ -69,12 +73,12 @@ def from_counts(folder):
     )
 
 
-def rows_of(out):
+def rows_of(out: Any) -> Any:
     with gzip.open(out / "requests.csv.gz", "rt", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_a_counted_day_has_as_many_requests_in_each_hour_and_zone_as_were_counted(city, counted):
+def test_a_counted_day_has_as_many_requests_in_each_hour_and_zone_as_were_counted(city: Any, counted: Any) -> None:
     result = demand(city, counted / "day", *from_counts(counted))
     assert result.exit_code == 0, result.output
     rows = rows_of(counted / "day")
@@ -86,7 +90,7 @@ def test_a_counted_day_has_as_many_requests_in_each_hour_and_zone_as_were_counte
     assert from_nine == pytest.approx(180, abs=30)
 
 
-def test_what_is_written_can_be_simulated_without_a_bad_row(city, counted):
+def test_what_is_written_can_be_simulated_without_a_bad_row(city: Any, counted: Any) -> None:
     assert demand(city, counted / "day", *from_counts(counted), "--drivers", "7").exit_code == 0
     loaded, bad = load_city(city), BadRows()
     requests = read_requests(counted / "day" / "requests.csv.gz", loaded.graph, 200.0, bad)
@@ -95,15 +99,15 @@ def test_what_is_written_can_be_simulated_without_a_bad_row(city, counted):
     assert len(read_drivers(counted / "day" / "drivers.csv", loaded.graph, 200.0, bad)) == 7
 
 
-def test_the_same_seed_gives_the_same_files_and_another_one_others(city, tmp_path):
-    def fingerprint(name, seed):
+def test_the_same_seed_gives_the_same_files_and_another_one_others(city: Any, tmp_path: Path) -> None:
+    def fingerprint(name: str, seed: int) -> Any:
         assert demand(city, tmp_path / name, "--trips", "200", "--seed", seed).exit_code == 0
         return hashlib.sha256((tmp_path / name / "requests.csv.gz").read_bytes()).hexdigest()
 
     assert fingerprint("one", "1") == fingerprint("again", "1") != fingerprint("other", "2")
 
 
-def test_a_sketch_says_that_nothing_of_it_was_counted(city, tmp_path):
+def test_a_sketch_says_that_nothing_of_it_was_counted(city: Any, tmp_path: Path) -> None:
     result = demand(city, tmp_path, "--trips", "500")
     assert result.exit_code == 0, result.output
     about = json.loads((tmp_path / "demand.json").read_text(encoding="utf-8"))
@@ -111,7 +115,7 @@ def test_a_sketch_says_that_nothing_of_it_was_counted(city, tmp_path):
     assert "sketch" in about["what"]
 
 
-def test_trips_scale_what_was_counted(city, counted):
+def test_trips_scale_what_was_counted(city: Any, counted: Any) -> None:
     assert demand(city, counted / "day", *from_counts(counted), "--trips", "60").exit_code == 0
     assert len(rows_of(counted / "day")) == 60
 
@@ -129,7 +133,7 @@ def test_trips_scale_what_was_counted(city, counted):
         ("seen.csv", "95,0,0,0", "the pickup (95.0, 0.0) is not a place"),
     ],
 )
-def test_a_bad_row_is_refused_with_its_file(city, counted, file, line, message):
+def test_a_bad_row_is_refused_with_its_file(city: Any, counted: Any, file: Any, line: Any, message: str) -> None:
     with (counted / file).open("a", encoding="utf-8") as opened:
         opened.write(line + "\n")
     result = demand(city, counted / "day", *from_counts(counted))
@@ -139,7 +143,7 @@ def test_a_bad_row_is_refused_with_its_file(city, counted, file, line, message):
     assert not (counted / "day").exists()
 
 
-def test_options_that_do_not_go_together_are_refused(city, counted, tmp_path):
+def test_options_that_do_not_go_together_are_refused(city: Any, counted: Any, tmp_path: Path) -> None:
     assert "go together" in demand(city, tmp_path / "x", "--zones", str(counted / "zones.csv")).output
     assert "--trips 20000" in demand(city, tmp_path / "x").output
     assert "at least 1" in demand(city, tmp_path / "x", "--trips", "10", "--drivers", "0").output

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,22 +24,22 @@ NOBODY = "kafka://127.0.0.1:1"
         ("one:9092, two:9093", ["one:9092", "two:9093"]),
     ],
 )
-def test_brokers_are_named_by_a_url(url, servers):
+def test_brokers_are_named_by_a_url(url: str, servers: Any) -> None:
     assert kafka.bootstrap_servers(url) == servers
 
 
 @pytest.mark.parametrize("url", ["", "kafka://", "one:9092;"])
-def test_a_url_that_names_no_broker_is_refused(url):
+def test_a_url_that_names_no_broker_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="names no broker"):
         kafka.bootstrap_servers(url)
 
 
-def test_a_region_has_the_same_partition_on_every_machine():
+def test_a_region_has_the_same_partition_on_every_machine() -> None:
     assert [kafka.partition_of(region_id, 4) for region_id in ("manhattan", "brooklyn", "queens")] == [0, 0, 1]
     assert all(0 <= kafka.partition_of(str(n), 3) < 3 for n in range(100))
 
 
-async def test_the_application_is_built_as_the_workers_need_it(tmp_path):
+async def test_the_application_is_built_as_the_workers_need_it(tmp_path: Path) -> None:
     app = faust_worker.build_faust_app("worker", broker_url="kafka://one:9092", data_dir=tmp_path / "data")
     conf = app.conf
     assert (conf.id, conf.broker_session_timeout, conf.broker_heartbeat_interval) == ("worker", 6.0, 2.0)
@@ -46,7 +47,7 @@ async def test_the_application_is_built_as_the_workers_need_it(tmp_path):
     assert (conf.table_standby_replicas, conf.datadir) == (0, tmp_path / "data")
 
 
-async def test_an_empty_fetch_waits_a_tenth_of_a_second_at_most(tmp_path):
+async def test_an_empty_fetch_waits_a_tenth_of_a_second_at_most(tmp_path: Path) -> None:
     app = faust_worker.build_faust_app("worker", broker_url="kafka://one:9092", data_dir=tmp_path)
     thread = app.consumer._thread
     consumer = thread._create_worker_consumer(app.transport)
@@ -75,13 +76,13 @@ class Worker:
             raise
 
 
-async def test_what_needs_not_wait_is_done_at_once_without_a_task():
+async def test_what_needs_not_wait_is_done_at_once_without_a_task() -> None:
     worker = Worker()
     assert faust_worker.begun(worker.work(waits=False)) is None
     assert worker.said == ["began", "ended"]
 
 
-async def test_what_waits_goes_on_in_the_task_that_takes_it_over():
+async def test_what_waits_goes_on_in_the_task_that_takes_it_over() -> None:
     worker = Worker()
     task = asyncio.create_task(faust_worker.begun(worker.work(waits=True)))
     await asyncio.sleep(0)
@@ -91,7 +92,7 @@ async def test_what_waits_goes_on_in_the_task_that_takes_it_over():
     assert worker.said == ["began", "ended"]
 
 
-async def test_an_interruption_reaches_what_was_begun():
+async def test_an_interruption_reaches_what_was_begun() -> None:
     worker = Worker()
     task = asyncio.create_task(faust_worker.begun(worker.work(waits=True)))
     await asyncio.sleep(0)
@@ -101,7 +102,7 @@ async def test_an_interruption_reaches_what_was_begun():
     assert worker.said == ["began", "interrupted"]
 
 
-async def test_what_goes_wrong_is_told_at_once():
+async def test_what_goes_wrong_is_told_at_once() -> None:
     async def fail() -> None:
         raise ValueError("no")
 
@@ -109,14 +110,14 @@ async def test_what_goes_wrong_is_told_at_once():
         faust_worker.begun(fail())
 
 
-def test_importing_the_set_up_does_not_import_faust():
+def test_importing_the_set_up_does_not_import_faust() -> None:
     code = (
         "import backing.faust_worker, backing.kafka, sys; sys.exit('faust' in sys.modules or 'aiokafka' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_without_a_broker_the_process_ends_at_once_with_an_error(tmp_path: Path):
+def test_without_a_broker_the_process_ends_at_once_with_an_error(tmp_path: Path) -> None:
     code = f"""
 import asyncio
 from pathlib import Path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ TOWN = grid_city(5, 5)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("run")
     inputs = crowded(TOWN)
     write_run(simulate(inputs, DayParams()), inputs, folder)
@@ -32,11 +34,11 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def town_inputs():
+def town_inputs() -> Any:
     return crowded(TOWN)
 
 
-def test_a_run_teaches_values_that_the_next_run_uses(run, town_inputs, tmp_path):
+def test_a_run_teaches_values_that_the_next_run_uses(run: Any, town_inputs: Any, tmp_path: Path) -> None:
     # Four hundred metres of town: small cells.
     learned = learn_from_runs(town_inputs.city, [run], ValueParams(resolution=10, prior_visits=1.0))
     rides = json.loads((run / SUMMARY_FILE).read_text())
@@ -49,12 +51,12 @@ def test_a_run_teaches_values_that_the_next_run_uses(run, town_inputs, tmp_path)
     assert not again[0].outcome.violations
 
 
-def test_two_runs_teach_what_their_rows_teach_together(run, town_inputs):
+def test_two_runs_teach_what_their_rows_teach_together(run: Any, town_inputs: Any) -> None:
     once, twice = (learn_from_runs(town_inputs.city, [run] * times).values for times in (1, 2))
     assert np.array_equal(twice.visits, 2 * once.visits)
 
 
-def test_a_city_names_its_values_and_a_wrong_file_stops_it(run, town_inputs, tmp_path):
+def test_a_city_names_its_values_and_a_wrong_file_stops_it(run: Any, town_inputs: Any, tmp_path: Path) -> None:
     learn_from_runs(town_inputs.city, [run]).values.save(tmp_path / "values.npz")
     params = DispatchParams(values="values.npz")
     assert city_policy(tmp_path, TOWN, params).name == "optimal"
@@ -66,7 +68,7 @@ def test_a_city_names_its_values_and_a_wrong_file_stops_it(run, town_inputs, tmp
         city_policy(tmp_path / "none", TOWN, params)
 
 
-def test_a_folder_that_is_no_run_or_of_another_city_is_refused(run, town_inputs, tmp_path):
+def test_a_folder_that_is_no_run_or_of_another_city_is_refused(run: Any, town_inputs: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="has neither"):
         learn_from_runs(town_inputs.city, [tmp_path])
     elsewhere = crowded(grid_city(6, 5)).city
@@ -77,7 +79,9 @@ def test_a_folder_that_is_no_run_or_of_another_city_is_refused(run, town_inputs,
         learn_from_runs(town_inputs.city, [tmp_path])
 
 
-def test_the_command_writes_the_file_and_says_what_it_holds(run, town_inputs, tmp_path, monkeypatch):
+def test_the_command_writes_the_file_and_says_what_it_holds(
+    run: Any, town_inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("geo.city.load_city", lambda folder: town_inputs.city)
     done = CliRunner().invoke(
         app, ["city", "learn-values", "town", "--events", str(run), "--out", str(tmp_path / "new" / "values.npz")]

@@ -1,12 +1,16 @@
 """The population against a small city behind real HTTP and WebSocket edges."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +55,7 @@ EAGER = RiderParams(
 
 
 @pytest.fixture(scope="session")
-def town(tmp_path_factory) -> Path:
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five by five corners, 100 m and 10 s apart, and a dozen people who want a ride within a minute."""
     folder = tmp_path_factory.mktemp("town")
     row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
@@ -77,7 +81,7 @@ def clock() -> CityClock:
 
 
 @pytest.fixture
-def settings(town, clock, tmp_path) -> PopulationSettings:
+def settings(town: Any, clock: Any, tmp_path: Path) -> PopulationSettings:
     return PopulationSettings(
         api_url="", token_of=stub_city.token_of, city_folder=town, clock=clock, n_drivers=N_DRIVERS, start_s=START_S,
         rider_params=EAGER, driver_params=WILLING, figures_path=tmp_path / "figures.json",
@@ -87,13 +91,13 @@ def settings(town, clock, tmp_path) -> PopulationSettings:
 class Living:
     """A population at work, and what it has counted so far."""
 
-    def __init__(self, settings: PopulationSettings, stub) -> None:
+    def __init__(self, settings: PopulationSettings, stub: Any) -> None:
         self.stop = asyncio.Event()
         self.settings = replace(settings, api_url=stub.url)
         self.stub = stub
         self.task = asyncio.create_task(run_population(self.settings, self.stop))
 
-    async def until(self, reached, within_s: float = 60.0) -> None:
+    async def until(self, reached: Any, within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while not reached():
                 if self.task.done():
@@ -112,7 +116,7 @@ class Living:
 
 
 @contextlib.asynccontextmanager
-async def living(settings, stub):
+async def living(settings: Any, stub: Any) -> AsyncIterator[Any]:
     people = Living(settings, stub)
     try:
         yield people
@@ -121,7 +125,7 @@ async def living(settings, stub):
         await asyncio.gather(people.task, return_exceptions=True)
 
 
-async def test_every_rider_is_carried_and_counted(settings, clock):
+async def test_every_rider_is_carried_and_counted(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     stub.offer_s = stub.quote_s = 3_600.0  # a busy machine thinks for longer than a second of the city
     async with stub.serving(), living(settings, stub) as people:
@@ -140,7 +144,7 @@ async def test_every_rider_is_carried_and_counted(settings, clock):
     assert written["pickup_wait_s"]["mean"] > 0.0
 
 
-async def test_no_ride_is_lost_or_doubled_when_the_api_dies_and_comes_back(settings, clock):
+async def test_no_ride_is_lost_or_doubled_when_the_api_dies_and_comes_back(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     async with living(settings, stub) as people:
         async with stub.serving():
@@ -159,7 +163,7 @@ async def test_no_ride_is_lost_or_doubled_when_the_api_dies_and_comes_back(setti
     assert len(stub.online) == N_DRIVERS
 
 
-async def test_every_lost_reply_is_asked_for_again_and_takes_effect_once(settings, clock):
+async def test_every_lost_reply_is_asked_for_again_and_takes_effect_once(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock, loses_first_replies=True)
     async with stub.serving(), living(settings, stub) as people:
         await people.until(people.all_over)
@@ -171,7 +175,7 @@ async def test_every_lost_reply_is_asked_for_again_and_takes_effect_once(setting
     assert report.figures.http_errors["503"] == len(stub.replies_lost)
 
 
-async def test_moody_drivers_and_unexpected_news_break_nothing(settings, clock):
+async def test_moody_drivers_and_unexpected_news_break_nothing(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     for number in range(N_DRIVERS):
         driver = f"driver:driver-{number:04d}"
@@ -188,7 +192,7 @@ async def test_moody_drivers_and_unexpected_news_break_nothing(settings, clock):
     assert figures.declined + figures.silent + figures.cancelled_by_driver > 0
 
 
-async def test_riders_without_a_socket_poll(settings, clock):
+async def test_riders_without_a_socket_poll(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     async with stub.serving(), living(replace(settings, rider_sockets_max=0), stub) as people:
         await people.until(people.all_over)
@@ -199,7 +203,9 @@ async def test_riders_without_a_socket_poll(settings, clock):
     assert len(report.figures.pickup_waits_s) == N_RIDERS
 
 
-async def test_riders_give_up_where_there_is_no_driver_though_their_alarms_ring_early(settings, clock, monkeypatch):
+async def test_riders_give_up_where_there_is_no_driver_though_their_alarms_ring_early(
+    settings: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exact = Surroundings.wall_until_s
     monkeypatch.setattr(Surroundings, "wall_until_s", lambda self, city_s: 0.9 * exact(self, city_s))
     hasty = replace(EAGER, patience_s_median=5.0, patience_s_min=5.0)
@@ -211,7 +217,7 @@ async def test_riders_give_up_where_there_is_no_driver_though_their_alarms_ring_
     assert {ride["cancelled_by"] for ride in stub.rides.values()} == {"rider"}
 
 
-async def test_a_quote_that_ran_out_is_asked_for_anew_but_not_for_ever(settings, clock):
+async def test_a_quote_that_ran_out_is_asked_for_anew_but_not_for_ever(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     stub.quote_s = -1.0
     async with stub.serving(), living(replace(settings, n_drivers=0), stub) as people:
@@ -220,7 +226,7 @@ async def test_a_quote_that_ran_out_is_asked_for_anew_but_not_for_ever(settings,
     assert (report.figures.requests, report.figures.requests_refused) == (0, N_RIDERS)
 
 
-async def test_riders_leave_for_the_price_and_are_not_heard_of_again(settings, clock):
+async def test_riders_leave_for_the_price_and_are_not_heard_of_again(settings: Any, clock: Any) -> None:
     thrifty = replace(EAGER, price_elasticity=50.0)
     stub = stub_city.StubCity(clock, surge_multiplier=3.0)
     async with stub.serving(), living(replace(settings, n_drivers=0, rider_params=thrifty), stub) as people:
@@ -231,7 +237,7 @@ async def test_riders_leave_for_the_price_and_are_not_heard_of_again(settings, c
 
 
 @pytest.fixture
-def old_ride():
+def old_ride() -> Any:
     """A ride of the first driver that this population has never heard of."""
     point, other = ({"lat_deg": at * STEP_DEG, "lng_deg": at * STEP_DEG} for at in (0, SIDE - 1))
     return {
@@ -240,14 +246,16 @@ def old_ride():
     }  # fmt: skip
 
 
-def stub_with(ride, clock):
+def stub_with(ride: Any, clock: Any) -> Any:
     stub = stub_city.StubCity(clock)
     stub.rides["ride-old"] = ride
     stub.tell("driver:driver-0000", "OfferAccepted", ride_id="ride-old", offer_id="offer-old")
     return stub
 
 
-async def test_takes_up_a_ride_it_did_not_know_it_had_at_the_stage_it_is_at(settings, clock, old_ride):
+async def test_takes_up_a_ride_it_did_not_know_it_had_at_the_stage_it_is_at(
+    settings: Any, clock: Any, old_ride: Any
+) -> None:
     stub = stub_with(old_ride | {"state": "ARRIVED"}, clock)
     async with stub.serving(), living(replace(settings, n_drivers=1, demand_share=0.0), stub) as people:
         await people.until(lambda: stub.rides["ride-old"]["state"] == "COMPLETED")
@@ -256,7 +264,7 @@ async def test_takes_up_a_ride_it_did_not_know_it_had_at_the_stage_it_is_at(sett
     assert stub.asked["arrived"] == 0
 
 
-async def test_a_driver_says_again_what_the_service_has_forgotten(settings, clock, old_ride):
+async def test_a_driver_says_again_what_the_service_has_forgotten(settings: Any, clock: Any, old_ride: Any) -> None:
     stub = stub_with(old_ride, clock)
     async with stub.serving(), living(replace(settings, n_drivers=1, demand_share=0.0), stub) as people:
         await people.until(lambda: stub.rides["ride-old"]["state"] == "ON_TRIP")
@@ -266,7 +274,9 @@ async def test_a_driver_says_again_what_the_service_has_forgotten(settings, cloc
     assert [stub.asked[step] for step in ("arrived", "picked-up", "dropped-off")] == [2, 2, 2]
 
 
-async def test_a_driver_whose_ride_was_cancelled_meanwhile_learns_it_after_the_reconnection(settings, clock, old_ride):
+async def test_a_driver_whose_ride_was_cancelled_meanwhile_learns_it_after_the_reconnection(
+    settings: Any, clock: Any, old_ride: Any
+) -> None:
     stub = stub_with(old_ride, clock)
     slow = replace(WILLING, pace=100.0)
     async with living(replace(settings, n_drivers=1, demand_share=0.0, driver_params=slow), stub) as people:
@@ -280,7 +290,7 @@ async def test_a_driver_whose_ride_was_cancelled_meanwhile_learns_it_after_the_r
     assert "TO_PICKUP" not in report.drivers
 
 
-async def test_stops_at_once_while_the_api_is_away_and_says_who_was_still_waiting(settings, clock):
+async def test_stops_at_once_while_the_api_is_away_and_says_who_was_still_waiting(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     async with living(settings, stub) as people:
         await people.until(lambda: settings.figures_path.is_file())
@@ -290,12 +300,12 @@ async def test_stops_at_once_while_the_api_is_away_and_says_who_was_still_waitin
     assert report.figures.http_errors["ConnectError"] > 0
 
 
-async def test_a_city_that_is_not_there_ends_the_run_with_a_clear_error(settings, tmp_path):
+async def test_a_city_that_is_not_there_ends_the_run_with_a_clear_error(settings: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"city\.toml does not exist"):
         await run_population(replace(settings, city_folder=tmp_path), asyncio.Event())
 
 
-def test_the_figures_before_the_first_pickup_have_no_waits(tmp_path):
+def test_the_figures_before_the_first_pickup_have_no_waits(tmp_path: Path) -> None:
     PopulationFigures(quotes=2).write(tmp_path / "figures.json")
     written = json.loads((tmp_path / "figures.json").read_text())
     assert written["quotes"] == 2
@@ -305,6 +315,6 @@ def test_the_figures_before_the_first_pickup_have_no_waits(tmp_path):
 @pytest.mark.parametrize(
     "wrong", [{"ping_interval_s": 0.0}, {"n_drivers": -1}, {"demand_share": 1.5}, {"drivers_per_wall_s": 0.0}]
 )
-def test_settings_refuse_nonsense(settings, wrong):
+def test_settings_refuse_nonsense(settings: Any, wrong: Any) -> None:
     with pytest.raises(ValueError):
         replace(settings, **wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -43,27 +44,27 @@ async def sent_to(answers: dict[str, list[httpx.Response]]) -> tuple[ReplayFigur
     return figures, heard
 
 
-async def test_each_driver_sends_her_pings_in_one_request_and_says_only_what_is_known():
+async def test_each_driver_sends_her_pings_in_one_request_and_says_only_what_is_known() -> None:
     figures, heard = await sent_to({})
     first = {"t_s": 110.0, "lat_deg": 37.7, "lng_deg": -122.4, "speed_mps": 3.0}
     assert sorted(heard, key=str)[0] == ("a", [first, {"t_s": 112.0, "lat_deg": 37.72, "lng_deg": -122.42}])
     assert (figures.sent, figures.taken, figures.requests) == (3, 3, 2)
 
 
-async def test_refused_pings_are_left_out_and_counted_by_reason():
+async def test_refused_pings_are_left_out_and_counted_by_reason() -> None:
     figures, heard = await sent_to({"a": [refusing(422, (0, "off_region"))]})
     assert figures.refused == {"off_region": 1}
     assert figures.taken == 2
     assert [len(pings) for driver_id, pings in heard if driver_id == "a"] == [2, 1]
 
 
-async def test_a_ping_that_is_late_after_being_put_off_had_been_taken():
+async def test_a_ping_that_is_late_after_being_put_off_had_been_taken() -> None:
     away = httpx.Response(503, headers={"Retry-After": "0"})
     figures, _ = await sent_to({"a": [away, refusing(409, (0, "duplicate_time"), (1, "duplicate_time"))]})
     assert (figures.taken, figures.put_off, sum(figures.refused.values())) == (3, 2, 0)
 
 
-def test_figures_can_be_written_as_json_and_say_what_is_missing():
+def test_figures_can_be_written_as_json_and_say_what_is_missing() -> None:
     figures = ReplayFigures(sent=5, accepted=2)
     figures.refused["off_region"] += 1
     figures.rejected["impossible_jump"] += 1
@@ -72,7 +73,7 @@ def test_figures_can_be_written_as_json_and_say_what_is_missing():
     assert written["rejected"] == {"impossible_jump": 1}
 
 
-def test_a_speed_that_is_not_the_clocks_is_refused_with_the_remedy(tmp_path):
+def test_a_speed_that_is_not_the_clocks_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "pings.csv"
     path.write_text("driver_id,t_s,lat,lng\na,1,2,3\n")
     done = hexhail("replay", "pings", str(path), "--speed", "5", HEXHAIL_TOKEN_SECRETS=SECRETS)

@@ -1,8 +1,11 @@
 """A run folder as the replay serves it, and what it says of folders that it cannot play."""
 
+from __future__ import annotations
+
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,18 +24,18 @@ from tests.simulator.towns import crowded, small_town
 
 
 @pytest.fixture(scope="module")
-def town():
+def town() -> Any:
     return small_town()
 
 
 @pytest.fixture(scope="module")
-def day(town):
+def day(town: Any) -> Any:
     inputs = crowded(town, count=40)
     return inputs, Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(inputs.city.graph), DayParams()).run()
 
 
 @pytest.fixture
-def folder(day, tmp_path):
+def folder(day: Any, tmp_path: Path) -> Any:
     """What `hexhail simulate` leaves, of a day in a small town."""
     inputs, outcome = day
     (tmp_path / "town").mkdir()
@@ -49,7 +52,7 @@ def folder(day, tmp_path):
 
 
 @pytest.fixture
-def pages(tmp_path):
+def pages(tmp_path: Path) -> Any:
     (tmp_path / "web" / "assets").mkdir(parents=True)
     (tmp_path / "web" / "replay.html").write_text("<title>replay</title>")
     return tmp_path / "web"
@@ -64,7 +67,9 @@ def change(path: Path, **facts: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
 
 
-async def test_the_page_gets_the_run_the_tracks_the_roads_and_the_events_of_each(day, folder, pages):
+async def test_the_page_gets_the_run_the_tracks_the_roads_and_the_events_of_each(
+    day: Any, folder: Path, pages: Any
+) -> None:
     _, outcome = day
     run = RecordedRun(folder, None)
     assert (await ask(run, pages, "/")).text == "<title>replay</title>"
@@ -94,14 +99,16 @@ async def test_the_page_gets_the_run_the_tracks_the_roads_and_the_events_of_each
     assert (await ask(run, pages, "/v1/replay/events?subject=nobody")).status_code == 404
 
 
-async def test_a_driver_to_whom_nothing_happened_has_no_events_and_is_no_error(day, folder, pages):
+async def test_a_driver_to_whom_nothing_happened_has_no_events_and_is_no_error(
+    day: Any, folder: Path, pages: Any
+) -> None:
     inputs, outcome = day
     names, nodes = [*outcome.fleet.driver_id, "z"], [*inputs.starts.node.tolist(), 0]
     write_drivers(names, inputs.city.graph, nodes, folder)
     assert (await ask(RecordedRun(folder, None), pages, "/v1/replay/events?subject=z")).json() == []
 
 
-def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day, folder):
+def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day: Any, folder: Path) -> None:
     (folder / "drivers.csv").unlink()
     (folder / "prices.npz").unlink()
     (folder / "sightings.npz").unlink()
@@ -111,7 +118,7 @@ def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day,
     assert run.tracks.t_ms.size
 
 
-def test_a_driver_who_cruised_sets_out_from_where_she_was_asked(day, folder, town):
+def test_a_driver_who_cruised_sets_out_from_where_she_was_asked(day: Any, folder: Path, town: Any) -> None:
     inputs, outcome = day
     run = RecordedRun(folder, None)
     asked = [one for one in outcome.fleet.asked_at if one.number == 0]
@@ -157,12 +164,12 @@ def spoil(folder: Path, how: str) -> None:
         ("sightings", "sightings.npz holds no sightings"),
     ],
 )
-def test_what_cannot_be_played_is_refused_with_the_reason(folder, how, message):
+def test_what_cannot_be_played_is_refused_with_the_reason(folder: Path, how: Any, message: str) -> None:
     spoil(folder, how)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         RecordedRun(folder, None)
 
 
-def test_a_page_that_is_not_built_is_named_with_the_remedy(folder, tmp_path):
+def test_a_page_that_is_not_built_is_named_with_the_remedy(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"replay\.html does not exist: build the pages with `make web`"):
         build_app(RecordedRun(folder, None), tmp_path)

@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,21 +29,21 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def until(condition, seconds=10.0):
+async def until(condition: Any, seconds: Any = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
 
 
 @pytest.fixture
-async def supervisor(tmp_path, monkeypatch):
+async def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     monkeypatch.setattr(module, "STOP_S", 1.0)
     made = Supervisor(tmp_path)
     yield made
     await made.close()
 
 
-async def test_a_process_that_is_killed_is_started_again(supervisor):
+async def test_a_process_that_is_killed_is_started_again(supervisor: Any) -> None:
     await supervisor.start(Spec("sleeper", SLEEP))
     first = supervisor.pid("sleeper")
     os.kill(first, signal.SIGKILL)
@@ -49,12 +51,14 @@ async def test_a_process_that_is_killed_is_started_again(supervisor):
     assert supervisor.restarts == {"sleeper": 1}
 
 
-async def test_process_ids_are_left_where_they_are_found(supervisor, tmp_path):
+async def test_process_ids_are_left_where_they_are_found(supervisor: Any, tmp_path: Path) -> None:
     await supervisor.start(Spec("sleeper", SLEEP))
     assert json.loads((tmp_path / "processes.json").read_text()) == {"sleeper": supervisor.pid("sleeper")}
 
 
-async def test_nothing_is_left_when_it_is_closed_even_what_does_not_want_to_stop(supervisor, tmp_path):
+async def test_nothing_is_left_when_it_is_closed_even_what_does_not_want_to_stop(
+    supervisor: Any, tmp_path: Path
+) -> None:
     await supervisor.start(Spec("sleeper", SLEEP))
     await supervisor.start(Spec("stubborn", STUBBORN))
     await until(lambda: "deaf" in (tmp_path / "stubborn.log").read_text())
@@ -63,7 +67,9 @@ async def test_nothing_is_left_when_it_is_closed_even_what_does_not_want_to_stop
     assert not any(is_alive(pid) for pid in pids)
 
 
-async def test_a_process_that_always_dies_is_given_up_with_its_last_words(supervisor, monkeypatch):
+async def test_a_process_that_always_dies_is_given_up_with_its_last_words(
+    supervisor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "RESTART_S_MAX", 0.01)
     monkeypatch.setattr(module, "RESTART_S_MIN", 0.01)
     await supervisor.start(Spec("broken", [sys.executable, "-c", "raise SystemExit('no such city')"]))
@@ -71,7 +77,7 @@ async def test_a_process_that_always_dies_is_given_up_with_its_last_words(superv
         await supervisor.wait(20.0)
 
 
-async def test_what_is_supervised_dies_with_its_supervisor(tmp_path):
+async def test_what_is_supervised_dies_with_its_supervisor(tmp_path: Path) -> None:
     code = f"""
 import asyncio, sys
 from pathlib import Path
@@ -91,7 +97,7 @@ asyncio.run(main())
     await until(lambda: not is_alive(pid))
 
 
-def test_the_clock_runs_as_fast_as_it_is_told():
+def test_the_clock_runs_as_fast_as_it_is_told() -> None:
     fast, real = CityClock(10.0, 1000.0, 500.0), CityClock()
     assert fast.now_s() == pytest.approx(1000.0 + (real.now_s() - 500.0) * 10.0, rel=1e-6)
     assert fast.wall_duration_s(20.0) == 2.0

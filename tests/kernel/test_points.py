@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from kernel.points import Place, Point
         (math.inf, 0.0, "lat_deg"),
     ],
 )
-def test_coordinates_that_do_not_exist_are_refused(make, lat_deg: float, lng_deg: float, message: str) -> None:
+def test_coordinates_that_do_not_exist_are_refused(make: Any, lat_deg: float, lng_deg: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(lat_deg, lng_deg)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -40,11 +41,11 @@ ARGUMENTS = {
 
 
 @pytest.mark.parametrize(("function", "key"), KEYS.items(), ids=[function.__name__ for function in KEYS])
-def test_a_key_has_its_bytes(function, key):
+def test_a_key_has_its_bytes(function: Any, key: Any) -> None:
     assert function(*(ARGUMENTS[name] for name in inspect.signature(function).parameters)) == key
 
 
-def test_names_that_are_no_functions_have_their_bytes():
+def test_names_that_are_no_functions_have_their_bytes() -> None:
     names = {name: value for name, value in vars(redis_keys).items() if name.isupper()}
     assert names == {
         "PINGS_ACCEPTED": "pings_accepted",
@@ -57,5 +58,5 @@ def test_names_that_are_no_functions_have_their_bytes():
     }
 
 
-def test_every_key_is_in_the_table():
+def test_every_key_is_in_the_table() -> None:
     assert {function for _, function in inspect.getmembers(redis_keys, inspect.isfunction)} == set(KEYS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def by_columns(engine: ColumnEngine, found: list[PingGroup], now_s: float) -> li
 
 
 @given(groups, st.sampled_from([IngestParams(), IngestParams(quarantine_s=30.0, repeats_max=2, frozen_s_max=20.0)]))
-def test_verdicts_are_those_of_the_slow_twin(found, params):
+def test_verdicts_are_those_of_the_slow_twin(found: Any, params: Any) -> None:
     found = sorted(map(shifted, found), key=lambda group: group.received_s)
     assert by_columns(ColumnEngine(params), found, NOW_S + 1e4) == by_the_slow_twin(
         IngestEngine(params), found, NOW_S + 1e4
@@ -73,7 +74,7 @@ def test_verdicts_are_those_of_the_slow_twin(found, params):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_long_drives_with_jumps_stops_and_silence_are_judged_alike(seed):
+def test_long_drives_with_jumps_stops_and_silence_are_judged_alike(seed: int) -> None:
     rng = random.Random(seed)
     place, found, t_s = [40.75, -73.98], [], NOW_S
     for step in range(4_000):
@@ -91,7 +92,7 @@ def test_long_drives_with_jumps_stops_and_silence_are_judged_alike(seed):
 
 
 @given(groups, groups)
-def test_after_restore_the_same_pings_are_judged_alike_again(earlier, later):
+def test_after_restore_the_same_pings_are_judged_alike_again(earlier: Any, later: Any) -> None:
     engine = ColumnEngine()
     by_columns(engine, earlier, NOW_S)
     first = engine.handle([PingColumns.of(group) for group in later], NOW_S)
@@ -104,7 +105,7 @@ def crowd(names: range, t_s: float) -> PingColumns:
     return PingColumns.of(PingGroup("manhattan", t_s, pings))
 
 
-def test_the_memory_is_bounded_and_the_longest_silent_are_forgotten_first():
+def test_the_memory_is_bounded_and_the_longest_silent_are_forgotten_first() -> None:
     engine = ColumnEngine(IngestParams(drivers_max=3_000))
     for step in range(40):
         assert not engine.handle([crowd(range(500 * step, 500 * step + 500), NOW_S + step)], NOW_S + 100).verdict.any()
@@ -113,7 +114,7 @@ def test_the_memory_is_bounded_and_the_longest_silent_are_forgotten_first():
     assert {REASONS[n - 1] for n in again.verdict.tolist()} == {Reason.DUPLICATE_TIME}
 
 
-def test_drivers_whose_track_counts_no_more_make_room():
+def test_drivers_whose_track_counts_no_more_make_room() -> None:
     engine = ColumnEngine()
     for step in range(30):
         now_s = NOW_S + 2_000 * step
@@ -121,7 +122,7 @@ def test_drivers_whose_track_counts_no_more_make_room():
     assert len(engine) <= 4_000
 
 
-def test_regions_do_not_touch_one_another():
+def test_regions_do_not_touch_one_another() -> None:
     engine = ColumnEngine()
     east = PingColumns.of(PingGroup("east", NOW_S, (DriverPing("d", NOW_S, 40.75, -73.98),)))
     west = PingColumns.of(PingGroup("west", NOW_S, east.pings))
@@ -132,7 +133,7 @@ def test_regions_do_not_touch_one_another():
     ]
 
 
-def test_index_entries_name_the_cell_and_the_time():
+def test_index_entries_name_the_cell_and_the_time() -> None:
     entries = index_entries(np.array([0x892A100D2C3FFFF], np.uint64), np.array([1_700_000_000_123]))
     assert entries.tobytes() == b"892a100d2c3ffff|1700000000123"
     assert index_entries(np.array([1], np.uint64), np.array([-5])).tobytes() == b"000000000000001|0000000000000"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -63,7 +64,7 @@ def plain_refusals(found: list[DriverPing], now_s: float, last_s: dict[str, floa
 
 
 @given(batches, st.dictionaries(st.sampled_from("ab"), st.integers(-6, 2).map(lambda n: NOW_S + n / 2)))
-def test_batches_side_by_side_are_judged_as_each_alone(found, last_s):
+def test_batches_side_by_side_are_judged_as_each_alone(found: Any, last_s: Any) -> None:
     judged = judge_batches([batch_of(*one) for one in found], limits_of(PARAMS), north_or_south)
     judged.judge_times({driver_id: round(t_s * 1e3) for driver_id, t_s in last_s.items()})
     plain = [plain_refusals(*one, last_s) for one in found]
@@ -71,7 +72,7 @@ def test_batches_side_by_side_are_judged_as_each_alone(found, last_s):
 
 
 @given(batches, st.integers(1, 4))
-def test_groups_hold_every_ping_that_is_sent_once_and_in_order(found, pings_max):
+def test_groups_hold_every_ping_that_is_sent_once_and_in_order(found: Any, pings_max: Any) -> None:
     judged = judge_batches([batch_of(*one) for one in found], limits_of(PARAMS), north_or_south)
     judged.judge_times({})
     is_sent = np.ones(len(found), bool)
@@ -84,7 +85,7 @@ def test_groups_hold_every_ping_that_is_sent_once_and_in_order(found, pings_max)
         assert own == [ping for ping in sent if sign * ping.lat_deg > 0]
 
 
-def test_only_drivers_with_a_place_are_strangers_and_each_is_asked_for_in_its_regions():
+def test_only_drivers_with_a_place_are_strangers_and_each_is_asked_for_in_its_regions() -> None:
     north, south, nowhere = 41.0, -34.0, 89.0
     lats = {"known": [north], "new": [north, south], "lost": [nowhere]}
     all_of = [[DriverPing(name, NOW_S, lat_deg, 0.0) for lat_deg in found] for name, found in lats.items()]

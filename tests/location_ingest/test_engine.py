@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def make_ping(driver_id: str = "d", t_s: float = NOW_S) -> DriverPing:
     return DriverPing(driver_id, t_s, 40.75, -73.98)
 
 
-def test_each_ping_gets_one_event_in_order():
+def test_each_ping_gets_one_event_in_order() -> None:
     first, second = make_ping("a"), make_ping("b")
     events = IngestEngine().handle(record(first, second, first), NOW_S)
     assert events == [
@@ -47,7 +48,7 @@ def test_each_ping_gets_one_event_in_order():
 
 
 @given(streets)
-def test_believed_times_of_a_driver_only_grow(pings):
+def test_believed_times_of_a_driver_only_grow(pings: Any) -> None:
     last_ms: dict[str, int] = {}
     for event in IngestEngine().handle(record(*pings), NOW_S):
         if isinstance(event, PositionAccepted):
@@ -56,12 +57,12 @@ def test_believed_times_of_a_driver_only_grow(pings):
 
 
 @given(streets)
-def test_a_replay_an_hour_later_decides_as_the_first_run_did(pings):
+def test_a_replay_an_hour_later_decides_as_the_first_run_did(pings: Any) -> None:
     assert IngestEngine().handle(record(*pings), NOW_S) == IngestEngine().handle(record(*pings), NOW_S + 3_600)
 
 
 @given(streets, streets)
-def test_after_restore_the_same_pings_are_judged_alike_again(earlier, later):
+def test_after_restore_the_same_pings_are_judged_alike_again(earlier: Any, later: Any) -> None:
     engine = IngestEngine()
     engine.handle(record(*earlier), NOW_S)
     before = engine.tracks_of(("manhattan", ping.driver_id) for ping in later)
@@ -71,7 +72,7 @@ def test_after_restore_the_same_pings_are_judged_alike_again(earlier, later):
 
 
 @given(streets, streets)
-def test_a_second_run_of_the_same_message_believes_nothing(earlier, later):
+def test_a_second_run_of_the_same_message_believes_nothing(earlier: Any, later: Any) -> None:
     engine = IngestEngine()
     engine.handle(record(*earlier), NOW_S)
     accepted = [e.ping for e in engine.handle(record(*later), NOW_S) if isinstance(e, PositionAccepted)]
@@ -79,19 +80,19 @@ def test_a_second_run_of_the_same_message_believes_nothing(earlier, later):
     assert all(isinstance(event, PingRejected) for event in again)
 
 
-def test_a_message_that_claims_to_be_from_the_future_is_judged_by_now():
+def test_a_message_that_claims_to_be_from_the_future_is_judged_by_now() -> None:
     event = IngestEngine().handle(record(make_ping(t_s=NOW_S + 900), received_s=NOW_S + 900), NOW_S)[0]
     assert event == PingRejected("manhattan", make_ping(t_s=NOW_S + 900), Reason.FROM_THE_FUTURE)
 
 
 @given(streets, streets)
-def test_another_region_changes_no_verdict(earlier, later):
+def test_another_region_changes_no_verdict(earlier: Any, later: Any) -> None:
     alone, together = IngestEngine(), IngestEngine()
     together.handle(RecordPings("brooklyn", NOW_S, tuple(earlier)), NOW_S)
     assert together.handle(record(*later), NOW_S) == alone.handle(record(*later), NOW_S)
 
 
-def test_drivers_silent_for_long_are_forgotten():
+def test_drivers_silent_for_long_are_forgotten() -> None:
     engine = IngestEngine()
     engine.handle(record(make_ping("silent"), make_ping("talking")), NOW_S)
     params = IngestParams()
@@ -102,12 +103,12 @@ def test_drivers_silent_for_long_are_forgotten():
 
 
 @given(streets, st.floats(0.0, 200.0))
-def test_verdicts_do_not_depend_on_how_long_the_pings_were_on_their_way(pings, delay_s):
+def test_verdicts_do_not_depend_on_how_long_the_pings_were_on_their_way(pings: Any, delay_s: Any) -> None:
     at_once = IngestEngine().handle(record(*pings, received_s=NOW_S + 30), NOW_S + 30)
     assert IngestEngine().handle(record(*pings, received_s=NOW_S + 30 + delay_s), NOW_S + 30 + delay_s) == at_once
 
 
-def test_what_a_replay_believes_of_one_region_does_not_depend_on_how_far_another_is():
+def test_what_a_replay_believes_of_one_region_does_not_depend_on_how_far_another_is() -> None:
     engine = IngestEngine()
     engine.handle(record(make_ping()), NOW_S + 10_000)
     engine.handle(RecordPings("brooklyn", NOW_S + 9_000, ()), NOW_S + 10_000)
@@ -115,7 +116,7 @@ def test_what_a_replay_believes_of_one_region_does_not_depend_on_how_far_another
 
 
 @pytest.mark.parametrize("drivers_max", [1, 3])
-def test_the_memory_is_bounded_and_the_longest_silent_goes_first(drivers_max):
+def test_the_memory_is_bounded_and_the_longest_silent_goes_first(drivers_max: Any) -> None:
     engine = IngestEngine(IngestParams(drivers_max=drivers_max))
     for number in range(10):
         engine.handle(record(make_ping(str(number), NOW_S + 0.1 * number)), NOW_S + 5)
@@ -123,7 +124,7 @@ def test_the_memory_is_bounded_and_the_longest_silent_goes_first(drivers_max):
     assert engine.tracks_of([("manhattan", "9")])["manhattan", "9"] is not None
 
 
-def test_a_rejected_ping_leaves_the_last_believed_one_in_place():
+def test_a_rejected_ping_leaves_the_last_believed_one_in_place() -> None:
     engine = IngestEngine()
     engine.handle(record(make_ping()), NOW_S)
     engine.handle(record(replace(make_ping(), t_s=NOW_S + 1, lat_deg=float("nan"))), NOW_S + 1)

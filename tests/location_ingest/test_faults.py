@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +42,9 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.kill()
 
 
-async def test_garbage_the_death_of_the_store_and_that_of_the_worker_lose_nothing(tansu, store, tmp_path):
+async def test_garbage_the_death_of_the_store_and_that_of_the_worker_lose_nothing(
+    tansu: Any, store: Any, tmp_path: Path
+) -> None:
     async def one_after_the_other(scene: faults.Scene) -> None:
         await faults.one_frame_of_a_hundred_is_garbage(scene)
         await faults.store_killed_and_restarted_with_its_data(scene)
@@ -53,7 +57,7 @@ async def test_garbage_the_death_of_the_store_and_that_of_the_worker_lose_nothin
     assert outcome.recovery_s < 25.0
 
 
-async def test_without_the_guard_the_same_death_is_noticed(tansu, store, tmp_path):
+async def test_without_the_guard_the_same_death_is_noticed(tansu: Any, store: Any, tmp_path: Path) -> None:
     (outcome,) = await run_faults(
         [faults.worker_killed_in_the_middle_of_a_batch],
         tansu,
@@ -80,7 +84,7 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.kafka
-async def test_apache_kafka_loses_nothing_either(apache_kafka, store, tmp_path):
+async def test_apache_kafka_loses_nothing_either(apache_kafka: Any, store: Any, tmp_path: Path) -> None:
     (outcome,) = await run_faults(
         [faults.worker_killed_in_the_middle_of_a_batch],
         apache_kafka,
@@ -94,7 +98,7 @@ async def test_apache_kafka_loses_nothing_either(apache_kafka, store, tmp_path):
 
 
 @pytest.mark.kafka
-async def test_topics_on_apache_kafka_are_created_once_and_must_have_their_partitions(apache_kafka_port):
+async def test_topics_on_apache_kafka_are_created_once_and_must_have_their_partitions(apache_kafka_port: int) -> None:
     url = f"kafka://127.0.0.1:{apache_kafka_port}"
     await kafka.create_topics(url, ["one", "two"], 2)
     await kafka.create_topics(url, ["one", "two"], 2)

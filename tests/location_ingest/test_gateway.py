@@ -67,7 +67,7 @@ def make_gateway(log: ToldLog, cells: ToldCells | None = None, **params: float) 
     return PingGateway(log, cells or ToldCells(), ["east", "west"], east_or_west, metrics=metrics, params=given)
 
 
-async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing():
+async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing() -> None:
     log = ToldLog()
     gateway = make_gateway(log, ToldCells(old=NOW_S))
     batch = [
@@ -98,7 +98,7 @@ async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing(
     await gateway.submit([make_ping("good")], NOW_S)
 
 
-async def test_what_is_no_fault_of_the_sender_passes_the_edge():
+async def test_what_is_no_fault_of_the_sender_passes_the_edge() -> None:
     log = ToldLog()
     gateway = make_gateway(log)
     coarse = replace(make_ping("coarse"), accuracy_m=5_000.0)
@@ -106,7 +106,7 @@ async def test_what_is_no_fault_of_the_sender_passes_the_edge():
     assert len(log.groups[0].pings) == 3
 
 
-async def test_pings_of_many_phones_travel_in_one_group_for_each_region():
+async def test_pings_of_many_phones_travel_in_one_group_for_each_region() -> None:
     log = ToldLog()
     gateway = make_gateway(log)
     batches = [[make_ping(f"e{n}"), make_ping(f"w{n}", lng_deg=-75.0)] for n in range(20)]
@@ -114,20 +114,20 @@ async def test_pings_of_many_phones_travel_in_one_group_for_each_region():
     assert sorted((group.region_id, len(group.pings)) for group in log.groups) == [("east", 20), ("west", 20)]
 
 
-async def test_a_full_group_does_not_wait_and_none_is_larger():
+async def test_a_full_group_does_not_wait_and_none_is_larger() -> None:
     log = ToldLog()
     gateway = make_gateway(log, flush_pings_max=10, group_pings_max=10, group_wait_s=3_600.0)
     await gateway.submit([make_ping(str(n)) for n in range(25)], NOW_S)
     assert [len(group.pings) for group in log.groups] == [10, 10, 5]
 
 
-async def test_an_empty_batch_is_taken_at_once():
+async def test_an_empty_batch_is_taken_at_once() -> None:
     log = ToldLog()
     await make_gateway(log).submit([], NOW_S)
     assert log.groups == []
 
 
-async def test_what_was_acknowledged_is_not_taken_twice_and_what_was_not_is():
+async def test_what_was_acknowledged_is_not_taken_twice_and_what_was_not_is() -> None:
     log = ToldLog()
     gateway = make_gateway(log)
     log.failure = ConnectionError("away")
@@ -140,7 +140,7 @@ async def test_what_was_acknowledged_is_not_taken_twice_and_what_was_not_is():
     assert len(log.groups) == 1
 
 
-async def test_a_slow_broker_costs_bounded_time_and_memory():
+async def test_a_slow_broker_costs_bounded_time_and_memory() -> None:
     log = ToldLog()
     log.open.clear()
     gateway = make_gateway(log, submit_s_max=0.2, held_pings_max=100, group_pings_max=10)
@@ -154,7 +154,7 @@ async def test_a_slow_broker_costs_bounded_time_and_memory():
     assert gateway.pings_held == 0
 
 
-async def test_a_phone_that_hangs_up_takes_nobody_with_it():
+async def test_a_phone_that_hangs_up_takes_nobody_with_it() -> None:
     log = ToldLog()
     gateway = make_gateway(log, group_wait_s=0.2)
     gone = asyncio.create_task(gateway.submit([make_ping("gone")], NOW_S))
@@ -165,7 +165,7 @@ async def test_a_phone_that_hangs_up_takes_nobody_with_it():
     assert {ping.driver_id for ping in log.groups[0].pings} == {"gone", "stays"}
 
 
-async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_it():
+async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_it() -> None:
     log, cells = ToldLog(), ToldCells(d=NOW_S - 5)
     gateway = make_gateway(log, cells)
     await gateway.submit([make_ping()], NOW_S)
@@ -175,7 +175,7 @@ async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_i
     await gateway.submit([make_ping("new")], NOW_S)
 
 
-async def test_a_city_that_comes_at_once_asks_the_store_a_few_questions():
+async def test_a_city_that_comes_at_once_asks_the_store_a_few_questions() -> None:
     cells = ToldCells(**{f"d{n}": NOW_S for n in range(0, 300, 2)})
     gateway = make_gateway(ToldLog(), cells)
     sent = [gateway.submit([make_ping(f"d{n}")], NOW_S) for n in range(300)]
@@ -184,20 +184,20 @@ async def test_a_city_that_comes_at_once_asks_the_store_a_few_questions():
     assert len(cells.questions) <= 2
 
 
-async def test_a_stored_time_to_come_locks_nobody_out():
+async def test_a_stored_time_to_come_locks_nobody_out() -> None:
     log = ToldLog()
     await make_gateway(log, ToldCells(d=NOW_S + 86_400)).submit([make_ping()], NOW_S)
     assert len(log.groups) == 1
 
 
-async def test_the_memory_of_last_times_is_bounded():
+async def test_the_memory_of_last_times_is_bounded() -> None:
     gateway = make_gateway(ToldLog(), drivers_max=5)
     for number in range(20):
         await gateway.submit([make_ping(str(number))], NOW_S)
     assert len(gateway._last_t_ms) == 5
 
 
-async def test_closing_gives_up_on_a_broker_that_is_away():
+async def test_closing_gives_up_on_a_broker_that_is_away() -> None:
     log = ToldLog()
     log.open.clear()
     gateway = make_gateway(log, submit_s_max=0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def message(*pings: DriverPing, region_id: str = "east", offset: int = 0, receiv
     return RawMessage(0, offset, encode_columns(PingColumns.of(PingGroup(region_id, received_s, pings))))
 
 
-async def test_each_region_is_stored_in_one_call_at_its_own_resolution():
+async def test_each_region_is_stored_in_one_call_at_its_own_resolution() -> None:
     cells = ToldCells()
     messages = [message(make_ping("a")), message(make_ping("b"), region_id="west"), message(make_ping("c"))]
     await make_service(cells).process(messages, NOW_S)
@@ -83,13 +84,13 @@ async def test_each_region_is_stored_in_one_call_at_its_own_resolution():
     assert cells.puts[0][1].packed["heading_cdeg"].tolist() == [0xFFFF, 0xFFFF]
 
 
-async def test_a_large_batch_is_stored_in_bounded_calls():
+async def test_a_large_batch_is_stored_in_bounded_calls() -> None:
     cells = ToldCells()
     await make_service(cells).process([message(*[make_ping(f"{m}-{n}") for n in range(999)]) for m in range(3)], NOW_S)
     assert [len(positions) for _, positions in cells.puts] == [1_000, 1_000, 997]
 
 
-async def test_of_several_pings_of_a_driver_the_newest_is_stored_and_the_others_count():
+async def test_of_several_pings_of_a_driver_the_newest_is_stored_and_the_others_count() -> None:
     cells = ToldCells()
     service = make_service(cells, batch_positions_max=2)
     names = [*"abcd", *"dcb", "d"]
@@ -106,7 +107,7 @@ async def test_of_several_pings_of_a_driver_the_newest_is_stored_and_the_others_
     assert all((np.diff(part.cell.astype(np.int64)) >= 0).all() for _, part in cells.puts)
 
 
-async def test_rejections_are_counted_by_reason_and_replays_are_not():
+async def test_rejections_are_counted_by_reason_and_replays_are_not() -> None:
     cells = ToldCells()
     service = make_service(cells)
     batch = [message(make_ping("a"), make_ping("a"), make_ping("b", NOW_S - 9_999))]
@@ -116,7 +117,7 @@ async def test_rejections_are_counted_by_reason_and_replays_are_not():
     assert len(cells.puts) == 1
 
 
-async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try():
+async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try() -> None:
     cells, letters = ToldCells(), KeptLetters()
     cells.failures = [ConnectionError("away"), AttributeError("leaked")]
     service = make_service(cells, letters)
@@ -129,7 +130,7 @@ async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try():
     assert [letter.message for letter in letters.letters] == [batch[1]]
 
 
-async def test_a_message_of_an_unknown_region_is_a_dead_letter():
+async def test_a_message_of_an_unknown_region_is_a_dead_letter() -> None:
     cells, letters = ToldCells(), KeptLetters()
     lost = message(make_ping("a"), region_id="atlantis")
     await make_service(cells, letters).process([lost], NOW_S)
@@ -137,14 +138,14 @@ async def test_a_message_of_an_unknown_region_is_a_dead_letter():
     assert cells.puts == []
 
 
-async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come():
+async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come() -> None:
     cells = ToldCells()
     assert await make_service(cells, remove_after_s=60.0).sweep(NOW_S) == 2
     assert cells.sweeps == [("east", NOW_S - 60, NOW_S + 10), ("west", NOW_S - 60, NOW_S + 10)]
 
 
 @given(st.binary())
-def test_bytes_are_a_group_or_undecodable_and_nothing_else(value):
+def test_bytes_are_a_group_or_undecodable_and_nothing_else(value: Any) -> None:
     with suppress(UndecodableMessage):
         assert decode_columns(value).region_id
 
@@ -167,11 +168,11 @@ optional = st.one_of(st.none(), st.floats(allow_nan=False))
         max_size=20,
     )
 )
-def test_a_group_survives_the_wire(pings):
+def test_a_group_survives_the_wire(pings: Any) -> None:
     group = PingGroup("manhattan", NOW_S, tuple(pings))
     decoded = decode_columns(encode_columns(PingColumns.of(group)))
     assert PingGroup(decoded.region_id, decoded.received_s, decoded.pings) == group
 
 
-def test_a_huge_message_fits_into_a_letter():
+def test_a_huge_message_fits_into_a_letter() -> None:
     assert len(encode_letter(DeadLetter("too large", RawMessage(0, 0, b"x" * 5_000_000)))) < 900_000

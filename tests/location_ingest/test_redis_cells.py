@@ -64,7 +64,7 @@ class Cells(RedisCells):
 
 
 @pytest.fixture
-async def redis(valkey) -> AsyncIterator[Redis]:
+async def redis(valkey: Any) -> AsyncIterator[Redis]:
     client = Redis(port=valkey.port, db=3)
     await client.flushdb()
     yield client
@@ -72,11 +72,11 @@ async def redis(valkey) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def cells(redis) -> Cells:
+def cells(redis: Any) -> Cells:
     return Cells(redis)
 
 
-async def test_an_older_position_never_overwrites_a_newer_one(redis, cells):
+async def test_an_older_position_never_overwrites_a_newer_one(redis: Any, cells: Any) -> None:
     other = Cells(redis)
     assert await cells.put("r", [at("d", 2_000, 1)], {}) == 1
     assert await other.put("r", [at("d", 1_000, 0)], {}) == 0
@@ -86,14 +86,16 @@ async def test_an_older_position_never_overwrites_a_newer_one(redis, cells):
     assert await cells.last_times_s("r", ["d", "nobody"]) == {"d": 2.0}
 
 
-async def test_a_moving_driver_leaves_the_old_cell(cells):
+async def test_a_moving_driver_leaves_the_old_cell(cells: Any) -> None:
     await cells.put("r", [at("d", 1_000, 0)], {})
     await cells.put("r", [at("d", 2_000, 1)], {})
     assert await cells.read("r", [CELLS[0]]) == {}
     assert await cells.read("r", [CELLS[1]]) == {"d": at("d", 2000, 0).packed}
 
 
-async def test_of_several_positions_of_a_driver_in_one_call_all_newer_count_and_the_newest_stands(redis, cells):
+async def test_of_several_positions_of_a_driver_in_one_call_all_newer_count_and_the_newest_stands(
+    redis: Any, cells: Any
+) -> None:
     positions = [at("d", 1_000, 0), at("d", 2_000, 2), at("d", 3_000, 1)]
     assert await cells.put("r", positions[:1], {}) == 1
     assert await cells.put("r", positions, {Reason.TOO_COARSE: 2, Reason.TOO_OLD: 1}) == 2
@@ -107,7 +109,7 @@ async def test_of_several_positions_of_a_driver_in_one_call_all_newer_count_and_
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_two_writers_in_any_order_leave_each_driver_once_and_newest(redis, seed):
+async def test_two_writers_in_any_order_leave_each_driver_once_and_newest(redis: Any, seed: int) -> None:
     rng = random.Random(seed)
     positions = [at(f"d{n % 40}", 1_000 + n, rng.randrange(3)) for n in range(800)]
     newest = {position.driver_id: position for position in positions}
@@ -125,20 +127,20 @@ async def test_two_writers_in_any_order_leave_each_driver_once_and_newest(redis,
     assert index == {name: f"{CELLS[position.cell]}|{position.t_ms:013}" for name, position in newest.items()}
 
 
-async def test_a_call_of_the_largest_size_fits(cells):
+async def test_a_call_of_the_largest_size_fits(cells: Any) -> None:
     assert await cells.put("r", [at(f"d{n}", 1_000, 0) for n in range(1_000)], {}) == 1_000
     assert await cells.put("r", [at(f"d{n}", 2_000, 1) for n in range(1_000)], {}) == 1_000
     assert len(await cells.read("r", [CELLS[1]])) == 1_000
 
 
-async def test_regions_do_not_touch_one_another(cells):
+async def test_regions_do_not_touch_one_another(cells: Any) -> None:
     await cells.put("r", [at("d", 1_000, 0)], {})
     await cells.put("q", [at("d", 500, 0)], {})
     assert await cells.sweep("q", before_s=10.0, after_s=20.0) == 1
     assert await cells.read("r", CELLS) == {"d": at("d", 1000, 0).packed}
 
 
-async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_many(redis, cells):
+async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_many(redis: Any, cells: Any) -> None:
     for start in range(0, 2_500, 500):
         await cells.put("r", [at(f"old{n}", 1_000 + n, n % 3) for n in range(start, start + 500)], {})
     await cells.put("r", [at("fresh", 10_000, 0), at("edge", 5_000, 1), at("early", 90_000, 2)], {})
@@ -148,14 +150,14 @@ async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_
     assert await cells.sweep("r", before_s=5.0, after_s=60.0) == 0
 
 
-async def test_a_removed_driver_is_in_no_cell(redis, cells):
+async def test_a_removed_driver_is_in_no_cell(redis: Any, cells: Any) -> None:
     await cells.put("r", [at("d", 1_000, 0), at("e", 1_000, 0)], {})
     assert await cells.remove("r", ["d", "nobody"]) == 1
     assert await cells.read("r", CELLS) == {"e": at("e", 1000, 0).packed}
     assert await redis.hkeys(redis_keys.driver_index("r")) == [b"e"]
 
 
-async def test_an_answer_of_the_store_other_than_an_unknown_function_is_raised(redis, cells):
+async def test_an_answer_of_the_store_other_than_an_unknown_function_is_raised(redis: Any, cells: Any) -> None:
     await redis.set(redis_keys.driver_index("r"), "of the wrong type")
     with pytest.raises(Exception, match="WRONGTYPE"):
         await cells.put("r", [at("d", 1_000, 0)], {})

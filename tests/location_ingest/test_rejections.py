@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from hexhail.runtime.settings import MANHATTAN
 from kernel.contracts import redis_keys
@@ -38,7 +40,7 @@ class FailingSamples:
         raise ConnectionError("away")
 
 
-def make_service(redis, samples) -> IngestService:
+def make_service(redis: Any, samples: Any) -> IngestService:
     return IngestService(
         ColumnEngine(),
         MessagePackPings(),
@@ -58,7 +60,9 @@ BAD = [
 
 
 @pytest.mark.servers
-async def test_the_last_rejected_of_each_reason_can_be_looked_at_and_replays_are_none_of_them(empty_redis):
+async def test_the_last_rejected_of_each_reason_can_be_looked_at_and_replays_are_none_of_them(
+    empty_redis: Redis,
+) -> None:
     samples = RedisSamples(empty_redis)
     service = make_service(empty_redis, samples)
     await service.process([message(SOUND, *BAD, SOUND)], NOW_S)
@@ -70,7 +74,7 @@ async def test_the_last_rejected_of_each_reason_can_be_looked_at_and_replays_are
 
 
 @pytest.mark.servers
-async def test_samples_are_bounded(empty_redis):
+async def test_samples_are_bounded(empty_redis: Redis) -> None:
     samples = RedisSamples(empty_redis)
     for n in range(30):
         await samples.add("manhattan", [RejectedPing(Reason.TOO_OLD, NOW_S + n, SOUND)])
@@ -79,13 +83,13 @@ async def test_samples_are_bounded(empty_redis):
 
 
 @pytest.mark.servers
-async def test_positions_are_stored_although_samples_cannot_be(empty_redis):
+async def test_positions_are_stored_although_samples_cannot_be(empty_redis: Redis) -> None:
     await make_service(empty_redis, FailingSamples()).process([message(SOUND, *BAD)], NOW_S)
     assert await empty_redis.hkeys(redis_keys.driver_index("manhattan")) == [b"sound"]
 
 
 @pytest.mark.servers
-async def test_a_swept_driver_is_told_of_once_with_the_time_she_was_last_seen(empty_redis):
+async def test_a_swept_driver_is_told_of_once_with_the_time_she_was_last_seen(empty_redis: Redis) -> None:
     service = make_service(empty_redis, None)
     await service.process([message(SOUND)], NOW_S)
     assert await service.sweep(NOW_S + 100) == 0
@@ -96,7 +100,7 @@ async def test_a_swept_driver_is_told_of_once_with_the_time_she_was_last_seen(em
 
 
 @pytest.mark.servers
-async def test_an_operator_sees_the_rejected_on_the_command_line(empty_redis, valkey_port):
+async def test_an_operator_sees_the_rejected_on_the_command_line(empty_redis: Redis, valkey_port: int) -> None:
     env = {
         "HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
         "HEXHAIL_CITY_DIR": str(MANHATTAN),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import h3
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from tests.location_ingest.plain_cells import compute, region_cells
 
 @pytest.mark.servers
 @pytest.mark.timeout(240)
-async def test_replayed_pings_end_where_plain_python_says_and_every_one_is_accounted_for(tmp_path):
+async def test_replayed_pings_end_where_plain_python_says_and_every_one_is_accounted_for(tmp_path: Path) -> None:
     city_dir = tmp_path / "city"
     if day.FRIDAY.exists():
         day.build_san_francisco(city_dir)
@@ -35,7 +38,7 @@ async def test_replayed_pings_end_where_plain_python_says_and_every_one_is_accou
 
 
 @pytest.mark.parametrize("drawn", ["wandering", "hours of a Friday"])
-def test_the_engine_and_plain_python_come_to_the_same_verdicts(drawn):
+def test_the_engine_and_plain_python_come_to_the_same_verdicts(drawn: Any) -> None:
     if drawn == "wandering":
         city = load_city(MANHATTAN)
         nodes = zip(city.graph.lat_deg.tolist(), city.graph.lng_deg.tolist(), strict=True)
@@ -62,7 +65,7 @@ def test_the_engine_and_plain_python_come_to_the_same_verdicts(drawn):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_pings_are_read_by_time_whatever_their_file_calls_the_columns(suffix, tmp_path):
+def test_pings_are_read_by_time_whatever_their_file_calls_the_columns(suffix: Any, tmp_path: Path) -> None:
     path = tmp_path / f"pings.{suffix}"
     if suffix == "csv":
         path.write_text(
@@ -81,7 +84,7 @@ def test_pings_are_read_by_time_whatever_their_file_calls_the_columns(suffix, tm
         assert np.isnan(pings.optional["speed_mps"][1])
 
 
-def test_a_file_without_a_column_or_with_a_word_for_a_number_is_named(tmp_path):
+def test_a_file_without_a_column_or_with_a_word_for_a_number_is_named(tmp_path: Path) -> None:
     path = tmp_path / "pings.csv"
     path.write_text("driver_id,when,lat,lng\n")
     with pytest.raises(ValueError, match=r"pings.csv has no column t_s or t; it has driver_id, when, lat, lng"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def seen(ping: DriverPing, track: Track | None = None, params: IngestParams = PA
 
 @pytest.mark.parametrize("field", ["t_s", "lat_deg", "lng_deg", "heading_deg", "speed_mps", "accuracy_m"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_none_is_not_finite(field, value):
+def test_a_number_that_is_none_is_not_finite(field: Any, value: Any) -> None:
     assert seen(replace(PING, **{field: value})) is Reason.NOT_FINITE
 
 
@@ -52,30 +53,30 @@ def test_a_number_that_is_none_is_not_finite(field, value):
         ("accuracy_m", -1),
     ],
 )
-def test_a_number_beyond_its_unit_is_out_of_range(field, value):
+def test_a_number_beyond_its_unit_is_out_of_range(field: Any, value: Any) -> None:
     assert seen(replace(PING, **{field: value})) is Reason.OUT_OF_RANGE
 
 
 @pytest.mark.parametrize("ping", [PING, replace(PING, lat_deg=90, lng_deg=-180, heading_deg=360, accuracy_m=0)])
-def test_a_sound_first_ping_is_believed(ping):
+def test_a_sound_first_ping_is_believed(ping: Any) -> None:
     assert judge(ping, None, NOW_S, PARAMS) == (None, Track.begun(ping))
 
 
-def test_the_time_must_be_near_that_of_receipt():
+def test_the_time_must_be_near_that_of_receipt() -> None:
     assert time_reason(NOW_S + PARAMS.future_skew_s_max, NOW_S, PARAMS) is None
     assert time_reason(NOW_S + PARAMS.future_skew_s_max + 0.1, NOW_S, PARAMS) is Reason.FROM_THE_FUTURE
     assert time_reason(NOW_S - PARAMS.age_s_max, NOW_S, PARAMS) is None
     assert time_reason(NOW_S - PARAMS.age_s_max - 0.1, NOW_S, PARAMS) is Reason.TOO_OLD
 
 
-def test_the_time_must_grow_by_a_whole_millisecond():
+def test_the_time_must_grow_by_a_whole_millisecond() -> None:
     assert order_reason(NOW_S, None) is None
     assert order_reason(NOW_S + 0.001, NOW_S) is None
     assert order_reason(NOW_S + 0.0001, NOW_S) is Reason.DUPLICATE_TIME
     assert order_reason(NOW_S - 0.001, NOW_S) is Reason.OUT_OF_ORDER
 
 
-def test_a_coarse_fix_is_not_believed_and_an_unknown_accuracy_is():
+def test_a_coarse_fix_is_not_believed_and_an_unknown_accuracy_is() -> None:
     assert seen(replace(PING, accuracy_m=PARAMS.accuracy_m_max + 1)) is Reason.TOO_COARSE
     assert seen(replace(PING, accuracy_m=None)) is None
 
@@ -97,7 +98,7 @@ def judged(pings: list[DriverPing], track: Track | None = None, params: IngestPa
     return reasons
 
 
-def test_a_jump_is_not_believed_and_the_next_ping_of_the_old_track_is():
+def test_a_jump_is_not_believed_and_the_next_ping_of_the_old_track_is() -> None:
     track = Track.begun(replace(PING, t_s=NOW_S - 10))
     reason, after = judge(replace(PING, t_s=NOW_S - 5, lat_deg=41.75), track, NOW_S, PARAMS)
     assert reason is Reason.IMPOSSIBLE_JUMP
@@ -106,26 +107,26 @@ def test_a_jump_is_not_believed_and_the_next_ping_of_the_old_track_is():
     assert judge(there, after, NOW_S, PARAMS) == (None, Track.begun(there))
 
 
-def test_small_jitter_is_believed_however_short_the_time_between():
+def test_small_jitter_is_believed_however_short_the_time_between() -> None:
     track = Track.begun(replace(PING, t_s=NOW_S - 0.01))
     assert seen(replace(PING, lat_deg=PING.lat_deg + 0.001), track) is None
     assert seen(replace(PING, lat_deg=PING.lat_deg + 0.002), track) is Reason.IMPOSSIBLE_JUMP
 
 
-def test_a_drive_far_away_is_quarantined_and_believed_when_it_has_gone_on_for_long_enough():
+def test_a_drive_far_away_is_quarantined_and_believed_when_it_has_gone_on_for_long_enough() -> None:
     held = int(PARAMS.quarantine_s / 5.0)
     reasons = judged([PING, *drive(replace(PING, t_s=NOW_S + 5, lat_deg=41.75), held + 9)])
     assert reasons == [None, *[Reason.IMPOSSIBLE_JUMP] * held, *[None] * 9]
 
 
-def test_a_point_pinned_to_the_map_far_away_is_not_believed_before_the_old_place_is_forgotten():
+def test_a_point_pinned_to_the_map_far_away_is_not_believed_before_the_old_place_is_forgotten() -> None:
     pinned = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0) for step in range(1, 200)]
     reasons = judged([PING, *pinned])
     first = next(step for step, reason in enumerate(reasons[1:], 1) if reason is None)
     assert 5.0 * first == PARAMS.forget_after_s + 5.0
 
 
-def test_a_jump_that_was_not_far_is_believed_once_a_car_could_be_there():
+def test_a_jump_that_was_not_far_is_believed_once_a_car_could_be_there() -> None:
     pinned = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=40.78) for step in range(1, 30)]
     reasons = judged([PING, *pinned])
     reach_s = (0.03 * 111_195 - PARAMS.jump_slack_m) / PARAMS.speed_mps_max
@@ -133,29 +134,29 @@ def test_a_jump_that_was_not_far_is_believed_once_a_car_could_be_there():
     assert first == math.ceil(reach_s / 5.0) > 1
 
 
-def test_who_comes_back_from_a_far_jump_is_believed_at_once():
+def test_who_comes_back_from_a_far_jump_is_believed_at_once() -> None:
     away = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0 + 1e-4 * step) for step in range(1, 100)]
     back = replace(PING, t_s=NOW_S + 505.0, lat_deg=40.76)
     assert judged([PING, *away, back]) == [None, *[Reason.IMPOSSIBLE_JUMP] * 99, None]
 
 
-def test_jumps_that_do_not_agree_with_one_another_are_never_believed():
+def test_jumps_that_do_not_agree_with_one_another_are_never_believed() -> None:
     scattered = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=40.75 - (step % 5 + 1)) for step in range(1, 150)]
     assert set(judged([PING, *scattered])[1:]) == {Reason.IMPOSSIBLE_JUMP}
 
 
-def test_a_silent_driver_may_be_anywhere_afterwards():
+def test_a_silent_driver_may_be_anywhere_afterwards() -> None:
     later_s = NOW_S + PARAMS.forget_after_s + 0.1
     assert judged([PING, replace(PING, t_s=later_s, lat_deg=-33.0)]) == [None, None]
 
 
-def test_a_receiver_that_repeats_its_place_and_says_that_it_moves_is_found_out_soon():
+def test_a_receiver_that_repeats_its_place_and_says_that_it_moves_is_found_out_soon() -> None:
     pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=8.0) for step in range(20)]
     believed = 1 + PARAMS.moving_repeats_max
     assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (20 - believed)
 
 
-def test_a_receiver_that_repeats_its_place_without_a_word_is_found_out_after_long():
+def test_a_receiver_that_repeats_its_place_without_a_word_is_found_out_after_long() -> None:
     pings = [replace(PING, t_s=NOW_S + 4.0 * step) for step in range(120)]
     believed = 1 + int(PARAMS.frozen_s_max / 4.0)
     assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (120 - believed)
@@ -165,19 +166,19 @@ def test_a_receiver_that_repeats_its_place_without_a_word_is_found_out_after_lon
     )
 
 
-def test_a_car_that_says_it_stands_may_stand():
+def test_a_car_that_says_it_stands_may_stand() -> None:
     pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=0.5) for step in range(2_000)]
     assert set(judged(pings)) == {None}
 
 
-def test_a_frozen_receiver_is_believed_again_as_soon_as_it_drives():
+def test_a_frozen_receiver_is_believed_again_as_soon_as_it_drives() -> None:
     frozen = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=8.0) for step in range(20)]
     there = replace(PING, t_s=NOW_S + 100.0, lat_deg=40.76, speed_mps=8.0)
     assert judged([*frozen, *drive(there, 5, speed_mps=8.0)])[-5:] == [None] * 5
 
 
 @given(st.lists(any_pings, max_size=8), st.floats(-89, 89), st.floats(-180, 180))
-def test_no_driver_is_locked_out_for_longer_than_the_quarantine(junk, lat_deg, lng_deg):
+def test_no_driver_is_locked_out_for_longer_than_the_quarantine(junk: Any, lat_deg: Any, lng_deg: Any) -> None:
     track = Track.begun(PING)
     for ping in junk:
         _, track = judge(ping, track, NOW_S, PARAMS)
@@ -190,7 +191,7 @@ steps = st.tuples(st.floats(0.0, 400.0), st.sampled_from([0.0, 1e-4, 0.01, 0.5])
 
 
 @given(st.lists(steps, max_size=40))
-def test_every_believed_ping_was_within_reach_of_the_last_or_ended_a_whole_quarantine(drawn):
+def test_every_believed_ping_was_within_reach_of_the_last_or_ended_a_whole_quarantine(drawn: Any) -> None:
     t_s, track = NOW_S, Track.begun(PING)
     for gap_s, north_deg, speed_mps in drawn:
         t_s += gap_s
@@ -205,7 +206,7 @@ def test_every_believed_ping_was_within_reach_of_the_last_or_ended_a_whole_quara
 
 
 @given(any_pings)
-def test_every_ping_gets_a_verdict_and_only_places_on_the_globe_are_believed(ping):
+def test_every_ping_gets_a_verdict_and_only_places_on_the_globe_are_believed(ping: Any) -> None:
     reason, track = judge(ping, None, NOW_S, PARAMS)
     assert (reason is None) == (track is not None)
     if reason is None:
@@ -214,7 +215,7 @@ def test_every_ping_gets_a_verdict_and_only_places_on_the_globe_are_believed(pin
 
 
 @given(places, places, st.floats(0.1, 200), st.floats(0, 1e7))
-def test_within_reach_means_along_the_great_circle(earlier, later, speed_mps_max, slack_m):
+def test_within_reach_means_along_the_great_circle(earlier: Any, later: Any, speed_mps_max: Any, slack_m: Any) -> None:
     params = IngestParams(speed_mps_max=speed_mps_max, jump_slack_m=slack_m)
     reach_m = slack_m + speed_mps_max * (later.t_s - earlier.t_s)
     distance_m = great_circle_m(earlier.lat_deg, earlier.lng_deg, later.lat_deg, later.lng_deg)[0]
@@ -224,7 +225,7 @@ def test_within_reach_means_along_the_great_circle(earlier, later, speed_mps_max
 
 
 @pytest.mark.parametrize("driver_id", ["", "d" * 65])
-def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id):
+def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id: str) -> None:
     with pytest.raises(ValueError, match="driver_id"):
         replace(PING, driver_id=driver_id)
 
@@ -245,12 +246,12 @@ def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id):
         (StoreParams, {"remove_after_s": math.inf}),
     ],
 )
-def test_parameters_refuse_nonsense_at_birth(kind, wrong):
+def test_parameters_refuse_nonsense_at_birth(kind: Any, wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         kind(**wrong)
 
 
-def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named():
+def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named() -> None:
     assert read_params({"ingest": {"age_s_max": 60}}, IngestParams) == IngestParams(age_s_max=60)
     assert read_params({}, StoreParams) == StoreParams()
     with pytest.raises(ValueError, match=r"\[ingest\] agility is not a key of this section"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -126,7 +126,7 @@ async def street_of() -> AsyncIterator[Callable[..., Awaitable[Street]]]:
 
 
 @pytest.fixture(scope="session")
-def early_workers(broker, valkey, start_shared_worker):
+def early_workers(broker: Any, valkey: Any, start_shared_worker: Any) -> Iterator[Any]:
     """Two workers that start together, for that takes seconds: a sound one, and one whose first batches fail."""
     topics = ["shared", "shared.dead", "failing", "failing.dead"]
     asyncio.run(kafka.create_topics(f"kafka://127.0.0.1:{broker.port}", topics, PARTITIONS))
@@ -138,11 +138,11 @@ def early_workers(broker, valkey, start_shared_worker):
 
 
 @pytest.fixture
-async def street(broker, valkey, early_workers, street_of):
+async def street(broker: Any, valkey: Any, early_workers: Any, street_of: Any) -> Any:
     return await street_of(broker, valkey, "shared")
 
 
-async def test_pings_end_in_the_right_cells_and_a_replay_changes_nothing(street):
+async def test_pings_end_in_the_right_cells_and_a_replay_changes_nothing(street: Any) -> None:
     now_s = time.time()
     pings = [make_ping(f"d{n}", now_s - 20 + 5 * step, step) for step in range(3) for n in range(40)]
     gateway = street.gateway("north")
@@ -168,7 +168,7 @@ async def test_pings_end_in_the_right_cells_and_a_replay_changes_nothing(street)
     assert await everything_in(street.redis) == before
 
 
-async def test_the_edge_refuses_what_is_not_newer_also_when_another_process_took_it(street):
+async def test_the_edge_refuses_what_is_not_newer_also_when_another_process_took_it(street: Any) -> None:
     now_s = time.time()
     await street.gateway("south").submit([make_ping("a", now_s - 1), make_ping("b", now_s)], now_s)
     await street.await_accepted("south", 2)
@@ -180,7 +180,7 @@ async def test_the_edge_refuses_what_is_not_newer_also_when_another_process_took
     await fresh.submit([make_ping("c", now_s)], now_s)
 
 
-async def test_garbage_goes_to_the_dead_letters_and_the_next_message_is_processed(street):
+async def test_garbage_goes_to_the_dead_letters_and_the_next_message_is_processed(street: Any) -> None:
     now_s = time.time()
     garbage = [
         b"",
@@ -215,7 +215,7 @@ async def test_garbage_goes_to_the_dead_letters_and_the_next_message_is_processe
     assert len({letter["offset"] for letter in letters}) == len(garbage)
 
 
-async def test_a_stale_driver_is_swept(street):
+async def test_a_stale_driver_is_swept(street: Any) -> None:
     now_s = time.time()
     await street.gateway("west").submit([make_ping("stale", now_s - 119.0), make_ping("fresh", now_s)], now_s)
     await street.await_accepted("west", 2)
@@ -228,8 +228,8 @@ async def test_a_stale_driver_is_swept(street):
 
 
 async def test_positions_come_back_after_the_store_was_emptied_and_restarted(
-    broker, own_valkey, start_worker, street_of
-):
+    broker: Any, own_valkey: Any, start_worker: Any, street_of: Any
+) -> None:
     street = await street_of(broker, own_valkey, "restart")
     start_worker(broker, own_valkey, "restart")
     gateway = street.gateway("north")
@@ -247,7 +247,7 @@ async def test_positions_come_back_after_the_store_was_emptied_and_restarted(
     assert set(await street.cells.read("north", [cell_of(make_ping("d", 0.0, 1))])) >= {"d"}
 
 
-async def test_batches_that_fail_lose_nothing(broker, valkey, early_workers, street_of):
+async def test_batches_that_fail_lose_nothing(broker: Any, valkey: Any, early_workers: Any, street_of: Any) -> None:
     street = await street_of(broker, valkey, "failing")
     gateway = street.gateway("brooklyn")
     now_s = time.time()
@@ -257,7 +257,9 @@ async def test_batches_that_fail_lose_nothing(broker, valkey, early_workers, str
     await street.await_accepted("brooklyn", 200)
 
 
-async def test_a_worker_that_gets_nothing_done_ends_so_that_another_is_started(broker, valkey, start_worker, street_of):
+async def test_a_worker_that_gets_nothing_done_ends_so_that_another_is_started(
+    broker: Any, valkey: Any, start_worker: Any, street_of: Any
+) -> None:
     street = await street_of(broker, valkey, "stuck")
     now_s = time.time()
     await street.gateway("north").submit([make_ping("stuck", now_s)], now_s)
@@ -266,7 +268,7 @@ async def test_a_worker_that_gets_nothing_done_ends_so_that_another_is_started(b
     assert "WorkerStuck" in worker.log.read_text()
 
 
-async def test_topics_are_created_once_and_must_have_their_partitions(broker):
+async def test_topics_are_created_once_and_must_have_their_partitions(broker: Any) -> None:
     url = f"kafka://127.0.0.1:{broker.port}"
     await kafka.create_topics(url, ["one", "two"], 2)
     await kafka.create_topics(url, ["one", "two", "three"], 2)
@@ -275,8 +277,8 @@ async def test_topics_are_created_once_and_must_have_their_partitions(broker):
 
 
 async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses_nothing(
-    broker, own_valkey, start_worker, street_of
-):
+    broker: Any, own_valkey: Any, start_worker: Any, street_of: Any
+) -> None:
     street = await street_of(broker, own_valkey, "stopping")
     worker = start_worker(broker, own_valkey, "stopping")
     gateway = street.gateway("north")
@@ -294,8 +296,8 @@ async def test_sigterm_stops_a_worker_whose_store_is_away_and_the_next_one_loses
 
 
 async def test_without_a_broker_submit_gives_up_in_time_holds_a_bounded_buffer_and_works_again_after(
-    own_broker, valkey, street_of
-):
+    own_broker: Any, valkey: Any, street_of: Any
+) -> None:
     street = await street_of(own_broker, valkey, "away")
     params = GatewayParams(held_pings_max=300, submit_s_max=0.5, group_pings_max=50)
     gateway = street.gateway("away", params)
@@ -320,7 +322,7 @@ async def test_without_a_broker_submit_gives_up_in_time_holds_a_bounded_buffer_a
     await eventually(works_again)
 
 
-async def test_a_closing_gateway_sends_what_waits(broker, valkey, street_of):
+async def test_a_closing_gateway_sends_what_waits(broker: Any, valkey: Any, street_of: Any) -> None:
     street = await street_of(broker, valkey, "closing")
     gateway = street.gateway("north", GatewayParams(group_wait_s=30.0))
     now_s = time.time()

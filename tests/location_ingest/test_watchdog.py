@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from location_ingest.adapters.faust_agent import AgentParams, Watchdog
 
 
-def test_an_idle_worker_without_lag_is_not_stuck():
+def test_an_idle_worker_without_lag_is_not_stuck() -> None:
     watchdog = Watchdog(stuck_after_s=10)
     assert not any(watchdog.is_stuck(now_s, lag=0, processed=0) for now_s in range(100))
 
 
-def test_a_busy_worker_is_not_stuck_however_far_behind():
+def test_a_busy_worker_is_not_stuck_however_far_behind() -> None:
     watchdog = Watchdog(stuck_after_s=10)
     assert not any(watchdog.is_stuck(now_s, lag=1_000_000, processed=now_s) for now_s in range(100))
 
 
 @pytest.mark.parametrize("lag", [1, None])
-def test_a_worker_that_is_behind_and_does_nothing_is_stuck_after_its_time(lag):
+def test_a_worker_that_is_behind_and_does_nothing_is_stuck_after_its_time(lag: Any) -> None:
     watchdog = Watchdog(stuck_after_s=10)
     assert not watchdog.is_stuck(0, lag, 5)
     assert not watchdog.is_stuck(1, lag, 5)
@@ -26,7 +28,7 @@ def test_a_worker_that_is_behind_and_does_nothing_is_stuck_after_its_time(lag):
     assert watchdog.is_stuck(11, lag, 5)
 
 
-def test_any_progress_starts_the_time_anew():
+def test_any_progress_starts_the_time_anew() -> None:
     watchdog = Watchdog(stuck_after_s=10)
     watchdog.is_stuck(0, 5, 5)
     watchdog.is_stuck(1, 5, 5)
@@ -36,6 +38,6 @@ def test_any_progress_starts_the_time_anew():
     assert watchdog.is_stuck(22, 5, 6)
 
 
-def test_parameters_refuse_nonsense_at_birth():
+def test_parameters_refuse_nonsense_at_birth() -> None:
     with pytest.raises(ValueError, match="stuck_after_s"):
         AgentParams(stuck_after_s=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ RULES = AtDropoff(waiting_free_s=120.0, waiting_per_minute_cents=60)
 UPFRONT = replace(TAXI, at_dropoff=RULES)
 
 
-def quoted(tariff: Tariff, distance_m: float = 10_000.0, travel_time_s: float = 1_200.0, surge: float = 1.0):
+def quoted(tariff: Tariff, distance_m: float = 10_000.0, travel_time_s: float = 1_200.0, surge: float = 1.0) -> Any:
     bill = itemise(tariff, distance_m, travel_time_s, surge, tariff.surcharges)
     return bill.price_cents, Receipt(
         tariff_version=tariff.version,
@@ -34,7 +35,9 @@ def quoted(tariff: Tariff, distance_m: float = 10_000.0, travel_time_s: float = 
     )
 
 
-def settle(tariff: Tariff, travel_time_s: float = 1_200.0, waited_s: float = 0.0, other: OtherTrip | None = None):
+def settle(
+    tariff: Tariff, travel_time_s: float = 1_200.0, waited_s: float = 0.0, other: OtherTrip | None = None
+) -> Any:
     return fare_at_dropoff(tariff, *quoted(tariff), Driven(travel_time_s, waited_s, other))
 
 

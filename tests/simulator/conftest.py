@@ -1,5 +1,9 @@
 """A town of 5 by 5 corners, 100 m and 10 s apart, every street two-way."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from geo.roads.graph import RoadGraph
@@ -19,7 +23,7 @@ def streets(town: RoadGraph) -> Streets:
 
 
 @pytest.fixture
-def corner(streets: Streets):
+def corner(streets: Streets) -> Any:
     def point(row: int, column: int) -> Point:
         return streets.point_of(row * SIDE + column)
 

@@ -1,5 +1,9 @@
 """Drivers without a rider, in the town of conftest: 25 corners, 10 s apart."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,16 +25,16 @@ PARAMS = RepositioningParams(every_s=60.0, crowding_s=60.0, indifference_s=1.0)
 
 
 @pytest.fixture(scope="module")
-def city(town) -> City:
+def city(town: Any) -> City:
     return City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {"tariff": TARIFF})
 
 
 @pytest.fixture(scope="module")
-def zones(city) -> Zones:
+def zones(city: Any) -> Zones:
     return Zones.of(city)
 
 
-def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones):
+def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones: Any) -> None:
     rng = np.random.default_rng(1)
     assert [StayAtDropoff().next_node(node, 0.0, rng) for node in (0, 7, 24)] == [0, 7, 24]
     home = int(zones.of_node[12])
@@ -41,14 +45,14 @@ def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones):
         assert goal == node or zones.of_node[node] != home
 
 
-def test_advice_that_is_never_followed_leaves_drivers_where_they_are(zones):
+def test_advice_that_is_never_followed_leaves_drivers_where_they_are(zones: Any) -> None:
     adviser = Adviser(zones, DemandForecast(np.ones((QUARTERS_OF_DAY, len(zones)))), solve_transport, PARAMS, 0.0)
     assert FollowAdvice(zones, adviser, 1.0).next_node(3, 0.0, np.random.default_rng(1)) == 3
     with pytest.raises(ValueError, match="compliance"):
         FollowAdvice(zones, adviser, 1.5)
 
 
-def lived(city, zones, town, usual):
+def lived(city: Any, zones: Any, town: Any, usual: Any) -> Any:
     """Everybody rides from the first corner to the last, one a minute; nobody drives back unasked."""
     count = 60
     t_s, pickup, dropoff = 60.0 * np.arange(count), np.zeros(count, np.int64), np.full(count, 24)
@@ -61,7 +65,7 @@ def lived(city, zones, town, usual):
     return Day(city, requests, starts, OptimalPolicy(town), params, people).run(), adviser
 
 
-def test_drivers_are_brought_back_to_where_riders_are_expected(city, zones, town):
+def test_drivers_are_brought_back_to_where_riders_are_expected(city: Any, zones: Any, town: Any) -> None:
     usual = np.zeros((QUARTERS_OF_DAY, len(zones)))
     usual[:, zones.of_node[0]] = 15.0
     outcome, adviser = lived(city, zones, town, usual)
@@ -72,17 +76,17 @@ def test_drivers_are_brought_back_to_where_riders_are_expected(city, zones, town
     assert adviser.forecast.error.forecast < 0.2
 
 
-def test_where_nobody_is_expected_nobody_is_sent(city, zones, town):
+def test_where_nobody_is_expected_nobody_is_sent(city: Any, zones: Any, town: Any) -> None:
     outcome, adviser = lived(city, zones, town, np.zeros((QUARTERS_OF_DAY, len(zones))))
     first = zones.surge_index[zones.of_node[0]]
     assert max(sample.idle_per_cell[first] for sample in outcome.samples) == 0
     assert adviser.forecast.error.forecast == pytest.approx(1.0)
 
 
-def test_the_same_seed_gives_the_same_day_with_advice(city, zones, town):
+def test_the_same_seed_gives_the_same_day_with_advice(city: Any, zones: Any, town: Any) -> None:
     inputs = crowded(town, count=40)
 
-    def run():
+    def run() -> Any:
         usual = np.full((QUARTERS_OF_DAY, len(zones)), 5.0)
         adviser = Adviser(zones, DemandForecast(usual), solve_transport, PARAMS, 0.0)
         people = People(make_habits=lambda *_: lambda number: FollowAdvice(zones, adviser, 0.6), watchers=(adviser,))

@@ -1,11 +1,14 @@
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import main
 
 
-def test_the_quality_benchmark_runs_small(tmp_path):
+def test_the_quality_benchmark_runs_small(tmp_path: Path) -> None:
     assert main(["quality", "--small", "--seeds", "2", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     assert len(written["tables"]) == 2
@@ -15,7 +18,7 @@ def test_the_quality_benchmark_runs_small(tmp_path):
     assert all(20.0 < share <= 100.0 for seeds in served for share in seeds)
 
 
-def test_the_city_benchmark_runs_small(tmp_path, capsys):
+def test_the_city_benchmark_runs_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["city", "--small", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     (row,) = written["tables"][0]["rows"]
@@ -24,7 +27,7 @@ def test_the_city_benchmark_runs_small(tmp_path, capsys):
     assert "checksum" in capsys.readouterr().out
 
 
-def test_the_surge_benchmark_runs_small(tmp_path):
+def test_the_surge_benchmark_runs_small(tmp_path: Path) -> None:
     assert main(["surge", "--small", "--seeds", "1", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     shock, quiet, answer, picking = written["tables"]
@@ -38,7 +41,7 @@ def test_the_surge_benchmark_runs_small(tmp_path):
     ]
 
 
-def test_the_benchmark_of_a_whole_day_runs_small_and_finds_a_fleet(tmp_path):
+def test_the_benchmark_of_a_whole_day_runs_small_and_finds_a_fleet(tmp_path: Path) -> None:
     assert main(["friday", "--small", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     (smallest,) = written["tables"][0]["rows"]
@@ -46,7 +49,7 @@ def test_the_benchmark_of_a_whole_day_runs_small_and_finds_a_fleet(tmp_path):
     assert sum(row[2] for row in written["tables"][3]["rows"]) == pytest.approx(100.0)
 
 
-def test_the_repositioning_benchmark_runs_small(tmp_path):
+def test_the_repositioning_benchmark_runs_small(tmp_path: Path) -> None:
     assert main(["repositioning", "--small", "--seeds", "1", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     (table,) = written["tables"]

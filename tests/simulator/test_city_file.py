@@ -20,7 +20,7 @@ CALM = DayParams(is_surge_on=False, acceptance=Acceptance.ALWAYS)
 
 
 @pytest.fixture
-def inputs(town):
+def inputs(town: Any) -> Any:
     return crowded(town, count=40)
 
 
@@ -32,7 +32,7 @@ def lived(inputs: Inputs, params: DayParams = CALM) -> Outcome:
     return Day(inputs.city, inputs.requests, inputs.starts, policy_of(inputs, params, "optimal"), params).run()
 
 
-def test_the_section_of_dispatch_holds_and_the_day_overrides_it(inputs):
+def test_the_section_of_dispatch_holds_and_the_day_overrides_it(inputs: Any) -> None:
     slow = with_sections(inputs, dispatch={"batch_window_s": 30.0})
     first_offers_s = [
         next(event.at_s for event in lived(one).events if isinstance(event, ev.OfferSent)) for one in (inputs, slow)
@@ -42,7 +42,7 @@ def test_the_section_of_dispatch_holds_and_the_day_overrides_it(inputs):
     assert told.events == lived(inputs).events
 
 
-def test_weights_of_the_score_come_from_the_file_and_can_be_set_in_a_comparison(inputs):
+def test_weights_of_the_score_come_from_the_file_and_can_be_set_in_a_comparison(inputs: Any) -> None:
     weighted = with_sections(inputs, dispatch={"score": {"idle": 0.5}})
     arm = parse_arm("optimal:score.idle=0.5,score.waited=1", CALM)
     assert lived(inputs, arm.params).events == lived(weighted).events
@@ -53,14 +53,14 @@ def test_weights_of_the_score_come_from_the_file_and_can_be_set_in_a_comparison(
         parse_arm("optimal:score.idle=much", CALM)
 
 
-def test_the_policy_of_the_file_is_used_unless_another_is_asked_for(inputs):
+def test_the_policy_of_the_file_is_used_unless_another_is_asked_for(inputs: Any) -> None:
     expecting = with_sections(inputs, dispatch={"policy": "expected"})
     assert simulate(expecting, CALM).summary["policy"] == "expected"
     assert simulate(expecting, CALM, "greedy").summary["policy"] == "greedy"
     assert isinstance(policy_of(expecting, CALM, "expected"), LearningPolicy)
 
 
-def test_fares_have_the_surcharges_of_the_tariff(inputs):
+def test_fares_have_the_surcharges_of_the_tariff(inputs: Any) -> None:
     tariff = inputs.city.sections["tariff"] | {"surcharges": [{"name": "night", "amount_cents": 250}]}
     plain, dear = lived(inputs), lived(with_sections(inputs, tariff=tariff))
     fares = [
@@ -70,6 +70,6 @@ def test_fares_have_the_surcharges_of_the_tariff(inputs):
     assert [more - less for less, more in zip(*fares, strict=True)] == [250] * len(fares[0])
 
 
-def test_a_wrong_section_ends_the_run_before_it_begins(inputs):
+def test_a_wrong_section_ends_the_run_before_it_begins(inputs: Any) -> None:
     with pytest.raises(ParamsRefused, match="max_wait_s"):
         lived(with_sections(inputs, dispatch={"max_wait_s": "long"}))

@@ -1,7 +1,11 @@
 """Differences between arms: right on average, and as sure as they say."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +25,11 @@ from tests.simulator.towns import crowded
 CALM = DayParams(is_surge_on=False, acceptance=Acceptance.ALWAYS)
 
 
-def plan(*arms: Arm, seeds: int = 1, **more) -> Plan:
+def plan(*arms: Arm, seeds: int = 1, **more: Any) -> Plan:
     return Plan(None, None, None, arms, tuple(range(1, seeds + 1)), **more)
 
 
-def lived(wanted: Plan, inputs):
+def lived(wanted: Plan, inputs: Any) -> Any:
     results = [live_day(wanted, inputs, arm, seed) for arm, seed in wanted.days()]
     return compared(wanted, results, inputs.city.region.currency)
 
@@ -33,7 +37,7 @@ def lived(wanted: Plan, inputs):
 # -- statistics ----------------------------------------------------------------------------------------------------
 
 
-def test_pairs_are_judged_as_by_the_textbook():
+def test_pairs_are_judged_as_by_the_textbook() -> None:
     rng = np.random.default_rng(3)
     first = rng.normal(size=12)
     second = first + rng.normal(0.4, 0.3, 12)
@@ -43,7 +47,7 @@ def test_pairs_are_judged_as_by_the_textbook():
     assert found.is_clear
 
 
-def test_pairs_without_a_value_are_left_out_and_one_pair_has_no_interval():
+def test_pairs_without_a_value_are_left_out_and_one_pair_has_no_interval() -> None:
     found = paired([1.0, math.nan, 2.0], [2.0, 5.0, math.nan])
     assert (found.n, found.mean, math.isnan(found.low)) == (1, 1.0, True)
     assert not paired([1.0], [2.0]).is_clear
@@ -52,7 +56,7 @@ def test_pairs_without_a_value_are_left_out_and_one_pair_has_no_interval():
         paired([1.0], [1.0, 2.0])
 
 
-def test_clusters_of_one_size_are_judged_as_two_samples_of_their_means():
+def test_clusters_of_one_size_are_judged_as_two_samples_of_their_means() -> None:
     """Then CR2 with Satterthwaite's degrees of freedom is Welch's test."""
     rng = np.random.default_rng(4)
     arm, count = np.array([0, 1, 1, 0, 0, 1, 1]), np.full(7, 5.0)
@@ -63,7 +67,7 @@ def test_clusters_of_one_size_are_judged_as_two_samples_of_their_means():
 
 
 @pytest.mark.parametrize("effect", [0.0, 2.0])
-def test_intervals_of_unequal_clusters_hold_the_truth_about_as_often_as_they_say(effect):
+def test_intervals_of_unequal_clusters_hold_the_truth_about_as_often_as_they_say(effect: Any) -> None:
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(1_000):
@@ -78,7 +82,7 @@ def test_intervals_of_unequal_clusters_hold_the_truth_about_as_often_as_they_say
     assert 0.92 <= held / 1_000 <= 0.975
 
 
-def test_empty_clusters_and_single_ones_are_no_grounds_for_an_interval():
+def test_empty_clusters_and_single_ones_are_no_grounds_for_an_interval() -> None:
     assert math.isnan(clustered(np.array([0, 1]), [5, 5], [10.0, 20.0]).low)
     assert math.isnan(clustered(np.array([0, 0, 1]), [5, 5, 0], [10.0, 20.0, 0.0]).mean)
 
@@ -86,7 +90,7 @@ def test_empty_clusters_and_single_ones_are_no_grounds_for_an_interval():
 # -- days ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_arm_against_itself_differs_in_nothing(town):
+def test_an_arm_against_itself_differs_in_nothing(town: Any) -> None:
     arms = parse_arms(["optimal", "optimal"], replace(CALM, acceptance=Acceptance.MODEL))
     assert [arm.name for arm in arms] == ["optimal (1)", "optimal (2)"]
     found = lived(plan(*arms, seeds=3), crowded(town, count=60))
@@ -95,7 +99,7 @@ def test_an_arm_against_itself_differs_in_nothing(town):
     assert not found.has_no_spread
 
 
-def test_more_patience_serves_more_of_the_same_riders(town):
+def test_more_patience_serves_more_of_the_same_riders(town: Any) -> None:
     arms = [parse_arm(text, CALM) for text in ("optimal:max_wait_s=30", "optimal")]
     found = lived(plan(*arms, seeds=3, is_resampled=True), crowded(town, count=120, drivers=4))
     served = found.differences["service_rate"][0]
@@ -108,12 +112,12 @@ def test_more_patience_serves_more_of_the_same_riders(town):
     assert "nan" not in page
 
 
-def test_people_without_moods_on_one_demand_have_no_spread_and_it_is_said(town):
+def test_people_without_moods_on_one_demand_have_no_spread_and_it_is_said(town: Any) -> None:
     arms = parse_arms(["optimal", "nearest"], CALM)
     assert lived(plan(*arms, seeds=2), crowded(town, count=40)).has_no_spread
 
 
-def test_a_switchback_of_one_policy_with_itself_finds_nothing_about_as_often_as_it_says(town):
+def test_a_switchback_of_one_policy_with_itself_finds_nothing_about_as_often_as_it_says(town: Any) -> None:
     """An A/A run: 95 of 100 intervals hold zero; of 30 experiments, 26 or more do with probability 0.98."""
     arms = parse_arms(["optimal", "optimal"], CALM)
     inputs = crowded(town, count=160, last_s=1500, drivers=6)
@@ -127,7 +131,7 @@ def test_a_switchback_of_one_policy_with_itself_finds_nothing_about_as_often_as_
     assert sum(held) >= 26
 
 
-def test_a_switchback_tells_a_bad_policy_from_a_good_one(town, tmp_path):
+def test_a_switchback_tells_a_bad_policy_from_a_good_one(town: Any, tmp_path: Path) -> None:
     (tmp_path / "idle.py").write_text(
         "class Policy:\n    def __init__(self, graph): pass\n    def match(self, *round): return []\n"
     )
@@ -137,7 +141,7 @@ def test_a_switchback_tells_a_bad_policy_from_a_good_one(town, tmp_path):
     assert wait.low > 20.0
 
 
-def test_turns_are_even_random_and_leave_the_burn_in_out():
+def test_turns_are_even_random_and_leave_the_burn_in_out() -> None:
     turns = SwitchbackSchedule.draw(SwitchbackParams(100.0, 30.0), 1_000.0, 2_000.0, seed=1)
     assert len(turns.arm) == 11
     assert abs(int(turns.arm.sum()) - 5.5) == 0.5
@@ -149,7 +153,7 @@ def test_turns_are_even_random_and_leave_the_burn_in_out():
     assert [fixed.interval(at_s) for at_s in (900.0, 1_000.0, 1_250.0, 9_999.0)] == [0, 0, 2, 3]
 
 
-def test_a_switchback_that_cannot_be_is_refused(town):
+def test_a_switchback_that_cannot_be_is_refused(town: Any) -> None:
     with pytest.raises(ValueError, match="shorter than the interval"):
         SwitchbackParams(100.0, 100.0)
     with pytest.raises(ValueError, match="needs 4 or more"):
@@ -163,7 +167,7 @@ def test_a_switchback_that_cannot_be_is_refused(town):
 # -- what goes in --------------------------------------------------------------------------------------------------
 
 
-def test_resampled_days_differ_by_seed_and_are_alike_in_all_that_matters(town):
+def test_resampled_days_differ_by_seed_and_are_alike_in_all_that_matters(town: Any) -> None:
     recorded = crowded(town, count=2_000, last_s=3_600).requests
     days = [resampled(recorded, seed) for seed in (1, 1, 2)]
     assert np.array_equal(days[0].wishes.t_s, days[1].wishes.t_s)
@@ -176,7 +180,7 @@ def test_resampled_days_differ_by_seed_and_are_alike_in_all_that_matters(town):
     assert JITTER_S < 900.0
 
 
-def test_arms_are_read_from_words_and_from_files(tmp_path):
+def test_arms_are_read_from_words_and_from_files(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('policy = "own.py:Policy"\nsurge = true\nbatch_window_s = 5\n')
     arm = parse_arm(f"{tmp_path}/mine.toml", CALM)
     assert arm.policy == f"{tmp_path}/own.py:Policy"
@@ -199,7 +203,7 @@ def test_arms_are_read_from_words_and_from_files(tmp_path):
         ("nowhere.toml", "No such file"),
     ],
 )
-def test_a_wrong_arm_is_named(text, message):
+def test_a_wrong_arm_is_named(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"arm '{text}': .*{message}"):
         parse_arm(text, CALM)
 
@@ -213,5 +217,5 @@ def test_a_wrong_arm_is_named(text, message):
         (Difference(math.nan, math.nan, math.nan, 0), "s", "none"),
     ],
 )
-def test_differences_as_people_read_them(difference, unit, text):
+def test_differences_as_people_read_them(difference: Any, unit: Any, text: str) -> None:
     assert shown_difference(difference, unit) == text

@@ -1,7 +1,10 @@
 """A driver's day, decision by decision."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +35,8 @@ MUTE = replace(UNWILLING, silence_share=1.0)
 
 
 @pytest.fixture
-def make_driver(streets):
-    def make(params=WILLING, seed=1) -> Driver:
+def make_driver(streets: Any) -> Any:
+    def make(params: Any = WILLING, seed: int = 1) -> Driver:
         driver = Driver(params, streets, np.random.default_rng(seed), 0, 0.0)
         assert driver.wake(0.0) == [GoOnline()]
         return driver
@@ -42,7 +45,7 @@ def make_driver(streets):
 
 
 @pytest.fixture
-def offer(corner) -> Offer:
+def offer(corner: Any) -> Offer:
     return Offer("offer-1", "ride-1", corner(0, 3), corner(4, 3), pickup_eta_s=30.0, expires_s=15.0)
 
 
@@ -54,7 +57,7 @@ def wake_all(driver: Driver, until_s: float) -> list[object]:
     return done
 
 
-def test_carries_a_ride_from_the_offer_to_the_dropoff(make_driver, offer):
+def test_carries_a_ride_from_the_offer_to_the_dropoff(make_driver: Any, offer: Any) -> None:
     driver = make_driver()
     assert driver.offered(offer, 1.0) == []
     assert driver.wake(driver.wake_s) == [AcceptOffer("offer-1", "ride-1")]
@@ -70,14 +73,14 @@ def test_carries_a_ride_from_the_offer_to_the_dropoff(make_driver, offer):
     assert (here.lat_deg, here.lng_deg) == (offer.dropoff.lat_deg, offer.dropoff.lng_deg)
 
 
-def test_declines_and_is_free_at_once(make_driver, offer):
+def test_declines_and_is_free_at_once(make_driver: Any, offer: Any) -> None:
     driver = make_driver(UNWILLING)
     driver.offered(offer, 1.0)
     assert driver.wake(driver.wake_s) == [DeclineOffer("offer-1")]
     assert driver.state is DriverState.IDLE
 
 
-def test_a_silent_driver_says_nothing_and_minds_other_offers_again(make_driver, offer):
+def test_a_silent_driver_says_nothing_and_minds_other_offers_again(make_driver: Any, offer: Any) -> None:
     driver = make_driver(MUTE)
     driver.offered(offer, 1.0)
     assert driver.wake(driver.wake_s) == [StaySilent("offer-1")]
@@ -86,7 +89,7 @@ def test_a_silent_driver_says_nothing_and_minds_other_offers_again(make_driver, 
     assert driver.state is DriverState.OFFERED
 
 
-def test_an_offer_that_is_too_late_or_finds_the_driver_busy_is_ignored(make_driver, offer):
+def test_an_offer_that_is_too_late_or_finds_the_driver_busy_is_ignored(make_driver: Any, offer: Any) -> None:
     driver = make_driver()
     assert driver.offered(offer, offer.expires_s) == []
     assert driver.state is DriverState.IDLE
@@ -95,7 +98,7 @@ def test_an_offer_that_is_too_late_or_finds_the_driver_busy_is_ignored(make_driv
     assert driver.state is DriverState.TO_PICKUP
 
 
-def test_an_answer_that_came_too_late_frees_the_driver(make_driver, offer):
+def test_an_answer_that_came_too_late_frees_the_driver(make_driver: Any, offer: Any) -> None:
     driver = make_driver()
     driver.offered(offer, 1.0)
     driver.wake(driver.wake_s)
@@ -105,7 +108,7 @@ def test_an_answer_that_came_too_late_frees_the_driver(make_driver, offer):
     assert driver.state is DriverState.IDLE
 
 
-def test_gives_a_ride_back_before_the_pickup(make_driver, offer):
+def test_gives_a_ride_back_before_the_pickup(make_driver: Any, offer: Any) -> None:
     driver = make_driver(replace(WILLING, cancel_share=1.0))
     driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff), 10.0)
     assert 10.0 <= driver.wake_s <= 40.0
@@ -113,7 +116,7 @@ def test_gives_a_ride_back_before_the_pickup(make_driver, offer):
     assert driver.errand is None
 
 
-def test_is_released_from_its_own_ride_only(make_driver, offer):
+def test_is_released_from_its_own_ride_only(make_driver: Any, offer: Any) -> None:
     driver = make_driver()
     driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff), 10.0)
     driver.released("ride-0", 11.0)
@@ -122,7 +125,7 @@ def test_is_released_from_its_own_ride_only(make_driver, offer):
     assert (driver.state, driver.errand) == (DriverState.IDLE, None)
 
 
-def test_takes_up_a_ride_at_the_stage_it_is_at(make_driver, offer):
+def test_takes_up_a_ride_at_the_stage_it_is_at(make_driver: Any, offer: Any) -> None:
     arrived, aboard = make_driver(), make_driver()
     arrived.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ARRIVED), 10.0)
     aboard.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)
@@ -130,7 +133,9 @@ def test_takes_up_a_ride_at_the_stage_it_is_at(make_driver, offer):
     assert (aboard.state, aboard.wake_s) == (DriverState.ON_TRIP, 10.0 + 70.0 + 15.0)
 
 
-def test_takes_the_next_ride_while_carrying_and_drives_there_after_the_dropoff(make_driver, offer, corner):
+def test_takes_the_next_ride_while_carrying_and_drives_there_after_the_dropoff(
+    make_driver: Any, offer: Any, corner: Any
+) -> None:
     driver = make_driver()
     driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)  # until 95
     following = Offer("offer-2", "ride-2", corner(4, 4), corner(0, 4), pickup_eta_s=40.0, expires_s=75.0)
@@ -144,7 +149,7 @@ def test_takes_the_next_ride_while_carrying_and_drives_there_after_the_dropoff(m
     assert wake_all(driver, 106.0) == [(95.0, ReportDroppedOff("ride-1")), (105.0, ReportArrived("ride-2"))]
 
 
-def test_a_next_ride_that_is_gone_before_the_dropoff_changes_nothing_else(make_driver, offer):
+def test_a_next_ride_that_is_gone_before_the_dropoff_changes_nothing_else(make_driver: Any, offer: Any) -> None:
     driver = make_driver()
     driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)
     driver.assigned(Errand("ride-2", offer.pickup, offer.dropoff), 20.0)
@@ -153,7 +158,7 @@ def test_a_next_ride_that_is_gone_before_the_dropoff_changes_nothing_else(make_d
     assert driver.state is DriverState.IDLE
 
 
-def test_an_offer_that_outlasts_the_dropoff_is_answered_by_the_idle_driver(make_driver, offer):
+def test_an_offer_that_outlasts_the_dropoff_is_answered_by_the_idle_driver(make_driver: Any, offer: Any) -> None:
     driver = make_driver(replace(WILLING, thinking_s_mean=1e6))
     driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff, RideStage.ON_TRIP), 10.0)
     driver.offered(replace(offer, offer_id="offer-2", expires_s=100.0), 90.0)
@@ -163,14 +168,14 @@ def test_an_offer_that_outlasts_the_dropoff_is_answered_by_the_idle_driver(make_
     assert driver.state is DriverState.IDLE
 
 
-def test_goes_off_line_and_comes_back(make_driver):
+def test_goes_off_line_and_comes_back(make_driver: Any) -> None:
     driver = make_driver(replace(WILLING, break_share=1.0))
     assert driver.wake(driver.wake_s) == [GoOffline()]
     assert not driver.is_connected(driver.wake_s)
     assert driver.wake(driver.wake_s) == [GoOnline()]
 
 
-def test_a_driver_without_connection_is_not_heard_and_misses_offers(make_driver, offer):
+def test_a_driver_without_connection_is_not_heard_and_misses_offers(make_driver: Any, offer: Any) -> None:
     driver = make_driver(replace(WILLING, dark_share=1.0, dark_s_mean=1e6))
     now_s = driver.wake_s
     driver.wake(now_s)
@@ -179,7 +184,7 @@ def test_a_driver_without_connection_is_not_heard_and_misses_offers(make_driver,
     assert driver.offered(replace(offer, expires_s=now_s + 15.0), now_s) == [StaySilent("offer-1")]
 
 
-def test_cruises_to_a_place_nearby_and_rests_there_for_a_while(make_driver, streets):
+def test_cruises_to_a_place_nearby_and_rests_there_for_a_while(make_driver: Any, streets: Any) -> None:
     driver = make_driver(replace(WILLING, cruise_share=1.0, cruise_m_max=250.0), seed=3)
     start = driver.position(0.0)
     now_s = driver.wake_s
@@ -187,7 +192,7 @@ def test_cruises_to_a_place_nearby_and_rests_there_for_a_while(make_driver, stre
     assert driver.position(driver.wake_s) != start
 
 
-def test_accepts_near_offers_more_often_than_far_ones(make_driver, offer):
+def test_accepts_near_offers_more_often_than_far_ones(make_driver: Any, offer: Any) -> None:
     params = DriverParams(acceptance_share=0.9, far_acceptance_share=0.3, far_pickup_eta_s=600.0, silence_share=0.05)
 
     def share(pickup_eta_s: float) -> tuple[float, float]:
@@ -205,7 +210,7 @@ def test_accepts_near_offers_more_often_than_far_ones(make_driver, offer):
 
 @given(st.integers(0, 2**32), st.integers(0, 24))
 @settings(max_examples=25, deadline=None)
-def test_the_same_seed_makes_the_same_day(streets, seed, node):
+def test_the_same_seed_makes_the_same_day(streets: Any, seed: int, node: Any) -> None:
     params = DriverParams(break_share=0.2, dark_share=0.2, cruise_share=0.4, cancel_share=0.3)
 
     def day() -> list[object]:
@@ -230,6 +235,6 @@ def test_the_same_seed_makes_the_same_day(streets, seed, node):
         {"cruise_share": 0.999}, {"boarding_s": math.nan}, {"far_acceptance_share": 0.95},
     ],
 )  # fmt: skip
-def test_params_refuse_nonsense(wrong):
+def test_params_refuse_nonsense(wrong: Any) -> None:
     with pytest.raises(ValueError):
         DriverParams(**wrong)

@@ -1,6 +1,9 @@
 """Noisy receivers: errors as they are said to be, judged by the shipped filter, and nothing at all when off."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +20,14 @@ from tests.simulator.towns import crowded
 QUIET = {"spike_share": 0.0}
 
 
-def errors(params, *, count=400, pings=600, seed=1):
+def errors(params: Any, *, count: int = 400, pings: Any = 600, seed: int = 1) -> Any:
     """East errors (pings, count) and fixes (pings, count)."""
     receivers = Receivers(params, count, seed)
     fixes = [receivers.next() for _ in range(pings)]
     return np.array([fix.east_m for fix in fixes]), np.array([fix.has_fix for fix in fixes])
 
 
-def test_errors_have_the_deviation_asked_for_and_fade_with_its_time():
+def test_errors_have_the_deviation_asked_for_and_fade_with_its_time() -> None:
     east_m, has_fix = errors(GpsParams(noise_m=12.0, noise_s=40.0, **QUIET))
     assert east_m.std() == pytest.approx(12.0, rel=0.03)
     for lag in (1, 10):
@@ -33,19 +36,19 @@ def test_errors_have_the_deviation_asked_for_and_fade_with_its_time():
     assert has_fix.all()
 
 
-def test_gaps_have_the_share_and_the_length_asked_for():
+def test_gaps_have_the_share_and_the_length_asked_for() -> None:
     _, has_fix = errors(GpsParams(gap_share=0.1, gap_s_mean=40.0))
     assert 1.0 - has_fix.mean() == pytest.approx(0.1, abs=0.01)
     ends = (~has_fix[:-1] & has_fix[1:]).sum() / (~has_fix[:-1]).sum()
     assert ends == pytest.approx(1.0 - math.exp(-4.0 / 40.0), rel=0.05)
 
 
-def test_spikes_are_as_many_as_said_and_far_off():
+def test_spikes_are_as_many_as_said_and_far_off() -> None:
     east_m, _ = errors(GpsParams(noise_m=5.0, spike_share=0.01))
     assert (np.abs(east_m) > 50.0).mean() == pytest.approx(0.01, rel=0.1)
 
 
-def test_one_seed_gives_one_series_of_errors_and_another_another():
+def test_one_seed_gives_one_series_of_errors_and_another_another() -> None:
     params = GpsParams(noise_m=5.0, gap_share=0.2)
     (first, fixes), (again, same_fixes), (other, _) = (errors(params, pings=20, seed=seed) for seed in (1, 1, 2))
     assert (first == again).all()
@@ -54,22 +57,22 @@ def test_one_seed_gives_one_series_of_errors_and_another_another():
 
 
 @pytest.fixture
-def track(town):
+def track(town: Any) -> Any:
     """Tracking of one driver in the town, with everything but the errors as it comes."""
 
-    def make(**params):
+    def make(**params: Any) -> Any:
         return Tracking(GpsParams(**params), IngestParams(), town, "town", ["d0"], seed=1)
 
     return make
 
 
-def stand(tracking, pings, lat_deg=0.0, lng_deg=0.0, begin_s=0.0):
+def stand(tracking: Any, pings: Any, lat_deg: Any = 0.0, lng_deg: Any = 0.0, begin_s: Any = 0.0) -> None:
     here = np.array([lat_deg]), np.array([lng_deg]), np.zeros(1)
     for number in range(pings):
         tracking.take(np.zeros(1, np.int64), *here, begin_s + number * tracking.params.ping_s)
 
 
-def test_a_believed_position_is_near_the_truth_and_has_its_node(track, town):
+def test_a_believed_position_is_near_the_truth_and_has_its_node(track: Any, town: Any) -> None:
     tracking = track(noise_m=8.0, **QUIET)
     stand(tracking, 50, town.lat_deg[7], town.lng_deg[7])
     assert tracking.node[0] == 7
@@ -79,7 +82,7 @@ def test_a_believed_position_is_near_the_truth_and_has_its_node(track, town):
     assert 2.0 < figures["error_m_mean"] < 25.0
 
 
-def test_a_spike_is_rejected_by_name_and_the_old_position_stays(track):
+def test_a_spike_is_rejected_by_name_and_the_old_position_stays(track: Any) -> None:
     tracking = track(noise_m=1.0, **QUIET)
     stand(tracking, 3)
     stand(tracking, 1, lat_deg=0.05, begin_s=12.0)
@@ -90,14 +93,14 @@ def test_a_spike_is_rejected_by_name_and_the_old_position_stays(track):
     assert tracking.last_ping_s[0] == 16.0
 
 
-def test_receivers_as_coarse_as_radio_masts_are_not_believed(track):
+def test_receivers_as_coarse_as_radio_masts_are_not_believed(track: Any) -> None:
     tracking = track(noise_m=400.0)
     stand(tracking, 5)
     assert tracking.figures()["pings_rejected"] == {"too_coarse": 5}
     assert math.isnan(tracking.lat_deg[0])
 
 
-def test_a_car_at_rest_may_repeat_itself_without_noise(track):
+def test_a_car_at_rest_may_repeat_itself_without_noise(track: Any) -> None:
     tracking = track(gap_share=0.3)
     stand(tracking, 200)
     figures = tracking.figures()
@@ -106,18 +109,18 @@ def test_a_car_at_rest_may_repeat_itself_without_noise(track):
     assert figures["error_m_mean"] == 0.0
 
 
-def live(town, **params):
+def live(town: Any, **params: Any) -> Any:
     inputs = crowded(town, count=60, last_s=600)
     return Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(town), DayParams(**params)).run()
 
 
-def test_without_noise_and_gaps_nothing_is_tracked(town):
+def test_without_noise_and_gaps_nothing_is_tracked(town: Any) -> None:
     outcome = live(town)
     assert outcome.fleet.tracking is None
     assert not GpsParams().is_on
 
 
-def test_a_day_of_noisy_pings_is_the_same_for_a_seed_and_keeps_the_invariants(town):
+def test_a_day_of_noisy_pings_is_the_same_for_a_seed_and_keeps_the_invariants(town: Any) -> None:
     params = {"gps_noise_m": 40.0, "gps_gap_share": 0.1}
     first, again, other = live(town, **params), live(town, **params), live(town, **params, seed=2)
     assert first.violations == other.violations == []
@@ -128,7 +131,7 @@ def test_a_day_of_noisy_pings_is_the_same_for_a_seed_and_keeps_the_invariants(to
     assert first.fleet.tracking.figures()["pings_accepted"] > 1000
 
 
-def test_who_is_never_seen_is_never_asked(town):
+def test_who_is_never_seen_is_never_asked(town: Any) -> None:
     outcome = live(town, gps_noise_m=400.0)
     assert not any(type(event).__name__ == "OfferSent" for event in outcome.events)
 
@@ -136,6 +139,6 @@ def test_who_is_never_seen_is_never_asked(town):
 @pytest.mark.parametrize(
     "wrong", [{"noise_m": -1.0}, {"noise_s": 0.0}, {"gap_share": 1.0}, {"spike_share": float("nan")}]
 )
-def test_nonsense_is_refused_at_birth(wrong):
+def test_nonsense_is_refused_at_birth(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GpsParams(**wrong)

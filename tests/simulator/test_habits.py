@@ -1,7 +1,10 @@
 """What drivers do of their own accord, in the town of conftest: 25 corners, 10 s apart."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,21 +33,21 @@ class Map:
 
 
 @pytest.fixture(scope="module")
-def city(town) -> City:
+def city(town: Any) -> City:
     return City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {})
 
 
 @pytest.fixture(scope="module")
-def zones(city) -> Zones:
+def zones(city: Any) -> Zones:
     return Zones.of(city)
 
 
 @pytest.fixture
-def prices(city) -> Map:
+def prices(city: Any) -> Map:
     return Map(np.ones(len(city.surge_cells)))
 
 
-def test_every_corner_lies_in_one_zone_and_a_zone_draws_its_own(zones, town):
+def test_every_corner_lies_in_one_zone_and_a_zone_draws_its_own(zones: Any, town: Any) -> None:
     assert zones.of_node.shape == (town.node_count,)
     assert sorted(zones.node.tolist()) == list(range(town.node_count))
     rng = np.random.default_rng(1)
@@ -54,12 +57,12 @@ def test_every_corner_lies_in_one_zone_and_a_zone_draws_its_own(zones, town):
     assert (zones.eta_s.diagonal() == 0.0).all()
 
 
-def test_a_driver_who_always_works_never_looks_at_prices_for_that(zones, prices):
+def test_a_driver_who_always_works_never_looks_at_prices_for_that(zones: Any, prices: Any) -> None:
     prices.multipliers[:] = 0.1
     assert PriceFollower(zones, prices, PriceFollowingParams(), reluctance=0.0).works(0, 0.0)
 
 
-def test_casual_drivers_come_as_prices_rise_in_proportion_to_their_elasticity(zones, prices):
+def test_casual_drivers_come_as_prices_rise_in_proportion_to_their_elasticity(zones: Any, prices: Any) -> None:
     params = PriceFollowingParams(casual_at_work_share=0.4, supply_elasticity=1.0)
     reluctances = (np.arange(1000) + 0.5) / 1000
     working = {}
@@ -70,7 +73,7 @@ def test_casual_drivers_come_as_prices_rise_in_proportion_to_their_elasticity(zo
     assert working == {0.5: 200, 1.0: 400, 2.0: 800, 3.0: 1000}
 
 
-def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones, prices):
+def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones: Any, prices: Any) -> None:
     follower = PriceFollower(zones, prices, PriceFollowingParams(), reluctance=0.0)
     here = 0
     there = int(np.argmax(zones.eta_s[here]))
@@ -85,7 +88,7 @@ def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones, prices):
     assert alike < 0.6 < share_going()
 
 
-def test_without_prices_the_base_holds_everywhere(zones):
+def test_without_prices_the_base_holds_everywhere(zones: Any) -> None:
     params = PriceFollowingParams(casual_at_work_share=0.4)
     assert PriceFollower(zones, None, params, reluctance=0.39).works(0, 0.0)
     assert not PriceFollower(zones, None, params, reluctance=0.41).works(0, 0.0)
@@ -101,7 +104,7 @@ class WorksFrom(Habit):
         return self._begin_s <= now_s < self._end_s
 
 
-def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does_not(streets):
+def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does_not(streets: Any) -> None:
     habit = WorksFrom(600.0, 1800.0)
     driver = Driver(CRUISING, streets, np.random.default_rng(1), 0, 0.0, habit)
     done = []
@@ -116,12 +119,12 @@ def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does
 
 
 @pytest.mark.parametrize("wrong", [{"casual_share": 1.5}, {"supply_elasticity": 0.0}, {"outlook_s": math.inf}])
-def test_nonsense_is_refused_by_name(wrong):
+def test_nonsense_is_refused_by_name(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PriceFollowingParams(**wrong)
 
 
-def test_zones_are_empty_as_often_as_nobody_waits_there_and_count_by_who_asks():
+def test_zones_are_empty_as_often_as_nobody_waits_there_and_count_by_who_asks() -> None:
     @dataclass
     class Moment:
         at_s: float
@@ -148,8 +151,8 @@ BY_RIDE = DriverShare(surge_commission_percent=100.0, surge_bonus_cents=1000)
     [(BY_LENGTH, 1.0, ["short", "long"]), (BY_LENGTH, 2.0, ["long"]), (BY_RIDE, 2.0, ["short", "long"])],
 )
 def test_a_picker_lets_short_rides_go_by_only_while_prices_are_up_and_pay_grows_with_the_ride(
-    corner, rule, surge_multiplier, taken
-):
+    corner: Any, rule: Any, surge_multiplier: Any, taken: Any
+) -> None:
     bills = {"short": bill(600.0, 120.0, surge_multiplier), "long": bill(8_000.0, 1_500.0, surge_multiplier)}
     tariff = replace(METERED, driver=rule)
     picker = CherryPicker(
@@ -159,7 +162,7 @@ def test_a_picker_lets_short_rides_go_by_only_while_prices_are_up_and_pay_grows_
     assert [offer.ride_id for offer in offers if picker.wants(offer, 0.0)] == taken
 
 
-def test_who_wants_no_ride_declines_every_offer(streets, corner):
+def test_who_wants_no_ride_declines_every_offer(streets: Any, corner: Any) -> None:
     class Choosy(Habit):
         def wants(self, offer: Offer, now_s: float) -> bool:
             return False

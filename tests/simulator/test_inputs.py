@@ -1,6 +1,10 @@
 """Files of requests and drivers: what is wrong is named with file, line and reason."""
 
+from __future__ import annotations
+
 import gzip
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +15,8 @@ GOOD = "5,0.0,0.0,0.0009,0.0009,2\n"
 
 
 @pytest.fixture
-def write(tmp_path):
-    def written(text, name="requests.csv"):
+def write(tmp_path: Path) -> Any:
+    def written(text: str, name: str = "requests.csv") -> Any:
         path = tmp_path / name
         path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
         return path
@@ -20,13 +24,13 @@ def write(tmp_path):
     return written
 
 
-def read(path, town, *, skip=False):
+def read(path: Path, town: Any, *, skip: Any = False) -> Any:
     bad = BadRows(skip)
     return read_requests(path, town, 200.0, bad), bad
 
 
 @pytest.mark.parametrize("name", ["requests.csv", "requests.csv.gz"])
-def test_rows_are_snapped_and_sorted_by_time(town, write, name):
+def test_rows_are_snapped_and_sorted_by_time(town: Any, write: Any, name: str) -> None:
     requests, _ = read(write(HEADER + "7,0,0,0,0.0009,1\n" + GOOD, name), town)
     assert requests.wishes.t_s.tolist() == [5.0, 7.0]
     assert requests.pickup_node.tolist() == [0, 0]
@@ -34,7 +38,7 @@ def test_rows_are_snapped_and_sorted_by_time(town, write, name):
     assert requests.wishes.party_size.tolist() == [2, 1]
 
 
-def test_parquet_says_the_same_as_csv(town, write, tmp_path):
+def test_parquet_says_the_same_as_csv(town: Any, write: Any, tmp_path: Path) -> None:
     csv = pytest.importorskip("pyarrow.csv")
     from pyarrow import parquet
 
@@ -60,7 +64,7 @@ def test_parquet_says_the_same_as_csv(town, write, tmp_path):
         ("1,0,0,0,0.0001,1", "line 3: pickup and dropoff are at one corner"),
     ],
 )
-def test_a_bad_row_is_refused_with_line_and_reason_or_counted(town, write, row, reason):
+def test_a_bad_row_is_refused_with_line_and_reason_or_counted(town: Any, write: Any, row: Any, reason: Any) -> None:
     path = write(HEADER + GOOD + row + "\n" + GOOD)
     with pytest.raises(BadRow, match=f"requests.csv, {reason}"):
         read(path, town)
@@ -76,12 +80,12 @@ def test_a_bad_row_is_refused_with_line_and_reason_or_counted(town, write, row, 
         (HEADER, "holds no usable request"),
     ],
 )
-def test_a_file_that_is_no_table_of_requests_is_refused(town, write, text, reason):
+def test_a_file_that_is_no_table_of_requests_is_refused(town: Any, write: Any, text: str, reason: Any) -> None:
     with pytest.raises(BadInput, match=reason):
         read(write(text), town)
 
 
-def test_files_that_are_missing_or_broken_are_named(town, tmp_path):
+def test_files_that_are_missing_or_broken_are_named(town: Any, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none\.csv does not exist"):
         read(tmp_path / "none.csv", town)
     for name in ("broken.csv.gz", "broken.parquet"):
@@ -90,7 +94,7 @@ def test_files_that_are_missing_or_broken_are_named(town, tmp_path):
             read(tmp_path / name, town)
 
 
-def test_drivers_have_four_seats_unless_the_file_says_otherwise(town, write):
+def test_drivers_have_four_seats_unless_the_file_says_otherwise(town: Any, write: Any) -> None:
     plain = read_drivers(write("lat,lng\n0,0\n"), town, 200.0, BadRows())
     seated = read_drivers(write("seats,lng,lat\n6,0.0009,0\n"), town, 200.0, BadRows())
     assert (plain.seats.tolist(), seated.seats.tolist(), seated.node.tolist()) == ([4], [6], [1])

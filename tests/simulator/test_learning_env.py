@@ -1,7 +1,10 @@
 """The environment for learning: the checks of the interface, the shipped day under the shipped action, its levers."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,17 +24,17 @@ from tests.simulator.towns import crowded
 ZONES = EnvParams(zone_resolution=10)
 
 
-def make_env(town, params=ZONES, **inputs):
+def make_env(town: Any, params: Any = ZONES, **inputs: Any) -> Any:
     people = crowded(town, **{"count": 60, "last_s": 400, **inputs})
     return DispatchEnv(people.city, people.requests, people.starts, DayParams(drain_s=600.0), params)
 
 
 @pytest.fixture
-def env(town):
+def env(town: Any) -> Any:
     return make_env(town)
 
 
-def live(env, action, seed=7):
+def live(env: Any, action: Any, seed: int = 7) -> Any:
     """One episode under one action: (rewards, infos, last observation)."""
     env.reset(seed=seed)
     rewards, infos = [], []
@@ -43,11 +46,11 @@ def live(env, action, seed=7):
 
 
 @pytest.mark.parametrize("is_resampled", [False, True])
-def test_it_passes_the_checks_of_the_interface(town, is_resampled):
+def test_it_passes_the_checks_of_the_interface(town: Any, is_resampled: Any) -> None:
     check_env(make_env(town, replace(ZONES, is_resampled=is_resampled)), skip_render_check=True)
 
 
-def test_under_the_shipped_action_it_is_the_day_that_is_simulated(town, env):
+def test_under_the_shipped_action_it_is_the_day_that_is_simulated(town: Any, env: Any) -> None:
     env.reset(options={"day_seed": 3})
     while not env.step(env.shipped_action)[2]:
         pass
@@ -58,8 +61,8 @@ def test_under_the_shipped_action_it_is_the_day_that_is_simulated(town, env):
     assert env.outcome.violations == []
 
 
-def test_the_same_seed_and_actions_are_the_same_day_and_another_seed_another(env):
-    def day(seed):
+def test_the_same_seed_and_actions_are_the_same_day_and_another_seed_another(env: Any) -> None:
+    def day(seed: int) -> Any:
         rng = np.random.default_rng(0)
         env.reset(seed=seed)
         steps = []
@@ -71,7 +74,7 @@ def test_the_same_seed_and_actions_are_the_same_day_and_another_seed_another(env
     assert day(5)[2] != day(6)[2]
 
 
-def test_rounds_that_are_held_send_no_offer(env):
+def test_rounds_that_are_held_send_no_offer(env: Any) -> None:
     held = env.shipped_action.copy()
     held[0] = -1.0
     _, infos, _ = live(env, held)
@@ -79,7 +82,7 @@ def test_rounds_that_are_held_send_no_offer(env):
     assert infos[-1]["figures"]["completed"] == 0
 
 
-def test_a_shorter_reach_sends_nobody_farther(env):
+def test_a_shorter_reach_sends_nobody_farther(env: Any) -> None:
     near = env.shipped_action.copy()
     near[0] = -0.95
     live(env, near)
@@ -89,8 +92,8 @@ def test_a_shorter_reach_sends_nobody_farther(env):
     assert max(event.pickup_eta_s for event in sent) <= 2 * 0.025 * env._day_params.dispatch({}).pickup_eta_s_max + 1e-6
 
 
-def test_values_of_zones_change_who_drives_whom_and_equal_values_do_not(env):
-    def events(values):
+def test_values_of_zones_change_who_drives_whom_and_equal_values_do_not(env: Any) -> None:
+    def events(values: Any) -> Any:
         action = env.shipped_action.copy()
         action[1:] = values
         live(env, action)
@@ -102,7 +105,7 @@ def test_values_of_zones_change_who_drives_whom_and_equal_values_do_not(env):
     assert events(np.linspace(-1.0, 1.0, len(env.zones))) != plain
 
 
-def test_rewards_add_up_to_the_fares_and_waits_of_the_day(env):
+def test_rewards_add_up_to_the_fares_and_waits_of_the_day(env: Any) -> None:
     rewards, infos, _ = live(env, env.shipped_action)
     rides = env.outcome.virtual_dispatch.history.rides.values()
     aboard = [ride for ride in rides if ride.picked_up_s is not None]
@@ -116,7 +119,7 @@ def test_rewards_add_up_to_the_fares_and_waits_of_the_day(env):
     assert any(ride.state is RideState.COMPLETED for ride in rides)
 
 
-def test_every_number_of_an_observation_has_a_name_and_says_what_it_says(env):
+def test_every_number_of_an_observation_has_a_name_and_says_what_it_says(env: Any) -> None:
     seen, _ = env.reset(seed=1)
     figures = dict(zip(env.observation_names, seen.tolist(), strict=True))
     assert len(figures) == len(ZONE_FIGURES) * len(env.zones) + len(CITY_FIGURES)
@@ -130,7 +133,7 @@ def test_every_number_of_an_observation_has_a_name_and_says_what_it_says(env):
     assert 0.0 < later["over"] < 1.0
 
 
-def test_steps_out_of_turn_and_wrong_actions_are_refused_with_the_reason(env):
+def test_steps_out_of_turn_and_wrong_actions_are_refused_with_the_reason(env: Any) -> None:
     with pytest.raises(RuntimeError, match="call reset first"):
         env.step(env.shipped_action)
     env.reset(seed=1)
@@ -147,12 +150,12 @@ def test_steps_out_of_turn_and_wrong_actions_are_refused_with_the_reason(env):
     ("params", "wrong"),
     [(EnvParams, {"step_s": 0.0}), (EnvParams, {"zone_resolution": 16}), (RewardParams, {"lost_cents": float("nan")})],
 )
-def test_nonsense_is_refused_at_birth(params, wrong):
+def test_nonsense_is_refused_at_birth(params: Any, wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         params(**wrong)
 
 
-def test_a_wait_over_several_stretches_is_counted_once():
+def test_a_wait_over_several_stretches_is_counted_once() -> None:
     asked = {"region_id": "town", "rider_id": "p", "quote_id": "q", "pickup": None, "dropoff": None, "seats": 1}
     request = ev.RideRequested(ride_id="r", sequence=1, at_s=10.0, fare_cents=900, currency="USD", **asked)
     pickup = ev.RiderPickedUp(ride_id="r", sequence=5, at_s=130.0, region_id="town", rider_id="p", driver_id="d")
@@ -164,7 +167,7 @@ def test_a_wait_over_several_stretches_is_counted_once():
     assert found[2].reward(RewardParams(waited_cents_per_s=1.0), "JPY") == pytest.approx(890.0)
 
 
-def test_steady_riders_are_served_as_well(town):
+def test_steady_riders_are_served_as_well(town: Any) -> None:
     people = crowded(town, count=30, last_s=200)
     day = DayParams(acceptance=Acceptance.ALWAYS, is_surge_on=False)
     env = DispatchEnv(people.city, people.requests, people.starts, day, ZONES)

@@ -1,5 +1,9 @@
 """Driving through the town: along the streets, never back, there on time."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +20,7 @@ paces = st.floats(0.2, 5.0)
 shares = st.floats(0.0, 1.0)
 
 
-def at_rest(streets, node):
+def at_rest(streets: Any, node: Any) -> Any:
     point = streets.point_of(node)
     return Position(point.lat_deg, point.lng_deg, None, 0.0)
 
@@ -27,7 +31,9 @@ def polyline_m(points: list[Position]) -> float:
 
 
 @given(nodes, nodes, starts_s, paces, st.lists(shares, max_size=8))
-def test_moves_along_the_way_and_never_back(streets: Streets, start, end, start_s, pace, when):
+def test_moves_along_the_way_and_never_back(
+    streets: Streets, start: Any, end: Any, start_s: Any, pace: Any, when: Any
+) -> None:
     motion = streets.drive(streets.stand(start, start_s), end, start_s, pace)
     span_s = motion.arrival_s - start_s
     times_s = sorted([*motion.reach_s, *(start_s + share * span_s for share in when)])
@@ -36,7 +42,9 @@ def test_moves_along_the_way_and_never_back(streets: Streets, start, end, start_
 
 
 @given(nodes, nodes, starts_s, paces)
-def test_arrives_exactly_when_it_says_and_rests_there(streets: Streets, start, end, start_s, pace):
+def test_arrives_exactly_when_it_says_and_rests_there(
+    streets: Streets, start: Any, end: Any, start_s: Any, pace: Any
+) -> None:
     motion = streets.drive(streets.stand(start, start_s), end, start_s, pace)
     blocks = sum(abs(a - b) for a, b in zip(divmod(start, 5), divmod(end, 5), strict=True))
     assert motion.arrival_s == pytest.approx(start_s + blocks * 10.0 * pace)
@@ -46,7 +54,9 @@ def test_arrives_exactly_when_it_says_and_rests_there(streets: Streets, start, e
 
 
 @given(nodes, nodes, nodes, shares)
-def test_turning_off_does_not_jump_and_loses_no_time(streets: Streets, start, end, other, share):
+def test_turning_off_does_not_jump_and_loses_no_time(
+    streets: Streets, start: Any, end: Any, other: Any, share: Any
+) -> None:
     first = streets.drive(streets.stand(start, 0.0), end, 0.0, 1.0)
     now_s = share * first.arrival_s
     corner, corner_s = first.next_corner(now_s)
@@ -59,18 +69,18 @@ def test_turning_off_does_not_jump_and_loses_no_time(streets: Streets, start, en
     assert second.arrival_s == pytest.approx(onward.arrival_s)
 
 
-def test_heading_and_speed_are_those_of_the_street(streets: Streets):
+def test_heading_and_speed_are_those_of_the_street(streets: Streets) -> None:
     north = streets.drive(streets.stand(0, 0.0), 20, 0.0, 1.0).at(5.0)
     east = streets.drive(streets.stand(0, 0.0), 4, 0.0, 2.0).at(5.0)
     assert (north.heading_deg, north.speed_mps) == (0.0, pytest.approx(10.0))
     assert (east.heading_deg, east.speed_mps) == (90.0, pytest.approx(5.0))
 
 
-def test_a_driver_at_rest_can_turn_off_at_once_even_if_the_clock_steps_back(streets: Streets):
+def test_a_driver_at_rest_can_turn_off_at_once_even_if_the_clock_steps_back(streets: Streets) -> None:
     assert streets.stand(7, 100.0).next_corner(90.0) == (7, 90.0)
 
 
-def test_a_street_that_takes_no_time_is_no_division_by_zero():
+def test_a_street_that_takes_no_time_is_no_division_by_zero() -> None:
     graph = RoadGraph.from_arrays([0.0, 0.001, 0.002], [0.0, 0.0, 0.0], [0, 1], [1, 2], [100.0, 100.0], [0.0, 10.0])
     streets = Streets(graph)
     motion = streets.drive(streets.stand(0, 0.0), 2, 0.0, 1.0)
@@ -79,6 +89,6 @@ def test_a_street_that_takes_no_time_is_no_division_by_zero():
 
 
 @given(nodes, st.floats(50.0, 500.0), st.integers(0, 2**32))
-def test_draws_a_node_within_the_radius(streets: Streets, node, radius_m, seed):
+def test_draws_a_node_within_the_radius(streets: Streets, node: Any, radius_m: Any, seed: int) -> None:
     drawn = streets.node_near(node, radius_m, np.random.default_rng(seed))
     assert polyline_m([at_rest(streets, end) for end in (node, drawn)]) <= radius_m * 1.001

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +41,9 @@ SAID = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_a_policy_does_wrong_is_named_and_the_day_is_written_as_usual(town, tmp_path, name):
+def test_what_a_policy_does_wrong_is_named_and_the_day_is_written_as_usual(
+    town: Any, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "wrong.py").write_text(PREAMBLE.format(name=name, matches=WRONG[name]))
     inputs = crowded(town, count=60)
     if name == "too small":
@@ -58,7 +62,7 @@ def test_what_a_policy_does_wrong_is_named_and_the_day_is_written_as_usual(town,
     assert len((tmp_path / "out" / "drivers.csv").read_text().splitlines()) == 1 + 9
 
 
-def test_faults_are_counted_to_the_end_and_the_first_are_kept():
+def test_faults_are_counted_to_the_end_and_the_first_are_kept() -> None:
     faults = PolicyFaults()
     for number in range(30):
         faults.note([f"a{number}", f"b{number}"] if number % 2 else [], float(number))
@@ -67,12 +71,12 @@ def test_faults_are_counted_to_the_end_and_the_first_are_kept():
     assert faults.first[0] == "at 1 s: a1"
 
 
-def test_our_own_policies_make_no_fault(town):
+def test_our_own_policies_make_no_fault(town: Any) -> None:
     for name in ("optimal", "greedy", "nearest"):
         assert simulate(crowded(town, count=40), DayParams(), name).summary["policy_faults"]["count"] == 0
 
 
-def test_a_policy_from_a_file_may_hold_dataclasses(town, tmp_path):
+def test_a_policy_from_a_file_may_hold_dataclasses(town: Any, tmp_path: Path) -> None:
     (tmp_path / "typed.py").write_text(
         "from __future__ import annotations\nfrom dataclasses import dataclass\n"
         "from dispatch.matching.greedy import GreedyPolicy\n"

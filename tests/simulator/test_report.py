@@ -1,6 +1,9 @@
 """The page about a run: drawn by hand, so read back by a parser."""
 
+from __future__ import annotations
+
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,26 +26,26 @@ CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
         cell_maps([], []),
     ],
 )
-def test_every_picture_is_whole_and_without_holes(svg):
+def test_every_picture_is_whole_and_without_holes(svg: Any) -> None:
     assert ET.fromstring(svg).tag == "svg"
     assert "nan" not in svg
     assert "inf" not in svg
 
 
-def test_a_curve_ends_in_the_corners_of_its_axes():
+def test_a_curve_ends_in_the_corners_of_its_axes() -> None:
     svg = curves([Curve("line", np.array([0.0, 10.0]), np.array([0.0, 1.0]), "#000")], x_unit="s", y_top=1.0)
     path = next(element.attrib["d"] for element in ET.fromstring(svg) if element.attrib.get("stroke") == "#000")
     assert path == "M46.0 230.0L510.0 26.0"
 
 
-def test_long_curves_are_thinned_and_keep_their_ends():
+def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     svg = curves([Curve("line", np.arange(1e5), np.arange(1e5), "#000")], x_unit="s")
     path = next(element.attrib["d"] for element in ET.fromstring(svg) if element.attrib.get("stroke") == "#000")
     assert path.count("L") < 400
     assert path.endswith("510.0 26.0")
 
 
-def test_a_cell_is_drawn_north_up_and_dearer_ones_redder():
+def test_a_cell_is_drawn_north_up_and_dearer_ones_redder() -> None:
     drawn = cell_maps([CORNERS, CORNERS + 1.0], [("now", np.array([1.0, 3.0]))])
     south, north = (cell for cell in ET.fromstring(drawn).iter("path"))
     first_y = [float(cell.attrib["d"].removeprefix("M").split("L")[0].split()[1]) for cell in (south, north)]

@@ -1,7 +1,10 @@
 """A rider's wish, from the quote to the end of it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +31,7 @@ def waiting_rider(params: RiderParams = EAGER) -> Rider:
     return rider
 
 
-def test_asks_thinks_and_requests():
+def test_asks_thinks_and_requests() -> None:
     rider = make_rider()
     assert rider.start() == [AskQuote()]
     rider.quoted(1.0, 100.0)
@@ -39,7 +42,7 @@ def test_asks_thinks_and_requests():
     assert (rider.state, rider.ride_id) == (RiderState.WAITING, "ride-1")
 
 
-def test_leaves_when_the_price_is_too_high():
+def test_leaves_when_the_price_is_too_high() -> None:
     rider = make_rider(replace(EAGER, acceptance_share=0.0))
     rider.start()
     rider.quoted(1.0, 0.0)
@@ -47,7 +50,7 @@ def test_leaves_when_the_price_is_too_high():
     assert rider.state is RiderState.GONE
 
 
-def test_more_leave_when_surge_is_high():
+def test_more_leave_when_surge_is_high() -> None:
     def share(surge_multiplier: float) -> float:
         taken = 0
         for seed in range(600):
@@ -61,27 +64,27 @@ def test_more_leave_when_surge_is_high():
     assert share(4.0) == pytest.approx(0.5, abs=0.06)
 
 
-def test_gives_up_when_nobody_comes_in_time():
+def test_gives_up_when_nobody_comes_in_time() -> None:
     rider = waiting_rider()
     assert rider.wake_s >= 10.0 + EAGER.patience_s_min
     assert rider.wake(rider.wake_s) == [CancelRide("ride-1", "no driver in time")]
     assert rider.wake_s == math.inf
 
 
-def test_waits_for_the_assigned_driver_until_he_is_overdue():
+def test_waits_for_the_assigned_driver_until_he_is_overdue() -> None:
     rider = waiting_rider()
     rider.assigned(120.0, 20.0)
     assert rider.wake_s == 20.0 + 120.0 + EAGER.overdue_s_max
     assert rider.wake(rider.wake_s) == [CancelRide("ride-1", "changed my mind")]
 
 
-def test_some_change_their_mind_before_the_driver_comes():
+def test_some_change_their_mind_before_the_driver_comes() -> None:
     rider = waiting_rider(replace(EAGER, change_of_mind_share=1.0))
     rider.assigned(120.0, 20.0)
     assert 20.0 <= rider.wake_s <= 140.0
 
 
-def test_waits_on_when_the_driver_gives_the_ride_back():
+def test_waits_on_when_the_driver_gives_the_ride_back() -> None:
     rider = waiting_rider()
     gives_up_s = rider.wake_s
     rider.assigned(120.0, 20.0)
@@ -89,7 +92,7 @@ def test_waits_on_when_the_driver_gives_the_ride_back():
     assert (rider.state, rider.wake_s) == (RiderState.WAITING, max(gives_up_s, 90.0))
 
 
-def test_plans_nothing_once_the_driver_is_there():
+def test_plans_nothing_once_the_driver_is_there() -> None:
     rider = waiting_rider()
     rider.assigned(120.0, 20.0)
     rider.driver_arrived()
@@ -100,7 +103,7 @@ def test_plans_nothing_once_the_driver_is_there():
     assert rider.state is RiderState.GONE
 
 
-def test_what_is_told_twice_or_late_changes_nothing():
+def test_what_is_told_twice_or_late_changes_nothing() -> None:
     rider = waiting_rider()
     rider.picked_up()
     for late in (rider.driver_arrived, lambda: rider.assigned(60.0, 50.0), lambda: rider.unassigned(50.0)):
@@ -108,7 +111,7 @@ def test_what_is_told_twice_or_late_changes_nothing():
         assert (rider.state, rider.wake_s) == (RiderState.ON_TRIP, math.inf)
 
 
-def test_asks_anew_when_the_quote_has_expired():
+def test_asks_anew_when_the_quote_has_expired() -> None:
     rider = make_rider()
     rider.start()
     rider.quoted(1.0, 0.0)
@@ -119,7 +122,7 @@ def test_asks_anew_when_the_quote_has_expired():
 
 
 @given(st.integers(0, 2**32), st.floats(1.0, 5.0))
-def test_the_same_seed_makes_the_same_decisions(seed, surge_multiplier):
+def test_the_same_seed_makes_the_same_decisions(seed: int, surge_multiplier: Any) -> None:
     def life() -> list[object]:
         rider = make_rider(RiderParams(), seed)
         rider.start()
@@ -133,6 +136,6 @@ def test_the_same_seed_makes_the_same_decisions(seed, surge_multiplier):
 
 
 @pytest.mark.parametrize("wrong", [{"acceptance_share": -0.1}, {"patience_s_min": math.inf}, {"overdue_s_max": -1.0}])
-def test_params_refuse_nonsense(wrong):
+def test_params_refuse_nonsense(wrong: Any) -> None:
     with pytest.raises(ValueError):
         RiderParams(**wrong)

@@ -1,5 +1,7 @@
 """What the surge benchmark reads off a series of prices."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -9,19 +11,19 @@ from pricing.events import SurgeChanged
 TICK_S = 15.0
 
 
-def test_swings_count_turns_beyond_the_band_only():
+def test_swings_count_turns_beyond_the_band_only() -> None:
     assert swings(np.array([1.0, 1.04, 1.0, 1.04, 1.0]), 0.05) == 0
     assert swings(np.array([1.0, 1.3, 1.6, 2.0]), 0.05) == 0
     assert swings(np.array([1.0, 2.0, 1.97, 2.0, 1.2]), 0.05) == 1
     assert swings(np.array([1.0, 1.2, 1.0, 1.2, 1.0]), 0.05) == 3
 
 
-def test_a_slow_turn_counts_like_a_quick_one():
+def test_a_slow_turn_counts_like_a_quick_one() -> None:
     there = np.linspace(1.0, 1.5, 50)
     assert swings(np.concatenate([there, there[::-1]]), 0.1) == 1
 
 
-def test_a_response_by_hand():
+def test_a_response_by_hand() -> None:
     before, shock = np.ones(240), np.r_[1.5, 2.2, np.full(18, 2.0)]
     after = np.r_[1.6, 1.2, 0.9, np.ones(60)]
     found = response(np.concatenate([before, shock, after]), TICK_S, (240 * TICK_S, 260 * TICK_S), 0.05)
@@ -31,7 +33,7 @@ def test_a_response_by_hand():
     assert found.settling_s == 3 * TICK_S
 
 
-def test_the_series_is_what_stood_after_each_tick():
+def test_the_series_is_what_stood_after_each_tick() -> None:
     cells = np.array([5, 7, 9], np.uint64)
     nothing = np.zeros(1)
 

@@ -1,5 +1,9 @@
 """Where drivers were, worked out from events: in the town of conftest, corners 100 m and 10 s apart."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +20,7 @@ from tests.simulator.towns import crowded
 _, IDLE, OFFERED, TO_PICKUP, AT_PICKUP, ON_TRIP, _ = DriverState
 
 
-def happen(town, *steps):
+def happen(town: Any, *steps: Any) -> Any:
     """Events of ride r by driver d: (type, time, facts)."""
     common = {"ride_id": "r", "region_id": "town", "rider_id": "p"}
     return [
@@ -25,7 +29,7 @@ def happen(town, *steps):
     ]
 
 
-def asked(town, *, pickup=2, dropoff=4, eta_s=20.0):
+def asked(town: Any, *, pickup: Any = 2, dropoff: Any = 4, eta_s: Any = 20.0) -> Any:
     ends = {
         name: Place(float(town.lat_deg[node]), float(town.lng_deg[node]), node)
         for name, node in (("pickup", pickup), ("dropoff", dropoff))
@@ -39,14 +43,14 @@ def asked(town, *, pickup=2, dropoff=4, eta_s=20.0):
     ]
 
 
-def corners(tracks):
+def corners(tracks: Any) -> Any:
     """(seconds, column of the town, state) of the only driver."""
     column = np.rint(tracks.lng_e6 / 900.0 * 100.0) / 100.0
     states = [STATES[number] for number in tracks.state]
     return list(zip((tracks.t_ms / 1e3).round(1).tolist(), column.tolist(), states, strict=True))
 
 
-def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town):
+def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town: Any) -> None:
     trip = [
         (ev.DriverArrived, 24, {"driver_id": "d"}),
         (ev.RiderPickedUp, 30, {"driver_id": "d"}),
@@ -60,7 +64,7 @@ def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town
     ]  # fmt: skip
 
 
-def test_who_is_under_way_when_the_log_ends_has_come_as_far_as_can_be(town):
+def test_who_is_under_way_when_the_log_ends_has_come_as_far_as_can_be(town: Any) -> None:
     other = [(ev.RideRequested, 15, asked(town)[0][2])]
     approach = tracks_of(happen(town, *asked(town), *other), town, {"d": 0})
     assert corners(approach)[2:] == [(4.0, 0.0, TO_PICKUP), (14.0, 1.0, TO_PICKUP), (15.0, 1.1, TO_PICKUP)]
@@ -70,13 +74,13 @@ def test_who_is_under_way_when_the_log_ends_has_come_as_far_as_can_be(town):
     assert corners(aboard)[-3:] == [(30.0, 2.0, ON_TRIP), (40.0, 3.0, ON_TRIP), (45.0, 3.5, ON_TRIP)]
 
 
-def test_a_driver_who_is_called_back_stops_on_the_way(town):
+def test_a_driver_who_is_called_back_stops_on_the_way(town: Any) -> None:
     cancelled = (ev.RideCancelled, 9, {"by": Party.RIDER, "reason": None, "driver_id": "d"})
     tracks = tracks_of(happen(town, *asked(town), cancelled), town, {"d": 0})
     assert corners(tracks)[2:] == [(4.0, 0.0, TO_PICKUP), (9.0, 0.5, TO_PICKUP), (9.0, 0.5, IDLE)]
 
 
-def test_an_idle_driver_is_where_the_rounds_saw_her_and_one_at_work_where_the_events_say(town):
+def test_an_idle_driver_is_where_the_rounds_saw_her_and_one_at_work_where_the_events_say(town: Any) -> None:
     declined = (ev.OfferDeclined, 6, {"offer_id": "o", "driver_id": "d", "reason": None})
     seen = [(0, 0), (1, 0), (3, 4), (200, 1), (204, 4), (210, 4)]  # the third while she had an offer
     sightings = [Sighting(float(now_s), "d", node) for now_s, node in seen]
@@ -88,13 +92,13 @@ def test_an_idle_driver_is_where_the_rounds_saw_her_and_one_at_work_where_the_ev
     ]  # fmt: skip
 
 
-def test_a_driver_of_whom_nobody_knows_the_start_appears_at_the_pickup(town):
+def test_a_driver_of_whom_nobody_knows_the_start_appears_at_the_pickup(town: Any) -> None:
     tracks = tracks_of(happen(town, *asked(town), (ev.DriverArrived, 24, {"driver_id": "d"})), town, {})
     assert corners(tracks) == [(24.0, 2.0, AT_PICKUP)]
 
 
 @pytest.mark.parametrize("acceptance", list(Acceptance))
-def test_nobody_jumps_and_time_never_runs_back_on_a_simulated_day(town, acceptance):
+def test_nobody_jumps_and_time_never_runs_back_on_a_simulated_day(town: Any, acceptance: Any) -> None:
     inputs = crowded(town, count=120)
     params = DayParams(acceptance=acceptance, is_surge_on=False)
     outcome = Day(inputs.city, inputs.requests, inputs.starts, OptimalPolicy(town), params).run()
@@ -107,5 +111,5 @@ def test_nobody_jumps_and_time_never_runs_back_on_a_simulated_day(town, acceptan
         assert (north + east <= 900 + 2).all()
 
 
-def test_no_events_make_no_tracks(town):
+def test_no_events_make_no_tracks(town: Any) -> None:
     assert tracks_of([], town, {}).offset.tolist() == [0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,16 +26,16 @@ NOON_S = 1_700_006_400.0 - 3_600.0 * 12.0  # midnight of 2023-11-15 in UTC, and 
 @pytest.mark.parametrize(
     ("density", "pace"), [(0.0, 1.0), (40.0, 2.0), (60.0, 4.0), (79.9, 5.0), (80.0, 5.0), (1e6, 5.0)]
 )
-def test_the_pace_is_the_room_that_was_over_the_room_that_is_left(density, pace):
+def test_the_pace_is_the_room_that_was_over_the_room_that_is_left(density: Any, pace: Any) -> None:
     assert pace_of(density, PARAMS) == pytest.approx(pace)
 
 
 @given(st.floats(0.0, 300.0), st.floats(0.0, 300.0))
-def test_more_vehicles_are_never_quicker_and_nothing_stands_still(one, more):
+def test_more_vehicles_are_never_quicker_and_nothing_stands_still(one: Any, more: Any) -> None:
     assert 1.0 <= pace_of(one, PARAMS) <= pace_of(one + more, PARAMS) <= PARAMS.pace_max
 
 
-def test_a_fleet_twice_as_large_slows_the_city_as_the_relation_says():
+def test_a_fleet_twice_as_large_slows_the_city_as_the_relation_says() -> None:
     # 2 km of lanes: 40 vehicles are 20 on each kilometre, 80 / 60; 80 are 40 on each, 80 / 40.
     traffic = Traffic(PARAMS, 2_000.0, "UTC")
     assert traffic.measure(40, NOON_S) == pytest.approx(4.0 / 3.0)
@@ -42,7 +43,7 @@ def test_a_fleet_twice_as_large_slows_the_city_as_the_relation_says():
     assert traffic.figures() == {"pace_mean": 1.6667, "pace_max": 2.0}
 
 
-def test_the_hour_is_that_of_the_city():
+def test_the_hour_is_that_of_the_city() -> None:
     rush = replace(PARAMS, hourly_pace=tuple(2.0 if hour == 7 else 1.0 for hour in range(24)))
     midnight_utc_s = 1_700_006_400.0
     assert Traffic(rush, 1e6, "UTC").measure(0, midnight_utc_s + 7 * 3600) == 2.0
@@ -62,26 +63,26 @@ def test_the_hour_is_that_of_the_city():
         ({"vehicles_per_driver": 0}, ValueError, "vehicles_per_driver must be positive"),
     ],
 )
-def test_a_wrong_section_is_refused_with_its_key(section, error, message):
+def test_a_wrong_section_is_refused_with_its_key(section: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         read_params({"traffic": section}, TrafficParams)
 
 
-def live(town, drivers, traffic, *, on=True):
+def live(town: Any, drivers: Any, traffic: Any, *, on: Any = True) -> Any:
     inputs = crowded(town, count=120, last_s=600, drivers=drivers)
     city = City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {"tariff": TARIFF, "traffic": traffic})
     params = DayParams(acceptance=Acceptance.ALWAYS, is_surge_on=False, is_congestion_on=on, chain_within_s=0.0)
     return Day(city, inputs.requests, inputs.starts, OptimalPolicy(town), params).run()
 
 
-def trips_s(outcome):
+def trips_s(outcome: Any) -> Any:
     """How long each rider was aboard, by ride."""
     begun = {event.ride_id: event.at_s for event in outcome.events if isinstance(event, ev.RiderPickedUp)}
     ended = {event.ride_id: event.at_s for event in outcome.events if isinstance(event, ev.RiderDroppedOff)}
     return {ride_id: ended[ride_id] - at_s for ride_id, at_s in begun.items()}
 
 
-def test_in_a_town_where_all_drive_all_trips_take_as_long_as_the_relation_says(town):
+def test_in_a_town_where_all_drive_all_trips_take_as_long_as_the_relation_says(town: Any) -> None:
     # Each driver on the way takes a tenth of the town's room: four leave six tenths of it, eight two tenths.
     lanes_km = float(town.length_m.sum()) / 1000.0
     full = {"jam_per_km": 100.0, "background_per_km": 0.0, "vehicles_per_driver": 10.0 * lanes_km, "pace_max": 9.0}
@@ -98,7 +99,7 @@ def test_in_a_town_where_all_drive_all_trips_take_as_long_as_the_relation_says(t
     assert free.traffic is None
 
 
-def test_offers_say_how_long_the_pickup_will_really_take(town):
+def test_offers_say_how_long_the_pickup_will_really_take(town: Any) -> None:
     slow = {"hourly_pace": [2.0] * 24}
     outcome = live(town, 9, slow)
     promised = {

@@ -1,5 +1,9 @@
 """Ways in batches against paths one by one, and lazy drives against drives with all their corners."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,11 +16,11 @@ from simulator.streets.ways import Ways
 
 
 @pytest.fixture(scope="module")
-def graph():
+def graph() -> Any:
     return lattice(12, seed=3)
 
 
-def test_every_way_is_as_long_as_its_path(graph):
+def test_every_way_is_as_long_as_its_path(graph: Any) -> None:
     rng = np.random.default_rng(1)
     origin, destination = rng.integers(0, graph.node_count, (2, 200))
     duration_s, length_m = Ways(graph).learn(origin, destination)
@@ -26,20 +30,20 @@ def test_every_way_is_as_long_as_its_path(graph):
         assert length_m[row] == pytest.approx(path.length_m[-1])
 
 
-def test_where_there_is_no_way_it_is_infinite():
+def test_where_there_is_no_way_it_is_infinite() -> None:
     islands = RoadGraph.from_arrays([0.0, 0.0, 1.0], [0.0, 0.1, 0.0], [0], [1], [100.0], [10.0])
     assert Ways(islands).between(1, 0) == (np.inf, np.inf)
     assert Ways(islands).between(0, 1) == (10.0, 100.0)
 
 
-def test_nodes_that_do_not_exist_are_refused(graph):
+def test_nodes_that_do_not_exist_are_refused(graph: Any) -> None:
     with pytest.raises(ValueError, match="origin_node"):
         Ways(graph).learn([-1], [0])
     with pytest.raises(ValueError, match="2 origins but 1"):
         Ways(graph).learn([0, 1], [0])
 
 
-def test_a_lazy_drive_is_everywhere_where_the_full_one_is(town):
+def test_a_lazy_drive_is_everywhere_where_the_full_one_is(town: Any) -> None:
     full, lazy = Streets(town), KnownStreets(town, Ways(town))
     first = [streets.drive(streets.stand(0, 0.0), 24, 0.0, 1.5) for streets in (full, lazy)]
     turned = [streets.drive(way, 3, 33.0, 1.5) for streets, way in zip((full, lazy), first, strict=True)]
@@ -52,6 +56,6 @@ def test_a_lazy_drive_is_everywhere_where_the_full_one_is(town):
             assert found.next_corner(now_s) == pytest.approx(exact.next_corner(now_s))
 
 
-def test_metres_grow_with_time_to_the_whole_length(town):
+def test_metres_grow_with_time_to_the_whole_length(town: Any) -> None:
     drive = KnownStreets(town, Ways(town)).drive(Streets(town).stand(0, 5.0), 4, 5.0, 1.0)
     assert [drive.driven_m(now_s) for now_s in (0.0, 5.0, 25.0, 45.0, 99.0)] == [0.0, 0.0, 200.0, 400.0, 400.0]

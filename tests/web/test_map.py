@@ -1,5 +1,8 @@
 """The live map, as a browser sees it: a made-up city served to headless Chromium, and what it asked for and drew."""
 
+from __future__ import annotations
+
+
 import json
 import os
 import shutil
@@ -70,7 +73,7 @@ def look(tmp_path: Path) -> Look:
         ("phone", ["--theme=dark", "--size=400x800"]),
     ],
 )
-def test_drivers_move_on_a_map_that_asks_no_other_host(map_url: str, look: Look, name: str, options: list[str]):
+def test_drivers_move_on_a_map_that_asks_no_other_host(map_url: str, look: Look, name: str, options: list[str]) -> None:
     found = look(map_url, name, *options)
 
     assert found["ready"]
@@ -82,14 +85,14 @@ def test_drivers_move_on_a_map_that_asks_no_other_host(map_url: str, look: Look,
     assert Path(found["screenshot"]).stat().st_size > 20_000
 
 
-def test_drivers_move_in_steps_where_motion_is_not_wanted(map_url: str, look: Look):
+def test_drivers_move_in_steps_where_motion_is_not_wanted(map_url: str, look: Look) -> None:
     found = look(map_url, "still", "--reduced-motion")
 
     assert found["drivers_moved"] > DRIVERS / 2
     assert found["console_errors"] == []
 
 
-def test_a_surge_cell_tells_its_story_when_it_is_clicked_on(map_url: str, look: Look):
+def test_a_surge_cell_tells_its_story_when_it_is_clicked_on(map_url: str, look: Look) -> None:
     found = look(map_url, "story", "--theme=dark", "--pick-cell", seconds=0)
 
     assert "more is asked for than the drivers in reach can serve" in found["card"]
@@ -99,7 +102,7 @@ def test_a_surge_cell_tells_its_story_when_it_is_clicked_on(map_url: str, look: 
     assert found["unreadable"] == []
 
 
-def test_without_a_token_the_page_says_how_to_get_one(map_url: str, look: Look):
+def test_without_a_token_the_page_says_how_to_get_one(map_url: str, look: Look) -> None:
     found = look(map_url.partition("#")[0], "no-token", seconds=0)
 
     assert not found["ready"]
@@ -107,7 +110,7 @@ def test_without_a_token_the_page_says_how_to_get_one(map_url: str, look: Look):
     assert found["unreadable"] == []
 
 
-def test_a_refused_token_shows_the_problem_and_its_hint(map_url: str, look: Look):
+def test_a_refused_token_shows_the_problem_and_its_hint(map_url: str, look: Look) -> None:
     found = look(map_url + "-forged", "refused", seconds=0)
 
     assert not found["ready"]
@@ -115,7 +118,7 @@ def test_a_refused_token_shows_the_problem_and_its_hint(map_url: str, look: Look
     assert "Ask for a new one." in found["asks"][0]
 
 
-def test_the_page_itself_forbids_other_hosts():
+def test_the_page_itself_forbids_other_hosts() -> None:
     if reason := why_not():
         pytest.skip(reason)
     page = (WEB / "dist" / "index.html").read_text()
@@ -123,12 +126,12 @@ def test_the_page_itself_forbids_other_hosts():
     assert "default-src 'self'; connect-src 'self'" in page
 
 
-def test_the_lock_file_names_no_download_address():
+def test_the_lock_file_names_no_download_address() -> None:
     lock = json.loads((WEB / "package-lock.json").read_text())
     assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
 
 
-def test_the_arithmetic_and_the_palette_of_the_map():
+def test_the_arithmetic_and_the_palette_of_the_map() -> None:
     if reason := why_not():
         pytest.skip(reason)
     done = subprocess.run(["npm", "test", "--silent"], cwd=WEB, capture_output=True, text=True, timeout=60, check=False)

@@ -1,5 +1,8 @@
 """The pages about recorded runs, as a browser sees them: the report, the comparison and the replay of a drawn city's day."""
 
+from __future__ import annotations
+
+
 import json
 import os
 import re
@@ -32,7 +35,7 @@ def hexhail(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory) -> City:
+def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     if reason := why_not():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("pages")
@@ -82,13 +85,13 @@ def check_page(found: dict, pictures: int) -> None:
     assert "NaN" not in found["text"]
 
 
-def test_the_report_draws_all_its_pictures_and_asks_for_nothing(run: Path, tmp_path: Path):
+def test_the_report_draws_all_its_pictures_and_asks_for_nothing(run: Path, tmp_path: Path) -> None:
     found = look("look-page.mjs", f"{run}/report.html", "report", tmp_path)
     check_page(found, pictures=5)
     assert "Surge over time" in found["text"]
 
 
-def test_the_comparison_shows_a_table_and_pictures_and_asks_for_nothing(city: City, tmp_path: Path):
+def test_the_comparison_shows_a_table_and_pictures_and_asks_for_nothing(city: City, tmp_path: Path) -> None:
     out = city.folder / "both"
     hexhail("compare", "optimal", "nearest", *city.options, f"--out={out}", "--seeds=2", "--resample", "--jobs=1")
     found = look("look-page.mjs", f"{out}/compare.html", "compare", tmp_path)
@@ -99,7 +102,7 @@ def test_the_comparison_shows_a_table_and_pictures_and_asks_for_nothing(city: Ci
 @pytest.mark.parametrize(
     ("name", "options"), [("replay-dark", ["--theme=dark"]), ("replay-phone", ["--theme=light", "--size=400x800"])]
 )
-def test_a_replay_plays_scrubs_and_traces(replay_url: str, tmp_path: Path, name: str, options: list[str]):
+def test_a_replay_plays_scrubs_and_traces(replay_url: str, tmp_path: Path, name: str, options: list[str]) -> None:
     found = look("look-replay.mjs", replay_url, name, tmp_path, RIDE, *options)
 
     assert found["drivers"] == 15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,19 +35,26 @@ ONE = np.zeros(1, np.int64)
 BEGIN_S = 1e9
 
 
-def asks(driver_id="d", eta_s=120.0, refusals=0.0, trip_s=600.0, fare_cents=1000.0, at_s=BEGIN_S):
+def asks(
+    driver_id: str = "d",
+    eta_s: Any = 120.0,
+    refusals: Any = 0.0,
+    trip_s: Any = 600.0,
+    fare_cents: Any = 1000.0,
+    at_s: float = BEGIN_S,
+) -> Any:
     return Asks((driver_id,), *(np.array([value]) for value in (eta_s, refusals, trip_s, fare_cents)), at_s)
 
 
-def share_of(model, **facts):
+def share_of(model: Any, **facts: Any) -> Any:
     return float(model.probability(model.features(asks(**facts), ONE))[0])
 
 
-def logistic(z):
+def logistic(z: Any) -> Any:
     return 1.0 / (1.0 + math.exp(-z))
 
 
-def taught(truth, *, answers=6000, seed=1, spread=0.0, drivers=200):
+def taught(truth: Any, *, answers: Any = 6000, seed: int = 1, spread: Any = 0.0, drivers: Any = 200) -> Any:
     """A model after so many offers to drivers who accept with the chance `truth(eta_s, own)`; and (said, true) of the
     second half of them."""
     rng = np.random.default_rng(seed)
@@ -62,14 +70,14 @@ def taught(truth, *, answers=6000, seed=1, spread=0.0, drivers=200):
     return model, np.array(said)
 
 
-def test_a_model_that_learned_nothing_says_the_prior_of_everyone():
+def test_a_model_that_learned_nothing_says_the_prior_of_everyone() -> None:
     model = AcceptanceModel()
     for facts in ({}, {"eta_s": 900.0, "refusals": 4.0}, {"driver_id": "other", "fare_cents": 9000.0, "at_s": 7.0}):
         assert share_of(model, **facts) == pytest.approx(PRIOR)
     assert model.figures().brier is None
 
 
-def test_the_brier_score_nears_the_best_possible_and_the_table_is_true():
+def test_the_brier_score_nears_the_best_possible_and_the_table_is_true() -> None:
     model, said = taught(lambda eta_s, own: logistic(2.5 - 1.5 * eta_s / 600.0))
     best = float((said[:, 1] * (1.0 - said[:, 1])).mean())
     # The mean square of what was said against the truth is what the score exceeds the best possible by.
@@ -84,8 +92,8 @@ def test_the_brier_score_nears_the_best_possible_and_the_table_is_true():
     assert model.theta["pickup_eta"] < -0.5
 
 
-def test_a_truth_that_is_not_logistic_is_mended_by_the_calibration():
-    def cliff(eta_s, own):
+def test_a_truth_that_is_not_logistic_is_mended_by_the_calibration() -> None:
+    def cliff(eta_s: Any, own: Any) -> Any:
         return 0.95 if eta_s < 240.0 else 0.4
 
     model, said = taught(cliff)
@@ -96,12 +104,12 @@ def test_a_truth_that_is_not_logistic_is_mended_by_the_calibration():
     assert float(((said[:, 0] - said[:, 1]) ** 2).mean()) < 0.02
 
 
-def replace_knots(model):
+def replace_knots(model: Any) -> Any:
     plain = Calibration().state()
     return AcceptanceModel(model.params, replace(model.state(), calibration=plain))
 
 
-def test_drivers_who_decline_are_told_from_those_who_do_not():
+def test_drivers_who_decline_are_told_from_those_who_do_not() -> None:
     _, said = taught(lambda eta_s, own: logistic(1.5 + own), spread=1.5, drivers=50)
     assert np.corrcoef(said[:, 0], said[:, 1])[0, 1] > 0.8
 
@@ -112,14 +120,14 @@ def test_drivers_who_decline_are_told_from_those_who_do_not():
     st.sampled_from([math.nan, -math.inf, 0.3]),
     st.lists(st.floats(-1e6, 1e6), min_size=8, max_size=8),
 )
-def test_whatever_comes_in_a_chance_comes_out(columns, usual, theta):
+def test_whatever_comes_in_a_chance_comes_out(columns: Any, usual: Any, theta: Any) -> None:
     x = offer_features(tuple(np.array([value]) for value in columns), usual, 0.5, 0.5)
     assert (np.abs(x) <= FEATURE_MAX).all()
     (share,) = probabilities(x, np.array(theta), np.array([0.2, 0.4]), np.array([-0.5, 0.9]))
     assert SHARE_MIN <= share <= 1.0 - SHARE_MIN
 
 
-def test_the_kernel_is_a_dot_product_and_a_look_into_a_table():
+def test_the_kernel_is_a_dot_product_and_a_look_into_a_table() -> None:
     rng = np.random.default_rng(1)
     x, theta = rng.normal(0, 1, (500, 8)), rng.normal(0, 0.5, 8)
     knot, correction = np.array([0.3, 0.5, 0.6]), np.array([0.1, -0.1, 0.05])
@@ -128,7 +136,7 @@ def test_the_kernel_is_a_dot_product_and_a_look_into_a_table():
     np.testing.assert_allclose(probabilities(x, theta, knot, correction), plain)
 
 
-def test_corrections_never_turn_the_order_of_shares_round():
+def test_corrections_never_turn_the_order_of_shares_round() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         said = rng.choice(rng.random(20), 500)
@@ -137,7 +145,7 @@ def test_corrections_never_turn_the_order_of_shares_round():
         assert (np.diff(knot + correction) >= -1e-12).all()
 
 
-def test_a_history_is_a_beta_smoothed_share_that_fades():
+def test_a_history_is_a_beta_smoothed_share_that_fades() -> None:
     histories = Histories(prior_share=0.8, prior_count=10.0, half_life_s=100.0)
     assert histories.shares(["new"], 0.0).tolist() == [0.8]
     for _ in range(4):
@@ -155,7 +163,7 @@ HERE, THERE = Place(40.0, -74.0, 0), Place(40.0, -73.996, 4)
 COMMON = {"region_id": "r", "rider_id": "alice"}
 
 
-def offer_sent(number, ride_id="ride", driver_id="dora", eta_s=100.0):
+def offer_sent(number: Any, ride_id: str = "ride", driver_id: str = "dora", eta_s: Any = 100.0) -> Any:
     return ev.OfferSent(
         ride_id=ride_id, sequence=2, at_s=BEGIN_S + number, offer_id=f"o{number}", driver_id=driver_id, token=number,
         expires_s=BEGIN_S + number + 15, pickup_eta_s=eta_s, pickup=HERE, dropoff=THERE, seats=1, fare_cents=900,
@@ -163,7 +171,7 @@ def offer_sent(number, ride_id="ride", driver_id="dora", eta_s=100.0):
     )  # fmt: skip
 
 
-def answer(kind, number, ride_id="ride", driver_id="dora"):
+def answer(kind: Any, number: Any, ride_id: str = "ride", driver_id: str = "dora") -> Any:
     extra = {ev.OfferAccepted: {"token": number, "pickup_eta_s": 1.0}, ev.OfferDeclined: {"reason": None}}.get(kind, {})
     return kind(
         ride_id=ride_id, sequence=3, at_s=BEGIN_S + number + 4, offer_id=f"o{number}", driver_id=driver_id,
@@ -171,7 +179,7 @@ def answer(kind, number, ride_id="ride", driver_id="dora"):
     )  # fmt: skip
 
 
-def a_log(count=300, seed=1):
+def a_log(count: int = 300, seed: int = 1) -> Any:
     rng = np.random.default_rng(seed)
     kinds = [ev.OfferAccepted, ev.OfferDeclined, ev.OfferExpired, ev.OfferWithdrawn]
     log = []
@@ -182,7 +190,7 @@ def a_log(count=300, seed=1):
     return log
 
 
-def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_nothing():
+def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_nothing() -> None:
     for kind, learned in ((ev.OfferAccepted, 1), (ev.OfferDeclined, -1), (ev.OfferExpired, -1), (ev.OfferWithdrawn, 0)):
         answers = Answers(CITY)
         for number in range(20):
@@ -193,7 +201,7 @@ def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_not
         assert answers.model.figures().answers == (20 if learned else 0)
 
 
-def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from():
+def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from() -> None:
     answers = Answers(CITY)
     answers.observe(offer_sent(1))
     answers.observe(answer(ev.OfferDeclined, 1))
@@ -205,14 +213,14 @@ def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from():
     assert x["history"] == 0.0  # Dan has never been asked
 
 
-def test_an_answer_to_an_offer_that_nobody_heard_of_is_passed_over():
+def test_an_answer_to_an_offer_that_nobody_heard_of_is_passed_over() -> None:
     answers = Answers(CITY)
     answers.observe(answer(ev.OfferAccepted, 1))
     assert answers.model.figures().answers == 0
 
 
 @pytest.mark.parametrize("cut", [1, 200, 421])
-def test_a_learner_that_dies_and_goes_on_from_its_state_ends_as_if_it_had_lived(cut):
+def test_a_learner_that_dies_and_goes_on_from_its_state_ends_as_if_it_had_lived(cut: Any) -> None:
     log = a_log()
     whole = Answers(CITY)
     for event in log:
@@ -227,7 +235,7 @@ def test_a_learner_that_dies_and_goes_on_from_its_state_ends_as_if_it_had_lived(
     assert second.state() == whole.state()
 
 
-def test_a_ride_that_ends_is_forgotten():
+def test_a_ride_that_ends_is_forgotten() -> None:
     answers = Answers(CITY)
     answers.observe(offer_sent(1))
     answers.observe(answer(ev.OfferDeclined, 1))
@@ -240,7 +248,7 @@ def test_a_ride_that_ends_is_forgotten():
     assert type(ended) in OBSERVED_EVENTS
 
 
-def test_a_state_of_another_version_or_shape_is_refused():
+def test_a_state_of_another_version_or_shape_is_refused() -> None:
     state = Answers(CITY).state()
     with pytest.raises(ValueError, match="has version 0, this program reads 1"):
         Answers(CITY, state=replace(state, version=0))
@@ -249,6 +257,6 @@ def test_a_state_of_another_version_or_shape_is_refused():
 
 
 @pytest.mark.parametrize("wrong", [{"prior_share": 1.0}, {"rate": 0.0}, {"history_half_life_s": math.inf}])
-def test_parameters_that_make_no_sense_are_refused(wrong):
+def test_parameters_that_make_no_sense_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AcceptanceParams(**wrong)

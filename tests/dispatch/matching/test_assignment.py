@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dispatch.matching import assign
 INFEASIBLE = -1e9
 
 
-def _total(request, driver, score, chosen):
+def _total(request: pytest.FixtureRequest, driver: Any, score: Any, chosen: Any) -> Any:
     best = {}
     for r, d, s in zip(request, driver, score, strict=True):
         best[int(r), int(d)] = max(best.get((int(r), int(d)), -np.inf), float(s))
@@ -26,13 +27,15 @@ def _total(request, driver, score, chosen):
     return sum(best[pair] for pair in pairs)
 
 
-def _dense(request, driver, score, n_requests, n_drivers):
+def _dense(request: pytest.FixtureRequest, driver: Any, score: Any, n_requests: Any, n_drivers: Any) -> Any:
     matrix = np.full((n_requests, n_drivers), INFEASIBLE)
     np.maximum.at(matrix, (request, driver), score)
     return matrix
 
 
-def _best_by_permutation(request, driver, score, n_requests, n_drivers):
+def _best_by_permutation(
+    request: pytest.FixtureRequest, driver: Any, score: Any, n_requests: Any, n_drivers: Any
+) -> Any:
     worth = np.maximum(_dense(request, driver, score, n_requests, n_drivers), 0.0)
     if n_requests > n_drivers:
         worth = worth.T
@@ -40,13 +43,13 @@ def _best_by_permutation(request, driver, score, n_requests, n_drivers):
     return max(sum(worth[row, p[row]] for row in rows) for p in permutations(range(worth.shape[1]), worth.shape[0]))
 
 
-def _best_by_scipy(request, driver, score, n_requests, n_drivers):
+def _best_by_scipy(request: pytest.FixtureRequest, driver: Any, score: Any, n_requests: Any, n_drivers: Any) -> Any:
     worth = np.maximum(_dense(request, driver, score, n_requests, n_drivers), 0.0)
     return worth[linear_sum_assignment(worth, maximize=True)].sum()
 
 
 @st.composite
-def _small_instances(draw):
+def _small_instances(draw: Any) -> Any:
     n_requests, n_drivers = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     edges = draw(
         st.lists(
@@ -64,14 +67,14 @@ def _small_instances(draw):
 
 @given(_small_instances())
 @settings(max_examples=200, deadline=None)
-def test_no_permutation_is_worth_more(instance):
+def test_no_permutation_is_worth_more(instance: Any) -> None:
     chosen = assign(*instance)
     assert _total(*instance[:3], chosen) == pytest.approx(_best_by_permutation(*instance), rel=1e-9, abs=1e-9)
 
 
 @given(_small_instances(), st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
-def test_the_order_of_the_edges_changes_nothing(instance, random):
+def test_the_order_of_the_edges_changes_nothing(instance: Any, random: Any) -> None:
     request, driver, score, n_requests, n_drivers = instance
     order = list(range(len(request)))
     random.shuffle(order)
@@ -79,35 +82,35 @@ def test_the_order_of_the_edges_changes_nothing(instance, random):
     assert shuffled.tolist() == assign(*instance).tolist()
 
 
-def _pairs(rng, n_requests, n_drivers, k):
+def _pairs(rng: np.random.Generator, n_requests: Any, n_drivers: Any, k: Any) -> Any:
     request = np.repeat(np.arange(n_requests), k)
     return request, rng.integers(0, n_drivers, len(request))
 
 
-def _random(rng):
+def _random(rng: np.random.Generator) -> Any:
     m, n = rng.integers(5, 60, 2)
     request, driver = _pairs(rng, m, n, int(rng.integers(1, 12)))
     return request, driver, rng.normal(300, 200, len(request)), m, n
 
 
-def _tied(rng):
+def _tied(rng: np.random.Generator) -> Any:
     request, driver, _, m, n = _random(rng)
     return request, driver, rng.integers(-2, 4, len(request)).astype(float), m, n
 
 
-def _clustered(rng):
+def _clustered(rng: np.random.Generator) -> Any:
     request, _, score, m, n = _random(rng)
     driver = (rng.integers(0, n, m)[request] + rng.integers(0, 8, len(request))) % n
     return request, driver, score, m, n
 
 
-def _crowded(rng):
+def _crowded(rng: np.random.Generator) -> Any:
     n = int(rng.integers(2, 20))
     request, driver = _pairs(rng, 90, n, 6)
     return request, driver, rng.normal(300, 100, len(request)), 90, n
 
 
-def _twins(rng):
+def _twins(rng: np.random.Generator) -> Any:
     """Riders at a few stations: the same drivers at the same times, with waits of their own."""
     station, n = rng.integers(0, 4, 50), 30
     eta_s = rng.integers(10, 600, (4, n)) / 8
@@ -117,14 +120,14 @@ def _twins(rng):
     return request, driver, score, 50, n
 
 
-def _degenerate(rng):
+def _degenerate(rng: np.random.Generator) -> Any:
     """Empty rows and columns, doubled edges, zeros and losses."""
     request, driver, score, m, n = _random(rng)
     some = rng.integers(0, len(request), len(request))
     return request[some] * 2, driver[some] * 3, np.round(score[some] - 300), 2 * m, 3 * n
 
 
-def _chained(rng):
+def _chained(rng: np.random.Generator) -> Any:
     """Each request wants its neighbour's driver a little more than its own: one new row moves all the others."""
     m = int(rng.integers(5, 60))
     own = np.arange(m)
@@ -133,13 +136,13 @@ def _chained(rng):
     return order[request], driver, np.concatenate([np.full(m, 100.0), 100.0 + rng.random(m - 1)]), m, m
 
 
-def _wide(rng):
+def _wide(rng: np.random.Generator) -> Any:
     """Scores over twelve orders of magnitude."""
     request, driver, _, m, n = _random(rng)
     return request, driver, 10.0 ** rng.uniform(-6, 6, len(request)), m, n
 
 
-def _machol_wien(rng):
+def _machol_wien(rng: np.random.Generator) -> Any:
     """The costs i * j, which keep methods of this kind busy (Machol, Wien 1976, doi:10.1287/opre.24.1.190)."""
     m = int(rng.integers(3, 30))
     request, driver = np.divmod(np.arange(m * m), m)
@@ -150,7 +153,7 @@ KINDS = [_random, _tied, _clustered, _crowded, _twins, _degenerate, _chained, _w
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_scipy_on_hundreds_of_larger_instances(kind):
+def test_equals_scipy_on_hundreds_of_larger_instances(kind: Any) -> None:
     for seed in range(250):
         request, driver, score, m, n = kind(np.random.default_rng(seed))
         instance = request, driver, score, int(m), int(n)
@@ -158,15 +161,15 @@ def test_equals_scipy_on_hundreds_of_larger_instances(kind):
         assert got == pytest.approx(wanted, rel=1e-9), seed
 
 
-def test_leaves_a_request_alone_rather_than_lose_by_it():
+def test_leaves_a_request_alone_rather_than_lose_by_it() -> None:
     assert assign([0, 1], [0, 0], [-1.0, 0.0], 2, 1).tolist() == [-1, -1]
 
 
-def test_a_later_request_takes_the_driver_whom_it_needs_more():
+def test_a_later_request_takes_the_driver_whom_it_needs_more() -> None:
     assert assign([0, 0, 1], [0, 1, 0], [10.0, 9.0, 10.0], 2, 2).tolist() == [1, 0]
 
 
-def test_nothing_to_match_is_an_answer():
+def test_nothing_to_match_is_an_answer() -> None:
     assert assign([], [], [], 3, 0).tolist() == [-1, -1, -1]
 
 
@@ -179,6 +182,6 @@ def test_nothing_to_match_is_an_answer():
         (([0], [0], [np.inf]), "finite"),
     ],
 )
-def test_refuses_what_makes_no_sense(edges, message):
+def test_refuses_what_makes_no_sense(edges: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         assign(*edges, 2, 2)

@@ -1,5 +1,9 @@
 """What drivers did, as the events of their rides tell it."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from dispatch import events as ev
@@ -10,48 +14,48 @@ from kernel.points import Place
 STEP_S = 200.0
 
 
-def place(node):
+def place(node: Any) -> Any:
     return Place(40.75, -74.0 + node / 100, node)
 
 
-def common(ride_id, at_s):
+def common(ride_id: str, at_s: float) -> Any:
     return {"ride_id": ride_id, "sequence": 1, "at_s": float(at_s), "region_id": "town", "rider_id": "alice"}
 
 
-def requested(ride_id, at_s, pickup=1, dropoff=2):
+def requested(ride_id: str, at_s: float, pickup: Any = 1, dropoff: Any = 2) -> Any:
     return ev.RideRequested(
         **common(ride_id, at_s), quote_id="q", pickup=place(pickup), dropoff=place(dropoff), seats=1,
         fare_cents=1000, currency="USD",
     )  # fmt: skip
 
 
-def accepted(ride_id, at_s, driver="dora"):
+def accepted(ride_id: str, at_s: float, driver: Any = "dora") -> Any:
     return ev.OfferAccepted(**common(ride_id, at_s), offer_id="o", driver_id=driver, token=1, pickup_eta_s=60.0)
 
 
-def arrived(ride_id, at_s, driver="dora"):
+def arrived(ride_id: str, at_s: float, driver: Any = "dora") -> Any:
     return ev.DriverArrived(**common(ride_id, at_s), driver_id=driver)
 
 
-def dropped(ride_id, at_s, driver="dora", fare=1000):
+def dropped(ride_id: str, at_s: float, driver: Any = "dora", fare: Any = 1000) -> Any:
     return ev.RiderDroppedOff(**common(ride_id, at_s), driver_id=driver, fare_cents=fare, currency="USD")
 
 
-def given_back(ride_id, at_s, driver="dora"):
+def given_back(ride_id: str, at_s: float, driver: Any = "dora") -> Any:
     return ev.AssignmentCancelled(**common(ride_id, at_s), driver_id=driver, reason=None)
 
 
-def cancelled(ride_id, at_s, driver="dora"):
+def cancelled(ride_id: str, at_s: float, driver: Any = "dora") -> Any:
     return ev.RideCancelled(**common(ride_id, at_s), by=Party.RIDER, reason=None, driver_id=driver)
 
 
-def rows(*events):
+def rows(*events: Any) -> Any:
     told = transitions_of(events, STEP_S)
     columns = told.node, told.at_s, told.next_node, told.next_s, told.fare_cents
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def test_a_driver_is_first_seen_at_the_first_pickup_and_waits_where_the_rider_got_out():
+def test_a_driver_is_first_seen_at_the_first_pickup_and_waits_where_the_rider_got_out() -> None:
     assert rows(
         requested("a", 0), accepted("a", 10), dropped("a", 400),
         requested("b", 700, pickup=3, dropoff=4), accepted("b", 700), dropped("b", 900, fare=700),
@@ -63,7 +67,7 @@ def test_a_driver_is_first_seen_at_the_first_pickup_and_waits_where_the_rider_go
     ]  # fmt: skip
 
 
-def test_a_ride_accepted_before_the_last_one_ended_begins_where_that_ended():
+def test_a_ride_accepted_before_the_last_one_ended_begins_where_that_ended() -> None:
     told = rows(
         requested("a", 0), requested("b", 0, pickup=3, dropoff=4), accepted("a", 10), accepted("b", 300),
         dropped("a", 400), dropped("b", 800),
@@ -71,7 +75,7 @@ def test_a_ride_accepted_before_the_last_one_ended_begins_where_that_ended():
     assert told == [(1, 10.0, 2, 400.0, 1000.0), (2, 400.0, 4, 800.0, 1000.0)]
 
 
-def test_a_ride_given_back_costs_its_time_and_leaves_the_driver_where_they_were():
+def test_a_ride_given_back_costs_its_time_and_leaves_the_driver_where_they_were() -> None:
     told = rows(
         requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 200, pickup=3), accepted("b", 200),
         given_back("b", 260),
@@ -79,39 +83,39 @@ def test_a_ride_given_back_costs_its_time_and_leaves_the_driver_where_they_were(
     assert told[1:] == [(2, 200.0, 2, 260.0, 0.0)]
 
 
-def test_a_rider_who_does_not_come_leaves_the_driver_at_the_pickup():
+def test_a_rider_who_does_not_come_leaves_the_driver_at_the_pickup() -> None:
     told = rows(requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 200, pickup=3),
                 accepted("b", 200), arrived("b", 260), cancelled("b", 300), requested("c", 400))  # fmt: skip
     assert told[1:] == [(2, 200.0, 3, 300.0, 0.0), (3, 300.0, 3, 400.0, 0.0)]
 
 
-def test_a_cancelled_ride_without_a_driver_moves_nobody():
+def test_a_cancelled_ride_without_a_driver_moves_nobody() -> None:
     assert rows(requested("a", 0), accepted("a", 0), dropped("a", 200), cancelled("b", 200, driver=None)) == [
         (1, 0.0, 2, 200.0, 1000.0)
     ]
 
 
-def test_whoever_gets_nothing_more_has_waited_until_the_last_request():
+def test_whoever_gets_nothing_more_has_waited_until_the_last_request() -> None:
     told = rows(requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 500), requested("c", 550))
     assert told[1:] == [(2, 200.0, 2, 400.0, 0.0), (2, 400.0, 2, 550.0, 0.0)]
 
 
-def test_a_long_wait_is_a_break():
+def test_a_long_wait_is_a_break() -> None:
     told = rows(requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 9000))
     assert told[-1][3] == 200.0 + IDLE_S_MAX
 
 
-def test_who_is_under_way_at_the_end_has_waited_only_until_they_accepted():
+def test_who_is_under_way_at_the_end_has_waited_only_until_they_accepted() -> None:
     told = rows(requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 300), accepted("b", 300),
                 requested("c", 900))  # fmt: skip
     assert told[1:] == [(2, 200.0, 2, 300.0, 0.0)]
 
 
-def test_a_log_that_begins_in_the_middle_is_read_from_there():
+def test_a_log_that_begins_in_the_middle_is_read_from_there() -> None:
     assert rows(accepted("a", 0), dropped("a", 200), dropped("z", 300)) == []
 
 
-def test_no_driver_does_two_things_at_once():
+def test_no_driver_does_two_things_at_once() -> None:
     rng = np.random.default_rng(3)
     events, t_s = [], 0.0
     for number in range(60):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ RIDE = Ride("ride", "r", "alice", "q", PLACES[1], PLACES[3], 1, 900, "USD", 1000
 PARAMS = DispatchParams()
 
 
-def hear_answers(policy, driver_id, kind, count):
+def hear_answers(policy: Any, driver_id: str, kind: Any, count: int) -> None:
     common = {"region_id": "r", "rider_id": "alice"}
     for number in range(count):
         offer = {"ride_id": f"{driver_id}{number}", "offer_id": f"{driver_id}-{number}", "driver_id": driver_id}
@@ -38,12 +40,12 @@ def hear_answers(policy, driver_id, kind, count):
         policy.observe(kind(**offer, **common, sequence=3, at_s=905.0, **extra))
 
 
-def asked(policy):
+def asked(policy: Any) -> Any:
     engine = DispatchEngine(PARAMS, [RIDE], policy)
     return engine.decide_round(SUPPLY, 1000.0)
 
 
-def test_who_always_refuses_is_passed_over_for_one_a_little_farther():
+def test_who_always_refuses_is_passed_over_for_one_a_little_farther() -> None:
     policy = ExpectedPolicy(STREET)
     assert isinstance(policy, LearningPolicy)
     assert asked(policy).matches[0].driver_id == "max"
@@ -52,7 +54,7 @@ def test_who_always_refuses_is_passed_over_for_one_a_little_farther():
     assert asked(policy).matches[0].driver_id == "sam"
 
 
-def test_the_trace_says_what_refusals_and_cancellations_cost():
+def test_the_trace_says_what_refusals_and_cancellations_cost() -> None:
     decision = asked(ExpectedPolicy(STREET))
     told = RoundTrace([RIDE], SUPPLY, decision).of(0)
     near = told.candidates[0]
@@ -64,7 +66,7 @@ def test_the_trace_says_what_refusals_and_cancellations_cost():
     assert sum(near.terms.values()) == pytest.approx(near.score, abs=0.002)
 
 
-def test_the_sum_of_worth_and_losses_is_the_expected_value():
+def test_the_sum_of_worth_and_losses_is_the_expected_value() -> None:
     rng = np.random.default_rng(1)
     worth, share, eta_s = rng.normal(500, 300, 50), rng.random(50), rng.uniform(0, 900, 50)
     weights = ScoreWeights(refusal_s=20.0, cancellations_per_s=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ NOW_S = 500.0
 PARAMS = DispatchParams(pickup_eta_s_max=45.0)
 
 
-def ride(ride_id="ride", node=0, seats=1, refused_by=(), requested_s=NOW_S):
+def ride(ride_id: str = "ride", node: Any = 0, seats: Any = 1, refused_by: Any = (), requested_s: Any = NOW_S) -> Any:
     return Ride(
         ride_id=ride_id,
         region_id="r",
@@ -38,14 +39,14 @@ def ride(ride_id="ride", node=0, seats=1, refused_by=(), requested_s=NOW_S):
     )
 
 
-def supply(*drivers):
+def supply(*drivers: Any) -> Any:
     """(node, seats) of driver0, driver1, …"""
     names = tuple(f"driver{n}" for n in range(len(drivers)))
     nodes, seats = np.array(drivers, np.int64).reshape(-1, 2).T
     return SupplySnapshot(NOW_S, names, nodes.copy(), seats.copy())
 
 
-def match(waiting, snapshot, params=PARAMS):
+def match(waiting: Any, snapshot: Any, params: Any = PARAMS) -> Any:
     return {m.ride_id: m for m in OptimalPolicy(CITY).match(waiting, snapshot, params, NOW_S)}
 
 
@@ -62,7 +63,7 @@ requests = st.lists(
 
 @given(requests, drivers)
 @settings(max_examples=150, deadline=None)
-def test_every_round_is_lawful_and_none_is_better(wanted, free):
+def test_every_round_is_lawful_and_none_is_better(wanted: Any, free: Any) -> None:
     waiting = [
         ride(f"ride{n}", node, seats, refused, NOW_S - age) for n, (node, seats, refused, age) in enumerate(wanted)
     ]
@@ -88,31 +89,31 @@ def test_every_round_is_lawful_and_none_is_better(wanted, free):
     assert total == pytest.approx(worth[linear_sum_assignment(worth, maximize=True)].sum())
 
 
-def test_a_large_group_finds_the_one_large_car_behind_many_small_ones():
+def test_a_large_group_finds_the_one_large_car_behind_many_small_ones() -> None:
     params = replace(PARAMS, candidates_per_request=3)
     assert match([ride(seats=6)], supply(*[(0, 4)] * 30, (3, 6)), params)["ride"].driver_id == "driver30"
 
 
-def test_those_who_refused_do_not_use_up_the_candidates():
+def test_those_who_refused_do_not_use_up_the_candidates() -> None:
     params = replace(PARAMS, candidates_per_request=2)
     refused = [f"driver{n}" for n in range(20)]
     assert match([ride(refused_by=refused)], supply(*[(0, 4)] * 20, (3, 4)), params)["ride"].driver_id == "driver20"
 
 
-def test_nobody_with_room_is_no_match():
+def test_nobody_with_room_is_no_match() -> None:
     assert match([ride(seats=5), ride("small", seats=4)], supply((0, 4))).keys() == {"small"}
 
 
-def test_who_has_waited_longer_comes_first_when_one_driver_is_free():
+def test_who_has_waited_longer_comes_first_when_one_driver_is_free() -> None:
     patient = ride("patient", node=2, requested_s=NOW_S - 100)
     assert match([patient, ride("new")], supply((0, 4))).keys() == {"patient"}
 
 
-def test_a_driver_who_is_too_far_is_not_asked():
+def test_a_driver_who_is_too_far_is_not_asked() -> None:
     assert match([ride(node=0)], supply((15, 4))) == {}
 
 
-def test_the_ring_grows_with_each_refusal_up_to_twice_as_wide():
+def test_the_ring_grows_with_each_refusal_up_to_twice_as_wide() -> None:
     # 60 s away: beyond 45 s, within 63 s after two refusals.
     assert match([ride(node=0, refused_by=["x"])], supply((15, 4))) == {}
     assert match([ride(node=0, refused_by=["x", "y"])], supply((15, 4)))["ride"].driver_id == "driver0"

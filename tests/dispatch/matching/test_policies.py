@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,19 +55,19 @@ class LargestCar:
 '''
 
 
-def ride(ride_id="ride", node=0, seats=1, refused_by=(), requested_s=0.0):
+def ride(ride_id: str = "ride", node: Any = 0, seats: Any = 1, refused_by: Any = (), requested_s: Any = 0.0) -> Any:
     place = Place(0.0, 0.0, node)
     return Ride(
         ride_id, "r", "alice", ride_id, place, THERE, seats, 1, "USD", requested_s, refused_by=tuple(refused_by)
     )
 
 
-def supply(**node_and_seats):
+def supply(**node_and_seats: Any) -> Any:
     nodes, seats = np.array(list(node_and_seats.values()), np.int64).reshape(-1, 2).T
     return SupplySnapshot(10.0, tuple(node_and_seats), nodes.copy(), seats.copy())
 
 
-def pairs(name, waiting, drivers):
+def pairs(name: str, waiting: Any, drivers: Any) -> Any:
     matches = make_policy(name, STREET).match(waiting, drivers, PARAMS, 10.0)
     return {match.ride_id: match.driver_id for match in matches}
 
@@ -75,15 +77,15 @@ WAITING = [ride("two", 2), ride("zero", 1, requested_s=1.0)]
 DRIVERS = supply(a=(1, 4), b=(5, 4))
 
 
-def test_nearest_serves_the_oldest_first_whatever_it_costs_the_next():
+def test_nearest_serves_the_oldest_first_whatever_it_costs_the_next() -> None:
     assert pairs("nearest", WAITING, DRIVERS) == {"two": "a", "zero": "b"}
 
 
-def test_greedy_takes_the_shortest_pickup_of_the_round_first():
+def test_greedy_takes_the_shortest_pickup_of_the_round_first() -> None:
     assert pairs("greedy", WAITING, DRIVERS) == {"two": "b", "zero": "a"}
 
 
-def test_the_optimum_leaves_a_short_pickup_for_a_better_whole():
+def test_the_optimum_leaves_a_short_pickup_for_a_better_whole() -> None:
     # Greedy takes 10 s for the middle and is left with 50 s for the other; 20 + 20 is better.
     waiting, drivers = [ride("left", 0), ride("middle", 3)], supply(a=(2, 4), b=(5, 4))
     assert pairs("greedy", waiting, drivers) == {"left": "b", "middle": "a"}
@@ -91,7 +93,7 @@ def test_the_optimum_leaves_a_short_pickup_for_a_better_whole():
 
 
 @pytest.mark.parametrize("name", ["nearest", "greedy", "optimal", "expected"])
-def test_no_policy_of_ours_breaks_a_rule(name):
+def test_no_policy_of_ours_breaks_a_rule(name: str) -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         drivers = supply(**{f"d{n}": (int(rng.integers(6)), int(rng.integers(1, 7))) for n in range(6)})
@@ -104,7 +106,9 @@ def test_no_policy_of_ours_breaks_a_rule(name):
 
 
 @pytest.mark.parametrize("from_file", [True, False])
-def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(tmp_path, monkeypatch, from_file):
+def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_file: Any
+) -> None:
     (tmp_path / "own_policy.py").write_text(OWN_POLICY)
     monkeypatch.syspath_prepend(tmp_path)
     name = f"{tmp_path}/own_policy.py:LargestCar" if from_file else "own_policy:LargestCar"
@@ -123,7 +127,7 @@ def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(tmp_path, monkeypat
         ("builtins:repr", "has no method match"),
     ],
 )
-def test_a_name_that_leads_nowhere_says_so(name, message):
+def test_a_name_that_leads_nowhere_says_so(name: str, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make_policy(name, STREET)
 
@@ -131,10 +135,10 @@ def test_a_name_that_leads_nowhere_says_so(name, message):
 class Misbehaving:
     """Gives back what it was told to."""
 
-    def __init__(self, *matches):
+    def __init__(self, *matches: Any) -> None:
         self.matches = matches
 
-    def match(self, waiting, supply, params, now_s):
+    def match(self, waiting: Any, supply: Any, params: Any, now_s: float) -> Any:
         return self.matches
 
 
@@ -155,7 +159,7 @@ GOOD = MatchFound("two", "a", 10.0, 90.0)
         (MatchFound("refused", "b", 10.0, 1.0), "refused it before"),
     ],
 )
-def test_what_a_policy_does_wrong_is_named_and_left_out_and_the_rest_goes_on(bad, wrong):
+def test_what_a_policy_does_wrong_is_named_and_left_out_and_the_rest_goes_on(bad: Any, wrong: Any) -> None:
     waiting = [*WAITING, ride("group", seats=6), ride("refused", refused_by=["b"])]
     engine = DispatchEngine(PARAMS, waiting, Misbehaving(GOOD, bad))
     decision = engine.decide_round(DRIVERS, 10.0)
@@ -167,13 +171,13 @@ def test_what_a_policy_does_wrong_is_named_and_left_out_and_the_rest_goes_on(bad
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, ("two", "a")])
-def test_a_policy_that_raises_or_talks_nonsense_asks_nobody_and_is_named(nonsense):
+def test_a_policy_that_raises_or_talks_nonsense_asks_nobody_and_is_named(nonsense: Any) -> None:
     decision = decide_safely(Misbehaving(nonsense), WAITING, DRIVERS, PARAMS, 10.0)
     assert decision.matches == []
     assert decision.faults[0].startswith("policy Misbehaving: raised AttributeError")
 
 
-def test_values_go_to_policies_that_use_them_and_to_no_other():
+def test_values_go_to_policies_that_use_them_and_to_no_other() -> None:
     assert pairs("optimal", [ride("ride", 2)], supply(a=(0, 4), b=(4, 4))) == {"ride": "a"}
     valued = make_policy("optimal", STREET, STREET_VALUES)
     (match,) = valued.match([ride("ride", 2)], supply(a=(0, 4), b=(4, 4)), PARAMS, 10.0)
@@ -183,7 +187,7 @@ def test_values_go_to_policies_that_use_them_and_to_no_other():
             make_policy(name, STREET, STREET_VALUES)
 
 
-def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_it():
+def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_it() -> None:
     # By the values a place at 3 to 5 is worth twelve seconds of earning less than one at 0 to 2.
     policy = OptimalPolicy(STREET, position_value=STREET_VALUES)
     assert STREET_VALUES.move_gain_s([0, 3], [2, 2], [30.0, 30.0], 10.0) == pytest.approx([0.0, 12.0])
@@ -193,7 +197,7 @@ def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_i
         assert policy.match([ride("ride", 2)], drivers, params, seconds)[0].driver_id == expected
 
 
-def test_a_city_chooses_its_parameters_and_policy():
+def test_a_city_chooses_its_parameters_and_policy() -> None:
     params = read_params(
         {"dispatch": {"policy": "greedy", "batch_window_s": 1, "candidates_per_request": 5}}, DispatchParams
     )
@@ -212,6 +216,6 @@ def test_a_city_chooses_its_parameters_and_policy():
         ({"offer_ttl_s": -1.0}, "positive"),
     ],
 )
-def test_a_section_that_makes_no_sense_is_refused(section, message):
+def test_a_section_that_makes_no_sense_is_refused(section: Any, message: str) -> None:
     with pytest.raises(ParamsRefused, match=message):
         read_params({"dispatch": section}, DispatchParams)

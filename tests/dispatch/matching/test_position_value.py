@@ -1,6 +1,10 @@
 """What places are worth: learned from what drivers did, kept in a file, asked by node and time."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ from geo.roads.graph import RoadGraph
 BARE = ValueParams(bin_s=86_400.0, prior_visits=1e-12)
 
 
-def town(*lng_deg):
+def town(*lng_deg: Any) -> Any:
     """Nodes along a street, each in a cell of its own when a tenth of a degree apart."""
     nodes = len(lng_deg)
     lat_deg = np.full(nodes, 40.75)
@@ -28,13 +32,13 @@ def town(*lng_deg):
 THREE = town(-74.0, -73.9, -73.8)
 
 
-def did(*rows):
+def did(*rows: Any) -> Any:
     """Transitions as (node, at_s, next_node, next_s, fare_cents)."""
     node, at_s, next_node, next_s, fare = np.array(rows, float).T
     return Transitions(node.astype(int), at_s, next_node.astype(int), next_s, fare)
 
 
-def value_of_rows_one_by_one(rows, graph, params, sweeps=400):
+def value_of_rows_one_by_one(rows: Any, graph: Any, params: Any, sweeps: Any = 400) -> Any:
     """The slow twin: rows one by one, dictionaries of lists, means written out."""
     cell, number = cells_of_nodes(graph, params.resolution)
     parent = parents(cell, params.resolution - 1).tolist()
@@ -53,7 +57,7 @@ def value_of_rows_one_by_one(rows, graph, params, sweeps=400):
         targets = [target for told in heard.values() for target in told]
         anywhere = sum(targets) / len(targets)
 
-        def lent(members, b, heard=heard):
+        def lent(members: Any, b: Any, heard: Any = heard) -> Any:
             total = weight = 0.0
             for step in range(-reach, reach + 1):
                 for c in members:
@@ -62,7 +66,7 @@ def value_of_rows_one_by_one(rows, graph, params, sweeps=400):
                     weight += 0.5 ** abs(step) * len(told)
             return total, weight
 
-        def toward(members, b, prior, k=params.prior_visits, lent=lent):
+        def toward(members: Any, b: Any, prior: Any, k: Any = params.prior_visits, lent: Any = lent) -> Any:
             total, weight = lent(members, b)
             return (total + k * prior) / (weight + k)
 
@@ -74,11 +78,11 @@ def value_of_rows_one_by_one(rows, graph, params, sweeps=400):
     return np.array([[value[c, b] for b in range(bins)] for c in cells])
 
 
-def sum_of_discounts(discount, steps):
+def sum_of_discounts(discount: Any, steps: Any) -> Any:
     return (1 - discount**steps) / (1 - discount)
 
 
-def test_three_cells_converge_to_the_fixed_point_worked_out_by_hand():
+def test_three_cells_converge_to_the_fixed_point_worked_out_by_hand() -> None:
     # 0 → 1 for 10.00 in one step, 1 → 2 for 20.00 in two, 2 waits a step and comes back to 0 for nothing in another.
     learned = learn_values(
         did((0, 0, 1, 200, 1000), (1, 200, 2, 600, 2000), (2, 600, 2, 800, 0), (2, 800, 0, 1000, 0)), THREE, BARE
@@ -92,21 +96,21 @@ def test_three_cells_converge_to_the_fixed_point_worked_out_by_hand():
     assert learned.at([0, 1, 2], 0.0) == pytest.approx([v0, v1, v2], abs=1.0)
 
 
-def test_a_place_where_riders_are_rarer_is_worth_less():
+def test_a_place_where_riders_are_rarer_is_worth_less() -> None:
     rows = [(node, 0, 2, 200, 1000) for node in (0, 1)] + [(1, 0, 1, 200, 0)] * 5
     assert np.diff(learn_values(did(*rows), THREE, BARE).at([1, 0], 0.0)) > 100
 
 
-def test_waiting_alone_is_worth_nothing():
+def test_waiting_alone_is_worth_nothing() -> None:
     assert learn_values(did((0, 0, 0, 30, 0)), THREE).at([0, 1, 2], 0.0).max() == 0.0
 
 
-def test_fares_of_long_trips_come_late():
+def test_fares_of_long_trips_come_late() -> None:
     worth = spread_fares(np.array([1000.0, 1000.0, 1000.0]), np.array([50.0, 200.0, 400.0]), ValueParams())
     assert worth == pytest.approx([1000.0, 1000.0, 975.0])
 
 
-def test_a_thin_cell_takes_its_value_from_its_parent():
+def test_a_thin_cell_takes_its_value_from_its_parent() -> None:
     close = town(-73.99, -73.98, -73.8)  # the first two share a parent cell
     (_, number) = cells_of_nodes(close, 8)
     assert len(set(number.tolist())) == 3
@@ -117,7 +121,7 @@ def test_a_thin_cell_takes_its_value_from_its_parent():
     assert thin > alone
 
 
-def test_a_bin_without_data_takes_its_value_from_the_bins_beside_it():
+def test_a_bin_without_data_takes_its_value_from_the_bins_beside_it() -> None:
     rows = [(0, 0, 0, 200, 1000)] * 40 + [(2, 0, 2, 200, 100)] * 40
     learned = learn_values(did(*rows), THREE)
     now, soon, far = (learned.at([0, 2], at_s) for at_s in (0.0, 3 * 600.0, 12 * 3600.0))
@@ -126,7 +130,7 @@ def test_a_bin_without_data_takes_its_value_from_the_bins_beside_it():
     assert now[1] < soon[1] < far[1]
 
 
-def test_midnight_is_between_two_neighbours():
+def test_midnight_is_between_two_neighbours() -> None:
     learned = learn_values(did(*[(0, 86_390, 0, 86_590, 1000)] * 40, (2, 86_390, 2, 86_590, 100)), THREE)
     first, last = learned.at([0, 0], [86_400.0 + 60.0, 86_400.0 - 60.0])
     assert learned.at([0], -1e-12) == last  # whose remainder is a whole day
@@ -143,7 +147,7 @@ def test_midnight_is_between_two_neighbours():
         max_size=12,
     )
 )
-def test_learning_is_what_the_slow_twin_says(drawn):
+def test_learning_is_what_the_slow_twin_says(drawn: Any) -> None:
     graph, params = town(-73.99, -73.98, -73.9, -73.8), ValueParams(bin_s=7200.0, prior_visits=2.0, discount=0.7)
     rows = [(node, at_s, next_node, at_s + lasts_s, fare) for node, at_s, next_node, lasts_s, fare in drawn]
     learned = learn_values(did(*rows), graph, params)
@@ -151,7 +155,7 @@ def test_learning_is_what_the_slow_twin_says(drawn):
     np.testing.assert_allclose(learned.value_cents, slow, atol=0.5)
 
 
-def test_a_move_gains_what_the_places_differ_by_in_seconds_of_earning():
+def test_a_move_gains_what_the_places_differ_by_in_seconds_of_earning() -> None:
     learned = learn_values(did((0, 0, 1, 200, 1000), (1, 200, 2, 600, 2000), (2, 600, 0, 1000, 0)), THREE, BARE)
     values = learned.at([0, 1, 2], 0.0)
     a_second = values.mean() * 0.05 / 200
@@ -161,7 +165,7 @@ def test_a_move_gains_what_the_places_differ_by_in_seconds_of_earning():
     )
 
 
-def test_where_nothing_is_paid_no_move_gains():
+def test_where_nothing_is_paid_no_move_gains() -> None:
     assert learn_values(did((0, 0, 1, 30, 0)), THREE).move_gain_s([0, 1], [1, 2], [60.0, 60.0], 0.0).tolist() == [
         0.0,
         0.0,
@@ -169,7 +173,7 @@ def test_where_nothing_is_paid_no_move_gains():
 
 
 @pytest.mark.parametrize("coin", [0.01, 110.0])
-def test_gains_are_the_same_in_every_currency(coin):
+def test_gains_are_the_same_in_every_currency(coin: Any) -> None:
     rows = [(0, 0, 1, 200, 1000), (1, 200, 2, 600, 2000), (2, 600, 0, 1000, 300)]
     gains = [
         learn_values(did(*[(*row[:4], row[4] * unit) for row in rows]), THREE, BARE).move_gain_s(
@@ -180,7 +184,7 @@ def test_gains_are_the_same_in_every_currency(coin):
     np.testing.assert_allclose(gains[0], gains[1], rtol=0.02)
 
 
-def test_values_come_back_from_their_file(tmp_path):
+def test_values_come_back_from_their_file(tmp_path: Path) -> None:
     learned = learn_values(did((0, 0, 1, 200, 1000), (1, 200, 0, 600, 700)), THREE, ValueParams(prior_visits=3.0))
     learned.save(tmp_path / "values.npz")
     again = PositionValue.load(tmp_path / "values.npz", THREE)
@@ -191,23 +195,23 @@ def test_values_come_back_from_their_file(tmp_path):
 
 
 @pytest.fixture
-def stored(tmp_path):
+def stored(tmp_path: Path) -> Any:
     path = tmp_path / "values.npz"
     learn_values(did((0, 0, 1, 200, 1000)), THREE).save(path)
     return path
 
 
-def test_values_of_another_city_are_refused(stored):
+def test_values_of_another_city_are_refused(stored: Any) -> None:
     with pytest.raises(ValueError, match="learned in another city"):
         PositionValue.load(stored, town(-74.0, -73.9, -73.7))
 
 
-def test_traffic_does_not_make_another_city(stored):
+def test_traffic_does_not_make_another_city(stored: Any) -> None:
     slow = THREE.with_travel_times(THREE.travel_time_s * 2)
     assert len(PositionValue.load(stored, slow).cell) == 3
 
 
-def test_a_file_that_is_missing_or_broken_is_refused(stored, tmp_path):
+def test_a_file_that_is_missing_or_broken_is_refused(stored: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="learn them with"):
         PositionValue.load(tmp_path / "none.npz", THREE)
     whole = stored.read_bytes()
@@ -227,7 +231,7 @@ def test_a_file_that_is_missing_or_broken_is_refused(stored, tmp_path):
         ({"value_cents": np.full((3, 144), np.nan)}, "value_cents must be finite"),
     ],
 )
-def test_a_file_that_does_not_fit_together_is_refused(stored, change, message):
+def test_a_file_that_does_not_fit_together_is_refused(stored: Any, change: Any, message: str) -> None:
     with np.load(stored) as file:
         content = {name: file[name] for name in file.files}
     np.savez(stored, **{**content, **change})
@@ -239,12 +243,12 @@ def test_a_file_that_does_not_fit_together_is_refused(stored, change, message):
     ("name", "value"),
     [("discount", 1.0), ("step_s", 0.0), ("bin_s", 700.0), ("resolution", 16), ("prior_visits", float("nan"))],
 )
-def test_nonsense_is_refused_at_birth(name, value):
+def test_nonsense_is_refused_at_birth(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         replace(ValueParams(), **{name: value})
 
 
-def test_nothing_to_learn_from_is_said():
+def test_nothing_to_learn_from_is_said() -> None:
     nothing = Transitions(np.zeros(0, int), np.zeros(0), np.zeros(0, int), np.zeros(0), np.zeros(0))
     with pytest.raises(ValueError, match="nothing to learn from"):
         learn_values(nothing, THREE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,14 +27,14 @@ NOW_S = 100.0
 REASONS = tuple(Reason)
 
 
-def ride(ride_id, node, seats=1, refused_by=(), requested_s=NOW_S):
+def ride(ride_id: str, node: Any, seats: Any = 1, refused_by: Any = (), requested_s: Any = NOW_S) -> Any:
     place = Place(0.0, 0.0, node)
     return Ride(
         ride_id, "r", "alice", ride_id, place, THERE, seats, 1, "USD", requested_s, refused_by=tuple(refused_by)
     )
 
 
-def random_round(rng, policy, params=PARAMS):
+def random_round(rng: np.random.Generator, policy: Any, params: Any = PARAMS) -> Any:
     m, n = rng.integers(1, 9, 2)
     supply = SupplySnapshot(
         NOW_S, tuple(f"d{i}" for i in range(n)), rng.integers(0, CITY.node_count, n), rng.integers(1, 7, n)
@@ -52,7 +53,7 @@ def random_round(rng, policy, params=PARAMS):
     return engine.waiting(), supply, engine.decide_round(supply, NOW_S, params.pickup_eta_s_max)
 
 
-def is_right(reason, one, column, eta_s, supply, matches, params):
+def is_right(reason: Any, one: Any, column: Any, eta_s: Any, supply: Any, matches: Any, params: Any) -> Any:
     """Whether a reason can be true, judged from the round alone."""
     match reason:
         case Reason.TOO_FEW_SEATS:
@@ -77,7 +78,7 @@ def is_right(reason, one, column, eta_s, supply, matches, params):
 
 
 @pytest.mark.parametrize("policy", ["optimal", "greedy", "nearest"])
-def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_true(policy):
+def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_true(policy: Any) -> None:
     seen = Counter()
     for seed in range(1000):
         params = CAPPED if seed % 4 == 0 else PARAMS
@@ -105,7 +106,7 @@ def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_t
         assert set(seen) == set(REASONS) - after_the_round - {Reason.LEFT_OUT_BY_POLICY}
 
 
-def test_the_terms_add_up_to_the_score_of_each_candidate():
+def test_the_terms_add_up_to_the_score_of_each_candidate() -> None:
     for seed in range(50):
         waiting, supply, decision = random_round(np.random.default_rng(seed), "optimal")
         trace = RoundTrace(waiting, supply, decision)
@@ -114,11 +115,11 @@ def test_the_terms_add_up_to_the_score_of_each_candidate():
                 assert sum(candidate.terms.values()) == pytest.approx(candidate.score, abs=0.002)
 
 
-def one_round(waiting, supply):
+def one_round(waiting: Any, supply: Any) -> Any:
     return RoundTrace(waiting, supply, DispatchEngine(PARAMS, waiting, OptimalPolicy(CITY)).decide_round(supply, NOW_S))
 
 
-def test_a_match_that_led_to_no_offer_says_why():
+def test_a_match_that_led_to_no_offer_says_why() -> None:
     supply = SupplySnapshot(NOW_S, ("dora",), np.array([1]), np.array([4]))
     trace = one_round([ride("ride", 0)], supply)
     assert trace.of(0).asked == "dora"
@@ -129,7 +130,7 @@ def test_a_match_that_led_to_no_offer_says_why():
     assert [candidate.reason for candidate in told.candidates] == [Reason.LEASE_HELD]
 
 
-def test_drivers_whom_the_round_never_saw_are_counted_at_their_gates():
+def test_drivers_whom_the_round_never_saw_are_counted_at_their_gates() -> None:
     nobody = SupplySnapshot(NOW_S, (), np.zeros(0, np.int64), np.zeros(0, np.int64))
     waiting = [ride("ride", 0)]
     decision = DispatchEngine(PARAMS, waiting, OptimalPolicy(CITY)).decide_round(nobody, NOW_S)
@@ -139,5 +140,5 @@ def test_drivers_whom_the_round_never_saw_are_counted_at_their_gates():
     assert told.not_chosen == {"busy_or_off_shift": 7, "stale_position": 2}
 
 
-def test_every_reason_has_words_for_an_operator():
+def test_every_reason_has_words_for_an_operator() -> None:
     assert WORDS.keys() == set(Reason)

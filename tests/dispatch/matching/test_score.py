@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ ALL = ScoreWeights(
 )
 
 
-def plain_terms(pairs, requests, supply, weights):
+def plain_terms(pairs: Any, requests: Any, supply: Any, weights: Any) -> Any:
     """The same in words: one pair after the other, by name."""
     told = []
     for e, (i, j) in enumerate(zip(pairs.request.tolist(), pairs.driver.tolist(), strict=True)):
@@ -56,7 +57,7 @@ def plain_terms(pairs, requests, supply, weights):
     return told
 
 
-def drawn(rng, m=5, n=7, e=20, now_s=1000.0):
+def drawn(rng: np.random.Generator, m: Any = 5, n: Any = 7, e: Any = 20, now_s: float = 1000.0) -> Any:
     supply = SupplySnapshot(
         now_s,
         tuple(f"d{j}" for j in range(n)),
@@ -76,7 +77,7 @@ def drawn(rng, m=5, n=7, e=20, now_s=1000.0):
     return pairs, requests, supply
 
 
-def test_the_kernel_says_what_its_slow_twin_says():
+def test_the_kernel_says_what_its_slow_twin_says() -> None:
     for seed in range(20):
         pairs, requests, supply = drawn(np.random.default_rng(seed))
         terms = score_terms(pairs, requests, supply, ALL)
@@ -96,7 +97,9 @@ odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 0.0
     gain=odd,
     weights=st.tuples(*[st.sampled_from([0.0, 1.0, 1e300])] * 7),
 )
-def test_nothing_that_is_no_number_ever_leaves_the_kernel(columns, drivers, eta_s, gain, weights):
+def test_nothing_that_is_no_number_ever_leaves_the_kernel(
+    columns: Any, drivers: Any, eta_s: Any, gain: Any, weights: Any
+) -> None:
     one = np.zeros(1, np.int64)
     terms = pair_terms(
         (one, one, np.array([eta_s]), np.array([gain])),
@@ -110,7 +113,7 @@ def test_nothing_that_is_no_number_ever_leaves_the_kernel(columns, drivers, eta_
         assert terms[0, 0] == -TERM_MAX
 
 
-def test_by_default_the_score_is_the_riders_interest_with_what_is_known_of_places():
+def test_by_default_the_score_is_the_riders_interest_with_what_is_known_of_places() -> None:
     pairs, requests, supply = drawn(np.random.default_rng(1))
     unlearned = replace(pairs, move_gain_s=None)
     assert set(score_terms(unlearned, requests, supply, ScoreWeights())) == {"pickup", "waited", "aboard"}
@@ -122,7 +125,7 @@ STREET = grid_city(1, 5)
 NEAR, FAR = 0, 1
 
 
-def chosen(weights, policy=None, **columns):
+def chosen(weights: Any, policy: Any = None, **columns: Any) -> Any:
     supply = SupplySnapshot(1000.0, ("near", "far"), np.array([1, 4]), np.full(2, 4), **columns)
     place = [Place(40.0, -74.0 + 0.001 * node, node) for node in range(5)]
     ride = Ride("ride", "r", "alice", "q", place[2], place[0], 1, 800, "USD", 1000.0)
@@ -138,12 +141,12 @@ def chosen(weights, policy=None, **columns):
         (ScoreWeights(rating_s_per_star=30.0), {"rating": np.array([3.0, 5.0]), "rating_count": np.array([90, 90])}),
     ],
 )
-def test_what_weighs_more_than_ten_seconds_beats_a_pickup_ten_seconds_shorter(weights, columns):
+def test_what_weighs_more_than_ten_seconds_beats_a_pickup_ten_seconds_shorter(weights: Any, columns: Any) -> None:
     assert chosen(ScoreWeights(), **columns) == "near"
     assert chosen(weights, **columns) == "far"
 
 
-def test_a_single_bad_rating_weighs_little():
+def test_a_single_bad_rating_weighs_little() -> None:
     columns = {"rating": np.array([1.0, 4.8]), "rating_count": np.array([1, 500])}
     assert chosen(ScoreWeights(rating_s_per_star=30.0), **columns) == "near"
 
@@ -151,43 +154,43 @@ def test_a_single_bad_rating_weighs_little():
 class BetterFromFar:
     """Says that whoever comes from node 4 gains by the trip."""
 
-    def move_gain_s(self, node, next_node, duration_s, now_s):
+    def move_gain_s(self, node: Any, next_node: Any, duration_s: Any, now_s: float) -> Any:
         assert (np.asarray(next_node) == 0).all()
         assert (np.asarray(duration_s) > 10.0).all()
         return np.where(np.asarray(node) == 4, 200.0, 0.0)
 
 
-def test_the_position_value_brings_the_driver_who_gains_most_by_the_trip():
+def test_the_position_value_brings_the_driver_who_gains_most_by_the_trip() -> None:
     policy = OptimalPolicy(STREET, position_value=BetterFromFar())
     assert chosen(ScoreWeights(position=0.0), policy) == "near"
     assert chosen(ScoreWeights(position=0.2), policy) == "far"
 
 
-def test_an_idle_time_beyond_the_limit_counts_as_the_limit():
+def test_an_idle_time_beyond_the_limit_counts_as_the_limit() -> None:
     pairs, requests, supply = drawn(np.random.default_rng(1))
     since_ever = replace(supply, idle_since_s=np.full(len(supply), -1e9))
     assert score_terms(pairs, requests, since_ever, ALL)["idle"] == pytest.approx(0.1 * 1800.0)
 
 
-def test_a_driver_of_whom_nobody_knows_since_when_counts_as_just_free():
+def test_a_driver_of_whom_nobody_knows_since_when_counts_as_just_free() -> None:
     pairs, requests, supply = drawn(np.random.default_rng(1))
     unknown = replace(supply, idle_since_s=np.full(len(supply), math.nan))
     assert (score_terms(pairs, requests, unknown, ALL)["idle"] == 0.0).all()
 
 
-def test_trips_are_as_long_as_the_crow_flies_and_the_streets_make_of_it():
+def test_trips_are_as_long_as_the_crow_flies_and_the_streets_make_of_it() -> None:
     ends = [Place(40.0, -74.0, 0), Place(40.02, -74.0, 0)]
     (there, nowhere) = TripTimes(STREET).of([ends[0], ends[0]], [ends[1], ends[0]]).tolist()
     assert there == pytest.approx(2224 * 1.3 * 10 / 100, rel=0.001)  # 10 s for 100 m
     assert nowhere == 0.0
 
 
-def test_a_graph_whose_roads_are_all_closed_still_says_a_number():
+def test_a_graph_whose_roads_are_all_closed_still_says_a_number() -> None:
     closed = RoadGraph.from_arrays([0.0, 0.0], [0.0, 0.01], [0], [1], [100.0], [np.inf])
     assert TripTimes(closed).of([Place(0.0, 0.0, 0)], [Place(0.0, 0.01, 1)]).tolist() == [0.0]
 
 
-def test_a_city_sets_the_weights():
+def test_a_city_sets_the_weights() -> None:
     params = read_params({"dispatch": {"score": {"idle": 0.05, "waited": 2}}}, DispatchParams)
     assert params.score == ScoreWeights(idle=0.05, waited=2)
 
@@ -204,6 +207,6 @@ def test_a_city_sets_the_weights():
         ({"score": 3}, r"\[dispatch\] score is 3; expected a section"),
     ],
 )
-def test_weights_that_make_no_sense_are_refused_by_name(section, message):
+def test_weights_that_make_no_sense_are_refused_by_name(section: Any, message: str) -> None:
     with pytest.raises(ParamsRefused, match=message):
         read_params({"dispatch": section}, DispatchParams)

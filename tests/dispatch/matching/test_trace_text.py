@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import Redis
 
 from dispatch.adapters.redis_traces import RedisTraceLog
 from dispatch.matching.reasons import CandidateTrace, Reason, RideTrace
@@ -28,7 +29,7 @@ NOBODY = RideTrace(
 )
 
 
-def test_a_round_reads_from_who_was_asked_to_why_nobody_else_was():
+def test_a_round_reads_from_who_was_asked_to_why_nobody_else_was() -> None:
     assert list(tell([ROUND], lambda at_s: f"at {at_s:.0f}")) == [
         "at 1700000000  asked dora, of 9 drivers seen, by policy optimal",
         "  → dora  62 s away, score 851.6 = pickup 837.6 + waited 14.0",
@@ -41,13 +42,13 @@ def test_a_round_reads_from_who_was_asked_to_why_nobody_else_was():
     ]
 
 
-def test_every_driver_who_was_seen_is_told_of_once():
+def test_every_driver_who_was_seen_is_told_of_once() -> None:
     told = list(tell([ROUND], str))[1:]
     counted = sum(int(line.split()[0]) for line in told if " more: " in line)
     assert counted + sum(" away, " in line for line in told) == ROUND.n_drivers
 
 
-def test_a_round_in_which_nobody_was_asked_says_why():
+def test_a_round_in_which_nobody_was_asked_says_why() -> None:
     assert list(tell([NOBODY], lambda at_s: "then")) == [
         "then  nobody was asked, of 1 driver seen, by policy mine",
         "  fault: policy mine: raised an error",
@@ -56,7 +57,7 @@ def test_a_round_in_which_nobody_was_asked_says_why():
 
 
 @pytest.mark.servers
-async def test_an_operator_reads_a_trace_on_the_command_line(empty_redis, valkey_port):
+async def test_an_operator_reads_a_trace_on_the_command_line(empty_redis: Redis, valkey_port: int) -> None:
     env = {"HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0"}
     missing = hexhail("trace", "ride", **env)
     assert missing.returncode == 1

@@ -7,8 +7,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,16 +28,16 @@ from tests.dispatch.people import PARAMS, Clock, MemoryLeases, accept, do, histo
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def url_of(folder):
+def url_of(folder: Path) -> Any:
     return f"sqlite:///{folder}/rides.db"
 
 
-def start_writer(database_url, name, count):
+def start_writer(database_url: Any, name: str, count: int) -> Any:
     command = [sys.executable, "-m", "tests.dispatch.sql.writer", database_url, name, str(count)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def kill_while_it_writes(database_url, at_least):
+def kill_while_it_writes(database_url: Any, at_least: Any) -> Any:
     """Start a writer, kill -9 it after some acknowledgements; the ids of all that it acknowledged."""
     writer = start_writer(database_url, "killed", 1_000_000)
     acknowledged = [writer.stdout.readline().strip() for _ in range(at_least)]
@@ -46,14 +48,14 @@ def kill_while_it_writes(database_url, at_least):
     return acknowledged
 
 
-def is_whole(ride_ids, acknowledged, events):
+def is_whole(ride_ids: Any, acknowledged: Any, events: Any) -> None:
     assert not any(line.startswith("refused") for line in acknowledged)
     assert set(acknowledged) <= ride_ids
     assert {event.ride_id for event in events} == ride_ids  # each ride with its event, each event with its ride
     assert len(events) == len(ride_ids)
 
 
-async def test_every_ride_that_was_acknowledged_is_there_after_kill_9(tmp_path):
+async def test_every_ride_that_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
     acknowledged = await asyncio.to_thread(kill_while_it_writes, url_of(tmp_path), 300)
     database = await open_database(url_of(tmp_path))
     store = SqlRideStore(database)
@@ -67,7 +69,7 @@ async def test_every_ride_that_was_acknowledged_is_there_after_kill_9(tmp_path):
     connection.close()
 
 
-async def until_alone(database_url):
+async def until_alone(database_url: Any) -> None:
     """Wait until the server has noticed that the writer is dead: it still finishes commits that had reached it."""
     import asyncpg
 
@@ -80,7 +82,7 @@ async def until_alone(database_url):
 
 
 @pytest.mark.servers
-async def test_every_ride_that_was_acknowledged_is_there_after_kill_9_over_postgres(postgres_url_of_own):
+async def test_every_ride_that_was_acknowledged_is_there_after_kill_9_over_postgres(postgres_url_of_own: Any) -> None:
     acknowledged = await asyncio.to_thread(kill_while_it_writes, postgres_url_of_own, 300)
     await until_alone(postgres_url_of_own)
     async with await open_database(postgres_url_of_own) as database:
@@ -89,13 +91,13 @@ async def test_every_ride_that_was_acknowledged_is_there_after_kill_9_over_postg
         is_whole({ride.ride_id for ride in open_rides}, acknowledged, await history(store))
 
 
-def _finish(writer):
+def _finish(writer: Any) -> Any:
     lines = writer.communicate(timeout=60)[0].splitlines()
     assert writer.returncode == 0
     return lines
 
 
-async def test_three_processes_open_a_new_file_at_once_and_none_loses_a_ride_or_is_refused(tmp_path):
+async def test_three_processes_open_a_new_file_at_once_and_none_loses_a_ride_or_is_refused(tmp_path: Path) -> None:
     writers = [start_writer(url_of(tmp_path), f"writer{n}", 200) for n in range(3)]
     with ThreadPoolExecutor(3) as pool:
         lines = await asyncio.to_thread(lambda: [line for part in pool.map(_finish, writers) for line in part])
@@ -106,7 +108,7 @@ async def test_three_processes_open_a_new_file_at_once_and_none_loses_a_ride_or_
         assert [row.position for row in await SqlOutbox(database).unpublished(1000)] == list(range(1, 601))
 
 
-async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path):
+async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
     for n in range(5):
         opened = await asyncio.gather(*(open_database(f"sqlite:///{tmp_path}/{n}.db") for _ in range(6)))
         assert [await SqlRideStore(database).open_rides("manhattan") for database in opened] == [[]] * 6
@@ -117,14 +119,14 @@ async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path):
 
 
 @pytest.fixture
-def service(sqlite_store):
+def service(sqlite_store: Any) -> Any:
     return RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
 
 
-def _held(gate):
+def _held(gate: Any) -> Any:
     """A script that keeps the writer busy until the gate opens."""
 
-    def script():
+    def script() -> Iterator[Any]:
         gate.wait()
         yield Statement("SELECT 1")
 
@@ -132,8 +134,8 @@ def _held(gate):
 
 
 async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_stop_the_writer(
-    sqlite_database, sqlite_store, service
-):
+    sqlite_database: Any, sqlite_store: Any, service: Any
+) -> None:
     gate = threading.Event()
     running = asyncio.create_task(sqlite_database.run(_held(gate)))
     await asyncio.sleep(0.05)
@@ -149,7 +151,9 @@ async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_st
     assert [ride.ride_id for ride in await sqlite_store.open_rides("manhattan")] == ["after"]
 
 
-async def test_what_was_handed_in_before_closing_is_done_and_what_comes_after_is_refused(sqlite_database, service):
+async def test_what_was_handed_in_before_closing_is_done_and_what_comes_after_is_refused(
+    sqlite_database: Any, service: Any
+) -> None:
     waiting = [asyncio.create_task(service.handle(request(f"ride{n}"))) for n in range(100)]
     await asyncio.sleep(0)
     await sqlite_database.close()
@@ -161,9 +165,9 @@ async def test_what_was_handed_in_before_closing_is_done_and_what_comes_after_is
 
 
 async def test_a_full_disk_refuses_commands_loses_none_that_was_acknowledged_and_ends_when_there_is_room(
-    sqlite_database, sqlite_store, service
-):
-    def limit_pages(limit):
+    sqlite_database: Any, sqlite_store: Any, service: Any
+) -> None:
+    def limit_pages(limit: Any) -> Any:
         return sqlite_database.run(lambda: one(Statement(f"PRAGMA max_page_count = {limit}")))
 
     await limit_pages(60)
@@ -179,7 +183,9 @@ async def test_a_full_disk_refuses_commands_loses_none_that_was_acknowledged_and
     assert len(await history(sqlite_store)) == len(acknowledged) + 1
 
 
-async def test_a_file_that_another_program_keeps_locked_refuses_commands_but_not_for_ever(tmp_path, monkeypatch):
+async def test_a_file_that_another_program_keeps_locked_refuses_commands_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("backing.sql.sqlite.BUSY_TIMEOUT_S", 0.1)
     database = await open_database(url_of(tmp_path))
     rides = RideService(SqlRideStore(database), MemoryLeases(), PARAMS, Clock())
@@ -198,14 +204,14 @@ async def test_a_file_that_another_program_keeps_locked_refuses_commands_but_not
 
 @pytest.mark.servers
 async def test_a_matcher_that_stops_between_reading_and_writing_cannot_give_a_driver_two_lives(
-    postgres_url_of_own, postgres_store
-):
+    postgres_url_of_own: Any, postgres_store: Any
+) -> None:
     """While one decides that the driver is free, another process offers and the driver accepts."""
     rides = RideService(postgres_store, MemoryLeases(), PARAMS, Clock())
     await do(rides, request("one"), request("two"))
     await on_shift(rides, "dora")
 
-    async def quick():
+    async def quick() -> None:
         async with await open_database(postgres_url_of_own) as other:
             others_rides = RideService(SqlRideStore(other), MemoryLeases(), PARAMS, Clock())
             await others_rides.handle(offer("one", token=1))
@@ -214,7 +220,7 @@ async def test_a_matcher_that_stops_between_reading_and_writing_cannot_give_a_dr
     with ThreadPoolExecutor(1) as pool:
         meanwhile = []
 
-        def decide(seen):
+        def decide(seen: Any) -> Any:
             meanwhile.append(pool.submit(asyncio.run, quick()))
             threading.Event().wait(0.7)  # a pause, as of a garbage collection
             engine = DispatchEngine(PARAMS, seen)
@@ -230,8 +236,8 @@ async def test_a_matcher_that_stops_between_reading_and_writing_cannot_give_a_dr
 @pytest.mark.servers
 @pytest.mark.parametrize("state", ["40001", "40P01"])
 async def test_a_transaction_that_postgres_broke_off_is_tried_again_but_not_for_ever(
-    postgres_database, postgres_store, state
-):
+    postgres_database: Any, postgres_store: Any, state: Any
+) -> None:
     rides = RideService(postgres_store, MemoryLeases(), PARAMS, Clock())
     pool = postgres_database._pool
     await pool.execute("CREATE SEQUENCE tries")

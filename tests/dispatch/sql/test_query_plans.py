@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +27,7 @@ STATEMENTS = {
 
 
 @pytest.fixture
-async def empty_file(tmp_path):
+async def empty_file(tmp_path: Path) -> AsyncIterator[Any]:
     await (await open_database(f"sqlite:///{tmp_path}/rides.db")).close()
     connection = sqlite3.connect(tmp_path / "rides.db")
     yield connection
@@ -32,7 +35,7 @@ async def empty_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-async def test_no_rows_are_read_but_those_asked_for(empty_file, name):
+async def test_no_rows_are_read_but_those_asked_for(empty_file: Any, name: str) -> None:
     parameters = (None,) * len(set(re.findall(r"\?\d+", STATEMENTS[name])))
     for row in empty_file.execute(f"EXPLAIN QUERY PLAN {STATEMENTS[name]}", parameters):
         step = row[3]

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ from geo.roads.snap import EdgeIndex
 from geo.roads.travel_times import path
 
 
-def drive(graph, rng, origin, destination, every_s=30.0, stray_deg=5e-5):
+def drive(
+    graph: Any, rng: np.random.Generator, origin: Any, destination: Any, every_s: Any = 30.0, stray_deg: Any = 5e-5
+) -> Any:
     """Pings of a car on its quickest way: (t_s, lat, lng), and the edges it drove."""
     way = path(graph, origin, destination)
     t_s = np.arange(0.0, way.arrival_s[-1], every_s)
@@ -21,7 +26,7 @@ def drive(graph, rng, origin, destination, every_s=30.0, stray_deg=5e-5):
     return t_s, lat, lng, way.edge
 
 
-def test_a_driven_way_is_found_again(one_way_city):
+def test_a_driven_way_is_found_again(one_way_city: Any) -> None:
     rng = np.random.default_rng(8)
     index, found_share = EdgeIndex.of(one_way_city), []
     for origin, destination in rng.integers(0, one_way_city.node_count, (20, 2)):
@@ -36,13 +41,13 @@ def test_a_driven_way_is_found_again(one_way_city):
     assert np.mean(found_share) > 0.9
 
 
-def every_chain(graph, candidates, straight_m, params):
+def every_chain(graph: Any, candidates: Any, straight_m: Any, params: Any) -> Any:
     """The cheapest of all combinations of candidates, by scipy's Dijkstra: the slow twin of the matcher."""
     edge, share, distance_m = candidates
     shape = (graph.node_count, graph.node_count)
     metres = dijkstra(csr_matrix((graph.length_m, (graph.source, graph.target)), shape=shape))
 
-    def step(at, before, now):
+    def step(at: Any, before: Any, now: Any) -> Any:
         here, there, along, on = edge[at - 1, before], edge[at, now], share[at - 1, before], share[at, now]
         if here == there and on >= along:
             way_m = (on - along) * graph.length_m[here]
@@ -53,7 +58,7 @@ def every_chain(graph, candidates, straight_m, params):
             way_m = (1 - along) * graph.length_m[here] + between_m + on * graph.length_m[there]
         return abs(way_m - straight_m[at]) / params.detour_m
 
-    def cost(chain):
+    def cost(chain: Any) -> Any:
         own = sum(0.5 * (distance_m[at, one] / params.stray_m) ** 2 for at, one in enumerate(chain))
         return own + sum(step(at, chain[at - 1], chain[at]) for at in range(1, len(chain)))
 
@@ -61,7 +66,7 @@ def every_chain(graph, candidates, straight_m, params):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_matcher_finds_the_cheapest_of_all_chains(one_way_city, seed):
+def test_the_matcher_finds_the_cheapest_of_all_chains(one_way_city: Any, seed: int) -> None:
     rng, params = np.random.default_rng(seed), MatchParams(candidates=3)
     t_s, lat, lng, _ = drive(one_way_city, rng, int(rng.integers(0, 200)), int(rng.integers(600, 900)), 40.0, 1e-4)
     lat, lng = lat[:5], lng[:5]
@@ -81,11 +86,11 @@ def test_the_matcher_finds_the_cheapest_of_all_chains(one_way_city, seed):
     assert t_s.size >= 5
 
 
-def test_gaps_other_vehicles_and_places_off_the_road_break_a_track(one_way_city):
+def test_gaps_other_vehicles_and_places_off_the_road_break_a_track(one_way_city: Any) -> None:
     index = EdgeIndex.of(one_way_city)
     lat, lng = one_way_city.lat_deg[[0, 1, 2, 3]], one_way_city.lng_deg[[0, 1, 2, 3]]
 
-    def steps(vehicle=(0, 0, 0, 0), t_s=(0, 30, 60, 90), lat=lat):
+    def steps(vehicle: Any = (0, 0, 0, 0), t_s: Any = (0, 30, 60, 90), lat: Any = lat) -> Any:
         return match_pings(one_way_city, index, vehicle, t_s, lat, lng).elapsed_s.size
 
     assert steps() == 3
@@ -96,13 +101,13 @@ def test_gaps_other_vehicles_and_places_off_the_road_break_a_track(one_way_city)
     assert steps(t_s=(0, 1, 2, 3)) == 0
 
 
-def test_a_parked_car_teaches_nothing(one_way_city):
+def test_a_parked_car_teaches_nothing(one_way_city: Any) -> None:
     here = np.full(5, one_way_city.lat_deg[0]), np.full(5, one_way_city.lng_deg[0])
     drives = match_pings(one_way_city, EdgeIndex.of(one_way_city), np.zeros(5, int), np.arange(5) * 60.0, *here)
     assert drives.edge.size == drives.elapsed_s.size == 0
 
 
-def test_nonsense_is_refused(one_way_city):
+def test_nonsense_is_refused(one_way_city: Any) -> None:
     with pytest.raises(ValueError, match="stray_m"):
         MatchParams(stray_m=0.0)
     with pytest.raises(ValueError, match="2 vehicles, 1 times"):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from collections import defaultdict
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from geo.learning.shrinkage import Chain, KeyedSums, joint_key
 
 
-def test_means_are_those_of_a_dictionary_kept_by_hand():
+def test_means_are_those_of_a_dictionary_kept_by_hand() -> None:
     rng = np.random.default_rng(0)
     sums, by_hand = KeyedSums(3.0), defaultdict(lambda: [0.0, 0.0])
     for kept_share in (1.0, 0.5, 0.9):
@@ -24,7 +26,7 @@ def test_means_are_those_of_a_dictionary_kept_by_hand():
     assert np.allclose(sums.toward(asked, parent), expected)
 
 
-def test_thin_data_is_hardly_believed_and_much_data_is():
+def test_thin_data_is_hardly_believed_and_much_data_is() -> None:
     sums = KeyedSums(10.0)
     sums.add(np.array([1, 2], np.uint64), np.array([5.0, 5.0]), np.array([1.0, 1000.0]))
     thin, thick, unseen = sums.toward(np.array([1, 2, 3], np.uint64), np.full(3, 1.0))
@@ -33,7 +35,7 @@ def test_thin_data_is_hardly_believed_and_much_data_is():
     assert unseen == 1.0
 
 
-def test_a_chain_gives_every_key_the_detail_its_data_can_bear():
+def test_a_chain_gives_every_key_the_detail_its_data_can_bear() -> None:
     chain = Chain([1.0, 5.0], neutral=0.0)
     coarse, fine = np.zeros(101, np.uint64), np.append(np.zeros(100), 1).astype(np.uint64)
     value = np.append(np.full(100, 2.0), 10.0)
@@ -44,18 +46,18 @@ def test_a_chain_gives_every_key_the_detail_its_data_can_bear():
     assert none == 0.0
 
 
-def test_a_wild_observation_counts_no_farther_than_its_reach():
+def test_a_wild_observation_counts_no_farther_than_its_reach() -> None:
     chain, key = Chain([1.0], neutral=0.0, reach=0.5), np.zeros(1, np.uint64)
     assert chain.learn([key], np.array([1000.0]), np.ones(1), 1.0) == 0.25
 
 
-def test_combinations_have_keys_of_their_own():
+def test_combinations_have_keys_of_their_own() -> None:
     first, second = (part.ravel() for part in np.meshgrid(np.arange(1000), np.arange(300)))
     assert np.unique(joint_key(first, second)).size == 300_000
     assert (joint_key([1], [2]) != joint_key([2], [1])).all()
 
 
-def test_nonsense_is_refused():
+def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="prior_weight"):
         KeyedSums(0.0)
     with pytest.raises(ValueError, match="kept_share"):

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,18 +10,18 @@ from geo.learning.traffic import FACTOR_MAX, HOURS_PER_WEEK, EdgeSpeeds, part_of
 from geo.roads.travel_times import between
 
 
-def drives_over(graph, edges, factor):
+def drives_over(graph: Any, edges: Any, factor: Any) -> Any:
     """Every edge driven once from end to end, taking ``factor`` times its free flow."""
     free_s = graph.travel_time_s[edges]
     steps = np.arange(edges.size)
     return Drives(np.zeros(edges.size), free_s * factor, steps, edges, free_s)
 
 
-def test_nothing_learned_is_free_flow(one_way_city):
+def test_nothing_learned_is_free_flow(one_way_city: Any) -> None:
     assert np.array_equal(EdgeSpeeds(one_way_city).travel_times(0), one_way_city.travel_time_s)
 
 
-def test_slow_driving_is_learned_for_its_hour_and_shared_with_edges_nobody_drove(one_way_city):
+def test_slow_driving_is_learned_for_its_hour_and_shared_with_edges_nobody_drove(one_way_city: Any) -> None:
     speeds, edges = EdgeSpeeds(one_way_city), np.tile(np.arange(0, one_way_city.edge_count, 2), 20)
     speeds.learn(drives_over(one_way_city, edges, 3.0), np.full(edges.size, 8))
     speeds.learn(drives_over(one_way_city, edges, 1.0), np.full(edges.size, 3))
@@ -32,7 +36,7 @@ def test_slow_driving_is_learned_for_its_hour_and_shared_with_edges_nobody_drove
     assert 1.0 < np.median(weekend) < 3.0
 
 
-def test_a_slow_edge_stays_slow_among_quick_ones(one_way_city):
+def test_a_slow_edge_stays_slow_among_quick_ones(one_way_city: Any) -> None:
     speeds = EdgeSpeeds(one_way_city)
     edges = np.tile(np.arange(one_way_city.edge_count), 40)
     factor = np.where(edges == 7, 4.0, 1.5)
@@ -42,7 +46,7 @@ def test_a_slow_edge_stays_slow_among_quick_ones(one_way_city):
     assert np.median(np.delete(slowness, 7)) == pytest.approx(1.5, rel=0.05)
 
 
-def test_new_traffic_replaces_what_is_forgotten(one_way_city):
+def test_new_traffic_replaces_what_is_forgotten(one_way_city: Any) -> None:
     edges = np.tile(np.arange(one_way_city.edge_count), 5)
     hour = np.full(edges.size, 17)
     forgetful, faithful = EdgeSpeeds(one_way_city), EdgeSpeeds(one_way_city)
@@ -54,7 +58,7 @@ def test_new_traffic_replaces_what_is_forgotten(one_way_city):
     assert early > 1.3
 
 
-def test_learned_times_swap_into_the_graph(one_way_city):
+def test_learned_times_swap_into_the_graph(one_way_city: Any) -> None:
     speeds, edges = EdgeSpeeds(one_way_city), np.arange(one_way_city.edge_count)
     speeds.learn(drives_over(one_way_city, np.tile(edges, 30), 2.0), np.full(edges.size * 30, 8))
     now = one_way_city.with_travel_times(speeds.travel_times(8))
@@ -62,18 +66,18 @@ def test_learned_times_swap_into_the_graph(one_way_city):
     assert ratio == pytest.approx([2.0, 2.0], rel=0.1)
 
 
-def test_one_wild_ping_does_not_stop_a_street(one_way_city):
+def test_one_wild_ping_does_not_stop_a_street(one_way_city: Any) -> None:
     speeds = EdgeSpeeds(one_way_city)
     speeds.learn(drives_over(one_way_city, np.array([3]), 1e6), [8])
     assert (speeds.travel_times(8) <= FACTOR_MAX * one_way_city.travel_time_s).all()
 
 
-def test_parts_of_the_week():
+def test_parts_of_the_week() -> None:
     hours = np.array([0, 6, 9, 10, 15, 19, 23, 119, 120, 126, 167])
     assert part_of_week(hours).tolist() == [0, 1, 1, 2, 3, 4, 4, 4, 5, 6, 9]
 
 
-def test_nonsense_is_refused(one_way_city):
+def test_nonsense_is_refused(one_way_city: Any) -> None:
     speeds = EdgeSpeeds(one_way_city)
     with pytest.raises(ValueError, match="outside 0 to 167"):
         speeds.travel_times(HOURS_PER_WEEK)

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from benchmarks.common.measure import Report
@@ -8,7 +12,7 @@ from geo.roads.travel_times import between
 EVERY_NTH_FARE = 6
 
 
-def test_a_day_of_some_cabs_already_predicts_better_than_free_flow(shared):
+def test_a_day_of_some_cabs_already_predicts_better_than_free_flow(shared: Any) -> None:
     shared("sf/pings_2008-06-02_to_06.parquet")
     town = traffic._san_francisco(Report("test", small=False))
     some = (town.ping["vehicle"] % EVERY_NTH_FARE == 0) & (town.ping["t_s"] // traffic.DAY_S == traffic.FRIDAY - 1)

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,7 +10,7 @@ from geo.learning.trip_durations import TripDurations, Trips
 TOWNS = np.array([[37.76, -122.42], [37.79, -122.40], [37.73, -122.47]])
 
 
-def trips_and_durations(seed, count=6_000, noise=0.2):
+def trips_and_durations(seed: int, count: int = 6_000, noise: Any = 0.2) -> Any:
     """Trips between three quarters; one pair of them takes a quarter longer than the others."""
     rng = np.random.default_rng(seed)
     pair = rng.integers(0, 3, (2, count))
@@ -17,7 +21,7 @@ def trips_and_durations(seed, count=6_000, noise=0.2):
     return Trips(*ends, rng.integers(0, 168, count), network_s), duration_s, slow
 
 
-def test_what_the_network_does_not_know_is_learned_from_trips():
+def test_what_the_network_does_not_know_is_learned_from_trips() -> None:
     trips, duration_s, _ = trips_and_durations(0, noise=0.05)
     later, later_s, slow = trips_and_durations(1, noise=0.05)
     learned = TripDurations()
@@ -29,7 +33,7 @@ def test_what_the_network_does_not_know_is_learned_from_trips():
     assert np.median(np.abs(predicted / later_s - 1)) < 0.9 * np.median(np.abs(plain / later_s - 1))
 
 
-def test_four_in_five_trips_fall_into_the_spread():
+def test_four_in_five_trips_fall_into_the_spread() -> None:
     (trips, duration_s, _), (eve, eve_s, _), (day, day_s, _) = (trips_and_durations(seed) for seed in (2, 3, 4))
     learned = TripDurations()
     learned.learn(trips, duration_s)
@@ -39,7 +43,7 @@ def test_four_in_five_trips_fall_into_the_spread():
     assert (predicted.low_s < predicted.median_s).all()
 
 
-def test_learning_in_two_halves_is_learning_at_once_but_for_what_is_forgotten():
+def test_learning_in_two_halves_is_learning_at_once_but_for_what_is_forgotten() -> None:
     trips, duration_s, _ = trips_and_durations(5)
     first = np.arange(trips.network_s.size) < 5_000
     halves = TripDurations()
@@ -49,14 +53,14 @@ def test_learning_in_two_halves_is_learning_at_once_but_for_what_is_forgotten():
     assert np.median(halves.predict(trips).median_s / before) == pytest.approx(1.25, abs=0.06)
 
 
-def test_untaught_it_says_the_network_and_the_kerb():
+def test_untaught_it_says_the_network_and_the_kerb() -> None:
     trips, _, _ = trips_and_durations(6, 10)
     predicted = TripDurations().predict(trips)
     assert (predicted.median_s >= trips.network_s + 119).all()
     assert np.array_equal(predicted.low_s, predicted.high_s)
 
 
-def test_nonsense_is_refused():
+def test_nonsense_is_refused() -> None:
     trips, duration_s, _ = trips_and_durations(7, 5)
     with pytest.raises(ValueError, match="positive"):
         TripDurations().learn(trips, -duration_s)

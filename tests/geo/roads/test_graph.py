@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -5,7 +10,7 @@ from geo.distances import great_circle_m
 from geo.roads.graph import GRAPH_FILE, RoadGraph
 
 
-def test_a_saved_graph_loads_identically(one_way_city, tmp_path):
+def test_a_saved_graph_loads_identically(one_way_city: Any, tmp_path: Path) -> None:
     one_way_city.save(tmp_path / "city")
     again = RoadGraph.load(tmp_path / "city")
     for name in ("lat_deg", "lng_deg", "source", "target", "length_m", "travel_time_s", "leaving_s", "arriving_s"):
@@ -14,19 +19,19 @@ def test_a_saved_graph_loads_identically(one_way_city, tmp_path):
     assert [path.name for path in (tmp_path / "city").iterdir()] == [GRAPH_FILE]
 
 
-def test_loading_says_what_to_do_when_there_is_no_graph(tmp_path):
+def test_loading_says_what_to_do_when_there_is_no_graph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="city build"):
         RoadGraph.load(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip at all", b"PK\x03\x04half"])
-def test_loading_refuses_a_broken_file(tmp_path, content):
+def test_loading_refuses_a_broken_file(tmp_path: Path, content: Any) -> None:
     (tmp_path / GRAPH_FILE).write_bytes(content)
     with pytest.raises(ValueError, match="not a road graph"):
         RoadGraph.load(tmp_path)
 
 
-def test_snapping_finds_the_nearest_node_of_all(one_way_city):
+def test_snapping_finds_the_nearest_node_of_all(one_way_city: Any) -> None:
     rng = np.random.default_rng(0)
     lat, lng = rng.uniform(46.98, 47.05, 500), rng.uniform(7.98, 8.06, 500)
     node, distance_m = one_way_city.snap(lat, lng)
@@ -36,20 +41,20 @@ def test_snapping_finds_the_nearest_node_of_all(one_way_city):
         assert every_m[node[at]] == pytest.approx(every_m.min(), abs=1e-4)
 
 
-def test_snapping_crosses_the_antimeridian_and_prefers_the_smaller_of_equal_nodes():
+def test_snapping_crosses_the_antimeridian_and_prefers_the_smaller_of_equal_nodes() -> None:
     graph = RoadGraph.from_arrays([0.0, 0.0, 0.0], [179.999, -179.999, -179.999], [0], [1], [1.0], [1.0])
     node, distance_m = graph.snap(0.0, 180.0 - 1e-9 + 0.0005)
     assert node[0] == 1
     assert distance_m[0] < 60.0
 
 
-def test_many_nodes_in_one_place_can_be_indexed():
+def test_many_nodes_in_one_place_can_be_indexed() -> None:
     places = np.full(1_000, 5.0)
     graph = RoadGraph.from_arrays(places, places, [0], [1], [1.0], [1.0])
     assert graph.snap(5.0, 5.0)[0][0] == 0
 
 
-def test_changing_the_traffic_leaves_the_roads_alone(one_way_city):
+def test_changing_the_traffic_leaves_the_roads_alone(one_way_city: Any) -> None:
     slower = one_way_city.with_travel_times(one_way_city.travel_time_s * 2)
     assert slower.leaving is one_way_city.leaving
     assert np.array_equal(slower.arriving_s, one_way_city.arriving_s * 2)
@@ -72,7 +77,7 @@ def test_changing_the_traffic_leaves_the_roads_alone(one_way_city):
         ({"travel_time_s": [1.0, 2.0]}, "2 values for 1 edges"),
     ],
 )
-def test_nonsense_is_refused_at_birth(change, message):
+def test_nonsense_is_refused_at_birth(change: Any, message: str) -> None:
     good = {
         "lat_deg": [0.0, 0.0],
         "lng_deg": [0.0, 1.0],

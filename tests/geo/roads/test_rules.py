@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from geo.roads.rules import COUNTRIES, KMH_PER_MPH, SHARE_OF_LIMIT, Drivable, judge, limit_kmh
@@ -15,7 +19,7 @@ from geo.roads.rules import COUNTRIES, KMH_PER_MPH, SHARE_OF_LIMIT, Drivable, ju
         ({"highway": "primary", "oneway": "reversible"}, "direction changes with the time of day"),
     ],
 )
-def test_what_is_not_for_taxis_is_left_out_with_a_reason(tags, reason):
+def test_what_is_not_for_taxis_is_left_out_with_a_reason(tags: Any, reason: Any) -> None:
     assert judge(tags) == reason
 
 
@@ -28,7 +32,7 @@ def test_what_is_not_for_taxis_is_left_out_with_a_reason(tags, reason):
         {"highway": "primary_link", "motorcar": "yes", "vehicle": "no"},
     ],
 )
-def test_the_most_specific_access_tag_decides(tags):
+def test_the_most_specific_access_tag_decides(tags: Any) -> None:
     assert isinstance(judge(tags), Drivable)
 
 
@@ -44,18 +48,18 @@ def test_the_most_specific_access_tag_decides(tags):
         ({"highway": "residential", "oneway": "yes", "oneway:motorcar": "no"}, True, True),
     ],
 )
-def test_one_way_streets_are_open_one_way(tags, forward, backward):
+def test_one_way_streets_are_open_one_way(tags: Any, forward: Any, backward: Any) -> None:
     judged = judge(tags)
     assert (judged.forward_kmh > 0, judged.backward_kmh > 0) == (forward, backward)
 
 
-def test_a_tagged_limit_decides_the_speed_in_each_direction():
+def test_a_tagged_limit_decides_the_speed_in_each_direction() -> None:
     judged = judge({"highway": "primary", "maxspeed": "50", "maxspeed:backward": "30 mph"})
     assert judged.forward_kmh == 50 * SHARE_OF_LIMIT
     assert judged.backward_kmh == pytest.approx(30 * KMH_PER_MPH * SHARE_OF_LIMIT)
 
 
-def test_without_a_limit_class_and_country_decide():
+def test_without_a_limit_class_and_country_decide() -> None:
     assert judge({"highway": "motorway"}, "GB").forward_kmh == 110.0
     assert judge({"highway": "motorway"}, "US").forward_kmh == pytest.approx(65 * KMH_PER_MPH)
     assert judge({"highway": "motorway_link"}, "US").forward_kmh == 60.0
@@ -82,5 +86,5 @@ def test_without_a_limit_class_and_country_decide():
         ("", None),
     ],
 )
-def test_limits_are_read_as_people_write_them(text, kmh):
+def test_limits_are_read_as_people_write_them(text: str, kmh: Any) -> None:
     assert limit_kmh(text, None) == (None if kmh is None else pytest.approx(kmh))

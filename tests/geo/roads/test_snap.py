@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,7 +10,7 @@ from geo.roads.graph import RoadGraph, Shapes
 from geo.roads.snap import EdgeIndex
 
 
-def walk_every_edge(graph, lat, lng, step=400):
+def walk_every_edge(graph: Any, lat: Any, lng: Any, step: Any = 400) -> Any:
     """The distance to each edge by walking along it in small steps: another formulation of the nearest edge."""
     least = []
     for edge in range(graph.edge_count):
@@ -18,7 +22,7 @@ def walk_every_edge(graph, lat, lng, step=400):
 
 
 @pytest.fixture(scope="module")
-def bent_streets():
+def bent_streets() -> Any:
     """A long avenue with a bend, both ways; a side street; a loop of bends back to its own start."""
     shapes = Shapes.from_arrays([0, 1, 2, 2, 5], [0.01, 0.01, 0.02, 0.02, 0.021], [0.012, 0.012, 0.0, 0.001, 0.001])
     return RoadGraph.from_arrays(
@@ -26,7 +30,7 @@ def bent_streets():
     )
 
 
-def test_the_nearest_edge_is_the_nearest_of_all(bent_streets, one_way_city):
+def test_the_nearest_edge_is_the_nearest_of_all(bent_streets: Any, one_way_city: Any) -> None:
     rng = np.random.default_rng(2)
     for graph, box in ((bent_streets, (-0.01, 0.03, -0.01, 0.04)), (one_way_city, (46.995, 47.035, 7.995, 8.045))):
         index = EdgeIndex.of(graph)
@@ -40,7 +44,7 @@ def test_the_nearest_edge_is_the_nearest_of_all(bent_streets, one_way_city):
             assert np.allclose(every_m[found.edge[at]], found.distance_m[at], atol=2.0)
 
 
-def test_the_share_says_where_on_the_edge_one_is(bent_streets):
+def test_the_share_says_where_on_the_edge_one_is(bent_streets: Any) -> None:
     index = EdgeIndex.of(bent_streets)
     found = index.nearest([0.0, 0.0, 0.01], [0.0, 0.03, 0.012], count=2)
     assert found.edge.tolist()[1:] == [[0, 1], [0, 1]]
@@ -49,7 +53,7 @@ def test_the_share_says_where_on_the_edge_one_is(bent_streets):
     assert 0.4 < found.share[2, 0] < 0.5
 
 
-def test_beyond_the_limit_one_is_off_the_map(bent_streets):
+def test_beyond_the_limit_one_is_off_the_map(bent_streets: Any) -> None:
     index = EdgeIndex.of(bent_streets)
     found = index.nearest([-0.001, -0.01], [0.0, 0.0], limit_m=150.0)
     assert found.edge.tolist() == [[0], [-1]]
@@ -57,7 +61,7 @@ def test_beyond_the_limit_one_is_off_the_map(bent_streets):
     assert np.isinf(found.distance_m[1, 0])
 
 
-def test_nonsense_is_refused(bent_streets):
+def test_nonsense_is_refused(bent_streets: Any) -> None:
     with pytest.raises(ValueError, match="limit_m"):
         EdgeIndex.of(bent_streets).nearest(0.0, 0.0, limit_m=-1.0)
     with pytest.raises(ValueError, match="nothing to snap to"):

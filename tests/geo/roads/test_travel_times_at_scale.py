@@ -1,6 +1,9 @@
 """Every pair that scipy's Dijkstra can answer in a second, on real and drawn graphs, before and after a jam."""
 
+from __future__ import annotations
+
 import csv
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from geo.roads.travel_times import between, nearest_by_road
 PAIRS_AT_LEAST = 200_000
 
 
-def bay_area(shared):
+def bay_area(shared: Any) -> Any:
     from pyarrow import parquet
 
     nodes, edges = (parquet.read_table(shared(f"sf/bayarea_{name}.parquet")) for name in ("nodes", "edges"))
@@ -25,7 +28,7 @@ def bay_area(shared):
     return RoadGraph.from_arrays(nodes["lat"].to_numpy(), nodes["lon"].to_numpy(), source, target, length_m, time_s)
 
 
-def manhattan(shared):
+def manhattan(shared: Any) -> Any:
     with shared("manhattan_hour/nodes.csv").open() as file:
         nodes = list(csv.DictReader(file))
     with shared("manhattan_hour/edges.csv").open() as file:
@@ -37,7 +40,7 @@ def manhattan(shared):
     return RoadGraph.from_arrays(lat, lng, source, target, length_m, time_s)
 
 
-def drawn(shared):
+def drawn(shared: Any) -> Any:
     """Random edges on random places, parallel ones, closed ones and loops among them; not connected."""
     rng = np.random.default_rng(12)
     lat, lng = rng.uniform(0, 1, (2, 5_000))
@@ -46,7 +49,7 @@ def drawn(shared):
     return RoadGraph.from_arrays(lat, lng, source, target, np.ones(16_000), time_s)
 
 
-def scipy_times(graph, origins, *, is_reversed=False):
+def scipy_times(graph: Any, origins: Any, *, is_reversed: Any = False) -> Any:
     """Times from (or, reversed, to) the nodes; of parallel edges the quickest, for scipy would add them up."""
     row, column = (graph.target, graph.source) if is_reversed else (graph.source, graph.target)
     order = np.lexsort((graph.travel_time_s, column, row))
@@ -58,7 +61,7 @@ def scipy_times(graph, origins, *, is_reversed=False):
 
 
 @pytest.mark.parametrize("graph_of", [bay_area, manhattan, drawn], ids=lambda graph_of: graph_of.__name__)
-def test_times_equal_those_of_scipy_with_and_without_traffic(shared, graph_of):
+def test_times_equal_those_of_scipy_with_and_without_traffic(shared: Any, graph_of: Any) -> None:
     free, rng = graph_of(shared), np.random.default_rng(13)
     jammed = free.with_travel_times(free.travel_time_s * rng.uniform(1, 5, free.edge_count))
     for graph in (free, jammed):
@@ -72,7 +75,7 @@ def test_times_equal_those_of_scipy_with_and_without_traffic(shared, graph_of):
 
 
 @pytest.mark.parametrize("graph_of", [bay_area, manhattan, drawn], ids=lambda graph_of: graph_of.__name__)
-def test_the_nearest_drivers_are_those_of_scipy(shared, graph_of):
+def test_the_nearest_drivers_are_those_of_scipy(shared: Any, graph_of: Any) -> None:
     free, rng = graph_of(shared), np.random.default_rng(14)
     jammed = free.with_travel_times(free.travel_time_s * rng.uniform(1, 5, free.edge_count))
     for graph in (free, jammed):
