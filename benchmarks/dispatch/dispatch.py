@@ -254,7 +254,8 @@ def _tell_cpu(quiet: Mapping[str, float], steps: Sequence[Step], report: Report)
 def _mishaps(history: Sequence[ev.RideEvent]) -> list[list[Any]]:
     """Per kind of mishap: how often, how often another driver was asked, and how soon after it was known."""
     went_wrong: dict[str, tuple[str, float]] = {}
-    times, waits_s = defaultdict(int), defaultdict(list)
+    times: defaultdict[str, int] = defaultdict(int)
+    waits_s: defaultdict[str, list[float]] = defaultdict(list)
     for event in history:
         kind = ""
         if isinstance(event, ev.OfferDeclined):

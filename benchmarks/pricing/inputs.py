@@ -93,7 +93,7 @@ def _rides(requests: Requests, rides: int, region_id: str, now_s: float, prefix:
             (events.RiderDroppedOff, {"receipt": RECEIPT, **driver, **money}),
         ]
         for sequence, ((kind, facts), after_s) in enumerate(zip(said, (0.0, *STEPS_S), strict=True), start=1):
-            yield kind(sequence=sequence, at_s=at_s + after_s, **common, **facts)  # type: ignore[arg-type]  # facts of many types
+            yield kind(sequence=sequence, at_s=at_s + after_s, **common, **facts)
 
 
 def trip_bodies(requests: Requests, count: int) -> list[bytes]:

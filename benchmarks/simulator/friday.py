@@ -186,7 +186,7 @@ def _profile(place: Place, drivers: int, report: Report) -> None:
     own_s: dict[str, float] = defaultdict(float)
     functions = []
     # The standard library's types do not know of `stats`.
-    for (file, _, name), (_, calls, own, _, _) in pstats.Stats(str(stats)).stats.items():  # type: ignore[attr-defined]
+    for (file, _, name), (_, calls, own, _, _) in pstats.Stats(str(stats)).stats.items():
         path = Path(file)
         inside = path.relative_to(root).as_posix() if path.is_relative_to(root) and ".venv" not in file else ""
         own_s[next((part for part in PARTS if inside.startswith(part)), "libraries and Python")] += own

@@ -51,7 +51,7 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
         redis_url=f"redis://127.0.0.1:{redis_port}/0",
         broker_url=f"127.0.0.1:{broker_port}",
         database_url=f"sqlite:///{folder / 'hexhail.db'}",
-        token_secrets=SECRETS,  # type: ignore[arg-type]
+        token_secrets=SECRETS,
     )
     app = build_app(lambda: open_edges(settings))
     config = uvicorn.Config(

@@ -151,10 +151,10 @@ async def test_a_stream_is_closed_with_4403_for_another_role(people: People) -> 
 async def test_a_browser_gives_its_token_as_a_subprotocol(people: People) -> None:
     token = people.installation.tokens.issue(Role.RIDER, "browser")
     url = people.installation.url.replace("http", "ws") + "/v1/riders/me/stream"
-    async with connect(url, subprotocols=["hexhail.v1", f"bearer.{token}"], proxy=None) as socket:  # type: ignore[list-item]
+    async with connect(url, subprotocols=["hexhail.v1", f"bearer.{token}"], proxy=None) as socket:
         assert socket.subprotocol == "hexhail.v1"
         assert json.loads(await socket.recv()) == {"type": "ready", "last_seen": 0}
-    async with connect(url, subprotocols=["hexhail.v1", "bearer.x"], proxy=None) as socket:  # type: ignore[list-item]
+    async with connect(url, subprotocols=["hexhail.v1", "bearer.x"], proxy=None) as socket:
         await socket.wait_closed()
         assert socket.close_code == 4401
 

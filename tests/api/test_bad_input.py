@@ -122,7 +122,8 @@ async def test_bad_pings_on_the_stream_are_answered_and_the_stream_lives_on(peop
     async with driver.stream() as stream:
         await stream.say({"type": "pings", "pings": [{"t_s": t_s, **BRYANT_PARK}]})
         stored = await until_stored(driver, t_s)
-        for code, bad_ping in {**BAD_PINGS, "ping_out_of_order": lambda _: {"t_s": t_s - 1, **BRYANT_PARK}}.items():
+        wrong: dict[str, Any] = {**BAD_PINGS, "ping_out_of_order": lambda _: {"t_s": t_s - 1, **BRYANT_PARK}}
+        for code, bad_ping in wrong.items():
             await stream.say({"type": "pings", "pings": [bad_ping(driver.installation.now_s())]})
             frame = await stream.frame()
             assert (frame["type"], frame["code"]) == ("error", code.replace("invalid_pings", "invalid_frame"))

@@ -16,7 +16,7 @@ from tests.api.witness import Witness
 pytestmark = pytest.mark.servers
 
 #: Values of every JSON type, and at the edges of what numbers and texts can be.
-ODD_VALUES = (None, True, -1, 0, 1.5, 10**400, 1e308, "", "x" * 5000, "\u0000", "\u202e\U0001f695", [], {}, [[]])
+ODD_VALUES: Any = (None, True, -1, 0, 1.5, 10**400, 1e308, "", "x" * 5000, "\u0000", "\u202e\U0001f695", [], {}, [[]])
 
 
 def mutations(schema: dict[str, Any], valid: dict[str, Any], witness: Witness) -> Iterator[dict[str, Any]]:

@@ -96,7 +96,8 @@ async def test_a_cancelled_call_is_not_tried_again() -> None:
 
 async def test_a_step_is_taken_again_after_it_failed_and_a_stop_ends_its_wait() -> None:
     """With an hour between the steps: only the stop can end the wait for the second one."""
-    stop, calls = StopEvent(), []
+    stop = StopEvent()
+    calls: list[Any] = []
 
     async def step() -> None:
         calls.append(len(calls))

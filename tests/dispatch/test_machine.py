@@ -44,7 +44,7 @@ class City(RuleBasedStateMachine):
         self.engine = self.engine_type(PARAMS)
         self.leases = MemoryLeases()
         self.history = History()
-        self.newest_token = {}
+        self.newest_token: dict[str, int] = {}
         self.now_s = 0.0
         self.last_offer = "none", "dora"
 

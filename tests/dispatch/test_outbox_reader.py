@@ -133,7 +133,7 @@ class Choosy:
     observed_events = (RideEvent,)
 
     def __init__(self) -> None:
-        self.heard = []
+        self.heard: list[Any] = []
 
     def match(self, waiting: Any, supply: Any, params: Any, now_s: float) -> Any:
         return []

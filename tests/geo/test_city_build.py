@@ -160,7 +160,7 @@ def test_a_missing_file_and_roads_that_lead_nowhere_are_clear_errors(tmp_path: P
 
 
 def test_a_failure_while_writing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(self, folder: Path) -> None:
+    def full_disk(self: RoadGraph, folder: Path) -> None:
         folder.mkdir()
         (folder / "half").write_text("half")
         raise OSError("no space left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -28,7 +29,9 @@ def refusing(status: int, *refusals: tuple[int, str]) -> httpx.Response:
     return httpx.Response(status, json={"refusals": listed})
 
 
-async def sent_to(answers: dict[str, list[httpx.Response]]) -> tuple[ReplayFigures, list[tuple[str, list[dict]]]]:
+async def sent_to(
+    answers: dict[str, list[httpx.Response]],
+) -> tuple[ReplayFigures, list[tuple[str, list[dict[str, Any]]]]]:
     """Send the pings to an edge that gives each driver these answers, and then 202."""
     heard = []
 

@@ -42,7 +42,7 @@ def avenue() -> City:
 
 
 def planner(city: City, **params: float) -> AdvicePlanner:
-    return AdvicePlanner(city, Zones.of(city), RepositioningParams(**params), solve_transport, HALF_LIFE_S)  # type: ignore[arg-type]  # floats alone
+    return AdvicePlanner(city, Zones.of(city), RepositioningParams(**params), solve_transport, HALF_LIFE_S)
 
 
 def drivers_at(city: City, *nodes: int) -> IdleDrivers:

@@ -168,7 +168,7 @@ def test_after_a_freeze_prices_walk_from_one_by_steps() -> None:
 @pytest.mark.parametrize("idle", [[1, 2], [*[1.0] * (COUNT - 1), -1], [*[1.0] * (COUNT - 1), math.nan], 3])
 def test_a_tick_with_anything_but_a_count_per_cell_is_refused(idle: object) -> None:
     with pytest.raises(ValueError, match="idle_per_cell must be 19 numbers"):
-        engine().handle(Tick(idle), NOW_S)  # type: ignore[arg-type]
+        engine().handle(Tick(idle), NOW_S)
 
 
 @pytest.mark.parametrize("cell_index", [-1, COUNT])

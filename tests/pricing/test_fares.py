@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,7 @@ def exact_price(tariff: Tariff, distance_m: float, travel_time_s: float, surge: 
     surged = sum(amount * (factor if name in tariff.surge_on else 1) for name, amount in lines.items())
     lines["surge"] = max(surged, Fraction(tariff.minimum_cents)) - unsurged
     taxed = [*lines.values(), Fraction(tariff.booking_fee_cents)]
-    untaxed = []
+    untaxed: list[Any] = []
     for entry in tariff.surcharges:
         (taxed if entry.is_taxed else untaxed).append(entry.amount_cents + unsurged * exactly(entry.percent))
     total = sum(taxed) + sum(untaxed)

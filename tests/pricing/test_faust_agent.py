@@ -144,19 +144,19 @@ async def test_a_stop_ends_the_attempts_and_leaves_the_batch_unacknowledged(serv
 
     service.failures_left = 1_000
     app, stream = StoppableApp(stop_after=7), Stream()
-    body, _ = attach(app, "ride.events", "quotes.asked", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
+    body, _ = attach(app, "ride.events", "quotes.asked", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)
     await body(stream)
     assert app.slept_s == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     assert stream.acknowledged == []
     service.failures_left = 0
-    await attach(StoppableApp(1), "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)[0](stream)  # type: ignore[arg-type]
+    await attach(StoppableApp(1), "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)[0](stream)
     assert len(stream.acknowledged) == 1
 
 
 async def test_ticks_come_each_tick_of_city_time_and_survive_failures(service: ScriptedService) -> None:
     service.failures_left = 2
     app = StoppableApp(stop_after=4)
-    attach(app, "ride.events", "quotes.asked", service, now_s=lambda: 123.0, wall_duration_s=lambda s: s / 10)  # type: ignore[arg-type]
+    attach(app, "ride.events", "quotes.asked", service, now_s=lambda: 123.0, wall_duration_s=lambda s: s / 10)
     [tick] = app.tasks
     await tick()
     assert service.ticks == [123.0] * 4
@@ -172,6 +172,6 @@ async def test_quotes_take_the_other_way(service: ScriptedService) -> None:
             pass
 
     app = StoppableApp(stop_after=1)
-    _, body = attach(app, "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)  # type: ignore[arg-type]
+    _, body = attach(app, "", "", service, now_s=lambda: 0.0, wall_duration_s=lambda s: s)
     await body(Stream())
     assert (service.quotes, service.processed) == ([ASKED], [])

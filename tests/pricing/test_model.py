@@ -34,4 +34,4 @@ def test_surge_params_are_read_from_a_section_and_keep_their_defaults() -> None:
 )
 def test_surge_params_refuse_nonsense_at_birth_and_name_it(name: str, value: object) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
-        SurgeParams(**{name: value})  # type: ignore[arg-type]
+        SurgeParams(**{name: value})

@@ -173,7 +173,7 @@ async def test_a_night_is_one_by_the_clocks_of_the_region(grid_city: City) -> No
         *((12.0, 13.0, "wed", False), (13.0, 12.9, "mon", True), (13.0, 12.9, "tue", False)),
     ):
         hours = {"from_s": from_s * 3600.0, "until_s": until_s * 3600.0, "weekdays": (weekday,)}
-        tariff = replace(TARIFF, surcharges=(Surcharge("hours", percent=10, **hours),))  # type: ignore[arg-type]
+        tariff = replace(TARIFF, surcharges=(Surcharge("hours", percent=10, **hours),))
         quoted = await quote(grid_city, corner(grid_city, 0), corner(grid_city, 35), tariff=tariff)
         assert ("surcharge:hours" in [line.name for line in quoted.lines]) == is_due, (from_s, until_s, weekday)
 

@@ -20,7 +20,7 @@ from pricing.commands import CountQuote, CountRequest, Signal
 from pricing.ports import KeyedSignal
 
 if TYPE_CHECKING:
-    from conftest import ValkeyServer
+    from tests.pricing.conftest import ValkeyServer
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ async def test_batches_cut_and_rewound_anywhere_change_nothing(
         await rewound.count_rides(log[start:end])
     assert await consumed(empty_redis, "rewound") == len(log)
     once, again = await plain.read(NOW_S + 200.0), await rewound.read(NOW_S + 200.0)
-    assert (once.requests == again.requests).all()  # type: ignore[attr-defined]
+    assert (once.requests == again.requests).all()
 
 
 async def test_a_ride_long_silent_is_forgotten_and_its_memory_given_back(empty_redis: Redis) -> None:

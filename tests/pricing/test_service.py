@@ -125,7 +125,7 @@ class Pricer:
             prices=prices,
             signals=self.signals,
             supply=self.supply,
-            record=self.record,  # type: ignore[arg-type]
+            record=self.record,
             metrics=PricingMetrics(self.registry),
         )
 

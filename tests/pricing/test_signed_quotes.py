@@ -43,7 +43,7 @@ QUOTE = Quote(
 
 
 def signed(payload: object, key: str = KEY, kid: object = "2", algorithm: str = "HS256") -> str:
-    return jwt.encode(payload, key, algorithm, headers={"kid": kid})  # type: ignore[arg-type]
+    return jwt.encode(payload, key, algorithm, headers={"kid": kid})
 
 
 def payload(**changes: Any) -> dict[str, Any]:

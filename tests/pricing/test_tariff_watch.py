@@ -100,13 +100,13 @@ async def test_a_version_that_cannot_be_archived_is_not_quoted_by(watched: Watch
     async def away(tariff: Tariff) -> None:
         raise ConnectionError
 
-    keep, archive.keep = archive.keep, away  # type: ignore[method-assign]
+    keep, archive.keep = archive.keep, away
     watched.write(TEXT.replace("base_cents = 500", "base_cents = 600"))
     await watched.watch.look()
     with pytest.raises(ConnectionError):
         await watched.watch.look()
     assert watched.watch.tariff == watched.first
-    archive.keep = keep  # type: ignore[method-assign]
+    archive.keep = keep
     await watched.watch.look()
     assert watched.watch.tariff.base_cents == 600
 

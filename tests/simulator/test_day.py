@@ -167,7 +167,7 @@ def test_a_planted_violation_is_found(city: Any, town: Any, monkeypatch: pytest.
     """An engine that no longer knows who is busy, shown all drivers as free, with leases given to anyone."""
     supply = Fleet.supply
 
-    def everyone(self, now_s: float, n_waiting: Any) -> Any:
+    def everyone(self: Any, now_s: float, n_waiting: Any) -> Any:
         self._is_bound[:] = False
         return supply(self, now_s, n_waiting)
 
@@ -186,7 +186,7 @@ def test_drivers_wait_for_work_since_they_came_on_shift_or_were_last_let_go(
     """What a round is told, against the log: the last event that let the driver go."""
     seen, supply = [], Fleet.supply
 
-    def noted(self, now_s: float, n_waiting: Any) -> Any:
+    def noted(self: Any, now_s: float, n_waiting: Any) -> Any:
         seen.append(supply(self, now_s, n_waiting))
         return seen[-1]
 

@@ -37,7 +37,8 @@ def env(town: Any) -> Any:
 def live(env: Any, action: Any, seed: int = 7) -> Any:
     """One episode under one action: (rewards, infos, last observation)."""
     env.reset(seed=seed)
-    rewards, infos = [], []
+    rewards: list[float] = []
+    infos: list[dict[str, Any]] = []
     while not infos or "figures" not in infos[-1]:
         seen, reward, _, _, info = env.step(action)
         rewards.append(reward)
@@ -65,7 +66,7 @@ def test_the_same_seed_and_actions_are_the_same_day_and_another_seed_another(env
     def day(seed: int) -> Any:
         rng = np.random.default_rng(0)
         env.reset(seed=seed)
-        steps = []
+        steps: list[Any] = []
         while not steps or not steps[-1][2]:
             steps.append(env.step(rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)))
         return [step[0].tolist() for step in steps], [step[1] for step in steps], sha256_of(env.outcome.events)

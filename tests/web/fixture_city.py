@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from pathlib import Path
 
 import h3
@@ -41,12 +42,12 @@ class Graph:
     joined: list[list[int]]
     speed_kmh: dict[tuple[int, int], float]
 
-    def roads(self) -> dict:
+    def roads(self) -> dict[str, Any]:
         """GeoJSON, each segment once."""
         segments = [(a, b) for a, b in self.speed_kmh if a < b or (b, a) not in self.speed_kmh]
         return {"type": "FeatureCollection", "features": [self._segment(a, b) for a, b in segments]}
 
-    def _segment(self, a: int, b: int) -> dict:
+    def _segment(self, a: int, b: int) -> dict[str, Any]:
         line = [list(reversed(self.points[end])) for end in (a, b)]
         geometry = {"type": "LineString", "coordinates": line}
         return {"type": "Feature", "properties": {"speed_kmh": self.speed_kmh[a, b]}, "geometry": geometry}
@@ -94,7 +95,7 @@ class City:
     seed: int = 7
     now_s: float = STARTS_S
     cars: list[Car] = field(init=False)
-    requests: list[dict] = field(init=False, default_factory=list)
+    requests: list[dict[str, Any]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -106,7 +107,7 @@ class City:
         cell = h3.latlng_to_cell(*middle, 8)
         self.surge = {near: round(1 + self.random.uniform(-0.25, 1.1), 1) for near in h3.grid_disk(cell, 2)}
 
-    def story(self, cell: str, limit: int) -> list[dict]:
+    def story(self, cell: str, limit: int) -> list[dict[str, Any]]:
         """The changes of a cell's price, as an operator is told them."""
         now = self.surge.get(cell, 1.0)
         decided = {"requests": 14.2, "quotes": 6.1, "idle_drivers": 1.0, "supply": 2.4, "target": now, "wanted": now}
@@ -127,7 +128,7 @@ class City:
                 self.requests.remove(request)
                 self._request(age_s=0.0)
 
-    def frame(self) -> dict:
+    def frame(self) -> dict[str, Any]:
         places = [self._place(car) for car in self.cars]
         ages = [self.now_s - request["requested_s"] for request in self.requests]
         return {
@@ -145,7 +146,7 @@ class City:
             "figures": self._figures(max(ages)),
         }
 
-    def _figures(self, oldest_s: float) -> dict:
+    def _figures(self, oldest_s: float) -> dict[str, Any]:
         idle = sum(car.state is DriverState.IDLE for car in self.cars)
         return {
             "drivers_online": len(self.cars),
@@ -213,18 +214,18 @@ def build_app(city: City, dist: Path = DIST, name: str = "Gridville", timezone: 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/v1/ops/city", response_model=None)
-    def read_city(authorization: str = Header("")) -> dict | JSONResponse:
+    def read_city(authorization: str = Header("")) -> dict[str, Any] | JSONResponse:
         if authorization != f"Bearer {TOKEN}":
             return refusal()
         about = {"region_id": name.lower(), "name": name, "timezone": timezone, "currency": "EUR", "speed": SPEED}
         return about | {"bounds_deg": city.graph.bounds_deg(), "attribution": "Made-up streets"}
 
     @app.get("/v1/ops/city/roads", response_model=None)
-    def read_roads(authorization: str = Header("")) -> dict | JSONResponse:
+    def read_roads(authorization: str = Header("")) -> dict[str, Any] | JSONResponse:
         return city.graph.roads() if authorization == f"Bearer {TOKEN}" else refusal()
 
     @app.get("/v1/ops/surge/history", response_model=None)
-    def read_story(cell: str, limit: int, authorization: str = Header("")) -> dict | JSONResponse:
+    def read_story(cell: str, limit: int, authorization: str = Header("")) -> dict[str, Any] | JSONResponse:
         if authorization != f"Bearer {TOKEN}":
             return refusal()
         return {"cell": cell, "changes": city.story(cell, limit)}

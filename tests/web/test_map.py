@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ FIXTURE_CITY = Path(__file__).with_name("fixture_city.py")
 DRIVERS = 120
 LOOK_TIMEOUT_S = 60
 
-Look = Callable[..., dict]
+Look = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.browser
 
@@ -53,7 +54,7 @@ def map_url() -> Iterator[str]:
 def look(tmp_path: Path) -> Look:
     """Opens an address in Chromium and returns what `look.mjs` found."""
 
-    def run(url: str, name: str, *options: str, seconds: float = 2) -> dict:
+    def run(url: str, name: str, *options: str, seconds: float = 2) -> dict[str, Any]:
         # HEXHAIL_SCREENSHOTS keeps the pictures, for people and for the README.
         folder = Path(os.environ.get("HEXHAIL_SCREENSHOTS", tmp_path))
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from benchmarks.simulator.city import _build, _drawn
@@ -63,7 +63,7 @@ def replay_url(run: Path) -> Iterator[str]:
             server.terminate()
 
 
-def look(script: str, subject: str, name: str, folder: Path, *options: str) -> dict:
+def look(script: str, subject: str, name: str, folder: Path, *options: str) -> dict[str, Any]:
     # HEXHAIL_SCREENSHOTS keeps the pictures, as for the live map.
     kept = Path(os.environ.get("HEXHAIL_SCREENSHOTS", folder))
     kept.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def look(script: str, subject: str, name: str, folder: Path, *options: str) -> d
     return json.loads(done.stdout)
 
 
-def check_page(found: dict, pictures: int) -> None:
+def check_page(found: dict[str, Any], pictures: int) -> None:
     assert len(found["pictures"]) == pictures
     for picture in found["pictures"]:
         assert picture["shapes"] >= 5

@@ -15,6 +15,7 @@ import subprocess
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as Xml
 from xml.sax.saxutils import quoteattr
 
@@ -101,7 +102,8 @@ def _write_network(data: Path, folder: Path, tools: Path) -> dict[str, str]:
         f'y="{float(node["lat"]) * M_PER_DEG:.2f}"/>'
         for node in nodes
     )
-    arriving, lines = {}, []
+    arriving: dict[str, Any] = {}
+    lines: list[Any] = []
     for number, edge in enumerate(edges):
         speed_mps = float(edge["length_m"]) / max(float(edge["travel_time_s"]), 0.1)
         lines.append(

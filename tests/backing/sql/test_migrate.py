@@ -54,7 +54,7 @@ async def do(url: str, *texts: str) -> None:
     """Run statements on a database as it is."""
     async with await open_database(url, packages={}) as database:
         for text in texts:
-            await database.run(lambda text=text: one(Statement(text)))  # type: ignore[misc]
+            await database.run(lambda text=text: one(Statement(text)))
 
 
 async def rows(database: Database, text: str) -> list[tuple[Any, ...]]:

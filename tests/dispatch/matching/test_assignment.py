@@ -17,7 +17,7 @@ INFEASIBLE = -1e9
 
 
 def _total(request: pytest.FixtureRequest, driver: Any, score: Any, chosen: Any) -> Any:
-    best = {}
+    best: dict[Any, Any] = {}
     for r, d, s in zip(request, driver, score, strict=True):
         best[int(r), int(d)] = max(best.get((int(r), int(d)), -np.inf), float(s))
     pairs = [(row, int(column)) for row, column in enumerate(chosen) if column >= 0]

@@ -46,7 +46,7 @@ def value_of_rows_one_by_one(rows: Any, graph: Any, params: Any, sweeps: Any = 4
     reach = min(NEIGHBOUR_BINS, (bins - 1) // 2)
     value = {(c, b): 0.0 for c in cells for b in range(bins)}
     for _ in range(sweeps):
-        heard = {}
+        heard: dict[Any, Any] = {}
         for node, at_s, next_node, next_s, fare in rows:
             steps = (next_s - at_s) / params.step_s
             paid_steps = max(1.0, steps)

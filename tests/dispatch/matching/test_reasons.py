@@ -79,7 +79,7 @@ def is_right(reason: Any, one: Any, column: Any, eta_s: Any, supply: Any, matche
 
 @pytest.mark.parametrize("policy", ["optimal", "greedy", "nearest"])
 def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_true(policy: Any) -> None:
-    seen = Counter()
+    seen: Any = Counter()
     for seed in range(1000):
         params = CAPPED if seed % 4 == 0 else PARAMS
         waiting, supply, decision = random_round(np.random.default_rng(seed), policy, params)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from geo.learning.shrinkage import Chain, KeyedSums, joint_key
 
 def test_means_are_those_of_a_dictionary_kept_by_hand() -> None:
     rng = np.random.default_rng(0)
-    sums, by_hand = KeyedSums(3.0), defaultdict(lambda: [0.0, 0.0])
+    sums = KeyedSums(3.0)
+    by_hand: defaultdict[Any, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for kept_share in (1.0, 0.5, 0.9):
         key, value, weight = rng.integers(0, 40, 200).astype(np.uint64), rng.normal(0, 1, 200), rng.uniform(0, 2, 200)
         sums.forget(kept_share)
