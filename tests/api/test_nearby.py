@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_the_nearest_idle_drivers_are_those_of_looking_at_every_one(
     away_m = great_circle_m(CITY.lat_deg[idle_node], CITY.lng_deg[idle_node], place.lat_deg, place.lng_deg)
     nearest = [at for at in np.argsort(away_m, kind="stable") if away_m[at] <= within_m][:count]
     assert [driver.distance_m for driver in found] == pytest.approx(away_m[nearest].tolist(), abs=1e-3)
-    eta_s = between(CITY, idle_node[nearest], np.full(len(nearest), node)) if nearest else []
+    eta_s: Any = between(CITY, idle_node[nearest], np.full(len(nearest), node)) if nearest else []
     assert [driver.pickup_eta_s for driver in found] == [seconds if seconds <= 60.0 else None for seconds in eta_s]
     assert nearest_eta_s(recent, CITY, node, 60.0) == min(
         (seconds for seconds in between(CITY, idle_node, np.full(idle_node.size, node)) if seconds <= 60.0),
@@ -68,14 +69,14 @@ def test_the_nearest_idle_drivers_are_those_of_looking_at_every_one(
     )
 
 
-async def near(person: Person, place: dict[str, float] = TIMES_SQUARE, **more: float) -> list[dict]:
+async def near(person: Person, place: dict[str, Any][str, float] = TIMES_SQUARE, **more: float) -> list[dict]:
     answer = await person.get("/v1/drivers/nearby", params={**place, **more})
     assert answer.status_code == 200, answer.text
-    drivers: list[dict] = answer.json()["drivers"]
+    drivers: list[dict[str, Any]] = answer.json()["drivers"]
     return drivers
 
 
-async def eventually_near(person: Person, count: int) -> list[dict]:
+async def eventually_near(person: Person, count: int) -> list[dict[str, Any]]:
     """The picture is of a second ago, and a ping takes a moment to its cell."""
     deadline_s = time.monotonic() + PATIENCE_S
     while len(drivers := await near(person)) != count:

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from h3.api import basic_int as h3
@@ -7,7 +11,7 @@ from geo import cells
 MANHATTAN = (40.7580, -73.9855)
 
 
-def test_cells_are_those_of_h3():
+def test_cells_are_those_of_h3() -> None:
     rng = np.random.default_rng(0)
     lat, lng = rng.uniform(-90, 90, 500), rng.uniform(-180, 180, 500)
     for resolution in (0, 5, 9, 15):
@@ -17,7 +21,7 @@ def test_cells_are_those_of_h3():
         assert found.tolist() == expected
 
 
-def test_names_go_there_and_back():
+def test_names_go_there_and_back() -> None:
     cell = cells.latlng_to_cells(*MANHATTAN, 8)
     (name,) = cells.cells_to_strings(cell)
     assert name == h3.int_to_str(int(cell[0]))
@@ -25,7 +29,7 @@ def test_names_go_there_and_back():
     assert cells.resolution_of(int(cell[0])) == 8
 
 
-def test_the_centre_of_a_cell_is_in_it_and_its_boundary_round_it():
+def test_the_centre_of_a_cell_is_in_it_and_its_boundary_round_it() -> None:
     cell = cells.latlng_to_cells(*MANHATTAN, 8)
     lat, lng = cells.cell_to_latlng(cell)
     assert cells.latlng_to_cells(lat, lng, 8).tolist() == cell.tolist()
@@ -34,17 +38,17 @@ def test_the_centre_of_a_cell_is_in_it_and_its_boundary_round_it():
     assert corners[:, 0].min() < lat[0] < corners[:, 0].max()
 
 
-def test_parents_are_those_of_h3():
+def test_parents_are_those_of_h3() -> None:
     cell = cells.latlng_to_cells([10.0, -30.0], [20.0, 170.0], 9)
     assert cells.parents(cell, 5).tolist() == [h3.cell_to_parent(int(one), 5) for one in cell]
 
 
 @pytest.mark.parametrize("wrong", [0, 1, -5, 2**64, "", "zz", "8928308280fffff0"])
-def test_what_is_not_a_cell_is_known(wrong):
+def test_what_is_not_a_cell_is_known(wrong: Any) -> None:
     assert not cells.is_valid_cell(wrong)
 
 
-def test_nonsense_is_refused():
+def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="resolution"):
         cells.latlng_to_cells(0.0, 0.0, 16)
     with pytest.raises(ValueError, match="not an H3 cell"):
@@ -57,7 +61,7 @@ def test_nonsense_is_refused():
         cells.parents(cells.pentagons(3), 4)
 
 
-def test_the_compiled_calls_and_the_python_api_agree_everywhere():
+def test_the_compiled_calls_and_the_python_api_agree_everywhere() -> None:
     rng = np.random.default_rng(4)
     lat, lng = rng.uniform(-90, 90, 400), rng.uniform(-180, 180, 400)
     for resolution in (0, 1, 4, 8, 15):
@@ -72,25 +76,25 @@ def test_the_compiled_calls_and_the_python_api_agree_everywhere():
         assert np.array_equal(np.sort(mine, axis=1), np.sort(theirs, axis=1))
 
 
-def test_the_doctor_is_told_which_calls_are_in_use():
+def test_the_doctor_is_told_which_calls_are_in_use() -> None:
     assert cells.path_in_use().reason
 
 
-def test_another_answer_of_the_c_functions_puts_the_python_api_in_their_place(monkeypatch):
+def test_another_answer_of_the_c_functions_puts_the_python_api_in_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "_parents_compiled", lambda some, resolution: some)
     decided = cells.path_in_use.__wrapped__()
     assert not decided.is_compiled
     assert "cellToParent" in decided.reason
 
 
-def test_a_build_without_the_c_functions_uses_the_python_api(monkeypatch):
+def test_a_build_without_the_c_functions_uses_the_python_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells.h3_calls, "C_FUNCTIONS", ("notThere",))
     decided = cells.path_in_use.__wrapped__()
     assert not decided.is_compiled
     assert "does not export" in decided.reason
 
 
-def test_cells_are_numbered_in_ascending_order():
+def test_cells_are_numbered_in_ascending_order() -> None:
     some = cells.latlng_to_cells([10.0, -30.0, 10.0], [20.0, 170.0, 20.0], 9)
     numbers = cells.CellNumbers.of(some)
     assert np.array_equal(numbers.cell, np.unique(some))
