@@ -69,7 +69,7 @@ def test_the_nearest_idle_drivers_are_those_of_looking_at_every_one(
     )
 
 
-async def near(person: Person, place: dict[str, Any][str, float] = TIMES_SQUARE, **more: float) -> list[dict]:
+async def near(person: Person, place: dict[str, float] = TIMES_SQUARE, **more: float) -> list[dict[str, Any]]:
     answer = await person.get("/v1/drivers/nearby", params={**place, **more})
     assert answer.status_code == 200, answer.text
     drivers: list[dict[str, Any]] = answer.json()["drivers"]

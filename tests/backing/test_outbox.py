@@ -19,7 +19,7 @@ NOTES, OTHERS = "notes", "others"
 @pytest.fixture(autouse=True)
 def made_up_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream in (NOTES, OTHERS):
-        monkeypatch.setitem(STREAM_TOPICS, stream, stream)  # type: ignore[arg-type]  # to those who read it a Mapping
+        monkeypatch.setitem(STREAM_TOPICS, stream, stream)
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ import asyncio
 import json
 import uuid
 from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from backing.inboxes import redis_inboxes
@@ -48,23 +51,23 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(autouse=True)
-def no_waiting_between_looks(monkeypatch):
+def no_waiting_between_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backing.outbox.relay.LOOK_EVERY_S", 0.0)
 
 
 @pytest.fixture
-async def topic(broker_port):
+async def topic(broker_port: int) -> Any:
     return await new_topic(broker_port)
 
 
-async def new_topic(broker_port):
+async def new_topic(broker_port: int) -> Any:
     name = f"events-{uuid.uuid4().hex}"
     await create_topics(f"kafka://127.0.0.1:{broker_port}", [name], 2)
     return name
 
 
 @pytest.fixture
-async def producer(broker_port):
+async def producer(broker_port: int) -> AsyncIterator[Any]:
     producer = new_producer([f"127.0.0.1:{broker_port}"])
     await producer.start()
     yield producer
@@ -72,11 +75,11 @@ async def producer(broker_port):
 
 
 @pytest.fixture
-def topics(producer, topic):
+def topics(producer: Any, topic: Any) -> Any:
     return KafkaTopics(producer, {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1)
 
 
-async def topic_values(broker_port, topic):
+async def topic_values(broker_port: int, topic: Any) -> Any:
     """All values in partition 1, where the tests' region lives."""
     partition = TopicPartition(topic, 1)
     consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{broker_port}", auto_offset_reset="earliest")
@@ -94,15 +97,15 @@ async def topic_values(broker_port, topic):
         await consumer.stop()
 
 
-async def entries(redis, name, after=0):
+async def entries(redis: Any, name: str, after: Any = 0) -> Any:
     return await RedisInboxReader(redis).read(name, after, 10_000)
 
 
-async def inbox(redis, name, after=0):
+async def inbox(redis: Any, name: str, after: Any = 0) -> Any:
     return [(position, decode(payload)) for position, payload in await entries(redis, name, after)]
 
 
-async def expected_inboxes(outbox):
+async def expected_inboxes(outbox: Any) -> Any:
     """What every inbox should hold by SQL alone."""
     inboxes = defaultdict(list)
     for row in await outbox.newest_rows(1_000_000):
@@ -111,17 +114,17 @@ async def expected_inboxes(outbox):
     return inboxes
 
 
-async def assert_inboxes_are_complete(redis, outbox):
+async def assert_inboxes_are_complete(redis: Any, outbox: Any) -> None:
     expected = await expected_inboxes(outbox)
     assert {key.decode() for key in await redis.keys("inbox:*")} == {redis_keys.inbox(name) for name in expected}
     for name, entries in expected.items():
         assert await inbox(redis, name) == entries
 
 
-async def lives(rides, count, first=0):
+async def lives(rides: Any, count: int, first: Any = 0) -> None:
     """So many whole rides, written side by side."""
 
-    async def life(n):
+    async def life(n: Any) -> None:
         ride_id, driver_id = f"ride{n}", f"driver{n}"
         offer_id = f"{ride_id}-{n + 1}"
         await do(
@@ -132,17 +135,17 @@ async def lives(rides, count, first=0):
     await asyncio.gather(*(life(n) for n in range(first, first + count)))
 
 
-async def drain(relay):
+async def drain(relay: Any) -> None:
     while await relay.relay_once():
         pass
 
 
-def a_row(position, inboxes=("rider:alice",), payload="{}"):
+def a_row(position: Any, inboxes: Any = ("rider:alice",), payload: Any = "{}") -> Any:
     return OutboxRow(RIDE_EVENTS_STREAM, "ride", position, "r", inboxes, payload, position=position)
 
 
-def reading(rows):
-    async def read():
+def reading(rows: Any) -> Any:
+    async def read() -> Any:
         return rows
 
     return read
@@ -151,7 +154,7 @@ def reading(rows):
 class Silent:
     """Topics that take everything."""
 
-    async def append(self, rows):
+    async def append(self, rows: Any) -> None:
         pass
 
 
@@ -159,8 +162,14 @@ class Silent:
 
 
 async def test_every_row_reaches_topic_and_inboxes_once_and_in_order(
-    outbox, rides, topics, empty_redis, broker_port, topic, monkeypatch
-):
+    outbox: Any,
+    rides: Any,
+    topics: Any,
+    empty_redis: Redis,
+    broker_port: int,
+    topic: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 7)
     relay = Relay(outbox, topics, RedisInboxes(empty_redis))
     await asyncio.gather(lives(rides, 15), drain(relay))
@@ -175,7 +184,9 @@ async def test_every_row_reaches_topic_and_inboxes_once_and_in_order(
     assert await relay.relay_once() == 0
 
 
-async def test_a_client_goes_on_after_the_last_position_it_saw(sqlite_store, sqlite_outbox, empty_redis):
+async def test_a_client_goes_on_after_the_last_position_it_saw(
+    sqlite_store: Any, sqlite_outbox: Any, empty_redis: Redis
+) -> None:
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     await lives(rides, 1)
     await drain(Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis)))
@@ -184,8 +195,8 @@ async def test_a_client_goes_on_after_the_last_position_it_saw(sqlite_store, sql
     assert await inbox(empty_redis, "driver:driver0", after=4) == everything[3:]
 
 
-async def test_the_edges_hear_which_inboxes_have_grown(empty_redis):
-    rung = asyncio.Queue()
+async def test_the_edges_hear_which_inboxes_have_grown(empty_redis: Redis) -> None:
+    rung: list[Any] = asyncio.Queue()
     listening = asyncio.create_task(listen_for_news(empty_redis, rung.put_nowait))
     inboxes = RedisInboxes(empty_redis)
     async with asyncio.timeout(10):
@@ -197,7 +208,7 @@ async def test_the_edges_hear_which_inboxes_have_grown(empty_redis):
     await asyncio.gather(listening, return_exceptions=True)
 
 
-async def test_inboxes_keep_the_newest_entries(empty_redis):
+async def test_inboxes_keep_the_newest_entries(empty_redis: Redis) -> None:
     rows = [a_row(n) for n in range(1, 3 * INBOX_ENTRIES_MAX)]
     inboxes = RedisInboxes(empty_redis)
     await inboxes.rebuild(reading(rows))
@@ -207,7 +218,7 @@ async def test_inboxes_keep_the_newest_entries(empty_redis):
     assert await empty_redis.ttl(redis_keys.inbox("rider:alice")) > 0
 
 
-async def test_a_row_that_fills_a_request_alone_is_sent_too(topics, broker_port, topic):
+async def test_a_row_that_fills_a_request_alone_is_sent_too(topics: Any, broker_port: int, topic: Any) -> None:
     rows = [a_row(n, payload=str(n) * size) for n, size in enumerate([10, 50_000, 3, 20_000, 1])]
     await topics.append(rows)
     assert await topic_values(broker_port, topic) == [row.payload.encode() for row in rows]
@@ -219,15 +230,15 @@ NOTES = "notes"
 NOTED_RIDERS, NOTES_EACH = ("alice", "bob", "carol"), 6
 
 
-def request_and_note(database, rider_id, n):
+def request_and_note(database: Any, rider_id: str, n: Any) -> Any:
     """A transaction of two services: dispatch takes in a ride, and somebody else notes it for the rider."""
     command = request(f"{rider_id}{n}", rider_id)
 
-    def decide(seen):
+    def decide(seen: Any) -> Any:
         engine = DispatchEngine(PARAMS, seen)
         return Decision(engine.handle(command, 1000.0), engine.ride(command.ride_id))
 
-    def script():
+    def script() -> Iterator[Any]:
         outcome = yield from ride_scripts.transact(database.dialect, Scope(command.ride_id), decide, None)
         payload = json.dumps({"event": "Noted", "ride_id": command.ride_id, "number": n})
         note = NewRow(NOTES, rider_id, n, "manhattan", (f"rider:{rider_id}",), payload)
@@ -238,14 +249,20 @@ def request_and_note(database, rider_id, n):
 
 
 async def test_a_second_stream_written_with_a_ride_arrives_in_its_topic_and_in_the_same_inbox_in_order(
-    database, outbox, producer, empty_redis, broker_port, topic, monkeypatch
-):
+    database: Any,
+    outbox: Any,
+    producer: Any,
+    empty_redis: Redis,
+    broker_port: int,
+    topic: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(STREAM_TOPICS, NOTES, await new_topic(broker_port))
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 5)
     topics = KafkaTopics(producer, STREAM_TOPICS | {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1)
     relay = Relay(outbox, topics, RedisInboxes(empty_redis))
 
-    async def requests_of(rider_id):
+    async def requests_of(rider_id: str) -> None:
         for n in range(1, NOTES_EACH + 1):
             await request_and_note(database, rider_id, n)
 
@@ -276,12 +293,12 @@ async def test_a_second_stream_written_with_a_ride_arrives_in_its_topic_and_in_t
 class FailingProducer:
     """A producer with a broker that does not answer some requests: the third before it took them, the fifth after."""
 
-    def __init__(self, producer):
+    def __init__(self, producer: Any) -> None:
         self._producer = producer
         self.create_batch = producer.create_batch
         self.requests = 0
 
-    async def send_batch(self, batch, topic, *, partition):
+    async def send_batch(self, batch: Any, topic: Any, *, partition: Any) -> Any:
         self.requests += 1
         if self.requests in (3, 9, 17):
             raise ConnectionError("not sent")
@@ -293,8 +310,14 @@ class FailingProducer:
 
 
 async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_turns_nothing_round(
-    outbox, rides, producer, empty_redis, broker_port, topic, monkeypatch
-):
+    outbox: Any,
+    rides: Any,
+    producer: Any,
+    empty_redis: Redis,
+    broker_port: int,
+    topic: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(producer._message_accumulator, "_batch_size", 2500)
     failing = FailingProducer(producer)
     topics = KafkaTopics(failing, {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1)
@@ -307,7 +330,7 @@ async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_tu
         except ConnectionError:
             failures += 1
     assert failures == 5
-    last = defaultdict(int)
+    last: Any = defaultdict(int)
     effects = []
     for value in await topic_values(broker_port, topic):  # a reader that drops what it has seen, as the pricer does
         event = decode(value)
@@ -320,16 +343,18 @@ async def test_a_broker_that_fails_in_the_middle_of_a_batch_loses_nothing_and_tu
     await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(outbox, rides, empty_redis):
+async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(
+    outbox: Any, rides: Any, empty_redis: Redis
+) -> None:
     class Away(RedisInboxes):
-        async def push(self, rows):
+        async def push(self, rows: Any) -> None:
             await super().push(rows[: len(rows) // 2])
             raise RedisError("gone")
 
     sent = []
 
     class Slow(Silent):
-        async def append(self, rows):
+        async def append(self, rows: Any) -> None:
             await asyncio.sleep(0.05)
             sent.append(len(rows))
 
@@ -342,7 +367,9 @@ async def test_inboxes_that_fail_are_sent_again_and_nothing_is_marked(outbox, ri
     await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(sqlite_store, sqlite_outbox, empty_redis):
+async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(
+    sqlite_store: Any, sqlite_outbox: Any, empty_redis: Redis
+) -> None:
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     relay = Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis))
     await lives(rides, 1)
@@ -363,7 +390,9 @@ async def test_of_a_batch_that_redis_has_no_memory_for_nothing_is_taken(sqlite_s
 # -- Redis forgets -----------------------------------------------------------------------------------------------------
 
 
-async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(outbox, rides, empty_redis):
+async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(
+    outbox: Any, rides: Any, empty_redis: Redis
+) -> None:
     relay = Relay(outbox, Silent(), RedisInboxes(empty_redis))
     await lives(rides, 10)
     await drain(relay)
@@ -375,11 +404,13 @@ async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(outbox
     await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(outbox, rides, empty_redis, monkeypatch):
+async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(
+    outbox: Any, rides: Any, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 11)
 
     class Flushed(Silent):
-        async def append(self, rows):
+        async def append(self, rows: Any) -> None:
             await empty_redis.flushall()
 
     await lives(rides, 8)
@@ -388,7 +419,9 @@ async def test_a_flushall_in_the_middle_of_a_batch_is_noticed_too(outbox, rides,
     await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(sqlite_store, sqlite_outbox, empty_redis):
+async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(
+    sqlite_store: Any, sqlite_outbox: Any, empty_redis: Redis
+) -> None:
     """As a replica does that is promoted before it has heard of everything."""
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     relay = Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis))
@@ -404,7 +437,9 @@ async def test_a_server_that_lost_only_the_newest_entries_gets_them_back(sqlite_
     await assert_inboxes_are_complete(empty_redis, sqlite_outbox)
 
 
-async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(sqlite_store, sqlite_outbox, empty_redis):
+async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(
+    sqlite_store: Any, sqlite_outbox: Any, empty_redis: Redis
+) -> None:
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     inboxes = RedisInboxes(empty_redis)
     await lives(rides, 2)
@@ -418,8 +453,8 @@ async def test_a_rebuild_keeps_what_another_relay_pushed_meanwhile(sqlite_store,
 
 
 async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(
-    sqlite_store, sqlite_outbox, empty_redis, monkeypatch
-):
+    sqlite_store: Any, sqlite_outbox: Any, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(redis_inboxes, "REBUILD_INBOXES", 1)
     rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
     relay = Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis))
@@ -428,7 +463,7 @@ async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(
     await empty_redis.flushall()
     rebuild_some = RedisFunctions.call_many
 
-    async def forgets_once(self, *arguments):
+    async def forgets_once(self: Any, *arguments: Any) -> None:
         await rebuild_some(self, *arguments)
         monkeypatch.undo()
         await empty_redis.flushall()
@@ -443,16 +478,18 @@ async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(
 # -- more than one relay -----------------------------------------------------------------------------------------------
 
 
-async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(outbox, rides, empty_redis, monkeypatch):
+async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(
+    outbox: Any, rides: Any, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(relay_module, "BATCH_ROWS", 9)
     relays = [Relay(outbox, Silent(), RedisInboxes(empty_redis)) for _ in range(3)]
 
-    async def forget():
+    async def forget() -> None:
         for _ in range(5):
             await asyncio.sleep(0.02)
             await empty_redis.flushall()
 
-    async def run(relay):
+    async def run(relay: Any) -> None:
         while (await outbox.progress())[1] < 240:
             await relay.relay_once()
 
@@ -462,15 +499,15 @@ async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(outbo
     await assert_inboxes_are_complete(empty_redis, outbox)
 
 
-async def test_a_relay_that_was_paused_sends_again_without_effect(outbox, rides, empty_redis):
+async def test_a_relay_that_was_paused_sends_again_without_effect(outbox: Any, rides: Any, empty_redis: Redis) -> None:
     goes_on = asyncio.Event()
 
     class Paused(Silent):
-        async def append(self, rows):
+        async def append(self, rows: Any) -> None:
             await goes_on.wait()
 
     class PausedInboxes(RedisInboxes):
-        async def push(self, rows):
+        async def push(self, rows: Any) -> None:
             await goes_on.wait()
             await super().push(rows)
 

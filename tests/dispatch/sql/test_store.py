@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,19 +47,19 @@ from tests.dispatch.people import (
 )
 
 
-async def all_of(*commands):
+async def all_of(*commands: Any) -> Any:
     """Run at once; errors are results."""
     return await asyncio.gather(*commands, return_exceptions=True)
 
 
-def kinds(results):
+def kinds(results: Any) -> Any:
     return Counter(type(result).__name__ for result in results)
 
 
 # -- a ride through the store ------------------------------------------------------------------------------------------
 
 
-async def test_a_whole_ride_is_read_back_as_the_engine_left_it(store, rides):
+async def test_a_whole_ride_is_read_back_as_the_engine_left_it(store: Any, rides: Any) -> None:
     engine = DispatchEngine(PARAMS)
     for command in (request(), offer(), accept(), arrive(), pick_up(), drop_off()):
         engine.handle(command, 1000.0)
@@ -69,7 +70,7 @@ async def test_a_whole_ride_is_read_back_as_the_engine_left_it(store, rides):
     assert [ride.ride_id for ride in await store.latest_trips("manhattan", 5)] == ["ride"]
 
 
-async def test_open_live_and_free_say_who_waits_and_who_works(store, rides, clock):
+async def test_open_live_and_free_say_who_waits_and_who_works(store: Any, rides: Any, clock: Any) -> None:
     await on_shift(rides, "dora", "dan", "dina", seats=3)
     await off_shift(rides, "dina")
     await do(rides, request("late", "bob"))
@@ -88,13 +89,13 @@ async def test_open_live_and_free_say_who_waits_and_who_works(store, rides, cloc
     assert await store.newest_token("elsewhere") == 0
 
 
-async def test_a_city_time_that_is_a_whole_number_is_stored_like_any_other(store, rides, clock):
+async def test_a_city_time_that_is_a_whole_number_is_stored_like_any_other(store: Any, rides: Any, clock: Any) -> None:
     clock.now_s = 1_700_000_000
     await do(rides, request(), offer())
     assert (await store.find_ride("ride")).requested_s == 1_700_000_000.0
 
 
-async def test_a_refused_command_leaves_nothing_behind(store, outbox, rides):
+async def test_a_refused_command_leaves_nothing_behind(store: Any, outbox: Any, rides: Any) -> None:
     await do(rides, request(), offer(), accept())
     before, rows = await store.find_ride("ride"), await outbox.unpublished(10_000)
     for command in (accept(), decline(), pick_up(), drop_off(), request("ride2", quote_id="quote-ride")):
@@ -106,7 +107,7 @@ async def test_a_refused_command_leaves_nothing_behind(store, outbox, rides):
     assert await outbox.unpublished(10_000) == rows
 
 
-async def test_a_refused_command_takes_nothing_with_it_when_many_come_at_once(store, rides):
+async def test_a_refused_command_takes_nothing_with_it_when_many_come_at_once(store: Any, rides: Any) -> None:
     await do(rides, request())
     good = [request(f"good{n}") for n in range(30)]
     bad = [pick_up(), arrive("nowhere"), request("again", quote_id="quote-ride")] * 10
@@ -116,15 +117,15 @@ async def test_a_refused_command_takes_nothing_with_it_when_many_come_at_once(st
     assert {f"good{n}" for n in range(30)} < {ride.ride_id for ride in await store.open_rides("manhattan")}
 
 
-async def test_an_error_of_ours_inside_a_decision_reaches_its_caller_alone(store, rides):
-    def broken(seen):
+async def test_an_error_of_ours_inside_a_decision_reaches_its_caller_alone(store: Any, rides: Any) -> None:
+    def broken(seen: Any) -> None:
         raise ZeroDivisionError
 
     results = await all_of(rides.handle(request("one")), store.transact(Scope(), broken), rides.handle(request("two")))
     assert kinds(results) == {"Outcome": 2, "ZeroDivisionError": 1}
 
 
-async def test_shifts_need_seats(rides):
+async def test_shifts_need_seats(rides: Any) -> None:
     with pytest.raises(Exception, match=r"(?i)check"):
         await on_shift(rides, "dora", seats=0)
 
@@ -132,13 +133,13 @@ async def test_shifts_need_seats(rides):
 # -- quotes and keys ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_quote_becomes_one_ride_however_often_it_is_sent_at_once(store, rides):
+async def test_a_quote_becomes_one_ride_however_often_it_is_sent_at_once(store: Any, rides: Any) -> None:
     results = await all_of(*(rides.handle(request(f"ride{n}", quote_id="quote")) for n in range(20)))
     assert kinds(results) == {"Outcome": 1, "QuoteUsed": 19}
     assert len(await store.open_rides("manhattan")) == 1
 
 
-async def test_the_same_key_gives_the_same_answer_even_when_the_ride_has_moved_on(rides):
+async def test_the_same_key_gives_the_same_answer_even_when_the_ride_has_moved_on(rides: Any) -> None:
     first = await rides.handle(request(), key())
     await do(rides, offer())
     again = await rides.handle(request("other"), key())
@@ -148,7 +149,7 @@ async def test_the_same_key_gives_the_same_answer_even_when_the_ride_has_moved_o
     assert again.events == ()
 
 
-async def test_the_same_key_with_another_body_is_refused(store, rides):
+async def test_the_same_key_with_another_body_is_refused(store: Any, rides: Any) -> None:
     await rides.handle(request(), key(body="one"))
     with pytest.raises(IdempotencyConflict):
         await rides.handle(request("other"), key(body="two"))
@@ -157,13 +158,13 @@ async def test_the_same_key_with_another_body_is_refused(store, rides):
     assert await store.find_ride("other") is None
 
 
-async def test_keys_of_two_riders_have_nothing_to_do_with_each_other(rides):
+async def test_keys_of_two_riders_have_nothing_to_do_with_each_other(rides: Any) -> None:
     await rides.handle(request(), key(principal="rider:alice"))
     other = await rides.handle(request("other", "bob"), key(principal="rider:bob", body="another"))
     assert not other.is_replay
 
 
-async def test_the_same_key_sent_many_times_at_once_has_its_effect_once(store, outbox, rides):
+async def test_the_same_key_sent_many_times_at_once_has_its_effect_once(store: Any, outbox: Any, rides: Any) -> None:
     sent = [rides.handle(request(f"ride{n}", quote_id="quote"), key()) for n in range(20)]
     outcomes = await asyncio.gather(*sent)
     assert sum(not outcome.is_replay for outcome in outcomes) == 1
@@ -171,7 +172,7 @@ async def test_the_same_key_sent_many_times_at_once_has_its_effect_once(store, o
     assert len(await outbox.unpublished(10_000)) == 1
 
 
-async def test_the_same_key_with_two_bodies_at_once_has_one_winner(store, rides):
+async def test_the_same_key_with_two_bodies_at_once_has_one_winner(store: Any, rides: Any) -> None:
     results = await all_of(*(rides.handle(request(f"ride{n}"), key(body=f"body{n}")) for n in range(10)))
     assert kinds(results) == {"Outcome": 1, "IdempotencyConflict": 9}
     assert len(await store.open_rides("manhattan")) == 1
@@ -180,14 +181,14 @@ async def test_the_same_key_with_two_bodies_at_once_has_one_winner(store, rides)
 # -- two who want the same ---------------------------------------------------------------------------------------------
 
 
-async def test_one_of_many_accepts_of_the_same_offer_wins(store, rides):
+async def test_one_of_many_accepts_of_the_same_offer_wins(store: Any, rides: Any) -> None:
     await do(rides, request(), offer())
     results = await all_of(*(rides.handle(accept()) for _ in range(10)))
     assert kinds(results) == {"Outcome": 1, "OfferGone": 9}
     assert (await store.find_ride("ride")).driver_id == "dora"
 
 
-async def test_another_driver_cannot_accept_the_offer(store, rides):
+async def test_another_driver_cannot_accept_the_offer(store: Any, rides: Any) -> None:
     await do(rides, request(), offer())
     await on_shift(rides, "eve")
     results = await all_of(rides.handle(accept(driver_id="eve")), rides.handle(accept()))
@@ -195,7 +196,9 @@ async def test_another_driver_cannot_accept_the_offer(store, rides):
 
 
 @pytest.mark.parametrize("n", range(6))
-async def test_accepting_and_cancelling_at_once_has_one_winner_and_both_see_the_same(store, outbox, rides, n):
+async def test_accepting_and_cancelling_at_once_has_one_winner_and_both_see_the_same(
+    store: Any, outbox: Any, rides: Any, n: Any
+) -> None:
     await do(rides, request(), offer())
     race = [rides.handle(accept()), rides.handle(rider_cancels())]
     accepted, cancelled = await all_of(*(race if n % 2 else reversed(race)))
@@ -216,7 +219,7 @@ async def test_accepting_and_cancelling_at_once_has_one_winner_and_both_see_the_
     assert {"rider:alice", "driver:dora"} <= {name for row in rows[2:] for name in row.inboxes}
 
 
-async def test_picking_up_and_cancelling_at_once_has_one_winner(store, rides):
+async def test_picking_up_and_cancelling_at_once_has_one_winner(store: Any, rides: Any) -> None:
     await do(rides, request(), offer(), accept(), arrive())
     results = await all_of(rides.handle(pick_up()), rides.handle(rider_cancels()), rides.handle(driver_cancels()))
     assert kinds(results)["Outcome"] in (1, 2)  # given back by the driver, it can still be cancelled
@@ -224,7 +227,7 @@ async def test_picking_up_and_cancelling_at_once_has_one_winner(store, rides):
     assert check_history(await history(store)).rides["ride"] == ride
 
 
-async def test_one_driver_gets_one_of_many_offers_sent_at_once(store, rides):
+async def test_one_driver_gets_one_of_many_offers_sent_at_once(store: Any, rides: Any) -> None:
     await do(rides, *(request(f"ride{n}") for n in range(12)))
     await on_shift(rides, "dora")
     results = await all_of(*(rides.handle(offer(f"ride{n}", token=n + 1)) for n in range(12)))
@@ -233,7 +236,7 @@ async def test_one_driver_gets_one_of_many_offers_sent_at_once(store, rides):
     assert check_history(await history(store)).violations == []
 
 
-async def test_one_ride_gets_one_of_many_offers_sent_at_once(store, rides):
+async def test_one_ride_gets_one_of_many_offers_sent_at_once(store: Any, rides: Any) -> None:
     drivers = [f"driver{n}" for n in range(12)]
     await do(rides, request())
     await on_shift(rides, *drivers)
@@ -241,12 +244,12 @@ async def test_one_ride_gets_one_of_many_offers_sent_at_once(store, rides):
     assert kinds(results) == {"Outcome": 1, "IllegalMove": 11}
 
 
-async def test_offers_and_accepts_of_one_driver_at_once_never_give_two_lives(store, rides):
+async def test_offers_and_accepts_of_one_driver_at_once_never_give_two_lives(store: Any, rides: Any) -> None:
     """A driver who accepts one ride while another is on its way must not end with both."""
     await do(rides, *(request(f"ride{n}") for n in range(8)))
     await on_shift(rides, "dora")
 
-    async def offer_and_accept(n):
+    async def offer_and_accept(n: Any) -> Any:
         await rides.handle(offer(f"ride{n}", token=n + 1))
         return await rides.handle(accept(f"ride{n}-{n + 1}"))
 
@@ -258,7 +261,7 @@ async def test_offers_and_accepts_of_one_driver_at_once_never_give_two_lives(sto
 # -- those who decided on an older state -------------------------------------------------------------------------------
 
 
-async def test_a_token_that_is_not_newer_than_the_rides_is_refused(store, rides):
+async def test_a_token_that_is_not_newer_than_the_rides_is_refused(store: Any, rides: Any) -> None:
     await do(rides, request(), offer(token=7), decline("ride-7"))
     await on_shift(rides, "dan")
     for token in (6, 7):
@@ -267,7 +270,7 @@ async def test_a_token_that_is_not_newer_than_the_rides_is_refused(store, rides)
     await rides.handle(offer(driver_id="dan", token=8))
 
 
-async def test_a_token_that_is_not_newer_than_the_drivers_is_refused(store, rides):
+async def test_a_token_that_is_not_newer_than_the_drivers_is_refused(store: Any, rides: Any) -> None:
     """Whoever took a lease on the driver, was paused, and comes back after another had the driver."""
     await do(rides, request("one"), request("two"), offer("two", token=7), decline("two-7"))
     for token in (6, 7):
@@ -276,7 +279,7 @@ async def test_a_token_that_is_not_newer_than_the_drivers_is_refused(store, ride
     assert check_history(await history(store)).violations == []
 
 
-async def test_a_driver_who_went_off_shift_is_not_asked(store, rides):
+async def test_a_driver_who_went_off_shift_is_not_asked(store: Any, rides: Any) -> None:
     await do(rides, request())
     with pytest.raises(OffShift):
         await rides.handle(offer())
@@ -287,7 +290,7 @@ async def test_a_driver_who_went_off_shift_is_not_asked(store, rides):
     assert (await store.find_ride("ride")).state is RideState.REQUESTED
 
 
-async def test_nobody_goes_off_shift_with_a_rider_to_serve(store, rides):
+async def test_nobody_goes_off_shift_with_a_rider_to_serve(store: Any, rides: Any) -> None:
     await do(rides, request(), offer(), accept())
     with pytest.raises(DriverBusy):
         await off_shift(rides, "dora")
@@ -296,7 +299,7 @@ async def test_nobody_goes_off_shift_with_a_rider_to_serve(store, rides):
     assert await store.free_drivers() == {}
 
 
-async def test_an_older_offer_tells_how_it_ended_after_the_ride_has_moved_on(rides):
+async def test_an_older_offer_tells_how_it_ended_after_the_ride_has_moved_on(rides: Any) -> None:
     await do(rides, request(), offer(), decline(), offer(driver_id="dan", token=2))
     with pytest.raises(OfferGone, match="DECLINED"):
         await rides.handle(accept())
@@ -305,7 +308,9 @@ async def test_an_older_offer_tells_how_it_ended_after_the_ride_has_moved_on(rid
     assert (await rides.handle(accept("ride-2", "dan"))).ride.driver_id == "dan"
 
 
-async def test_expiring_a_ride_that_somebody_answered_meanwhile_does_nothing(store, rides, clock):
+async def test_expiring_a_ride_that_somebody_answered_meanwhile_does_nothing(
+    store: Any, rides: Any, clock: Any
+) -> None:
     await do(rides, request(), offer(), accept())
     clock.now_s += 1e6
     outcome = await rides.expire("ride")
@@ -313,7 +318,7 @@ async def test_expiring_a_ride_that_somebody_answered_meanwhile_does_nothing(sto
     assert outcome.ride.state is RideState.ASSIGNED
 
 
-async def test_only_the_rider_and_the_driver_find_the_ride(rides):
+async def test_only_the_rider_and_the_driver_find_the_ride(rides: Any) -> None:
     await do(rides, request(), offer(), accept())
     assert (await rides.find("ride", Party.RIDER, "alice")).ride_id == "ride"
     assert (await rides.find("ride", Party.DRIVER, "dora")).ride_id == "ride"
@@ -325,10 +330,10 @@ async def test_only_the_rider_and_the_driver_find_the_ride(rides):
 # -- the indexes alone -------------------------------------------------------------------------------------------------
 
 
-def _planted(ride_id, *events):
+def _planted(ride_id: str, *events: Any) -> Any:
     """A decision that asks nobody whether it may."""
 
-    def decide(seen):
+    def decide(seen: Any) -> Any:
         ride = next(ride for ride in seen if ride.ride_id == ride_id)
         happened = []
         for event_type, facts in events:
@@ -346,7 +351,7 @@ def _planted(ride_id, *events):
     return decide
 
 
-def _sent(driver_id, token, ride_id):
+def _sent(driver_id: str, token: Any, ride_id: str) -> Any:
     return ev.OfferSent, {
         "offer_id": f"{ride_id}-{token}",
         "driver_id": driver_id,
@@ -361,7 +366,7 @@ def _sent(driver_id, token, ride_id):
     }
 
 
-def _accepted(driver_id, token, ride_id):
+def _accepted(driver_id: str, token: Any, ride_id: str) -> Any:
     return ev.OfferAccepted, {
         "offer_id": f"{ride_id}-{token}",
         "driver_id": driver_id,
@@ -370,14 +375,14 @@ def _accepted(driver_id, token, ride_id):
     }
 
 
-async def test_the_index_refuses_a_second_live_offer_that_no_check_refused(store, rides):
+async def test_the_index_refuses_a_second_live_offer_that_no_check_refused(store: Any, rides: Any) -> None:
     await do(rides, request("one"), request("two"), offer("one"))
     with pytest.raises(DriverBusy):
         await store.transact(Scope(ride_id="two"), _planted("two", _sent("dora", 2, "two")))
     assert (await store.find_ride("two")).state is RideState.REQUESTED
 
 
-async def test_the_index_refuses_a_second_live_ride_that_no_check_refused(store, outbox, rides):
+async def test_the_index_refuses_a_second_live_ride_that_no_check_refused(store: Any, outbox: Any, rides: Any) -> None:
     await do(rides, request("one"), request("two"), offer("one"), accept("one-1"))
     planted = _planted("two", _sent("dora", 2, "two"), _accepted("dora", 2, "two"))
     with pytest.raises(DriverBusy):
@@ -386,7 +391,7 @@ async def test_the_index_refuses_a_second_live_ride_that_no_check_refused(store,
     assert len(await outbox.unpublished(10_000)) == 4
 
 
-async def test_the_index_refuses_a_second_ride_aboard_that_no_check_refused(store, rides):
+async def test_the_index_refuses_a_second_ride_aboard_that_no_check_refused(store: Any, rides: Any) -> None:
     await do(rides, request("one"), offer("one"), accept("one-1"), arrive("one"), pick_up("one"))
     await do(rides, request("two", "bob"), offer("two", token=2), accept("two-2"))
     planted = _planted("two", (ev.DriverArrived, {"driver_id": "dora"}), (ev.RiderPickedUp, {"driver_id": "dora"}))
@@ -395,7 +400,9 @@ async def test_the_index_refuses_a_second_ride_aboard_that_no_check_refused(stor
     assert (await store.find_ride("two")).state is RideState.ASSIGNED
 
 
-async def test_who_carries_a_rider_and_has_nothing_after_that_is_told_with_where_it_ends(store, rides):
+async def test_who_carries_a_rider_and_has_nothing_after_that_is_told_with_where_it_ends(
+    store: Any, rides: Any
+) -> None:
     await do(rides, request("one"), offer("one"), accept("one-1"), arrive("one"))
     assert await store.carrying_drivers("manhattan") == []
     await do(rides, pick_up("one"))
@@ -411,12 +418,12 @@ async def test_who_carries_a_rider_and_has_nothing_after_that_is_told_with_where
         await off_shift(rides, "dora")
 
 
-async def test_a_decision_on_a_ride_that_has_moved_on_is_refused(store, rides):
+async def test_a_decision_on_a_ride_that_has_moved_on_is_refused(store: Any, rides: Any) -> None:
     await do(rides, request())
     old = await store.find_ride("ride")
     await do(rides, offer())
 
-    def decide(seen):
+    def decide(seen: Any) -> Any:
         event = DispatchEngine(PARAMS, [old]).handle(rider_cancels(), 1.0)[0]
         return Decision([event], step(old, event))
 
@@ -425,11 +432,11 @@ async def test_a_decision_on_a_ride_that_has_moved_on_is_refused(store, rides):
     assert (await store.find_ride("ride")).state is RideState.OFFERED
 
 
-async def test_an_offer_ends_once(store, rides):
+async def test_an_offer_ends_once(store: Any, rides: Any) -> None:
     await do(rides, request(), offer(), accept())
     current = await store.find_ride("ride")
 
-    def decide(seen):
+    def decide(seen: Any) -> Any:
         event = ev.OfferExpired(
             ride_id="ride",
             sequence=current.sequence + 1,
@@ -449,7 +456,7 @@ async def test_an_offer_ends_once(store, rides):
 # -- the outbox --------------------------------------------------------------------------------------------------------
 
 
-async def _one_life(rides, n):
+async def _one_life(rides: Any, n: Any) -> None:
     ride_id, driver_id = f"ride{n}", f"driver{n}"
     await do(
         rides,
@@ -462,10 +469,12 @@ async def _one_life(rides, n):
     )
 
 
-async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write(store, outbox, rides):
-    read = []
+async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write(
+    store: Any, outbox: Any, rides: Any
+) -> None:
+    read: list[Any] = []
 
-    async def relay():
+    async def relay() -> None:
         while len(read) < 20 * 6:
             rows = await outbox.unpublished(7)
             read.extend(rows)
@@ -485,7 +494,7 @@ async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write
     assert check_history(await history(store)).violations == []
 
 
-async def test_what_was_published_never_goes_back(outbox, rides):
+async def test_what_was_published_never_goes_back(outbox: Any, rides: Any) -> None:
     await do(rides, *(request(f"ride{n}") for n in range(5)))
     await outbox.unpublished(10)
     await outbox.mark_published(4)
@@ -496,7 +505,7 @@ async def test_what_was_published_never_goes_back(outbox, rides):
     assert await outbox.progress() == (5, 4)
 
 
-async def test_outbox_rows_say_whom_they_go_to(outbox, rides):
+async def test_outbox_rows_say_whom_they_go_to(outbox: Any, rides: Any) -> None:
     await do(rides, request(), offer(), accept())
     assert [row.inboxes for row in await outbox.unpublished(10_000)] == [
         ("rider:alice",),
@@ -509,7 +518,9 @@ async def test_outbox_rows_say_whom_they_go_to(outbox, rides):
 
 
 @pytest.mark.parametrize("yields", range(4))
-async def test_a_caller_who_hangs_up_leaves_a_whole_ride_or_none_and_the_store_works_on(store, rides, yields):
+async def test_a_caller_who_hangs_up_leaves_a_whole_ride_or_none_and_the_store_works_on(
+    store: Any, rides: Any, yields: Any
+) -> None:
     tasks = [asyncio.create_task(rides.handle(request(f"gone{n}"), key(f"key{n}"))) for n in range(40)]
     for _ in range(yields):
         await asyncio.sleep(0.001)
@@ -525,7 +536,7 @@ async def test_a_caller_who_hangs_up_leaves_a_whole_ride_or_none_and_the_store_w
     assert events["after"] == 1
 
 
-async def test_a_ride_cannot_be_requested_under_a_used_id(rides):
+async def test_a_ride_cannot_be_requested_under_a_used_id(rides: Any) -> None:
     await do(rides, request())
     with pytest.raises((QuoteUsed, IllegalMove)):
         await rides.handle(request("ride", quote_id="another"))
