@@ -1,4 +1,4 @@
-"""The engine on columns: decides as `IngestEngine`, its slow twin, at a hundredth of the cost."""
+"""The vectorised ingestion engine: same decisions as the reference `IngestEngine`, at a hundredth of the cost."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from location_ingest.columns import PingColumns
 from location_ingest.kernels import TRACK_NUMBERS, judge_pings_inplace, limits_of
 from location_ingest.model import IngestParams
 
-#: Drivers a new region has room for; it grows.
+#: Initial capacity of a region, in drivers; it grows.
 _ROOM_MIN = 1_024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
-    """What was decided of the pings of one region.
+    """Verdicts on pings of one region.
 
     Attributes:
         driver_ids, values: the pings, as in `PingColumns`.
         driver: (n,) the number of each ping's driver, below `drivers`.
-        verdict: (n,) 0 for believed, else 1 + the place of the reason in `Reason`.
+        verdict: (n,) 0 for accepted, else 1 + the index of the reason in `Reason`.
         before: the tracks (n, 12) of these drivers as they were, for `ColumnEngine.restore`.
     """
 
@@ -39,7 +39,7 @@ class Verdicts:
 
 
 class _Numbers(dict[str, int]):
-    """A number for each driver, in the order of their coming."""
+    """Assigns each driver a number, in order of first appearance."""
 
     def __missing__(self, driver_id: str) -> int:
         number = self[driver_id] = len(self)
@@ -54,14 +54,14 @@ class _Tracks:
         self.track = _no_tracks(_ROOM_MIN)
 
     def make_room(self, wanted: int, received_s: float, params: IngestParams) -> None:
-        """Have rows for so many new drivers; forget the silent first, and whoever is too many."""
+        """Make rows for `n` new drivers; drop tracks that are too old, then the longest silent ones above the limit."""
         if len(self.number_of) + wanted <= len(self.track):
             return
         t_s = self.track[: len(self.number_of), 0]
         kept = np.flatnonzero(t_s >= received_s - params.age_s_max - params.forget_after_s)
         kept_max = max(params.drivers_max - wanted, 0)
         if len(kept) > kept_max:
-            # An eighth more than need be: this must not happen with every batch.
+            # Free an eighth more than needed, so that this does not happen with every batch.
             kept_max -= kept_max // 8
             kept = np.sort(kept[np.argsort(t_s[kept], kind="stable")[len(kept) - kept_max :]])
         driver_ids = list(self.number_of)
@@ -73,7 +73,7 @@ class _Tracks:
 
 
 class ColumnEngine:
-    """Remembers the track of each driver. Waits for nothing; the caller brings the time.
+    """Keeps the track of each driver and judges pings. Does no I/O; the caller passes the time.
 
     Decisions are those of `IngestEngine` as long as no region has more than `drivers_max` drivers; then it is again the
     longest silent that are forgotten, but some more at a time.
@@ -94,7 +94,7 @@ class ColumnEngine:
         tracks = self._regions.setdefault(region_id, _Tracks())
         driver_ids = list(chain.from_iterable(group.driver_ids for group in groups))
         values = np.concatenate([group.values for group in groups])
-        # By the time of receipt, so that a replay decides as the first run did; but no message is from times to come.
+        # Judge by the time of receipt, so that a replay decides as the first run did; cap it at now.
         received = [min(group.received_s, now_s) for group in groups]
         tracks.make_room(len(driver_ids), max(received), self._params)
         number_of = tracks.number_of
@@ -105,7 +105,7 @@ class ColumnEngine:
         return Verdicts(region_id, driver_ids, values, driver, len(number_of), verdict, before)
 
     def restore(self, verdicts: Verdicts) -> None:
-        """Forget what was decided last of the region, so that the same pings are judged alike again."""
+        """Undo the region's last `handle`, so that the same pings can be judged again with the same result."""
         self._regions[verdicts.region_id].track[verdicts.driver] = verdicts.before
 
 

@@ -1,4 +1,4 @@
-"""Many pings, and many positions, at once: a list of ids beside arrays. The only file where pings become arrays."""
+"""Pings and positions as struct of arrays. The only file that converts pings to arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PingColumns:
 
     Attributes:
         driver_ids: whose ping each is (n).
-        values: (n, 6), the columns of `PingRow`; NaN in one of the last three: the phone did not say.
+        values: (n, 6), the columns of `PingRow`; NaN in the last three means unknown.
     """
 
     region_id: str
@@ -63,14 +63,14 @@ def rows_to_values(rows: Sequence[PingRow]) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PositionColumns:
-    """Believed positions of one region, ready to be stored: the newest of each driver, so each driver once.
+    """Accepted positions of one region, ready to be stored: the newest of each driver.
 
     Attributes:
         driver_ids: whose position each is (n).
         cell: (n,) the cells that hold them, ascending.
         packed: (n,) of `geo.positions.PACKED`.
-        earlier_place: (m,) ascending: whose earlier position was believed as well, as a place in the above.
-        earlier_t_ms: (m,) when that was. They are counted, not stored.
+        earlier_place: (m,) ascending indices into `driver_ids` of drivers with an earlier accepted position.
+        earlier_t_ms: (m,) times of those positions; they are counted, not stored.
     """
 
     driver_ids: list[str]

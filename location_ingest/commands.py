@@ -1,4 +1,4 @@
-"""What ingestion is asked to do."""
+"""Commands of ingestion."""
 
 from __future__ import annotations
 

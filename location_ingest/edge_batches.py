@@ -1,4 +1,4 @@
-"""What phones send at once, judged side by side: the edge's decisions on arrays. It answers nobody and never waits.
+"""Judges the ping batches of many phones at once, on arrays: the pure part of the gateway.
 
 A *slot* is a driver of a batch. Most batches are of one phone and have one; all arrays of drivers are by slot.
 """
@@ -18,16 +18,16 @@ from location_ingest.columns import ROW_NUMBERS, PingColumns
 from location_ingest.kernels import NEVER_MS, OFF_REGION, REASONS, judge_numbers, judge_times_inplace
 from location_ingest.model import Refusal
 
-#: The number of the region that holds each position, -1 for one outside all: arrays (n,) in degrees to (n,).
+#: Maps latitudes and longitudes (n,) in degrees to region numbers (n,), -1 outside all regions.
 RegionOf = Callable[[FloatArray, FloatArray], IntArray]
 
 
 @dataclass(slots=True, eq=False)
 class PhoneBatch:
-    """What was sent at once, at city time `now_s`.
+    """One request's pings, received at city time `now_s`.
 
     Attributes:
-        drivers: whose pings they are, each once.
+        drivers: the distinct drivers of the pings.
         numbers: of the pings (n), six of each in the order of `PingRow`, one after the other: a list without tuples in
             it costs the garbage collector nothing.
         driver_of: (n) the place of each ping's driver in `drivers`; None if all are of the only one.
@@ -47,7 +47,7 @@ Batch = TypeVar("Batch", bound=PhoneBatch)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedBatches(Generic[Batch]):
-    """Batches side by side, their pings judged by all but the times that came before.
+    """Concatenated batches; their pings are judged by everything except earlier times of the drivers.
 
     Attributes:
         first_slot: (b + 1,) the slots of batch i are those from its first to that of the next.
@@ -71,7 +71,7 @@ class JudgedBatches(Generic[Batch]):
     verdict: NDArray[np.int8]
     newest_ms: IntArray
 
-    def strange_slots(self, known: Container[str]) -> list[int]:
+    def unknown_driver_slots(self, known: Container[str]) -> list[int]:
         """Return the slots, ascending, whose driver is not known and has a ping in some region."""
         strange = [slot for slot, driver_id in enumerate(self.drivers) if driver_id not in known]
         if not strange:
@@ -93,13 +93,13 @@ class JudgedBatches(Generic[Batch]):
         return sorted({(region_id, self.drivers[slot]) for region_id, slot in pairs})
 
     def judge_times(self, last_t_ms: Mapping[str, int]) -> None:
-        """Refuse what is not newer than the last time of its driver, and than what stands before it in its batch."""
+        """Refuse pings that are not newer than their driver's last time and than earlier pings of the batch."""
         get = last_t_ms.get
         self.newest_ms[:] = [get(driver_id, NEVER_MS) for driver_id in self.drivers]
         judge_times_inplace(self.verdict, self.newest_ms, self.slot_of, self.values[:, 0])
 
     def refused(self) -> Iterator[tuple[int, list[Refusal]]]:
-        """Yield the number of each batch with a bad ping, and all that is wrong with it."""
+        """Yield (batch number, all refusals) of each batch with a bad ping."""
         for number in np.unique(self.batch_of[self.verdict != 0]).tolist():
             first, end = self.first_ping[number], self.first_ping[number + 1]
             verdicts = self.verdict[first:end].tolist()
@@ -108,7 +108,7 @@ class JudgedBatches(Generic[Batch]):
     def groups(
         self, is_sent: BoolArray, regions: Sequence[str], pings_max: int
     ) -> Iterator[tuple[PingColumns, list[int]]]:
-        """Yield what to send of the batches (b,) that are sent: a group, and the numbers of its batches, ascending.
+        """Yield (group, ascending numbers of its batches) for the batches (b,) to send.
 
         Of each region one, several if there are many pings; the order of the pings stays.
         """
@@ -125,7 +125,7 @@ class JudgedBatches(Generic[Batch]):
 
 
 def judge_batches(batches: Sequence[Batch], limits: FloatArray, region_of: RegionOf) -> JudgedBatches[Batch]:
-    """Return the batches side by side, judged by their numbers and regions; `limits` are those of the kernels."""
+    """Concatenate the batches and judge them by their values and regions; `limits` are those of the kernels."""
     sizes = [len(batch) for batch in batches]
     numbers: Iterator[Any] = chain.from_iterable(batch.numbers for batch in batches)
     values = np.fromiter(numbers, np.float64, ROW_NUMBERS * sum(sizes)).reshape(-1, ROW_NUMBERS)

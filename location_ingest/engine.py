@@ -1,4 +1,4 @@
-"""Decides which pings are believed."""
+"""The reference ingestion engine: decides which pings are accepted."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 from location_ingest.commands import Command
 from location_ingest.events import Event, PingRejected, PositionAccepted
 from location_ingest.model import IngestParams
-from location_ingest.rules import Track, counts_no_more, judge
+from location_ingest.rules import Track, is_irrelevant, judge
 
-#: Whose track: the region and the driver. What is believed of a driver in one region says nothing in another, which
-#: may be another worker's: so decisions depend on the messages of one partition alone.
+#: Key of a track: region and driver. Another worker may own another region of the driver, so tracks are kept per
+#: region, and decisions depend on the messages of one partition alone.
 TrackKey = tuple[str, str]
 
 
 class IngestEngine:
-    """Remembers the track of each driver. Waits for nothing; the caller brings the time."""
+    """Keeps the track of each driver and judges pings. Does no I/O; the caller passes the time."""
 
     def __init__(self, params: IngestParams | None = None) -> None:
         self._params = params or IngestParams()
-        # Of each region, in the order of the last change: whoever has been silent longest stands first.
+        # Per region, in the order of the last change: the longest silent driver comes first.
         self._tracks: dict[str, dict[str, Track]] = {}
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class IngestEngine:
 
     def handle(self, command: Command, now_s: float) -> list[Event]:
         """Judge the pings in their order; one event each."""
-        # By the time of receipt, so that a replay decides as the first run did; but no message is from times to come.
+        # Judge by the time of receipt, so that a replay decides as the first run did; cap it at now.
         received_s = min(command.received_s, now_s)
         tracks = self._tracks.setdefault(command.region_id, {})
         events: list[Event] = []
@@ -46,11 +46,11 @@ class IngestEngine:
         return events
 
     def tracks_of(self, keys: Iterable[TrackKey]) -> dict[TrackKey, Track | None]:
-        """Return what is remembered of the drivers: to `restore` it if what was decided could not be stored."""
+        """Return the tracks of the drivers, for `restore` if the decisions cannot be stored."""
         return {(region_id, driver_id): self._tracks.get(region_id, {}).get(driver_id) for region_id, driver_id in keys}
 
     def restore(self, tracks: Mapping[TrackKey, Track | None]) -> None:
-        """Forget what was decided since `tracks_of`, so that the same pings are judged alike again."""
+        """Undo the decisions since `tracks_of`, so that the same pings can be judged again with the same result."""
         for (region_id, driver_id), track in tracks.items():
             of_region = self._tracks.setdefault(region_id, {})
             if track is None:
@@ -59,9 +59,9 @@ class IngestEngine:
                 of_region[driver_id] = track
 
     def _forget(self, tracks: dict[str, Track], received_s: float) -> None:
-        """Bound the memory; a track that goes for its age would not have counted any more."""
+        """Bound the memory: drop tracks too old to affect a verdict, then the longest silent ones above the limit."""
         while tracks:
             driver_id, track = next(iter(tracks.items()))
-            if len(tracks) <= self._params.drivers_max and not counts_no_more(track, received_s, self._params):
+            if len(tracks) <= self._params.drivers_max and not is_irrelevant(track, received_s, self._params):
                 return
             del tracks[driver_id]

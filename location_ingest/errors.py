@@ -14,11 +14,11 @@ from kernel.errors import HexhailError
 
 
 class IngestError(HexhailError):
-    """Anything ingestion raises on purpose."""
+    """Base class of ingestion's errors."""
 
 
 class PingsRefused(IngestError):
-    """A batch of pings was refused as a whole. `refusals` holds (place in the batch from 0, reason) of each bad one."""
+    """A batch of pings was refused as a whole. `refusals` holds (index in the batch, reason) of each bad ping."""
 
     def __init__(self, refusals: Sequence[tuple[int, str]]) -> None:
         at, reason = refusals[0]

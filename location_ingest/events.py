@@ -1,4 +1,4 @@
-"""What ingestion decided."""
+"""Events of ingestion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from location_ingest.model import DriverPing, Reason
 
 @dataclass(frozen=True, slots=True)
 class PositionAccepted:
-    """The driver is believed to have been where the ping says."""
+    """A ping was accepted."""
 
     region_id: str
     ping: DriverPing
@@ -17,7 +17,7 @@ class PositionAccepted:
 
 @dataclass(frozen=True, slots=True)
 class PingRejected:
-    """The ping is not believed, for one reason."""
+    """A ping was rejected, for one reason."""
 
     region_id: str
     ping: DriverPing

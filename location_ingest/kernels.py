@@ -1,7 +1,7 @@
-"""The filter on arrays: the same verdicts as `rules.judge`, which is its slow twin and says why each rule is so.
+"""The ping filter on arrays: same verdicts as the reference `rules.judge`, which explains each rule.
 
 A driver is a dense number; its track is a row of `TRACK_NUMBERS` in the order of `rules.Track`, with t_s NaN if there
-is none. Verdicts are 0 for believed, else 1 + the place of the reason in `Reason`.
+is none. Verdicts are 0 for accepted, else 1 + the index of the reason in `Reason`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _number_reason(row: FloatArray, received_s: float, limit: FloatArray) -> int
             return _NOT_FINITE
     if abs(row[_LAT]) > 90.0 or abs(row[_LNG]) > 180.0:
         return _OUT_OF_RANGE
-    # A NaN is neither below nor above: what the phone did not say passes.
+    # Comparisons with NaN are false: unknown values pass.
     if row[_HEADING] < 0.0 or row[_HEADING] > 360.0 or row[_SPEED] < 0.0 or row[_ACCURACY] < 0.0:
         return _OUT_OF_RANGE
     if row[_T] > received_s + limit[_FUTURE_SKEW_S_MAX]:
@@ -109,7 +109,7 @@ def _number_reason(row: FloatArray, received_s: float, limit: FloatArray) -> int
 
 @kernel
 def judge_numbers(values: FloatArray, received_s: FloatArray, limit: FloatArray) -> NDArray[np.int8]:
-    """Return the verdicts (n,) on pings (n, 6) received at (n,) that need no track: what the edge asks."""
+    """Return the verdicts (n,) that need no track, on pings (n, 6) received at (n,); used by the edge."""
     verdict = np.zeros(values.shape[0], np.int8)
     for at in range(values.shape[0]):
         verdict[at] = _number_reason(values[at], received_s[at], limit)
@@ -158,7 +158,7 @@ def _begin_track_inplace(track: FloatArray, row: FloatArray) -> None:
 
 
 @kernel
-def _goes_on(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
+def _continues_jump(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
     is_on: bool = (
         track[_SUSPECTS] > 0.0
         and np.rint(row[_T] * 1e3) > np.rint(track[_SUSPECT_T] * 1e3)
@@ -169,7 +169,7 @@ def _goes_on(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
 
 @kernel
 def _is_still_far(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
-    if track[_SUSPECT_IS_FAR] == 0.0 or not _goes_on(track, row, limit):
+    if track[_SUSPECT_IS_FAR] == 0.0 or not _continues_jump(track, row, limit):
         return False
     east = np.cos(np.radians(row[_LAT]))
     lat_deg, lng_deg = row[_LAT] - track[_LAT], east * (row[_LNG] - track[_LNG])
@@ -180,7 +180,7 @@ def _is_still_far(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool
 
 @kernel
 def _judge_jump_inplace(track: FloatArray, row: FloatArray, limit: FloatArray) -> int:
-    if _goes_on(track, row, limit):
+    if _continues_jump(track, row, limit):
         drives = row[_LAT] != track[_SUSPECT_LAT] or row[_LNG] != track[_SUSPECT_LNG]
         since_s, suspects = track[_SUSPECT_SINCE], track[_SUSPECTS] + (1.0 if drives else 0.0)
         is_far = track[_SUSPECT_IS_FAR]
@@ -200,7 +200,7 @@ def _judge_jump_inplace(track: FloatArray, row: FloatArray, limit: FloatArray) -
 @kernel
 def _judge_repeat_inplace(track: FloatArray, row: FloatArray, limit: FloatArray) -> int:
     track[_REPEATS] += 1.0
-    # A speed that is not known is not above anything.
+    # An unknown speed (NaN) is never above a limit.
     moves = row[_SPEED] >= limit[_MOVING_MPS_MIN]
     track[_MOVING_REPEATS] = track[_MOVING_REPEATS] + 1.0 if moves else 0.0
     is_silent_too_long = (
@@ -292,7 +292,7 @@ def load_edge_kernels() -> None:
 
 
 def load_kernels() -> None:
-    """Compile the kernels that the worker calls, or load them: this holds the interpreter for a while."""
+    """Compile the kernels that the worker calls, or load them from the cache; blocks the interpreter for seconds."""
     limits, none, no_values = limits_of(IngestParams()), np.zeros(0, np.int64), np.zeros((0, 6))
     judge_pings_inplace(np.zeros((0, TRACK_NUMBERS)), none, no_values, np.zeros(0), limits)
     newest_places(none, 0)

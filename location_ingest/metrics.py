@@ -1,4 +1,4 @@
-"""What an operator watches of ingestion."""
+"""Prometheus metrics of ingestion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
 class GatewayMetrics:
-    """The edge side."""
+    """Metrics of the gateway."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.pings_submitted = Counter("hexhail_pings_submitted", "Pings the broker acknowledged", registry=registry)
@@ -25,7 +25,7 @@ class GatewayMetrics:
 
 
 class IngestMetrics:
-    """The worker side."""
+    """Metrics of the worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.pings_in = Counter("hexhail_pings_in", "Pings taken from the log, replays included", registry=registry)

@@ -1,4 +1,4 @@
-"""The nouns: a ping, why one is not believed, and the parameters of both sides."""
+"""Data types of ingestion: pings, rejection reasons, and the parameters of gateway and worker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DriverPing:
 
 
 class Reason(StrEnum):
-    """Why a ping is not believed; exactly one each, the first that applies in this order."""
+    """Why a ping is rejected: the first reason that applies, in this order."""
 
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
@@ -46,12 +46,12 @@ class Reason(StrEnum):
     REPEATED_COORDINATES = "repeated_coordinates"
 
 
-#: A ping that is not newer than one already believed: what every replay of a topic consists of.
+#: Reasons of pings that are not newer than an accepted one; a replay of a topic consists of these.
 NOT_NEWER = frozenset({Reason.DUPLICATE_TIME, Reason.OUT_OF_ORDER})
 
 
 class Refusal(NamedTuple):
-    """Which ping of a batch the edge refused, and why; `at` counts from 0."""
+    """A ping refused by the edge: its index `at` in the batch, from 0, and the reason."""
 
     at: int
     reason: Reason
@@ -68,7 +68,7 @@ class PingGroup:
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """A message as the log gave it, not yet decoded."""
+    """A message of the log, not yet decoded."""
 
     partition: int
     offset: int
@@ -77,7 +77,7 @@ class RawMessage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message nobody can use, why, and where it came from."""
+    """An undecodable message, the error, and its topic, partition and offset."""
 
     reason: str
     message: RawMessage
@@ -85,7 +85,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class RejectedPing:
-    """A ping that was not believed, for an operator to look at; `judged_s` is the city time of the verdict."""
+    """A sample of a rejected ping for operators; `judged_s` is the city time of the verdict."""
 
     reason: Reason
     judged_s: float
@@ -94,13 +94,14 @@ class RejectedPing:
 
 @dataclass(frozen=True, slots=True)
 class IngestParams:
-    """What is believed. Seconds are city seconds."""
+    """Parameters of the ping filter. Seconds are city seconds."""
 
     SECTION: ClassVar[str] = "ingest"
 
-    #: Phones queue pings in tunnels and send them later; after this long they tell nothing about now.
+    #: Maximum age. Phones queue pings in tunnels and send them later; older ones say nothing about now.
     age_s_max: float = 300.0
-    #: Phone clocks are set by their network to well under this. More would lock a driver out until that time came.
+    #: Maximum lead over the server's clock; phone clocks are far more accurate. A larger one would lock a driver out
+    #: until that time has come.
     future_skew_s_max: float = 10.0
     #: 180 km/h: no car in a city, also on average over the minute between two pings of a thrifty phone.
     speed_mps_max: float = 50.0
@@ -111,19 +112,19 @@ class IngestParams:
     jumps_to_recover: int = 3
     #: ...for at least this long.
     quarantine_s: float = 600.0
-    #: A jump that ends so far out of reach was no error of a receiver: the wait does not end when a car could be there.
+    #: A jump this far out of reach is no receiver error; its quarantine does not end when a car could be there.
     far_jump_m: float = 4_000.0
-    #: As fast as this no car stands at a light, whatever the phone's filter makes of its last metres.
+    #: From this reported speed on a car counts as moving; a phone's smoothing never shows it for a car at a light.
     moving_mps_min: float = 3.0
-    #: Pings in a row that may repeat the coordinates and say that the car moves: a receiver in a tunnel lags as much.
+    #: Consecutive pings that may repeat the coordinates with a reported speed; a receiver in a tunnel lags as much.
     moving_repeats_max: int = 3
-    #: Pings without a speed may repeat the coordinates so often or so long, whichever is more. Of 15,006 runs in the
+    #: Pings without a speed may repeat the coordinates so often or so long, whichever is longer. Of 15,006 runs in the
     #: San Francisco pings none is longer than 9.
     repeats_max: int = 10
     frozen_s_max: float = 300.0
-    #: A fix as coarse as this is of a radio mast, not of a car: several cells of resolution 9 (0.2 km) wide.
+    #: Accuracy limit. A coarser fix comes from a radio mast: it spans several cells of resolution 9 (0.2 km).
     accuracy_m_max: float = 500.0
-    #: After this long between two pings the old track says nothing: a car may be 45 km away.
+    #: After a gap this long the track is dropped: a car may be 45 km away.
     forget_after_s: float = 900.0
     #: Of each region: bounds the memory at about 0.3 KB each; ten times the drivers of the largest city.
     drivers_max: int = 500_000
@@ -143,17 +144,17 @@ class GatewayParams:
 
     #: Long enough to group the pings of a busy city, short enough not to be seen on the map.
     group_wait_s: float = 0.03
-    #: So many do not wait any longer: to judge them takes some milliseconds, in which the edge does nothing else.
+    #: From this many waiting pings on they are judged at once; judging them blocks the edge for some milliseconds.
     flush_pings_max: int = 4_000
     #: About 60 KB a message, and the most that the worker takes; Faust's 80 µs a message are nothing beside it.
     group_pings_max: int = 1_000
     #: What the edge holds while the broker is slow: some 10 MB, and a second of the busiest city.
     held_pings_max: int = 50_000
-    #: After this the phone is told to come back; the group may still arrive, which is harmless.
+    #: After this time the phone is told to retry; the group may still arrive, which is harmless.
     submit_s_max: float = 3.0
-    #: What the phone is told to wait. A broker restarts within seconds.
+    #: `Retry-After` sent to phones. A broker restarts within seconds.
     retry_after_s: float = 2.0
-    #: How long the last times are asked of the store before the edge goes on without them.
+    #: Timeout of the store's last times; the edge then goes on without them.
     last_times_s_max: float = 0.5
     #: Bounds the memory of last times at about 0.2 KB each.
     drivers_max: int = 500_000
@@ -174,7 +175,7 @@ class StoreParams:
     remove_after_s: float = 120.0
     #: Positions in one call: some 2 ms of the store's time, and below Lua's limit of about 8,000 on one unpack.
     batch_positions_max: int = 1_000
-    #: Of each reason and batch: enough to see what goes on, and bounded whatever is sent.
+    #: Rejected samples kept per reason and batch.
     batch_samples_max: int = 3
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What ingestion needs of the outside, named for the need."""
+"""Ports of ingestion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from location_ingest.model import DeadLetter, RawMessage, Reason, RejectedPing
 
 
 class PingLog(Protocol):
-    """Where groups of pings are written, in order for each region."""
+    """A durable log of ping groups, ordered per region."""
 
     async def append(self, group: PingColumns) -> None:
         """Return when every replica has the group; raises an Exception if it cannot have it in time."""
@@ -18,7 +18,7 @@ class PingLog(Protocol):
 
 
 class PingReader(Protocol):
-    """Knows how a group of pings is written."""
+    """Decodes groups of pings."""
 
     def decode(self, message: RawMessage) -> PingColumns:
         """Return the group; raises UndecodableMessage, and nothing else, for anything that is none."""
@@ -26,7 +26,7 @@ class PingReader(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Where messages go that nobody can use."""
+    """A durable log of undecodable messages."""
 
     async def append(self, letter: DeadLetter) -> None:
         """Return when every replica has the letter; raises an Exception if it cannot have it in time."""
@@ -34,7 +34,7 @@ class DeadLetters(Protocol):
 
 
 class Cells(Protocol):
-    """Who is in which cell. Newer positions win, whoever writes them and in whatever order."""
+    """Drivers by cell. The newest position wins, whatever the order of writes."""
 
     async def put(self, region_id: str, positions: PositionColumns, rejected: Mapping[Reason, int]) -> int:
         """Store the positions that are newer than what is stored, and count both kinds; all or nothing.
@@ -64,7 +64,7 @@ class Cells(Protocol):
 
 
 class RejectionSamples(Protocol):
-    """Where operators look up which pings were not believed."""
+    """Samples of rejected pings for operators."""
 
     async def add(self, region_id: str, samples: Sequence[RejectedPing]) -> None:
         """Keep the samples, the oldest first, and forget the oldest of too many."""

@@ -1,7 +1,7 @@
-"""The ping filter: is this ping to be believed? Every rule gives one reason or None.
+"""The ping filter: each rule returns a rejection reason or None.
 
 A verdict depends on the track, the ping and the time of receipt alone, in double precision and in the order written
-here: whoever judges many pings at once (or judges them again) comes to the same verdicts.
+here, so that batch kernels and replays come to the same verdicts.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _METRES_PER_DEGREE = math.radians(EARTH_RADIUS_M)
 
 
 class Track(NamedTuple):
-    """What is remembered of one driver: numbers alone; times in city seconds, coordinates in degrees.
+    """The filter's state for one driver; times in city seconds, coordinates in degrees.
 
-    Three parts: the last believed ping, how long its coordinates have been repeated, and the last ping that was a jump
-    away from it. Without a jump the numbers of the suspect are 0.
+    Three parts: the last accepted ping, the repetitions of its coordinates, and the last ping that jumped away from
+    it (the suspect). Without a jump the suspect's numbers are 0.
     """
 
     t_s: float
     lat_deg: float
     lng_deg: float
-    #: When a ping with these coordinates was believed first, how many have repeated them since, and how many of the
-    #: latest of those said that the car was moving.
+    #: When a ping with these coordinates was first accepted, how many have repeated them since, and how many of the
+    #: latest of those reported a speed.
     still_since_s: float
     repeats: int = 0
     moving_repeats: int = 0
@@ -35,17 +35,17 @@ class Track(NamedTuple):
     suspect_lat_deg: float = 0.0
     suspect_lng_deg: float = 0.0
     suspect_since_s: float = 0.0
-    #: 1 if the jump led so far away that no waiting makes it a drive.
+    #: 1 if the jump was so far that waiting does not make it plausible.
     suspect_is_far: int = 0
 
     @classmethod
     def begun(cls, ping: DriverPing) -> Track:
-        """Return the track of which this ping is all that is believed."""
+        """Return a new track that starts with this ping."""
         return cls(ping.t_s, ping.lat_deg, ping.lng_deg, ping.t_s)
 
 
 def place_reason(ping: DriverPing) -> Reason | None:
-    """Judge the numbers alone: finite, and in the range of their unit."""
+    """Check that the values are finite and in range."""
     optional = (ping.heading_deg, ping.speed_mps, ping.accuracy_m)
     if not all(map(math.isfinite, (ping.t_s, ping.lat_deg, ping.lng_deg))):
         return Reason.NOT_FINITE
@@ -62,7 +62,7 @@ def place_reason(ping: DriverPing) -> Reason | None:
 
 
 def time_reason(t_s: float, received_s: float, params: IngestParams) -> Reason | None:
-    """Judge the time of a ping by the time it was received, both city seconds."""
+    """Check the time of a ping against the time of receipt, both in city seconds."""
     if t_s > received_s + params.future_skew_s_max:
         return Reason.FROM_THE_FUTURE
     if t_s < received_s - params.age_s_max:
@@ -71,7 +71,7 @@ def time_reason(t_s: float, received_s: float, params: IngestParams) -> Reason |
 
 
 def order_reason(t_s: float, last_t_s: float | None) -> Reason | None:
-    """Judge the time of a ping by that of the driver's last believed one, to the millisecond that is stored."""
+    """Check that a ping is newer than the driver's last accepted one, in stored milliseconds."""
     if last_t_s is None:
         return None
     t_ms, last_t_ms = to_ms(t_s), to_ms(last_t_s)
@@ -83,7 +83,7 @@ def order_reason(t_s: float, last_t_s: float | None) -> Reason | None:
 def judge(
     ping: DriverPing, track: Track | None, received_s: float, params: IngestParams
 ) -> tuple[Reason | None, Track | None]:
-    """Return why the ping is not believed (None: it is), and the driver's track from now on."""
+    """Return the rejection reason (None: accepted) and the driver's new track."""
     reason = place_reason(ping) or time_reason(ping.t_s, received_s, params)
     if reason is None and track is not None:
         reason = order_reason(ping.t_s, track.t_s)
@@ -100,13 +100,13 @@ def judge(
     return None, Track.begun(ping)
 
 
-def counts_no_more(track: Track, received_s: float, params: IngestParams) -> bool:
-    """Say whether every ping that is not too old by then finds the track forgotten: without it no verdict changes."""
+def is_irrelevant(track: Track, received_s: float, params: IngestParams) -> bool:
+    """Return whether the track is too old to affect any verdict from then on."""
     return track.t_s < received_s - params.age_s_max - params.forget_after_s
 
 
-def _goes_on(ping: DriverPing, track: Track, params: IngestParams) -> bool:
-    """Say whether the ping goes on where the last jump led."""
+def _continues_jump(ping: DriverPing, track: Track, params: IngestParams) -> bool:
+    """Return whether the ping continues from the suspect's position."""
     return (
         track.suspects > 0
         and to_ms(ping.t_s) > to_ms(track.suspect_t_s)
@@ -115,10 +115,10 @@ def _goes_on(ping: DriverPing, track: Track, params: IngestParams) -> bool:
 
 
 def _is_still_far(ping: DriverPing, track: Track, params: IngestParams) -> bool:
-    """Say whether the ping goes on from a far jump rather than from the old place: waiting there proves nothing."""
-    if not (track.suspect_is_far and _goes_on(ping, track, params)):
+    """Return whether the ping continues from a far jump; waiting there does not end the quarantine."""
+    if not (track.suspect_is_far and _continues_jump(ping, track, params)):
         return False
-    # On a plane, east and west drawn together: it compares, no more.
+    # Planar distance with scaled longitudes: precise enough for a comparison.
     east = math.cos(math.radians(ping.lat_deg))
     lat_deg, lng_deg = ping.lat_deg - track.lat_deg, east * (ping.lng_deg - track.lng_deg)
     on_lat_deg, on_lng_deg = ping.lat_deg - track.suspect_lat_deg, east * (ping.lng_deg - track.suspect_lng_deg)
@@ -126,13 +126,13 @@ def _is_still_far(ping: DriverPing, track: Track, params: IngestParams) -> bool:
 
 
 def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
-    """A jump begins a quarantine: the old place counts, and whoever goes on from there is believed at once.
+    """Start or continue a quarantine after a jump: the old position stays valid, pings near it pass.
 
-    It ends by a drive: enough pings, for long enough, each within reach of the one before and at another place. Then
-    the old position was the wrong one. A point that somebody pinned to the map does not drive. A jump that was not far
-    ends it as well once a car could have got there (see `judge`): with errors of the record that is the rule.
+    The quarantine ends after enough pings, over long enough, each within reach of the one before and at another place:
+    then the old position was wrong. A faked fixed position does not pass, since it does not move. A near jump also
+    ends it once a car could have got there (see `judge`), as most errors in the record do.
     """
-    if _goes_on(ping, track, params):
+    if _continues_jump(ping, track, params):
         drives = (ping.lat_deg, ping.lng_deg) != (track.suspect_lat_deg, track.suspect_lng_deg)
         since_s, suspects, is_far = track.suspect_since_s, track.suspects + drives, track.suspect_is_far
     else:
@@ -151,10 +151,10 @@ def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[R
 
 
 def _judge_repeat(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
-    """The same coordinates again, to the last digit: a car at rest, or a receiver that is stuck or made up.
+    """Judge exactly repeated coordinates: a car at rest, a stuck receiver or a faked position.
 
-    Whoever says that the car moves is contradicted soon, whoever says nothing after long; a car that says it stands
-    may stand.
+    Repeated coordinates with a reported speed are rejected after `repeats_max` pings, without a reported speed after
+    `frozen_s_max`; with speed 0 never.
     """
     repeats = track.repeats + 1
     moves = ping.speed_mps is not None and ping.speed_mps >= params.moving_mps_min
@@ -171,10 +171,10 @@ def _judge_repeat(ping: DriverPing, track: Track, params: IngestParams) -> tuple
 def is_within_reach(
     t_s: float, lat_deg: float, lng_deg: float, later: DriverPing, params: IngestParams, more_m: float = 0.0
 ) -> bool:
-    """Say whether a car that was there at that time can have got to the later ping, or so many metres short of it."""
+    """Return whether a car can have driven from the earlier position to within the tolerance of the later ping."""
     reach_m = params.jump_slack_m + params.speed_mps_max * (later.t_s - t_s) + more_m
-    # Along the meridian, then along the parallel as if it were the equator: never shorter than the great circle,
-    # and twenty times cheaper. Nearly every ping passes here.
+    # Upper bound of the great-circle distance (along the meridian, then along the equator), twenty times cheaper.
+    # Nearly every ping passes here.
     detour_deg = abs(later.lat_deg - lat_deg) + abs(later.lng_deg - lng_deg)
     if detour_deg * _METRES_PER_DEGREE <= reach_m:
         return True

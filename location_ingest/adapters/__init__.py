@@ -1,1 +1,1 @@
-"""One file for each tool that ingestion speaks to."""
+"""Adapters of ingestion, one file per tool."""

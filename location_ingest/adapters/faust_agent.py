@@ -1,8 +1,8 @@
-"""The worker on Faust: takes batches from the topic until each is done, and ends a process that is stuck.
+"""The ingestion worker on Faust: processes batches from the topic with retries, and exits when it is stuck.
 
-Faust acknowledges a batch when the body of an agent ends, also when it ends by an exception or is cancelled: that is
-silent loss. So the batch is acknowledged here, by hand, after it is stored; the application must be built with
-`stream_wait_empty=False`, for its stop waits for ever for what is never acknowledged.
+Faust acknowledges a batch when the agent's body ends, also by an exception or cancellation, which would silently lose
+the batch. So this module acknowledges a batch itself, after it is stored. The application must be built with
+`stream_wait_empty=False`, since its stop would wait forever for unacknowledged messages.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AgentParams:
-    """How the worker takes batches. All are wall seconds: they are about servers, not about the city."""
+    """Parameters of the worker. Durations are in wall seconds: they concern servers, not the city."""
 
-    #: Messages of one batch, and the wait for them: Faust's stop hangs on longer waits, and 0.05 is not seen on a map.
+    #: Messages per batch, and the wait for them. Faust's stop hangs on longer waits; 0.05 s is invisible on a map.
     batch_messages_max: int = 500
     batch_wait_s: float = 0.05
-    #: Wait after a failed batch, doubled each time up to the second: no burden to a server that comes back.
+    #: Wait after a failed batch, doubled each time up to the second value, to spare a restarting server.
     retry_wait_s: float = 0.1
     retry_wait_s_max: float = 2.0
-    #: How often stale drivers are taken out and the lag is measured.
+    #: Interval at which stale drivers are removed and the consumer lag is measured.
     sweep_every_s: float = 5.0
     watch_every_s: float = 2.0
     #: Longer than a rebalance (some 35 s at worst, when several workers die one after the other).
@@ -49,21 +49,21 @@ class AgentParams:
 
 
 class WorkerStuck(Exception):
-    """The worker is behind and does nothing: only a new process helps."""
+    """The worker has lag but makes no progress; the process must be restarted."""
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Decides whether a worker is stuck; pure, the caller brings time and measurements."""
+    """Decides whether a worker is stuck; pure: the caller passes time and measurements."""
 
     stuck_after_s: float
     _processed: int = -1
     _quiet_since_s: float | None = None
 
     def is_stuck(self, now_s: float, lag: int | None, processed: int) -> bool:
-        """Judge by the messages behind (None: no answer) and the messages processed so far.
+        """Decide by the consumer lag in messages (None: unknown) and the messages processed so far.
 
-        A worker that does nothing and cannot say how far it is behind counts as behind.
+        A worker without progress whose lag is unknown counts as lagging.
         """
         if processed != self._processed or lag == 0:
             self._processed, self._quiet_since_s = processed, None
@@ -83,11 +83,11 @@ def attach(
     params: AgentParams | None = None,
 ) -> None:
     """Give the application its agent on the topic, the sweep and the watchdog. `now_s` is the city's clock."""
-    # Now: once the worker is in its group, no heartbeat would be sent meanwhile.
+    # Load kernels now: after the worker joins its group, this would block heartbeats.
     service.prepare()
     worker = _Worker(app, service, now_s, metrics, params or AgentParams())
     topic = app.topic(topic_name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    # More than one at a time would acknowledge out of order, where Faust commits one message too many.
+    # Concurrency 1: with more, acknowledgements come out of order, and Faust then commits one message too many.
     app.agent(topic, concurrency=1, name="location_ingest.pings")(worker.take_batches)
     app.task()(worker.sweep_stale)
     app.task()(worker.watch)
@@ -123,7 +123,7 @@ class _Worker:
     async def _process_until_done(self, messages: list[RawMessage]) -> bool:
         """Return True when all is stored, False if the worker is to stop before that."""
 
-        # A batch that was stored may come again: the cells take each position once.
+        # A stored batch may be processed again: cells store each position once.
         async def process() -> None:
             self._observe_edge_to_cell(await self._service.process(messages, self._now_s()))
 
@@ -167,7 +167,7 @@ class _Worker:
                 assigned = consumer.assignment()
                 ends = await consumer.highwaters(*assigned)
                 positions = [(end, await consumer.position(tp)) for tp, end in ends.items()]
-        # A dead broker, thread or connection: no answer in every case.
+        # Broker, thread or connection is dead: the lag is unknown.
         except Exception:
             return None
         unfetched = sum(max(0, end - (position or 0)) for end, position in positions)

@@ -1,4 +1,4 @@
-"""Pings and dead letters into Kafka topics."""
+"""Writes pings and dead letters to Kafka topics."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from location_ingest.model import ID_CHARS_MAX, DeadLetter, RawMessage
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
 #: The edge sends some hundred; a message with more was not written by it.
 _GROUP_PINGS_MAX = 1_000
-#: A letter must fit into a message however large the bad one was (1 MB by Kafka's default); its head tells what it is.
+#: A dead letter must fit into a message (1 MB by Kafka's default), so only the head of a long message is kept.
 _LETTER_VALUE_BYTES_MAX = 256 * 1024
 
 

@@ -1,4 +1,4 @@
-"""The two shells round the filter: the gateway in the process of the edge, the service in the worker."""
+"""The services around the ping filter: the gateway in the API process, and the ingestion worker."""
 
 from location_ingest.service.gateway import PingGateway
 from location_ingest.service.ingest import IngestService

@@ -1,4 +1,4 @@
-"""The edge's shell: from phones to the log."""
+"""The ping gateway in the API process: validates the pings of phones and writes them to the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Batch(PhoneBatch):
-    """A batch and what its phone waits for: None, or the error that says why not."""
+    """A batch and the future its phone waits for: its result is None or an error."""
 
     answer: asyncio.Future[None]
     #: Whether the store has been asked for the last times of its drivers.
@@ -36,11 +36,11 @@ class _Batch(PhoneBatch):
 
 
 class PingGateway:
-    """Takes pings from phones: refuses what the sender got wrong, groups the rest, waits for the broker.
+    """Accepts pings from phones: refuses malformed ones, groups the rest, and waits for the broker.
 
-    What is no fault of the sender, a coarse fix or a jump, is left to the worker, which drops it alone: a phone could
-    do nothing but send the same batch again. Whoever comes within `group_wait_s` is judged and sent together; all that
-    a batch costs by itself is a list of numbers and a future. One event loop owns a gateway.
+    Coarse fixes and jumps are not the sender's fault: the worker drops them singly, since a phone could only send the
+    same batch again. Batches that arrive within `group_wait_s` are judged and sent together. One event loop owns a
+    gateway.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PingGateway:
         self._metrics = metrics
         self._ingest = ingest_params or IngestParams()
         self._limits = limits_of(self._ingest)
-        # Compiled or loaded now: the first phones would wait for it, and so would everybody else on the loop.
+        # Compile or load the kernels now; later it would block the event loop.
         load_edge_kernels()
         self._params = params or GatewayParams()
         # In the order of the last change, the longest silent first.
@@ -69,7 +69,7 @@ class PingGateway:
         self._waiting: list[_Batch] = []
         self._pings_waiting = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._strangers: list[_Batch] = []
+        self._unknown_batches: list[_Batch] = []
         self._asking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -90,14 +90,14 @@ class PingGateway:
         drivers = list(dict.fromkeys(ping.driver_id for ping in pings))
         places = {driver_id: place for place, driver_id in enumerate(drivers)}
         driver_of = [places[ping.driver_id] for ping in pings]
-        await self._enter(drivers, list(chain.from_iterable(map(row_of, pings))), now_s, driver_of)
+        await self._enqueue(drivers, list(chain.from_iterable(map(row_of, pings))), now_s, driver_of)
 
     def submit_numbers(self, driver_id: str, numbers: Sequence[float | None], now_s: float) -> asyncio.Future[None]:
         """Submit pings of one driver, 1 to 64 characters, six numbers each as in `PingRow`; the future is as `submit`.
 
         Raises PingLogUnavailable at once if too much is waiting already.
         """
-        return self._enter((driver_id,), numbers, now_s, None)
+        return self._enqueue((driver_id,), numbers, now_s, None)
 
     async def close(self) -> None:
         """Send what waits and take nothing more; returns within `submit_s_max`."""
@@ -111,12 +111,12 @@ class PingGateway:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        self._give_up(self._strangers)
+        self._fail_unanswered(self._unknown_batches)
 
-    def _enter(
+    def _enqueue(
         self, drivers: Sequence[str], numbers: Sequence[float | None], now_s: float, driver_of: Sequence[int] | None
     ) -> asyncio.Future[None]:
-        """Have a batch wait for company."""
+        """Queue a batch for the next group."""
         loop = asyncio.get_running_loop()
         batch = _Batch(drivers, numbers, now_s, driver_of, loop.create_future())
         pings = len(batch)
@@ -144,8 +144,8 @@ class PingGateway:
         if batches:
             self._take(batches)
 
-    def _give_up(self, batches: Iterable[_Batch]) -> None:
-        """Tell those who have no answer yet to come back."""
+    def _fail_unanswered(self, batches: Iterable[_Batch]) -> None:
+        """Answer all unanswered batches with PingLogUnavailable."""
         for batch in batches:
             if not batch.answer.done():
                 self._metrics.pings_unavailable.inc(len(batch))
@@ -153,7 +153,7 @@ class PingGateway:
 
     def _take(self, batches: Sequence[_Batch]) -> None:
         judged = judge_batches(batches, self._limits, self._region_of)
-        is_sent = self._put_strangers_aside(judged)
+        is_sent = self._defer_unknown_drivers(judged)
         judged.judge_times(self._last_t_ms)
         for number, refusals in judged.refused():
             if is_sent[number]:
@@ -166,19 +166,19 @@ class PingGateway:
         for group, senders in groups:
             self._start(self._append(group, judged, senders))
 
-    def _put_strangers_aside(self, judged: JudgedBatches[_Batch]) -> BoolArray:
+    def _defer_unknown_drivers(self, judged: JudgedBatches[_Batch]) -> BoolArray:
         """Have the store asked for who is new here; returns whether each batch (b,) need not wait for that."""
-        goes_on = np.ones(len(judged.batches), bool)
-        slots = judged.strange_slots(self._last_t_ms)
+        is_ready = np.ones(len(judged.batches), bool)
+        slots = judged.unknown_driver_slots(self._last_t_ms)
         for number in sorted({judged.batch_of_slot(slot) for slot in slots}):
-            goes_on[number] = judged.batches[number].is_known
-        strangers = [judged.batches[number] for number in np.flatnonzero(~goes_on).tolist()]
-        if strangers:
-            self._strangers += strangers
-            asyncio.get_running_loop().call_later(self._params.submit_s_max, self._give_up, strangers)
+            is_ready[number] = judged.batches[number].is_known
+        unknown_batches = [judged.batches[number] for number in np.flatnonzero(~is_ready).tolist()]
+        if unknown_batches:
+            self._unknown_batches += unknown_batches
+            asyncio.get_running_loop().call_later(self._params.submit_s_max, self._fail_unanswered, unknown_batches)
             if self._asking is None or self._asking.done():
-                self._asking = self._start(self._ask_for_strangers())
-        return goes_on
+                self._asking = self._start(self._request_last_times())
+        return is_ready
 
     def _refuse(self, batch: _Batch, refusals: Sequence[Refusal]) -> None:
         self._held -= len(batch)
@@ -190,7 +190,7 @@ class PingGateway:
     async def _append(self, group: PingColumns, judged: JudgedBatches[_Batch], senders: Sequence[int]) -> None:
         batches = [judged.batches[number] for number in senders]
         # The phones are told in time, but the group counts as held until it is known what became of it.
-        timer = asyncio.get_running_loop().call_later(self._params.submit_s_max, self._give_up, batches)
+        timer = asyncio.get_running_loop().call_later(self._params.submit_s_max, self._fail_unanswered, batches)
         stored = False
         try:
             await self._log.append(group)
@@ -211,10 +211,10 @@ class PingGateway:
             if stored:
                 self._acknowledge(judged, senders)
             else:
-                self._give_up(batches)
+                self._fail_unanswered(batches)
 
     def _acknowledge(self, judged: JudgedBatches[_Batch], senders: Sequence[int]) -> None:
-        """Answer whoever has nothing left to wait for, and remember the times of their drivers."""
+        """Answer the batches whose groups are all acknowledged, and record the times of their drivers."""
         submitted = 0
         for number in senders:
             batch = judged.batches[number]
@@ -231,28 +231,28 @@ class PingGateway:
         if len(last_t_ms) > self._params.drivers_max:
             del last_t_ms[next(iter(last_t_ms))]
 
-    async def _ask_for_strangers(self) -> None:
+    async def _request_last_times(self) -> None:
         """Have the store asked for the drivers seen here for the first time, then go on with their batches.
 
         One question at a time, for all who came meanwhile: after a start every driver of the city is new at once.
         """
-        while self._strangers:
-            batches, self._strangers = self._strangers, []
+        while self._unknown_batches:
+            batches, self._unknown_batches = self._unknown_batches, []
             judged = judge_batches(batches, self._limits, self._region_of)
-            wanted = judged.regions_of(judged.strange_slots(self._last_t_ms))
+            wanted = judged.regions_of(judged.unknown_driver_slots(self._last_t_ms))
             now_s = max(batch.now_s for batch in batches)
             for number, of_region in groupby(wanted, key=itemgetter(0)):
-                await self._ask_last_times(self._regions[number], [driver_id for _, driver_id in of_region], now_s)
+                await self._load_last_times(self._regions[number], [driver_id for _, driver_id in of_region], now_s)
             for batch in batches:
                 batch.is_known = True
             self._take(batches)
 
-    async def _ask_last_times(self, region_id: str, driver_ids: Sequence[str], now_s: float) -> None:
+    async def _load_last_times(self, region_id: str, driver_ids: Sequence[str], now_s: float) -> None:
         """Remember what the store answers; without an answer the worker's filter must do."""
         try:
             async with asyncio.timeout(self._params.last_times_s_max):
                 stored = await self._cells.last_times_s(region_id, driver_ids)
-        # Whatever the store raises, pings must go on.
+        # Any error of the store: pings are accepted all the same.
         except Exception as error:
             self._metrics.last_times_failed.inc()
             log.warning(

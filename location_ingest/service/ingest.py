@@ -1,4 +1,4 @@
-"""The worker's shell: from messages of the log to the cells."""
+"""The ingestion worker's service: turns messages of the log into positions in cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class IngestService:
-    """Takes groups of pings from the log and keeps the cells. One task at a time calls `process`."""
+    """Processes groups of pings from the log and updates the cells. One task at a time may call `process`."""
 
     def __init__(
         self,
@@ -57,17 +57,17 @@ class IngestService:
         self._samples = samples
 
     def prepare(self) -> None:
-        """Compile or load what the first batch needs: this holds the interpreter for up to seconds."""
+        """Compile or load the kernels; blocks the interpreter for up to seconds."""
         load_kernels()
         latlng_to_cells([0.0], [0.0], 0)
 
     async def process(self, messages: Sequence[RawMessage], now_s: float) -> list[float]:
-        """Store the believed positions of the messages and bury what nobody can use.
+        """Store the accepted positions of the messages; write undecodable messages to the dead letters.
 
         Returns when the edge closed each of the groups, city seconds.
 
-        Raises whatever the store raises; then the engine knows nothing of the messages, and the same call may be made
-        again: what was stored by then is not newer any more.
+        Raises the store's errors; the engine is then rolled back, and the same call may be repeated: positions that
+        were already stored are ignored.
         """
         groups, letters = self._decode(messages)
         decided: list[Verdicts] = []
@@ -136,19 +136,19 @@ class IngestService:
             self._metrics.pings_rejected.labels(reason).inc(count)
 
     async def _sample(self, decided: Sequence[Verdicts], now_s: float) -> None:
-        """Keep some of the rejected for operators to look at; nothing waits for that to succeed."""
+        """Keep samples of rejected pings for operators; failures are ignored."""
         for verdicts in decided if self._samples else ():
             samples = rejected_samples(verdicts, self._params.batch_samples_max, now_s)
             try:
                 if samples and self._samples:
                     await self._samples.add(verdicts.region_id, samples)
-            # A sample is worth no retry of a batch that is stored.
+            # Never repeat a stored batch for the sake of samples.
             except Exception as error:
                 log.warning("samples_not_kept", region_id=verdicts.region_id, error=str(error) or repr(error))
 
 
 async def _all_done(calls: Sequence[Coroutine[Any, Any, int]]) -> list[int]:
-    """Return the answers; raises the first error, but only when no call is under way any more."""
+    """Wait for all calls, then return the results or raise the first error."""
     answers = await asyncio.gather(*calls, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
@@ -187,7 +187,7 @@ def to_positions(verdicts: Verdicts, resolution: int) -> PositionColumns:
 
 
 def rejected_samples(verdicts: Verdicts, each_max: int, now_s: float) -> list[RejectedPing]:
-    """Return the last few pings of each reason that were not believed; replays are nothing to look at."""
+    """Return the last few rejected pings of each reason, without replays."""
     samples = []
     for number, reason in enumerate(REASONS, start=1):
         if reason not in NOT_NEWER:

@@ -91,7 +91,7 @@ def _latest_run(believed: list[Row], params: IngestParams) -> list[Row]:
 
 
 def _jump(ping: Row, suspects: list[Row], params: IngestParams) -> str | None:
-    if suspects and not _goes_on(suspects[-1], ping, params):
+    if suspects and not _continues_jump(suspects[-1], ping, params):
         suspects.clear()
     suspects.append(ping)
     places = 1 + sum(earlier[2:] != later[2:] for earlier, later in pairwise(suspects))
@@ -101,13 +101,13 @@ def _jump(ping: Row, suspects: list[Row], params: IngestParams) -> str | None:
 
 def _is_from_far(ping: Row, last: Row, suspects: list[Row], params: IngestParams) -> bool:
     """Whether the ping goes on from a jump that was far, and is nearer to that than to the old place."""
-    if not suspects or not _goes_on(suspects[-1], ping, params):
+    if not suspects or not _continues_jump(suspects[-1], ping, params):
         return False
     was_far = not _reachable(last, suspects[0], params, params.far_jump_m)
     return was_far and _planar(suspects[-1], ping) < _planar(last, ping)
 
 
-def _goes_on(suspect: Row, ping: Row, params: IngestParams) -> bool:
+def _continues_jump(suspect: Row, ping: Row, params: IngestParams) -> bool:
     return round(ping[1] * 1e3) > round(suspect[1] * 1e3) and _reachable(suspect, ping, params)
 
 

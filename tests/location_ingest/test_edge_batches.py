@@ -90,7 +90,7 @@ def test_only_drivers_with_a_place_are_strangers_and_each_is_asked_for_in_its_re
     lats = {"known": [north], "new": [north, south], "lost": [nowhere]}
     all_of = [[DriverPing(name, NOW_S, lat_deg, 0.0) for lat_deg in found] for name, found in lats.items()]
     judged = judge_batches([batch_of(found, NOW_S) for found in all_of], limits_of(PARAMS), north_or_south)
-    slots = judged.strange_slots({"known": 1})
+    slots = judged.unknown_driver_slots({"known": 1})
     assert [judged.drivers[slot] for slot in slots] == ["new"]
     assert [judged.batch_of_slot(slot) for slot in slots] == [1]
     assert judged.regions_of(slots) == [(0, "new"), (1, "new")]
