@@ -1,4 +1,4 @@
-"""What is not the caller's fault: a part that is away (503), and what must not happen (500)."""
+"""Maps server-side errors to problems: an unavailable dependency (503) or an unexpected error (500)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETRY_AFTER_S = 2
 
 
 def told(error: Exception, outages: Outages) -> ApiProblem:
-    """The problem that any error is told as. What nobody foresaw is logged; the caller learns only its id."""
+    """Map any exception to a problem response. Unexpected errors are logged; the caller gets only the error id."""
     problem = problem_of(error)
     if problem is not None:
         return problem
@@ -46,7 +46,7 @@ def _part_away(part: str) -> ApiProblem:
 
 
 class Failures:
-    """ASGI middleware round the routes: every error that they let out becomes a problem."""
+    """ASGI middleware that turns every unhandled exception of the routes into a problem response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

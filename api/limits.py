@@ -1,4 +1,4 @@
-"""What one request may cost before anybody looks at it: the size of its body, and the time it takes to arrive."""
+"""Limits of a request body: its size, and the time it takes to arrive."""
 
 from __future__ import annotations
 

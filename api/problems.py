@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: a status, a stable code, what was wrong, and what to do."""
+"""Maps errors to RFC 9457 problems: status, stable code, detail and remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receipts cross dispatch as plain values, which it keeps and does not read."""
+"""Converts receipts to and from plain values, which dispatch stores without reading them."""
 
 from __future__ import annotations
 

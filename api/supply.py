@@ -1,4 +1,4 @@
-"""The drivers as of a moment ago: one reading of the cells and of SQL for all who ask within that moment."""
+"""A short-lived cache of drivers: one read of cells and SQL serves all requests within a second."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RecentDrivers:
 
 
 class RecentSupply:
-    """Reads again when what it has is too old; those who ask meanwhile wait for the same reading."""
+    """Refreshes the snapshot when it is too old; concurrent callers share one refresh."""
 
     def __init__(
         self,

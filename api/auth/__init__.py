@@ -1,1 +1,1 @@
-"""Who is asking: signed tokens and roles."""
+"""Authentication: signed tokens and roles."""

@@ -1,4 +1,4 @@
-"""Signed tokens (JWT): who is asking, and in which role."""
+"""Issues and verifies signed tokens (JWT) that name a principal and a role."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking."""
+    """An authenticated user: role and id."""
 
     role: Role
     id: str

@@ -1,4 +1,4 @@
-"""The operator's live picture: one frame for all who watch, made only while somebody does."""
+"""The operators' live map feed: one frame for all watchers, built only while somebody watches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIGURES_EVERY_S = 2.0
 
 
 class LiveFeed:
-    """Makes frames and hands each watcher the newest; one who is slow misses some, and holds nobody up."""
+    """Builds frames and gives each watcher the newest; a slow watcher skips frames and delays nobody."""
 
     def __init__(self, edges: Edges, advice: AdviceFeed) -> None:
         self._edges = edges

@@ -1,4 +1,4 @@
-"""The streams of riders and drivers: their inbox, pushed in order and resumable; and drivers' pings coming in."""
+"""WebSocket streams of riders and drivers: push their inbox in order, resumable; accept drivers' pings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Pings(PingsBody, tag_field="type", tag="pings"):
 
 
 class _KeepAlive(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fields=True):
-    """Is anybody there?"""
+    """A keep-alive frame."""
 
 
 _json_frames = msgspec.json.Decoder(_Pings | _KeepAlive)

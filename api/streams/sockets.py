@@ -1,4 +1,4 @@
-"""What all WebSockets share: who is there, how many of them, and sending without waiting for ever."""
+"""Shared WebSocket handling: authentication, streams per principal, and sends with a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""uvicorn's WebSockets, with an end for those who do not take what was sent to them."""
+"""uvicorn's WebSocket protocol with a time limit for clients that stop reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a city's demand: out of what its zones count, or, where nothing is known, out of its streets."""
+"""Generates a city's demand from zone counts or, without counts, from its streets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ZONES_LEAST = 2
 HOURS = 48
 STYLISED = "a sketch: hours and places drawn by hand from the street network alone; nothing of it was counted"
 
-#: Told what is going on.
+#: Called with a progress message.
 OnProgress = Callable[[str], None]
 
 
@@ -62,7 +62,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class _Known:
-    """What a day is drawn from: zones with their corners, totals by hour, and what is known of pairs (z, z)."""
+    """Inputs of a drawn day: zones with their nodes, hourly totals, and the seed matrix of pairs (z, z)."""
 
     corners: ZoneCorners
     volumes: ZoneVolumes

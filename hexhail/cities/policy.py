@@ -1,4 +1,4 @@
-"""The matching policy that a city's file asks for, with all that it needs."""
+"""Builds the matching policy that a city's file names, with its position values."""
 
 from __future__ import annotations
 

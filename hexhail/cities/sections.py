@@ -46,7 +46,7 @@ def load_checked_city(folder: Path) -> City:
 
 
 def problems_of(folder: Path) -> list[ParamsRefused | TariffRefused]:
-    """The first mistake of each section of a city's file. Raises OSError and what `load_city` raises."""
+    """Return the first error of each section of a city's file. Raises OSError and what `load_city` raises."""
     city, found = load_city(folder), list[ParamsRefused | TariffRefused]()
     try:
         refuse_unknown_sections(city.sections, [*(params.SECTION for params in PARAMS), *OTHERS])

@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    # A traceback in a log is one event; drawn as a box it is forty lines of them.
+    # Plain tracebacks: rich draws boxes that fill a log with forty lines.
     pretty_exceptions_enable=False,
 )
 app.command()(demo)

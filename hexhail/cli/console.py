@@ -1,4 +1,4 @@
-"""Where commands speak."""
+"""Console output of the commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Say what went wrong and end the command."""
+    """Print an error message and exit with status `code`."""
     err.print(f"[bold red]error:[/] {escape(message)}")
     raise typer.Exit(code)

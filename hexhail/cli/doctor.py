@@ -1,4 +1,4 @@
-"""`hexhail doctor`: every part of an installation checked."""
+"""`hexhail doctor`: checks every part of an installation."""
 
 from __future__ import annotations
 

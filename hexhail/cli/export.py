@@ -1,4 +1,4 @@
-"""`hexhail export` and `hexhail replay rides`: a live run on disk, and the proof that it can be decided again."""
+"""`hexhail export` and `hexhail replay rides`: write a live run to disk, and verify that it replays identically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hexhail pings …`: what became of the positions that drivers sent."""
+"""`hexhail pings …`: inspect rejected pings."""
 
 from __future__ import annotations
 

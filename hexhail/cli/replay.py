@@ -1,4 +1,4 @@
-"""`hexhail replay …`: recorded days, seen on a map or lived again."""
+"""`hexhail replay …`: show recorded days on a map, or send recorded data through a running city."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _FolderFirst(TyperGroup):
-    """`replay DIR` means `replay run DIR`: whatever is no command is the folder, or an option of it."""
+    """Makes `replay DIR` mean `replay run DIR`: an argument that is no command is taken as the folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":

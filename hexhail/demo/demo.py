@@ -1,4 +1,4 @@
-"""A city running on this machine: servers, services, riders and drivers, and the figures at its end."""
+"""Runs a city on this machine: servers, services, riders and drivers; reports figures at the end."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN
 from hexhail.runtime.supervisor import Spec, Supervisor
 
-#: The evening of the data, as it gets busy: about one request in two seconds.
+#: Default start time: a busy evening of the data, about one request in two seconds.
 DEFAULT_TIME_OF_DAY = "20:30"
 #: Wall seconds that everything may take to come up on a slow machine, kernels compiled.
 READY_S_MAX = 90.0
-#: Wall seconds for the last events to reach everybody when the riders have gone.
+#: Wall seconds for the last events to be delivered after the riders have left.
 DRAIN_S_MAX = 10.0
 #: The embedded broker lets a member join after a third of this.
 EMBEDDED_SESSION_S = 3.0
@@ -96,7 +96,7 @@ class Demo:
 
 @asynccontextmanager
 async def running_city(params: DemoParams, say: Callable[[str], None]) -> AsyncIterator[Demo]:
-    """A city with everything but its people; stopped and gone at the end, whatever happens."""
+    """Run a city without people; all processes are stopped on exit, also after an error."""
     params.run_dir.mkdir(parents=True, exist_ok=True)
     ports = _choose_ports(params, say)
     env = _environment(params, ports)
@@ -210,7 +210,7 @@ async def _until_ready(demo: Demo) -> None:
 async def run_demo(
     params: DemoParams, say: Callable[[str], None], progress: Callable[[dict[str, Any]], None]
 ) -> Summary:
-    """Run the city with its people until its time is over or the user has seen enough; returns what happened.
+    """Run the city with its people until the time is over or the user stops it; returns the summary.
 
     `say` gets sentences, `progress` the figures of each second.
     """
@@ -251,7 +251,7 @@ def _population(demo: Demo, figures_path: Path) -> Spec:
 
 
 async def _live(demo: Demo, enough: asyncio.Event, progress: Callable[[dict[str, Any]], None], began: float) -> float:
-    """Let the city live and report each second; returns the wall seconds it had."""
+    """Wait until the end and report progress each second; returns the wall seconds that passed."""
     born = time.monotonic()
     limit_s = demo.params.seconds or float("inf")
     first_completed_s: float | None = None

@@ -1,4 +1,4 @@
-"""What a demo says while it runs: a line that renews itself on a terminal, one each ten seconds elsewhere."""
+"""Progress output of a demo: a line that is redrawn on a terminal, or a line every ten seconds in a log."""
 
 from __future__ import annotations
 

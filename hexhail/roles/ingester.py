@@ -13,7 +13,7 @@ from kernel.params import read_params
 
 
 def run_ingester(settings: Settings) -> None:
-    """Pings from the topic into cells."""
+    """Run the ingestion worker: store the pings of the topic in cells."""
     use_uvloop()
     asyncio.run(_ingest(settings))
 

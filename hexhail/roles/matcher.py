@@ -1,4 +1,4 @@
-"""The matcher: matching rounds of the regions that this process owns."""
+"""The matcher role: runs the matching rounds of the regions that this process owns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def run_matcher(settings: Settings) -> None:
-    """Matching rounds of the region, while this process owns it."""
+    """Run the matching rounds of the regions while this process owns them."""
     use_uvloop()
     asyncio.run(_match(settings))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run_pricer(settings: Settings) -> None:
-    """Rides and quotes into surge prices."""
+    """Run the pricer: turn ride events and quotes into surge prices."""
     use_uvloop()
     asyncio.run(_price(settings))
 

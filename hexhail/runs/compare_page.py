@@ -1,4 +1,4 @@
-"""The page about a comparison: a table, what differs by how much, and every seed."""
+"""The HTML report of a comparison: a table, differences with intervals, and the values of every seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live run taken out of its store, in the format of a simulated one, and decided again."""
+"""Exports a live run from its store in the format of a simulated run, and replays it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from simulator.service.event_log import sha256_of
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of deciding a run again; it is the same if the two fingerprints and all rounds are."""
+    """The result of a replay; it is identical if both fingerprints and all rounds are."""
 
     events: int
     recorded_sha256: str
     replayed_sha256: str
     rounds: int
-    #: Times of the rounds that are decided otherwise today.
+    #: Times of the rounds whose replayed decision differs.
     rounds_apart_s: list[float]
 
     @property

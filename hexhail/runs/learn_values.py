@@ -1,4 +1,4 @@
-"""Learning position values from runs on disk: a simulation's, or what a city's own events were exported as."""
+"""Learns position values from run folders: simulated runs or exported live runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How prices moved in a run, one file beside its events: from a simulated day or from the record of a live one."""
+"""The surge prices of a run over time, stored beside its events; of a simulated or a live run."""
 
 from __future__ import annotations
 

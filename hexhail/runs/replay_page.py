@@ -1,4 +1,4 @@
-"""The small server behind `hexhail replay`: one page, one run, this machine only."""
+"""The local web server of `hexhail replay`: serves one run on 127.0.0.1."""
 
 from __future__ import annotations
 

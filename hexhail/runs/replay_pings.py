@@ -1,4 +1,4 @@
-"""Recorded pings sent again as phones would: each driver over HTTP, in order, when the city's clock is there."""
+"""Replays recorded pings as phones would send them: each driver over HTTP, in order, by the city's clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LATE = ("duplicate_time", "out_of_order")
 
 @dataclass(slots=True)
 class ReplayFigures:
-    """What became of the pings."""
+    """Counts of replayed pings by outcome."""
 
     sent: int = 0
     #: Answered as taken by the edge, or refused by it, by reason.
@@ -45,7 +45,7 @@ class ReplayFigures:
 
     @property
     def unaccounted(self) -> int:
-        """Pings of which nobody knows what became of them: 0, or something is broken."""
+        """Pings with an unknown outcome; anything above 0 is a fault."""
         return self.sent - self.accepted - sum(self.rejected.values()) - sum(self.refused.values())
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class ReplayFigures:
 
 @dataclass(frozen=True)
 class Installation:
-    """Where the city is, and who may speak: a token for each driver, one for an operator."""
+    """Address of the installation, and the tokens of drivers and an operator."""
 
     api_url: str
     clock: CityClock

@@ -1,4 +1,4 @@
-"""A recorded run as the replay page wants it: tracks, rides, roads, the events of one ride or driver."""
+"""Prepares a recorded run for the replay page: tracks, rides, roads, the events of one ride or driver."""
 
 from __future__ import annotations
 

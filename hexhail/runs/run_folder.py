@@ -1,4 +1,4 @@
-"""A run on disk: what it added up to, every event, who drove, a report; written by a simulation, read by a replay."""
+"""The run folder: summary, events, drivers and report of a run; written by simulations, read by replays."""
 
 from __future__ import annotations
 

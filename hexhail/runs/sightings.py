@@ -1,4 +1,4 @@
-"""Where a run saw drivers who had no rider aboard, for events of rides do not say: beside them in one file."""
+"""Sightings of idle drivers in a run, stored beside the ride events, which do not hold them."""
 
 from __future__ import annotations
 

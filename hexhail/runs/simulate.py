@@ -1,4 +1,4 @@
-"""Running a simulated day: reads the files, lives the day, writes what happened."""
+"""Runs a simulated day: reads the inputs, simulates, writes the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from simulator.service.event_log import sha256_of
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a day is made of, read and checked."""
+    """Validated inputs of a simulated day."""
 
     city: City
     city_dir: Path
@@ -40,7 +40,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Run:
-    """A day that was lived, and what it cost."""
+    """A simulated day and the CPU time it took."""
 
     outcome: Outcome
     summary: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What happened in a city, from the history in its store; and whether the invariants held."""
+"""Summarises a live run from the event history in its store, and checks the invariants."""
 
 from __future__ import annotations
 

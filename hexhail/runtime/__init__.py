@@ -1,1 +1,1 @@
-"""What every process needs: settings, connections, supervision, embedded servers, checks."""
+"""Process runtime: settings, connections, supervision, embedded servers, health checks."""

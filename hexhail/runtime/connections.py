@@ -1,4 +1,4 @@
-"""Connections to the servers, each made with a word about what to do if nobody answers."""
+"""Connects to the servers; errors name the server and the remedy."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ FUNCTION_PACKAGES = ("backing.inboxes", "dispatch.adapters", "location_ingest.ad
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part, whether it is well, what was seen, and what to do if it is not."""
+    """The result of one check: part, status, observation and remedy."""
 
     part: str
     ok: bool

@@ -1,4 +1,4 @@
-"""What the system allows a process."""
+"""Resource limits of the process."""
 
 from __future__ import annotations
 

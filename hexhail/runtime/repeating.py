@@ -1,4 +1,4 @@
-"""Steps that a process takes again and again until it is told to stop."""
+"""Runs periodic steps until the process is told to stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StopEvent:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Have everybody stop."""
+        """Request the stop."""
         self._event.set()
 
     @property

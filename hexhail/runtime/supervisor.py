@@ -1,4 +1,4 @@
-"""Keeps a set of processes running: starts them, starts them again when they die, and leaves none behind."""
+"""Process supervisor: starts processes, restarts them when they die, and stops all of them at the end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Spec:
 
 
 class GaveUp(Exception):
-    """A process dies whenever it is started; the message ends with its last words."""
+    """A process failed repeatedly at its start; the message ends with the tail of its log."""
 
 
 @dataclass(slots=True)

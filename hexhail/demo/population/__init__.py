@@ -1,6 +1,6 @@
-"""Simulated riders and drivers as real clients: they know nothing of the city but its public REST and WebSocket API.
+"""Simulated riders and drivers as clients that use only the public REST and WebSocket API.
 
-How they decide and move is in `simulator/`; here is what a phone does: send, listen, retry, resume.
+Their behaviour comes from `simulator/`; this package is the phone: it sends, listens, retries and resumes.
 """
 
 from hexhail.demo.population.figures import PopulationFigures

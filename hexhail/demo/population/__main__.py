@@ -1,4 +1,4 @@
-"""The population as a process of its own: `python -m hexhail.demo.population`, told by the environment what to do."""
+"""Runs the population as a process: `python -m hexhail.demo.population`, configured by environment variables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PopulationEnvironment(BaseSettings):
 
 
 async def live() -> None:
-    """Let people live in the city until SIGTERM or SIGINT."""
+    """Run the population until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,4 +1,4 @@
-"""Requests that get an answer: each is sent again until the API gives one, under the same idempotency key."""
+"""HTTP client of the population: repeats each request under one idempotency key until the API gives a final answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNTIL_ANSWERED = stamina.AsyncRetryingCaller(
 
 
 class Person(NamedTuple):
-    """Who speaks: `rider` or `driver`, and the id."""
+    """The sender of a request: role (`rider` or `driver`) and id."""
 
     role: str
     person_id: str

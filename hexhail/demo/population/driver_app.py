@@ -1,4 +1,4 @@
-"""A driver's phone: pings, offers, and the steps of a ride, delivered in order whatever happens to the connection."""
+"""A driver's phone: sends pings, answers offers, and reports the steps of a ride in order despite lost connections."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Ping(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class CheckIn:
-    """After a (re)connection: say again whether we are online, and ask whether our rides are still ours."""
+    """Task after a (re)connection: report the shift status again, and check which rides are still assigned."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakeUp:
-    """We are told that a ride is ours and do not know it: ask what it is."""
+    """Task after an assignment of an unknown ride: load the ride."""
 
     ride_id: str
 
@@ -101,7 +101,7 @@ class DriverApp:
                 self._alarm.cancel()
 
     async def ping(self) -> None:
-        """Say where the driver is, if the phone is on and connected."""
+        """Send the driver's position, if the phone is connected."""
         now_s = self._surroundings.clock.now_s()
         if not self.driver.is_connected(now_s):
             return
@@ -168,7 +168,7 @@ class DriverApp:
 
     def _on_event(self, event: Event) -> None:
         try:
-            self._hear(event)
+            self._notify_driver(event)
         except (KeyError, TypeError, ValueError) as error:
             log.warning(
                 "driver.event_not_understood", driver_id=self._person.person_id, event_=event, error=repr(error)
@@ -183,8 +183,8 @@ class DriverApp:
             log.warning("driver.advice_not_followed", driver_id=self._person.person_id, error=repr(error))
         self._do([])
 
-    def _hear(self, event: Event) -> None:
-        """Tell the driver; events that are echoes of own reports, and unknown ones, say nothing new."""
+    def _notify_driver(self, event: Event) -> None:
+        """Pass an event to the driver; echoes of own reports and unknown events are ignored."""
         now_s = self._surroundings.clock.now_s()
         name = event["event"]
         if name == "OfferSent":

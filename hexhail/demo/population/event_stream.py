@@ -1,4 +1,4 @@
-"""A person's WebSocket: events in order, each once, over as many connections as it takes."""
+"""A person's WebSocket stream: events in order, exactly once, across reconnections."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EventStream:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the service is ready to hear this person."""
+        """Whether the WebSocket is open."""
         return self._socket is not None
 
     async def run(self) -> None:
@@ -112,7 +112,7 @@ class EventStream:
             self._refused(str(frame.get("code", "")), frame)
 
     def _refused(self, code: str, frame: Event) -> None:
-        # One line for each code: hundreds of people may hear the same one each second.
+        # Log one line per code: hundreds of people may get the same one each second.
         if code not in self._figures.frame_errors:
             log.warning("stream.frame_refused", url=self._url, code=code, detail=frame.get("detail"))
         self._figures.frame_errors[code] += 1

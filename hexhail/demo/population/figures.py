@@ -1,4 +1,4 @@
-"""What happened to the population, counted as its people saw it."""
+"""Counters of the population, from the riders' and drivers' point of view."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PopulationFigures(msgspec.Struct):
     """Counts since the start; durations in city seconds."""
 
     riders_appeared: int = 0
-    #: Riders who found too many others before them in this process, and never asked.
+    #: Riders who did not start because too many were active in this process.
     riders_turned_away: int = 0
     quotes: int = 0
     quotes_refused: int = 0

@@ -38,7 +38,7 @@ QUOTES_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """From where to where, for how many."""
+    """A wanted ride: pickup, dropoff and party size."""
 
     pickup: Point
     dropoff: Point
@@ -63,7 +63,7 @@ class RiderApp:
         self._requested_s = 0.0
 
     async def run(self) -> None:
-        """Live from the wish to the end of it."""
+        """Run the rider from the quote to the end of the ride."""
         self.rider.start()
         while await self._ask_quote():
             await self._decide()
@@ -157,7 +157,7 @@ class RiderApp:
             self._news.set()
 
     def _see(self, state: str, fields: dict[str, Any]) -> None:
-        """Take in the ride's state, from an event or from the ride itself; seen twice it counts once."""
+        """Process a state of the ride, from an event or from polling; repeated states count once."""
         rider, now_s = self.rider, self._now_s()
         if rider.state is RiderState.GONE:
             return

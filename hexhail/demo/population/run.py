@@ -1,4 +1,4 @@
-"""The population of a city in one process: hundreds of drivers, and riders when and where the data says."""
+"""Runs the population of a city in one process: hundreds of drivers, and riders at the recorded times and places."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class PopulationReport(msgspec.Struct, frozen=True):
 
 
 async def run_population(settings: PopulationSettings, stop: asyncio.Event) -> PopulationReport:
-    """Let people live in the city until `stop`; then close every connection, write the figures and report.
+    """Run the population until `stop`; then close every connection, write the figures and report.
 
     The API may come and go meanwhile. Raises FileNotFoundError or ValueError if the city cannot be loaded.
     """
@@ -196,7 +196,7 @@ class Population:
         return person
 
     async def _guard(self, life: Coroutine[Any, Any, None]) -> None:
-        """Keep an error of one person from ending the city: it is counted and logged, and that person is gone."""
+        """Run one person's task; an error is counted and logged, and ends that person only."""
         try:
             await life
         except Exception:

@@ -1,4 +1,4 @@
-"""What everybody in one process shares."""
+"""Objects that all people of a population process share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kernel.clock import CityClock
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The clock on the wall, the way to the API, and the book in which everything is counted."""
+    """Clock, API client and counters of a population process."""
 
     clock: CityClock
     api: ApiClient
