@@ -1,4 +1,4 @@
-"""Requests over many connections at once, each waiting for its answer; a raw protocol, for a library costs more."""
+"""HTTP load over many connections, one request at a time each; a raw protocol, since a library costs more CPU."""
 
 import asyncio
 import time

@@ -179,7 +179,7 @@ class DrawnSteps:
 
 
 class ForgetsTokens(DispatchEngine):
-    """Sees nothing wrong in an old token."""
+    """Planted bug: accepts old fencing tokens."""
 
     def _send_offer(self, command: cmd.SendOffer, now_s: float) -> list[ev.RideEvent]:
         self._book.put(
@@ -189,7 +189,7 @@ class ForgetsTokens(DispatchEngine):
 
 
 class EndlessLeases(Leases):
-    """Looks whether somebody holds a lease, not until when."""
+    """Planted bug: ignores the expiry of leases."""
 
     def _is_held(self, name: str, now_ms: int) -> bool:
         return name in self._held

@@ -67,7 +67,7 @@ class Line(asyncio.Protocol):
 
 
 class Rest:
-    """A bounded number of connections for all who ask."""
+    """A bounded pool of connections."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -100,7 +100,7 @@ class Rest:
 
 
 class Stream(asyncio.Protocol):
-    """A WebSocket that hands every text to `hear`; enough of RFC 6455 for a server of whole frames up to 64 KiB."""
+    """A WebSocket client that passes every text to `hear`; covers RFC 6455 for unfragmented frames up to 64 KiB."""
 
     def __init__(self, hear: Callable[[bytes], None]) -> None:
         self._hear = hear
@@ -156,7 +156,7 @@ class Stream(asyncio.Protocol):
 
 @dataclass
 class Load:
-    """Everybody, and what they saw."""
+    """All riders and drivers of the load, and their measurements."""
 
     port: int
     tokens: Tokens

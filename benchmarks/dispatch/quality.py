@@ -1,4 +1,4 @@
-"""What each matching policy gives riders and drivers: an hour of Manhattan, ten seeds, people who refuse or do not."""
+"""Compares matching policies for riders and drivers: an hour of Manhattan, ten seeds, with refusals and without."""
 
 from __future__ import annotations
 

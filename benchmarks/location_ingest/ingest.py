@@ -43,7 +43,7 @@ def _start_worker(scene: Scene, name: str, way: str, topic: str) -> None:
 
 @dataclass
 class Step:
-    """One offered load: what came of it."""
+    """Results of one offered load."""
 
     offered_per_s: float
     stored_per_s: float

@@ -118,7 +118,7 @@ def drawn_pings(city: City, drivers: int = 150, duration_s: float = 900.0, seed:
 
 @dataclass(frozen=True)
 class Replayed:
-    """A replay, what is in the cells after it, and what should be."""
+    """A replay, the resulting cells, and the expected cells."""
 
     figures: ReplayFigures
     stored: dict[str, tuple[str, int, int, int]]

@@ -1,4 +1,4 @@
-"""What drivers gain who let rides go by while prices are up: surge paid by the ride's length, and by the ride."""
+"""Earnings of drivers who decline rides during surge: multiplicative surge pay against a flat bonus per ride."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surge does to a town whose people mind prices: a stadium empties, a quiet night, drivers who pick rides."""
+"""Effects of surge in a price-sensitive town: a stadium empties, a quiet night, drivers who decline cheap rides."""
 
 from __future__ import annotations
 

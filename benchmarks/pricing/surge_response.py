@@ -1,4 +1,4 @@
-"""How prices answer a shock, in the terms of control: overshoot, settling time, swings after settling."""
+"""Step response of surge prices to a shock: overshoot, settling time, swings after settling."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def swings(price: FloatArray, least: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a shock did to one series of prices."""
+    """Step-response figures of one price series."""
 
     peak: float
     #: The peak over the level that the price stood at while the shock lasted, less one.

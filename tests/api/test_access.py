@@ -1,4 +1,4 @@
-"""Who may do what: tokens, roles, and other people's rides."""
+"""Access control: tokens, roles, and other people's rides."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def forgeries(installation: Installation) -> dict[str, str]:
     }
 
 
-async def test_a_forged_token_opens_nothing(people: People) -> None:
+async def test_a_forged_token_is_refused_everywhere(people: People) -> None:
     before = people.installation.in_sql()
     tokens = forgeries(people.installation) | {"a quote": await people.rider().quote()}
     for what, token in tokens.items():

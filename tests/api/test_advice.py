@@ -37,13 +37,13 @@ async def test_a_driver_reads_the_advice_that_stands(served: Served, served_peop
     assert (await served_people.rider().get("/v1/drivers/me/advice")).status_code == 403
 
 
-async def test_expired_advice_is_not_told(served: Served, served_people: People, own_valkey: Valkey) -> None:
+async def test_expired_advice_is_not_returned(served: Served, served_people: People, own_valkey: Valkey) -> None:
     driver, now_s = served_people.driver(), served.now_s()
     await publish(own_valkey, {driver.id: advice_at(now_s - 700.0)}, now_s)
     assert (await driver.get("/v1/drivers/me/advice")).json() == {"advice": None}
 
 
-async def test_new_advice_comes_on_the_stream_once_and_again_on_a_new_connection(
+async def test_new_advice_is_sent_once_per_connection(
     served: Served, served_people: People, own_valkey: Valkey
 ) -> None:
     driver, other, now_s = served_people.driver(), served_people.driver(), served.now_s()

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a request is told with a code of its own, and changes nothing."""
+"""Each kind of invalid request gets its own error code and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inboxes of many streams are read together, and whoever is slow or many delays nobody."""
+"""The inboxes of many streams are read in batches, and slow streams delay no others."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_streams_wait_while_redis_is_away_and_go_on_when_it_is_back(reads:
     assert await waiting == [(1, b"{}")]
 
 
-async def test_many_events_at_once_let_others_have_a_turn(reads: Any) -> None:
+async def test_delivering_many_events_yields_to_other_tasks(reads: Any) -> None:
     """A keep-alive that comes in between must not wait for five hundred pages to be sent."""
     handed: list[int] = []
     at_turn: list[int] = []

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth, and can be read without the internet."""
+"""The OpenAPI document matches the API's behaviour, and its page works offline."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_the_documentation_needs_no_internet(http: httpx.AsyncClient) -> N
     assert_problem(await http.get("/redoc"), 404, "no_such_route")
 
 
-async def test_the_description_tells_of_the_streams(witness: Witness) -> None:
+async def test_the_openapi_document_describes_the_streams(witness: Witness) -> None:
     description = witness.document["info"]["description"]
     for word in ("/v1/riders/me/stream", "/v1/drivers/me/stream", "last_seen", "4401", "4403", "4409", "bearer."):
         assert word in description

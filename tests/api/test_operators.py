@@ -64,7 +64,7 @@ async def test_an_operator_reads_the_tariff_that_quotes_are_given_by(people: Peo
     assert tariff["content"]["base_cents"] == next(line["cents"] for line in quote["lines"] if line["name"] == "base")
 
 
-async def test_an_operator_sees_how_well_answers_are_foreseen(people: People) -> None:
+async def test_an_operator_reads_the_calibration_of_the_acceptance_model(people: People) -> None:
     body = (await people.operator().get("/v1/ops/acceptance")).json()
     assert body == {"answers": 0, "window": 0, "brier": None, "brier_of_mean": None, "deciles": []}
     assert (await people.rider().get("/v1/ops/acceptance")).status_code == 403

@@ -1,4 +1,4 @@
-"""What the API says, and what it still does, while a server behind it is away or something breaks."""
+"""The API's behaviour while a backing server is unavailable, and after unexpected errors."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ async def test_a_rider_rates_a_trip_once_and_the_driver_is_told_nothing_of_it(pe
         assert (await driver.post("/v1/drivers/me/status", {"status": "online"})).json()["rating"] is None
 
 
-async def test_of_two_riders_and_one_driver_one_wins_and_the_other_is_driven_afterwards(people: People) -> None:
+async def test_two_riders_and_one_driver_are_served_one_after_the_other(people: People) -> None:
     riders, driver = [people.rider(), people.rider()], people.driver()
     async with riders[0].stream() as first, riders[1].stream() as second:
         streams = [first, second]

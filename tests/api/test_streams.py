@@ -120,7 +120,7 @@ async def test_one_stream_too_many_ends_the_oldest(people: People) -> None:
         assert await streams[1].close_code() == api_sockets.REPLACED
 
 
-async def test_a_reader_who_does_not_read_is_cut_off_and_holds_nobody_up(
+async def test_a_client_that_stops_reading_is_disconnected_and_delays_nobody(
     served: Served, served_people: People, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_sockets, "SEND_TIMEOUT_S", 0.5)
@@ -154,7 +154,7 @@ def _open_streams(served: Served) -> dict[Any, Any]:
     return streams
 
 
-async def test_a_server_that_stops_tells_its_streams_and_ends_in_time(
+async def test_a_stopping_server_closes_its_streams_and_ends_in_time(
     served: Served, served_people: People, own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Holds every answer of the API against its own description of itself."""
+"""Checks every response of the API against its OpenAPI document."""
 
 from __future__ import annotations
 

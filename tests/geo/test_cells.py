@@ -48,7 +48,7 @@ def test_what_is_not_a_cell_is_known(wrong: Any) -> None:
     assert not cells.is_valid_cell(wrong)
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     with pytest.raises(ValueError, match="resolution"):
         cells.latlng_to_cells(0.0, 0.0, 16)
     with pytest.raises(ValueError, match="not an H3 cell"):

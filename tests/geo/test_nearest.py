@@ -161,7 +161,7 @@ def test_no_points_at_all_are_found_nowhere() -> None:
     assert PointsByCell.of([1.0], [1.0], 9).nearest([], [], 3).index.shape == (0, 3)
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     with pytest.raises(ValueError, match="k must"):
         PointsByCell.of([0.0], [0.0], 9).nearest(0.0, 0.0, 0)
     with pytest.raises(ValueError, match="not a place"):

@@ -1,4 +1,4 @@
-"""The client of the demo's people sends until there is an answer that another try would not change."""
+"""The population's HTTP client repeats requests until it gets a final answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conversion of a wheel, on one small enough to know every answer."""
+"""The conversion of the HIVE wheel, on a small made-up wheel with known results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, as it is typed."""
+"""The command line."""
 
 from __future__ import annotations
 

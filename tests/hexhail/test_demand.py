@@ -1,4 +1,4 @@
-"""`hexhail city demand`: a day's riders out of what zones counted, or out of the streets alone."""
+"""`hexhail city demand`: requests drawn from zone counts, or from the streets alone."""
 
 from __future__ import annotations
 

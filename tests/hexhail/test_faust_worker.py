@@ -102,7 +102,7 @@ async def test_an_interruption_reaches_what_was_begun() -> None:
     assert worker.said == ["began", "interrupted"]
 
 
-async def test_what_goes_wrong_is_told_at_once() -> None:
+async def test_an_error_is_raised_at_once() -> None:
     async def fail() -> None:
         raise ValueError("no")
 

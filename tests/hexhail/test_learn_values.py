@@ -1,4 +1,4 @@
-"""From a run's events to position values, and back into a run."""
+"""Learning position values from runs, and using them in a run."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ async def test_every_lost_reply_is_asked_for_again_and_takes_effect_once(setting
     assert report.figures.http_errors["503"] == len(stub.replies_lost)
 
 
-async def test_moody_drivers_and_unexpected_news_break_nothing(settings: Any, clock: Any) -> None:
+async def test_cancellations_and_unexpected_events_break_nothing(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     for number in range(N_DRIVERS):
         driver = f"driver:driver-{number:04d}"
@@ -226,7 +226,7 @@ async def test_a_quote_that_ran_out_is_asked_for_anew_but_not_for_ever(settings:
     assert (report.figures.requests, report.figures.requests_refused) == (0, N_RIDERS)
 
 
-async def test_riders_leave_for_the_price_and_are_not_heard_of_again(settings: Any, clock: Any) -> None:
+async def test_riders_who_reject_the_price_send_nothing_more(settings: Any, clock: Any) -> None:
     thrifty = replace(EAGER, price_elasticity=50.0)
     stub = stub_city.StubCity(clock, surge_multiplier=3.0)
     async with stub.serving(), living(replace(settings, n_drivers=0, rider_params=thrifty), stub) as people:
@@ -264,7 +264,9 @@ async def test_takes_up_a_ride_it_did_not_know_it_had_at_the_stage_it_is_at(
     assert stub.asked["arrived"] == 0
 
 
-async def test_a_driver_says_again_what_the_service_has_forgotten(settings: Any, clock: Any, old_ride: Any) -> None:
+async def test_a_driver_repeats_reports_that_the_service_did_not_receive(
+    settings: Any, clock: Any, old_ride: Any
+) -> None:
     stub = stub_with(old_ride, clock)
     async with stub.serving(), living(replace(settings, n_drivers=1, demand_share=0.0), stub) as people:
         await people.until(lambda: stub.rides["ride-old"]["state"] == "ON_TRIP")
@@ -315,6 +317,6 @@ def test_the_figures_before_the_first_pickup_have_no_waits(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "wrong", [{"ping_interval_s": 0.0}, {"n_drivers": -1}, {"demand_share": 1.5}, {"drivers_per_wall_s": 0.0}]
 )
-def test_settings_refuse_nonsense(settings: Any, wrong: Any) -> None:
+def test_invalid_settings_are_refused(settings: Any, wrong: Any) -> None:
     with pytest.raises(ValueError):
         replace(settings, **wrong)

@@ -1,4 +1,4 @@
-"""What the replay makes of an edge that answers in every way it may."""
+"""The ping replay against every kind of response of the API."""
 
 from __future__ import annotations
 

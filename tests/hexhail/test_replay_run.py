@@ -1,4 +1,4 @@
-"""A run folder as the replay serves it, and what it says of folders that it cannot play."""
+"""The data that `hexhail replay` serves from a run folder, and its errors for unusable folders."""
 
 from __future__ import annotations
 

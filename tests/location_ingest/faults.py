@@ -1,4 +1,4 @@
-"""What may happen to the path from the edge to the cells, one after the other, with numbered pings and a count.
+"""Injects faults between gateway and cells, one after the other, and counts lost and reordered numbered pings.
 
 A fault is a function that does it and undoes it while phones go on sending. `python -m benchmarks faults` runs them
 all, the tests the essential ones.

@@ -1,4 +1,4 @@
-"""Phones that send numbered pings through a gateway, a witness of what the store was told, and the count at the end."""
+"""Phones that send numbered pings through a gateway, a recorder of the store's writes, and the final count."""
 
 from __future__ import annotations
 

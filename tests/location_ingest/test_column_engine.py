@@ -1,4 +1,4 @@
-"""The engine on columns comes to the verdicts of its slow twin, ping by ping."""
+"""The vectorised engine comes to the same verdicts as the reference engine, ping by ping."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def by_columns(engine: ColumnEngine, found: list[PingGroup], now_s: float) -> li
 
 
 @given(groups, st.sampled_from([IngestParams(), IngestParams(quarantine_s=30.0, repeats_max=2, frozen_s_max=20.0)]))
-def test_verdicts_are_those_of_the_slow_twin(found: Any, params: Any) -> None:
+def test_verdicts_equal_those_of_the_reference_engine(found: Any, params: Any) -> None:
     found = sorted(map(shifted, found), key=lambda group: group.received_s)
     assert by_columns(ColumnEngine(params), found, NOW_S + 1e4) == by_the_slow_twin(
         IngestEngine(params), found, NOW_S + 1e4
@@ -114,7 +114,7 @@ def test_the_memory_is_bounded_and_the_longest_silent_are_forgotten_first() -> N
     assert {REASONS[n - 1] for n in again.verdict.tolist()} == {Reason.DUPLICATE_TIME}
 
 
-def test_drivers_whose_track_counts_no_more_make_room() -> None:
+def test_tracks_too_old_to_affect_a_verdict_are_dropped() -> None:
     engine = ColumnEngine()
     for step in range(30):
         now_s = NOW_S + 2_000 * step

@@ -85,7 +85,7 @@ def test_groups_hold_every_ping_that_is_sent_once_and_in_order(found: Any, pings
         assert own == [ping for ping in sent if sign * ping.lat_deg > 0]
 
 
-def test_only_drivers_with_a_place_are_strangers_and_each_is_asked_for_in_its_regions() -> None:
+def test_last_times_are_requested_only_for_unknown_drivers_with_a_valid_ping_in_their_regions() -> None:
     north, south, nowhere = 41.0, -34.0, 89.0
     lats = {"known": [north], "new": [north, south], "lost": [nowhere]}
     all_of = [[DriverPing(name, NOW_S, lat_deg, 0.0) for lat_deg in found] for name, found in lats.items()]

@@ -48,7 +48,7 @@ def test_each_ping_gets_one_event_in_order() -> None:
 
 
 @given(streets)
-def test_believed_times_of_a_driver_only_grow(pings: Any) -> None:
+def test_accepted_times_of_a_driver_only_increase(pings: Any) -> None:
     last_ms: dict[str, int] = {}
     for event in IngestEngine().handle(record(*pings), NOW_S):
         if isinstance(event, PositionAccepted):
@@ -72,7 +72,7 @@ def test_after_restore_the_same_pings_are_judged_alike_again(earlier: Any, later
 
 
 @given(streets, streets)
-def test_a_second_run_of_the_same_message_believes_nothing(earlier: Any, later: Any) -> None:
+def test_a_repeated_message_is_rejected_entirely(earlier: Any, later: Any) -> None:
     engine = IngestEngine()
     engine.handle(record(*earlier), NOW_S)
     accepted = [e.ping for e in engine.handle(record(*later), NOW_S) if isinstance(e, PositionAccepted)]

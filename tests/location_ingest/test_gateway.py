@@ -1,4 +1,4 @@
-"""The edge side, with a log and cells that do as they are told."""
+"""The ping gateway, with a scripted log and scripted cells."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing(
     await gateway.submit([make_ping("good")], NOW_S)
 
 
-async def test_what_is_no_fault_of_the_sender_passes_the_edge() -> None:
+async def test_coarse_fixes_and_jumps_pass_the_gateway() -> None:
     log = ToldLog()
     gateway = make_gateway(log)
     coarse = replace(make_ping("coarse"), accuracy_m=5_000.0)
@@ -154,7 +154,7 @@ async def test_a_slow_broker_costs_bounded_time_and_memory() -> None:
     assert gateway.pings_held == 0
 
 
-async def test_a_phone_that_hangs_up_takes_nobody_with_it() -> None:
+async def test_a_cancelled_submit_does_not_affect_other_phones() -> None:
     log = ToldLog()
     gateway = make_gateway(log, group_wait_s=0.2)
     gone = asyncio.create_task(gateway.submit([make_ping("gone")], NOW_S))
@@ -175,7 +175,7 @@ async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_i
     await gateway.submit([make_ping("new")], NOW_S)
 
 
-async def test_a_city_that_comes_at_once_asks_the_store_a_few_questions() -> None:
+async def test_many_new_drivers_at_once_cost_a_few_store_requests() -> None:
     cells = ToldCells(**{f"d{n}": NOW_S for n in range(0, 300, 2)})
     gateway = make_gateway(ToldLog(), cells)
     sent = [gateway.submit([make_ping(f"d{n}")], NOW_S) for n in range(300)]
@@ -184,7 +184,7 @@ async def test_a_city_that_comes_at_once_asks_the_store_a_few_questions() -> Non
     assert len(cells.questions) <= 2
 
 
-async def test_a_stored_time_to_come_locks_nobody_out() -> None:
+async def test_a_stored_time_in_the_future_locks_no_driver_out() -> None:
     log = ToldLog()
     await make_gateway(log, ToldCells(d=NOW_S + 86_400)).submit([make_ping()], NOW_S)
     assert len(log.groups) == 1

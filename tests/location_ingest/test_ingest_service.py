@@ -1,4 +1,4 @@
-"""The worker side, with cells and dead letters that fail when told so."""
+"""The ingestion worker's service, with cells and dead letters that fail on demand."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_a_message_of_an_unknown_region_is_a_dead_letter() -> None:
     assert cells.puts == []
 
 
-async def test_the_sweep_takes_out_the_stale_and_those_from_times_to_come() -> None:
+async def test_the_sweep_removes_stale_positions_and_those_in_the_future() -> None:
     cells = ToldCells()
     assert await make_service(cells, remove_after_s=60.0).sweep(NOW_S) == 2
     assert cells.sweeps == [("east", NOW_S - 60, NOW_S + 10), ("west", NOW_S - 60, NOW_S + 10)]

@@ -1,4 +1,4 @@
-"""What an operator watches is counted where it happens, under the names that are documented."""
+"""Metrics of ingestion are counted correctly and under their documented names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard in the server itself: whoever writes, and in whatever order, the newest position of each driver stands."""
+"""Cells in Redis: for any writers and any order of writes, the newest position of each driver stays."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def test_regions_do_not_touch_one_another(cells: Any) -> None:
     assert await cells.read("r", CELLS) == {"d": at("d", 1000, 0).packed}
 
 
-async def test_the_sweep_takes_out_the_old_and_those_from_times_to_come_however_many(redis: Any, cells: Any) -> None:
+async def test_the_sweep_removes_any_number_of_stale_and_future_positions(redis: Any, cells: Any) -> None:
     for start in range(0, 2_500, 500):
         await cells.put("r", [at(f"old{n}", 1_000 + n, n % 3) for n in range(start, start + 500)], {})
     await cells.put("r", [at("fresh", 10_000, 0), at("edge", 5_000, 1), at("early", 90_000, 2)], {})

@@ -1,4 +1,4 @@
-"""What operators and dispatch are told: samples of the rejected, their counters, and who went stale."""
+"""Reports to operators and dispatch: samples and counts of rejected pings, and stale drivers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ BAD = [
 
 
 @pytest.mark.servers
-async def test_the_last_rejected_of_each_reason_can_be_looked_at_and_replays_are_none_of_them(
+async def test_samples_hold_the_last_rejected_pings_of_each_reason_without_replays(
     empty_redis: Redis,
 ) -> None:
     samples = RedisSamples(empty_redis)
@@ -89,7 +89,7 @@ async def test_positions_are_stored_although_samples_cannot_be(empty_redis: Redi
 
 
 @pytest.mark.servers
-async def test_a_swept_driver_is_told_of_once_with_the_time_she_was_last_seen(empty_redis: Redis) -> None:
+async def test_a_swept_driver_is_reported_once_with_the_time_of_the_last_ping(empty_redis: Redis) -> None:
     service = make_service(empty_redis, None)
     await service.process([message(SOUND)], NOW_S)
     assert await service.sweep(NOW_S + 100) == 0

@@ -1,4 +1,4 @@
-"""The ping filter, rule by rule, and what holds for every sequence of pings."""
+"""The ping filter, rule by rule, and its properties for arbitrary ping sequences."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seen(ping: DriverPing, track: Track | None = None, params: IngestParams = PA
 
 @pytest.mark.parametrize("field", ["t_s", "lat_deg", "lng_deg", "heading_deg", "speed_mps", "accuracy_m"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_none_is_not_finite(field: Any, value: Any) -> None:
+def test_nan_and_infinity_are_rejected_as_not_finite(field: Any, value: Any) -> None:
     assert seen(replace(PING, **{field: value})) is Reason.NOT_FINITE
 
 
@@ -134,7 +134,7 @@ def test_a_jump_that_was_not_far_is_believed_once_a_car_could_be_there() -> None
     assert first == math.ceil(reach_s / 5.0) > 1
 
 
-def test_who_comes_back_from_a_far_jump_is_believed_at_once() -> None:
+def test_a_driver_who_returns_from_a_far_jump_is_accepted_at_once() -> None:
     away = [replace(PING, t_s=NOW_S + 5.0 * step, lat_deg=41.0 + 1e-4 * step) for step in range(1, 100)]
     back = replace(PING, t_s=NOW_S + 505.0, lat_deg=40.76)
     assert judged([PING, *away, back]) == [None, *[Reason.IMPOSSIBLE_JUMP] * 99, None]
@@ -145,18 +145,18 @@ def test_jumps_that_do_not_agree_with_one_another_are_never_believed() -> None:
     assert set(judged([PING, *scattered])[1:]) == {Reason.IMPOSSIBLE_JUMP}
 
 
-def test_a_silent_driver_may_be_anywhere_afterwards() -> None:
+def test_after_a_long_gap_any_position_is_accepted() -> None:
     later_s = NOW_S + PARAMS.forget_after_s + 0.1
     assert judged([PING, replace(PING, t_s=later_s, lat_deg=-33.0)]) == [None, None]
 
 
-def test_a_receiver_that_repeats_its_place_and_says_that_it_moves_is_found_out_soon() -> None:
+def test_repeated_coordinates_with_a_speed_are_rejected_after_repeats_max_pings() -> None:
     pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=8.0) for step in range(20)]
     believed = 1 + PARAMS.moving_repeats_max
     assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (20 - believed)
 
 
-def test_a_receiver_that_repeats_its_place_without_a_word_is_found_out_after_long() -> None:
+def test_repeated_coordinates_without_a_speed_are_rejected_after_frozen_s_max() -> None:
     pings = [replace(PING, t_s=NOW_S + 4.0 * step) for step in range(120)]
     believed = 1 + int(PARAMS.frozen_s_max / 4.0)
     assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (120 - believed)
@@ -166,7 +166,7 @@ def test_a_receiver_that_repeats_its_place_without_a_word_is_found_out_after_lon
     )
 
 
-def test_a_car_that_says_it_stands_may_stand() -> None:
+def test_repeated_coordinates_with_speed_zero_are_accepted() -> None:
     pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=0.5) for step in range(2_000)]
     assert set(judged(pings)) == {None}
 
@@ -246,7 +246,7 @@ def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id: str) -> No
         (StoreParams, {"remove_after_s": math.inf}),
     ],
 )
-def test_parameters_refuse_nonsense_at_birth(kind: Any, wrong: Any) -> None:
+def test_invalid_parameters_are_refused_on_construction(kind: Any, wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         kind(**wrong)
 

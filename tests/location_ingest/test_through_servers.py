@@ -1,4 +1,4 @@
-"""Pings from the gateway through the broker and a worker process into the cells, with what may break on the way."""
+"""End-to-end ingestion: gateway, broker, worker process and cells, with injected faults."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ async def test_batches_that_fail_lose_nothing(broker: Any, valkey: Any, early_wo
     await street.await_accepted("brooklyn", 200)
 
 
-async def test_a_worker_that_gets_nothing_done_ends_so_that_another_is_started(
+async def test_a_worker_without_progress_exits_to_be_restarted(
     broker: Any, valkey: Any, start_worker: Any, street_of: Any
 ) -> None:
     street = await street_of(broker, valkey, "stuck")

@@ -1,4 +1,4 @@
-"""When a worker is stuck."""
+"""The watchdog's decision that a worker is stuck."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_busy_worker_is_not_stuck_however_far_behind() -> None:
 
 
 @pytest.mark.parametrize("lag", [1, None])
-def test_a_worker_that_is_behind_and_does_nothing_is_stuck_after_its_time(lag: Any) -> None:
+def test_a_worker_with_lag_and_no_progress_is_stuck_after_the_timeout(lag: Any) -> None:
     watchdog = Watchdog(stuck_after_s=10)
     assert not watchdog.is_stuck(0, lag, 5)
     assert not watchdog.is_stuck(1, lag, 5)
@@ -28,7 +28,7 @@ def test_a_worker_that_is_behind_and_does_nothing_is_stuck_after_its_time(lag: A
     assert watchdog.is_stuck(11, lag, 5)
 
 
-def test_any_progress_starts_the_time_anew() -> None:
+def test_any_progress_restarts_the_timeout() -> None:
     watchdog = Watchdog(stuck_after_s=10)
     watchdog.is_stuck(0, 5, 5)
     watchdog.is_stuck(1, 5, 5)
@@ -38,6 +38,6 @@ def test_any_progress_starts_the_time_anew() -> None:
     assert watchdog.is_stuck(22, 5, 6)
 
 
-def test_parameters_refuse_nonsense_at_birth() -> None:
+def test_invalid_parameters_are_refused_on_construction() -> None:
     with pytest.raises(ValueError, match="stuck_after_s"):
         AgentParams(stuck_after_s=0)

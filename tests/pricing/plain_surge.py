@@ -1,4 +1,4 @@
-"""The controller again in plain Python: dictionaries, all pairs and dense matrices instead of sweeps over indices."""
+"""Reference surge controller in plain Python: dictionaries, all pairs and dense matrices instead of index sweeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tariffs for the tests: a plain one, and any that may be."""
+"""Tariffs for the tests: a plain one, and a Hypothesis strategy for any valid one."""
 
 from __future__ import annotations
 

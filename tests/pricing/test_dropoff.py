@@ -133,7 +133,7 @@ def test_the_driver_gets_the_fare_without_tax_fee_and_commission_and_the_whole_t
     assert (earnings.driver_cents, earnings.platform_cents, earnings.tax_cents) == (2_754, 1_390, 345)
 
 
-def test_a_tax_that_is_included_is_nobodys_earnings() -> None:
+def test_an_included_tax_is_not_part_of_the_earnings() -> None:
     tariff = replace(TAXI, tax=Tax(10, is_included=True), driver=DriverShare(commission_percent=20))
     earnings = split(tariff, *quoted(tariff))
     assert (earnings.driver_cents, earnings.platform_cents, earnings.tax_cents) == (1_600, 400, 200)

@@ -85,7 +85,7 @@ def test_surcharges_fees_and_tax_are_lines_that_surge_does_not_touch() -> None:
     )
 
 
-def test_an_included_tax_is_told_and_not_added() -> None:
+def test_an_included_tax_is_shown_and_not_added() -> None:
     tariff = replace(TAXI, currency="JPY", tax=Tax(10, is_included=True))
     bill = itemise(tariff, 10_000.0, 1_200.0)
     assert (bill.price_cents, bill.tax_cents) == (2_200, 200)
@@ -196,6 +196,6 @@ def test_a_longer_slower_or_more_surged_trip_never_costs_less(
         (0.0, 0.0, math.nan, "surge_multiplier"),
     ],
 )
-def test_what_is_no_trip_has_no_fare(distance_m: float, travel_time_s: float, surge: float, named: str) -> None:
+def test_an_invalid_trip_has_no_fare(distance_m: float, travel_time_s: float, surge: float, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         fare_cents(TAXI, distance_m, travel_time_s, surge)

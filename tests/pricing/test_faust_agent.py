@@ -1,4 +1,4 @@
-"""The agent without a broker: Faust's own test context, and a service that fails on command."""
+"""The Faust agent without a broker: Faust's test context, and a service that fails on demand."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ async def test_ticks_come_each_tick_of_city_time_and_survive_failures(service: S
     assert app.slept_s == [1.5] * 4
 
 
-async def test_quotes_take_the_other_way(service: ScriptedService) -> None:
+async def test_the_quote_agent_passes_quotes_to_the_service(service: ScriptedService) -> None:
     class Stream:
         async def noack_take(self, *_: object, **__: object) -> AsyncIterator[list[Any]]:
             yield [type("Event", (), {"message": type("Message", (), {"value": msgspec.json.encode(ASKED)})})]

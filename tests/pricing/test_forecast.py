@@ -1,4 +1,4 @@
-"""Requests of the next quarter-hour, foreseen from a usual day and from today."""
+"""The demand forecast for the next quarter-hour, from the usual day and today's requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pricing.rules.forecast import QUARTERS_OF_DAY, DemandForecast, ForecastPara
 USUAL = 10.0 + 5.0 * np.sin(np.arange(QUARTERS_OF_DAY)[:, None] / 96.0 * 2.0 * np.pi) * np.array([1.0, 0.5, -1.0])
 
 
-def test_a_day_as_usual_is_foreseen_as_usual() -> None:
+def test_a_usual_day_is_forecast_as_usual() -> None:
     forecast = DemandForecast(USUAL)
     for quarter in range(20):
         assert forecast.ahead(quarter) == pytest.approx(USUAL[quarter])
@@ -21,7 +21,7 @@ def test_a_day_as_usual_is_foreseen_as_usual() -> None:
     assert forecast.error.last_quarter > 0.0
 
 
-def test_a_day_that_is_busier_everywhere_is_soon_foreseen_so_and_better_than_by_the_profile() -> None:
+def test_a_busier_day_is_soon_forecast_better_than_by_the_profile() -> None:
     forecast = DemandForecast(USUAL)
     for quarter in range(20):
         forecast.observe(quarter, 1.5 * USUAL[quarter])
@@ -39,7 +39,7 @@ def test_one_busy_place_hardly_changes_what_is_expected_of_another() -> None:
     assert ahead[1:] == pytest.approx(10.0, rel=0.05)
 
 
-def test_what_was_long_ago_counts_no_more() -> None:
+def test_old_observations_lose_their_weight() -> None:
     forecast = DemandForecast(USUAL, ForecastParams(half_life_quarters=1.0))
     for quarter in range(8):
         forecast.observe(quarter, 3.0 * USUAL[quarter])
@@ -67,7 +67,7 @@ def test_a_profile_keeps_the_sum_and_leans_on_the_quarters_next_to_each() -> Non
     assert profile[[94, 95, 0], 0].tolist() == [0.125, 0.25, 0.125]
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     with pytest.raises(ValueError, match="places"):
         DemandForecast(np.zeros((24, 3)))
     with pytest.raises(ValueError, match="3 numbers"):

@@ -32,6 +32,6 @@ def test_surge_params_are_read_from_a_section_and_keep_their_defaults() -> None:
         ("tick_s", True),
     ],
 )
-def test_surge_params_refuse_nonsense_at_birth_and_name_it(name: str, value: object) -> None:
+def test_invalid_surge_parameters_are_refused_by_name(name: str, value: object) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
         SurgeParams(**{name: value})

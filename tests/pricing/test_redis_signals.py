@@ -1,4 +1,4 @@
-"""Demand and the memory of what was counted, on a real server that dies and returns."""
+"""Demand counts and deduplication on a real Redis server that is killed and restarted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where idle drivers are wanted, the cheapest moves there, and advice that makes no herd."""
+"""Repositioning: targets by zone, cheapest moves, and advice that spreads drivers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_nobody_is_asked_to_drive_beyond_reach() -> None:
     assert np.flatnonzero(advice.open_moves.sum(axis=0)).tolist() == [1]
 
 
-def test_advice_makes_no_herd_however_many_ask() -> None:
+def test_advice_spreads_drivers_however_many_ask() -> None:
     idle = np.array([50, 0, 0, 0, 0])
     advice = plan(idle, np.array([1.0, 1.0, 1.0, 1.0, 50.0]), ROW_S, solve_transport, PARAMS)
     planned, rng = advice.open_moves.sum(axis=0).copy(), np.random.default_rng(1)
@@ -101,6 +101,6 @@ def test_a_plan_without_drivers_or_riders_is_empty() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"reach_s": 0.0}, {"floor": -1}, {"crowding_s": float("nan")}])
-def test_nonsense_is_refused_by_name(wrong: dict[str, float]) -> None:
+def test_invalid_parameters_are_refused_by_name(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RepositioningParams(**wrong)

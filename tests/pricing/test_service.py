@@ -270,7 +270,7 @@ async def test_a_store_that_lost_its_prices_does_not_interrupt_the_walk(pricer: 
     assert max(pricer.prices.multiplier_of.values()) == second.multiplier.max()
 
 
-async def test_the_way_home_is_written_to_its_end(pricer: Pricer) -> None:
+async def test_prices_are_written_until_they_reach_the_base(pricer: Pricer) -> None:
     await pricer.process_rides([requested(number) for number in range(10)], NOW_S)
     for tick in range(200):
         await pricer.service.tick(NOW_S + 15.0 * tick)

@@ -134,7 +134,7 @@ def test_a_lower_price_put_into_a_true_quote_is_noticed() -> None:
         pytest.param(signed({"aud": AUDIENCE, "version": VERSION}), id="no quote inside"),
     ],
 )
-def test_what_is_not_ours_is_forged(text: str) -> None:
+def test_text_that_was_not_signed_here_is_refused_as_forged(text: str) -> None:
     with pytest.raises(QuoteForged) as raised:
         SIGNER.verify(text, NOW_S, rider_id="rider")
     assert raised.value.code == "quote_forged"

@@ -150,7 +150,7 @@ def test_fewer_than_the_minimum_of_requests_in_a_region_raise_no_price_whatever_
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, all_params)
-def test_the_kernels_and_their_plain_twin_agree(seed: int, params: SurgeParams) -> None:
+def test_the_kernels_agree_with_the_reference_controller(seed: int, params: SurgeParams) -> None:
     rng = np.random.default_rng(seed)
     signals, start = some_signals(rng), some_prices(rng, params)
     own = slice(0, len(PATCH))
@@ -220,7 +220,7 @@ def test_a_change_within_the_hysteresis_is_left_alone_and_the_way_home_is_walked
     assert greatest == pytest.approx([3.0, 1.5 * 1.05, 1.04**1.5, 1.0, 0.84])
 
 
-def test_what_acted_is_told() -> None:
+def test_changes_name_the_binding_limit() -> None:
     params = SurgeParams(surge_cap=2.0)
     hot = surge.next_log_multiplier(PATCH, np.zeros(19), signals_of(1_000.0, 1.0), params)
     assert (hot.bounds == surge.Bound.CAP | surge.Bound.DEAD_BAND | surge.Bound.STEP).all()

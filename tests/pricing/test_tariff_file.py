@@ -1,4 +1,4 @@
-"""Tariffs as files: what is read, and how a wrong one is told."""
+"""Reading tariff files, and the errors for invalid ones."""
 
 from __future__ import annotations
 

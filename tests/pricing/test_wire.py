@@ -68,7 +68,7 @@ def test_other_events_ask_for_nothing(other: str) -> None:
         encoded(pickup={"lat_deg": 40.0}),
     ],
 )
-def test_what_is_not_an_event_is_none(value: bytes | None) -> None:
+def test_bytes_that_are_no_event_decode_to_none(value: bytes | None) -> None:
     assert wire.decode_ride(value) is None
 
 
@@ -109,7 +109,7 @@ def test_a_quote_is_read_as_it_was_told_and_becomes_demand_and_its_price_stays_a
     assert b"900" not in told
 
 
-def test_asking_again_within_minutes_is_one_wish_and_later_or_elsewhere_another() -> None:
+def test_repeated_quotes_within_minutes_count_once_and_later_or_elsewhere_again() -> None:
     def ident(issued_s: float, quote_id: str, cell_index: int = 7) -> str:
         again = replace(QUOTE, quote_id=quote_id, issued_s=issued_s, expires_s=issued_s + 1.0)
         event = wire.decode_quote(wire.encode_quote(again))

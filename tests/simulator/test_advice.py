@@ -1,4 +1,4 @@
-"""Drivers without a rider, in the town of conftest: 25 corners, 10 s apart."""
+"""Idle drivers and repositioning advice, in the 5 by 5 grid town of conftest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def zones(city: Any) -> Zones:
     return Zones.of(city)
 
 
-def test_who_stays_stays_and_who_goes_home_goes_there_and_stays(zones: Any) -> None:
+def test_stay_at_dropoff_keeps_drivers_in_place_and_return_to_zone_sends_them_home(zones: Any) -> None:
     rng = np.random.default_rng(1)
     assert [StayAtDropoff().next_node(node, 0.0, rng) for node in (0, 7, 24)] == [0, 7, 24]
     home = int(zones.of_node[12])

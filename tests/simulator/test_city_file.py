@@ -1,4 +1,4 @@
-"""A simulated day obeys the city's file; what a run is told in addition overrides it."""
+"""A simulated day uses the parameters of the city's file; options of the run override them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differences between arms: right on average, and as sure as they say."""
+"""Differences between arms: unbiased, with intervals of nominal coverage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def lived(wanted: Plan, inputs: Any) -> Any:
 # -- statistics ----------------------------------------------------------------------------------------------------
 
 
-def test_pairs_are_judged_as_by_the_textbook() -> None:
+def test_paired_intervals_agree_with_students_t() -> None:
     rng = np.random.default_rng(3)
     first = rng.normal(size=12)
     second = first + rng.normal(0.4, 0.3, 12)
@@ -56,7 +56,7 @@ def test_pairs_without_a_value_are_left_out_and_one_pair_has_no_interval() -> No
         paired([1.0], [1.0, 2.0])
 
 
-def test_clusters_of_one_size_are_judged_as_two_samples_of_their_means() -> None:
+def test_intervals_of_equal_clusters_agree_with_welchs_test() -> None:
     """Then CR2 with Satterthwaite's degrees of freedom is Welch's test."""
     rng = np.random.default_rng(4)
     arm, count = np.array([0, 1, 1, 0, 0, 1, 1]), np.full(7, 5.0)
@@ -67,7 +67,7 @@ def test_clusters_of_one_size_are_judged_as_two_samples_of_their_means() -> None
 
 
 @pytest.mark.parametrize("effect", [0.0, 2.0])
-def test_intervals_of_unequal_clusters_hold_the_truth_about_as_often_as_they_say(effect: Any) -> None:
+def test_intervals_of_unequal_clusters_have_their_nominal_coverage(effect: Any) -> None:
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(1_000):
@@ -82,7 +82,7 @@ def test_intervals_of_unequal_clusters_hold_the_truth_about_as_often_as_they_say
     assert 0.92 <= held / 1_000 <= 0.975
 
 
-def test_empty_clusters_and_single_ones_are_no_grounds_for_an_interval() -> None:
+def test_empty_and_single_clusters_give_no_interval() -> None:
     assert math.isnan(clustered(np.array([0, 1]), [5, 5], [10.0, 20.0]).low)
     assert math.isnan(clustered(np.array([0, 0, 1]), [5, 5, 0], [10.0, 20.0, 0.0]).mean)
 
@@ -112,12 +112,12 @@ def test_more_patience_serves_more_of_the_same_riders(town: Any) -> None:
     assert "nan" not in page
 
 
-def test_people_without_moods_on_one_demand_have_no_spread_and_it_is_said(town: Any) -> None:
+def test_fixed_patience_on_the_same_demand_has_no_spread_and_is_reported(town: Any) -> None:
     arms = parse_arms(["optimal", "nearest"], CALM)
     assert lived(plan(*arms, seeds=2), crowded(town, count=40)).has_no_spread
 
 
-def test_a_switchback_of_one_policy_with_itself_finds_nothing_about_as_often_as_it_says(town: Any) -> None:
+def test_a_switchback_of_a_policy_with_itself_has_its_nominal_false_positive_rate(town: Any) -> None:
     """An A/A run: 95 of 100 intervals hold zero; of 30 experiments, 26 or more do with probability 0.98."""
     arms = parse_arms(["optimal", "optimal"], CALM)
     inputs = crowded(town, count=160, last_s=1500, drivers=6)
@@ -141,7 +141,7 @@ def test_a_switchback_tells_a_bad_policy_from_a_good_one(town: Any, tmp_path: Pa
     assert wait.low > 20.0
 
 
-def test_turns_are_even_random_and_leave_the_burn_in_out() -> None:
+def test_the_switchback_schedule_is_balanced_random_and_excludes_the_burn_in() -> None:
     turns = SwitchbackSchedule.draw(SwitchbackParams(100.0, 30.0), 1_000.0, 2_000.0, seed=1)
     assert len(turns.arm) == 11
     assert abs(int(turns.arm.sum()) - 5.5) == 0.5
@@ -153,7 +153,7 @@ def test_turns_are_even_random_and_leave_the_burn_in_out() -> None:
     assert [fixed.interval(at_s) for at_s in (900.0, 1_000.0, 1_250.0, 9_999.0)] == [0, 0, 2, 3]
 
 
-def test_a_switchback_that_cannot_be_is_refused(town: Any) -> None:
+def test_invalid_switchbacks_are_refused(town: Any) -> None:
     with pytest.raises(ValueError, match="shorter than the interval"):
         SwitchbackParams(100.0, 100.0)
     with pytest.raises(ValueError, match="needs 4 or more"):
@@ -180,7 +180,7 @@ def test_resampled_days_differ_by_seed_and_are_alike_in_all_that_matters(town: A
     assert JITTER_S < 900.0
 
 
-def test_arms_are_read_from_words_and_from_files(tmp_path: Path) -> None:
+def test_arms_are_parsed_from_text_and_from_files(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('policy = "own.py:Policy"\nsurge = true\nbatch_window_s = 5\n')
     arm = parse_arm(f"{tmp_path}/mine.toml", CALM)
     assert arm.policy == f"{tmp_path}/own.py:Policy"
@@ -217,5 +217,5 @@ def test_a_wrong_arm_is_named(text: str, message: str) -> None:
         (Difference(math.nan, math.nan, math.nan, 0), "s", "none"),
     ],
 )
-def test_differences_as_people_read_them(difference: Any, unit: Any, text: str) -> None:
+def test_differences_are_formatted_with_units_and_intervals(difference: Any, unit: Any, text: str) -> None:
     assert shown_difference(difference, unit) == text

@@ -102,7 +102,7 @@ def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_before_an_idle_on
     assert chained.violations == patient.violations == []
 
 
-def test_while_riders_queue_nobody_is_sent_to_the_next_before_the_dropoff(city: Any, town: Any) -> None:
+def test_rides_are_not_chained_while_riders_queue(city: Any, town: Any) -> None:
     outcome = live(city, wishes(town, [(0, 0, 4), (31, 4, 3)]), starts(0), chain_within_s=60.0)
     accepted = [event.at_s for event in outcome.events if isinstance(event, ev.OfferAccepted)]
     assert accepted == [2.0, 42.0]
@@ -120,7 +120,7 @@ def test_a_rider_whose_driver_is_still_on_the_way_gives_up_in_time(city: Any, to
     assert (cancelled.by, cancelled.at_s, cancelled.driver_id) == ("rider", 30.0, "d000000")
 
 
-def test_a_driver_who_was_called_back_goes_on_from_where_they_are(city: Any, town: Any) -> None:
+def test_a_driver_whose_ride_is_cancelled_continues_from_the_current_position(city: Any, town: Any) -> None:
     outcome = live(city, wishes(town, [(0, 4, 24), (31, 1, 0)]), starts(0), max_wait_s=30.0)
     # Under way along the row since 2; the rider at its end gives up at 30; at 32 the fourth corner turns the driver.
     last = outcome.virtual_dispatch.history.rides["r0000001"]
@@ -128,7 +128,7 @@ def test_a_driver_who_was_called_back_goes_on_from_where_they_are(city: Any, tow
     assert outcome.fleet.odometer.deadhead_m == pytest.approx(300.0 + 200.0)
 
 
-def test_at_closing_time_trips_are_finished_and_the_rest_is_sent_away(city: Any, town: Any) -> None:
+def test_at_closing_time_trips_are_finished_and_other_rides_are_cancelled(city: Any, town: Any) -> None:
     outcome = live(city, wishes(town, [(0, 0, 24), (1, 24, 0)]), starts(0), drain_s=10.0)
     states = {ride_id: ride.state for ride_id, ride in outcome.virtual_dispatch.history.rides.items()}
     assert states == {"r0000000": RideState.COMPLETED, "r0000001": RideState.CANCELLED}
@@ -226,7 +226,7 @@ def test_prices_rise_where_riders_wait_and_fares_follow(city: Any, town: Any) ->
     assert fares[-1] > 1.5 * fares[0]
 
 
-def test_dear_prices_keep_riders_away_in_the_model(city: Any, town: Any) -> None:
+def test_high_prices_reduce_requests_in_the_behaviour_model(city: Any, town: Any) -> None:
     rush = wishes(town, [(second // 4, 12, 24) for second in range(600)])
     left = [
         live(city, rush, starts(0, 1), acceptance=Acceptance.MODEL, is_surge_on=is_on, max_wait_s=120.0).left_for_price
@@ -245,6 +245,6 @@ def test_gini_by_hand(values: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("boarding_s", -1.0), ("drain_s", float("nan")), ("seed", -1), ("max_wait_s", 0.0)]
 )
-def test_nonsense_is_refused_at_birth(name: str, value: Any) -> None:
+def test_invalid_parameters_are_refused_on_construction(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         DayParams(**{name: value})

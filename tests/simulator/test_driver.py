@@ -1,4 +1,4 @@
-"""A driver's day, decision by decision."""
+"""A driver's behaviour, decision by decision."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_declines_and_is_free_at_once(make_driver: Any, offer: Any) -> None:
     assert driver.state is DriverState.IDLE
 
 
-def test_a_silent_driver_says_nothing_and_minds_other_offers_again(make_driver: Any, offer: Any) -> None:
+def test_a_driver_who_lets_an_offer_expire_considers_later_offers(make_driver: Any, offer: Any) -> None:
     driver = make_driver(MUTE)
     driver.offered(offer, 1.0)
     assert driver.wake(driver.wake_s) == [StaySilent("offer-1")]
@@ -108,7 +108,7 @@ def test_an_answer_that_came_too_late_frees_the_driver(make_driver: Any, offer: 
     assert driver.state is DriverState.IDLE
 
 
-def test_gives_a_ride_back_before_the_pickup(make_driver: Any, offer: Any) -> None:
+def test_cancels_an_assignment_before_the_pickup(make_driver: Any, offer: Any) -> None:
     driver = make_driver(replace(WILLING, cancel_share=1.0))
     driver.assigned(Errand("ride-1", offer.pickup, offer.dropoff), 10.0)
     assert 10.0 <= driver.wake_s <= 40.0
@@ -175,7 +175,7 @@ def test_goes_off_line_and_comes_back(make_driver: Any) -> None:
     assert driver.wake(driver.wake_s) == [GoOnline()]
 
 
-def test_a_driver_without_connection_is_not_heard_and_misses_offers(make_driver: Any, offer: Any) -> None:
+def test_a_driver_without_connection_sends_no_pings_and_misses_offers(make_driver: Any, offer: Any) -> None:
     driver = make_driver(replace(WILLING, dark_share=1.0, dark_s_mean=1e6))
     now_s = driver.wake_s
     driver.wake(now_s)
@@ -210,7 +210,7 @@ def test_accepts_near_offers_more_often_than_far_ones(make_driver: Any, offer: A
 
 @given(st.integers(0, 2**32), st.integers(0, 24))
 @settings(max_examples=25, deadline=None)
-def test_the_same_seed_makes_the_same_day(streets: Any, seed: int, node: Any) -> None:
+def test_the_same_seed_gives_the_same_actions(streets: Any, seed: int, node: Any) -> None:
     params = DriverParams(break_share=0.2, dark_share=0.2, cruise_share=0.4, cancel_share=0.3)
 
     def day() -> list[object]:
@@ -235,6 +235,6 @@ def test_the_same_seed_makes_the_same_day(streets: Any, seed: int, node: Any) ->
         {"cruise_share": 0.999}, {"boarding_s": math.nan}, {"far_acceptance_share": 0.95},
     ],
 )  # fmt: skip
-def test_params_refuse_nonsense(wrong: Any) -> None:
+def test_invalid_parameters_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError):
         DriverParams(**wrong)

@@ -1,4 +1,4 @@
-"""Noisy receivers: errors as they are said to be, judged by the shipped filter, and nothing at all when off."""
+"""The GPS error model: statistics of errors and gaps, and tracking by the shipped ping filter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_gaps_have_the_share_and_the_length_asked_for() -> None:
     assert ends == pytest.approx(1.0 - math.exp(-4.0 / 40.0), rel=0.05)
 
 
-def test_spikes_are_as_many_as_said_and_far_off() -> None:
+def test_outliers_have_the_share_and_the_distance_asked_for() -> None:
     east_m, _ = errors(GpsParams(noise_m=5.0, spike_share=0.01))
     assert (np.abs(east_m) > 50.0).mean() == pytest.approx(0.01, rel=0.1)
 
@@ -72,7 +72,7 @@ def stand(tracking: Any, pings: Any, lat_deg: Any = 0.0, lng_deg: Any = 0.0, beg
         tracking.take(np.zeros(1, np.int64), *here, begin_s + number * tracking.params.ping_s)
 
 
-def test_a_believed_position_is_near_the_truth_and_has_its_node(track: Any, town: Any) -> None:
+def test_an_accepted_position_is_near_the_true_one_and_snapped_to_its_node(track: Any, town: Any) -> None:
     tracking = track(noise_m=8.0, **QUIET)
     stand(tracking, 50, town.lat_deg[7], town.lng_deg[7])
     assert tracking.node[0] == 7
@@ -93,7 +93,7 @@ def test_a_spike_is_rejected_by_name_and_the_old_position_stays(track: Any) -> N
     assert tracking.last_ping_s[0] == 16.0
 
 
-def test_receivers_as_coarse_as_radio_masts_are_not_believed(track: Any) -> None:
+def test_fixes_with_an_accuracy_above_the_limit_are_rejected(track: Any) -> None:
     tracking = track(noise_m=400.0)
     stand(tracking, 5)
     assert tracking.figures()["pings_rejected"] == {"too_coarse": 5}
@@ -131,7 +131,7 @@ def test_a_day_of_noisy_pings_is_the_same_for_a_seed_and_keeps_the_invariants(to
     assert first.fleet.tracking.figures()["pings_accepted"] > 1000
 
 
-def test_who_is_never_seen_is_never_asked(town: Any) -> None:
+def test_a_driver_without_a_position_gets_no_offers(town: Any) -> None:
     outcome = live(town, gps_noise_m=400.0)
     assert not any(type(event).__name__ == "OfferSent" for event in outcome.events)
 
@@ -139,6 +139,6 @@ def test_who_is_never_seen_is_never_asked(town: Any) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"noise_m": -1.0}, {"noise_s": 0.0}, {"gap_share": 1.0}, {"spike_share": float("nan")}]
 )
-def test_nonsense_is_refused_at_birth(wrong: Any) -> None:
+def test_invalid_parameters_are_refused_on_construction(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GpsParams(**wrong)

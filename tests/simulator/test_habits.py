@@ -1,4 +1,4 @@
-"""What drivers do of their own accord, in the town of conftest: 25 corners, 10 s apart."""
+"""Driver habits, in the 5 by 5 grid town of conftest."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_better_price_draws_more_drivers_the_nearer_it_is(zones: Any, prices: 
     assert alike < 0.6 < share_going()
 
 
-def test_without_prices_the_base_holds_everywhere(zones: Any) -> None:
+def test_without_surge_the_multiplier_is_one_everywhere(zones: Any) -> None:
     params = PriceFollowingParams(casual_at_work_share=0.4)
     assert PriceFollower(zones, None, params, reluctance=0.39).works(0, 0.0)
     assert not PriceFollower(zones, None, params, reluctance=0.41).works(0, 0.0)
@@ -104,7 +104,7 @@ class WorksFrom(Habit):
         return self._begin_s <= now_s < self._end_s
 
 
-def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does_not(streets: Any) -> None:
+def test_a_casual_driver_goes_online_when_prices_rise_and_offline_when_they_fall(streets: Any) -> None:
     habit = WorksFrom(600.0, 1800.0)
     driver = Driver(CRUISING, streets, np.random.default_rng(1), 0, 0.0, habit)
     done = []
@@ -119,12 +119,12 @@ def test_a_driver_looks_again_and_again_comes_when_it_pays_and_goes_when_it_does
 
 
 @pytest.mark.parametrize("wrong", [{"casual_share": 1.5}, {"supply_elasticity": 0.0}, {"outlook_s": math.inf}])
-def test_nonsense_is_refused_by_name(wrong: Any) -> None:
+def test_invalid_parameters_are_refused_by_name(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PriceFollowingParams(**wrong)
 
 
-def test_zones_are_empty_as_often_as_nobody_waits_there_and_count_by_who_asks() -> None:
+def test_the_empty_zone_share_is_weighted_by_requests() -> None:
     @dataclass
     class Moment:
         at_s: float
@@ -150,7 +150,7 @@ BY_RIDE = DriverShare(surge_commission_percent=100.0, surge_bonus_cents=1000)
     ("rule", "surge_multiplier", "taken"),
     [(BY_LENGTH, 1.0, ["short", "long"]), (BY_LENGTH, 2.0, ["long"]), (BY_RIDE, 2.0, ["short", "long"])],
 )
-def test_a_picker_lets_short_rides_go_by_only_while_prices_are_up_and_pay_grows_with_the_ride(
+def test_a_cherry_picker_declines_short_rides_only_during_multiplicative_surge(
     corner: Any, rule: Any, surge_multiplier: Any, taken: Any
 ) -> None:
     bills = {"short": bill(600.0, 120.0, surge_multiplier), "long": bill(8_000.0, 1_500.0, surge_multiplier)}
@@ -162,7 +162,7 @@ def test_a_picker_lets_short_rides_go_by_only_while_prices_are_up_and_pay_grows_
     assert [offer.ride_id for offer in offers if picker.wants(offer, 0.0)] == taken
 
 
-def test_who_wants_no_ride_declines_every_offer(streets: Any, corner: Any) -> None:
+def test_a_habit_that_wants_no_ride_declines_every_offer(streets: Any, corner: Any) -> None:
     class Choosy(Habit):
         def wants(self, offer: Offer, now_s: float) -> bool:
             return False

@@ -1,4 +1,4 @@
-"""Files of requests and drivers: what is wrong is named with file, line and reason."""
+"""Reading requests and drivers: errors name file, line and reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_rows_are_snapped_and_sorted_by_time(town: Any, write: Any, name: str) -
     assert requests.wishes.party_size.tolist() == [2, 1]
 
 
-def test_parquet_says_the_same_as_csv(town: Any, write: Any, tmp_path: Path) -> None:
+def test_parquet_and_csv_give_the_same_requests(town: Any, write: Any, tmp_path: Path) -> None:
     csv = pytest.importorskip("pyarrow.csv")
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""The environment for learning: the checks of the interface, the shipped day under the shipped action, its levers."""
+"""The Gymnasium environment: interface checks, equivalence with the simulated day, and the effect of actions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_same_seed_and_actions_are_the_same_day_and_another_seed_another(env
     assert day(5)[2] != day(6)[2]
 
 
-def test_rounds_that_are_held_send_no_offer(env: Any) -> None:
+def test_rounds_at_reach_zero_send_no_offer(env: Any) -> None:
     held = env.shipped_action.copy()
     held[0] = -1.0
     _, infos, _ = live(env, held)
@@ -120,7 +120,7 @@ def test_rewards_add_up_to_the_fares_and_waits_of_the_day(env: Any) -> None:
     assert any(ride.state is RideState.COMPLETED for ride in rides)
 
 
-def test_every_number_of_an_observation_has_a_name_and_says_what_it_says(env: Any) -> None:
+def test_every_observed_feature_has_a_name_and_the_value_it_names(env: Any) -> None:
     seen, _ = env.reset(seed=1)
     figures = dict(zip(env.observation_names, seen.tolist(), strict=True))
     assert len(figures) == len(ZONE_FIGURES) * len(env.zones) + len(CITY_FIGURES)
@@ -151,12 +151,12 @@ def test_steps_out_of_turn_and_wrong_actions_are_refused_with_the_reason(env: An
     ("params", "wrong"),
     [(EnvParams, {"step_s": 0.0}), (EnvParams, {"zone_resolution": 16}), (RewardParams, {"lost_cents": float("nan")})],
 )
-def test_nonsense_is_refused_at_birth(params: Any, wrong: Any) -> None:
+def test_invalid_parameters_are_refused_on_construction(params: Any, wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         params(**wrong)
 
 
-def test_a_wait_over_several_stretches_is_counted_once() -> None:
+def test_a_wait_over_several_steps_is_counted_once() -> None:
     asked = {"region_id": "town", "rider_id": "p", "quote_id": "q", "pickup": None, "dropoff": None, "seats": 1}
     request = ev.RideRequested(ride_id="r", sequence=1, at_s=10.0, fare_cents=900, currency="USD", **asked)
     pickup = ev.RiderPickedUp(ride_id="r", sequence=5, at_s=130.0, region_id="town", rider_id="p", driver_id="d")
@@ -168,7 +168,7 @@ def test_a_wait_over_several_stretches_is_counted_once() -> None:
     assert found[2].reward(RewardParams(waited_cents_per_s=1.0), "JPY") == pytest.approx(890.0)
 
 
-def test_steady_riders_are_served_as_well(town: Any) -> None:
+def test_with_fixed_patience_riders_most_requests_are_served(town: Any) -> None:
     people = crowded(town, count=30, last_s=200)
     day = DayParams(acceptance=Acceptance.ALWAYS, is_surge_on=False)
     env = DispatchEnv(people.city, people.requests, people.starts, day, ZONES)

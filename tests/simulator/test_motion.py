@@ -1,4 +1,4 @@
-"""Driving through the town: along the streets, never back, there on time."""
+"""Movements: drivers follow the streets and arrive at the computed time."""
 
 from __future__ import annotations
 

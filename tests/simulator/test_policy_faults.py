@@ -1,4 +1,4 @@
-"""A policy that breaks the rules: named, counted, left out, and the day goes on."""
+"""Faulty decisions of a policy are reported, counted and dropped; the day continues."""
 
 import json
 from dataclasses import replace
@@ -41,9 +41,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_a_policy_does_wrong_is_named_and_the_day_is_written_as_usual(
-    town: Any, tmp_path: Path, name: str
-) -> None:
+def test_policy_faults_are_reported_and_the_day_is_written_as_usual(town: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "wrong.py").write_text(PREAMBLE.format(name=name, matches=WRONG[name]))
     inputs = crowded(town, count=60)
     if name == "too small":
@@ -62,7 +60,7 @@ def test_what_a_policy_does_wrong_is_named_and_the_day_is_written_as_usual(
     assert len((tmp_path / "out" / "drivers.csv").read_text().splitlines()) == 1 + 9
 
 
-def test_faults_are_counted_to_the_end_and_the_first_are_kept() -> None:
+def test_all_faults_are_counted_and_the_first_messages_are_kept() -> None:
     faults = PolicyFaults()
     for number in range(30):
         faults.note([f"a{number}", f"b{number}"] if number % 2 else [], float(number))

@@ -1,4 +1,4 @@
-"""The page about a run: drawn by hand, so read back by a parser."""
+"""The report page: its SVG is generated here, so the tests parse it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
     assert path.endswith("510.0 26.0")
 
 
-def test_a_cell_is_drawn_north_up_and_dearer_ones_redder() -> None:
+def test_cells_are_drawn_north_up_and_redder_at_higher_multipliers() -> None:
     drawn = cell_maps([CORNERS, CORNERS + 1.0], [("now", np.array([1.0, 3.0]))])
     south, north = (cell for cell in ET.fromstring(drawn).iter("path"))
     first_y = [float(cell.attrib["d"].removeprefix("M").split("L")[0].split()[1]) for cell in (south, north)]

@@ -1,4 +1,4 @@
-"""A rider's wish, from the quote to the end of it."""
+"""A rider's behaviour, from the quote to the end of the ride."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_plans_nothing_once_the_driver_is_there() -> None:
     assert rider.state is RiderState.GONE
 
 
-def test_what_is_told_twice_or_late_changes_nothing() -> None:
+def test_repeated_and_late_messages_change_nothing() -> None:
     rider = waiting_rider()
     rider.picked_up()
     for late in (rider.driver_arrived, lambda: rider.assigned(60.0, 50.0), lambda: rider.unassigned(50.0)):
@@ -136,6 +136,6 @@ def test_the_same_seed_makes_the_same_decisions(seed: int, surge_multiplier: Any
 
 
 @pytest.mark.parametrize("wrong", [{"acceptance_share": -0.1}, {"patience_s_min": math.inf}, {"overdue_s_max": -1.0}])
-def test_params_refuse_nonsense(wrong: Any) -> None:
+def test_invalid_parameters_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError):
         RiderParams(**wrong)

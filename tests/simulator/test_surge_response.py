@@ -1,4 +1,4 @@
-"""What the surge benchmark reads off a series of prices."""
+"""Step-response figures that the surge benchmark computes from a price series."""
 
 from __future__ import annotations
 

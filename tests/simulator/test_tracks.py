@@ -1,4 +1,4 @@
-"""Where drivers were, worked out from events: in the town of conftest, corners 100 m and 10 s apart."""
+"""Driver tracks reconstructed from events, in the grid town of conftest (corners 100 m and 10 s apart)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_ride_by_hand_follows_the_roads_and_keeps_the_times_of_its_events(town
     ]  # fmt: skip
 
 
-def test_who_is_under_way_when_the_log_ends_has_come_as_far_as_can_be(town: Any) -> None:
+def test_drives_under_way_at_the_end_of_the_log_are_added(town: Any) -> None:
     other = [(ev.RideRequested, 15, asked(town)[0][2])]
     approach = tracks_of(happen(town, *asked(town), *other), town, {"d": 0})
     assert corners(approach)[2:] == [(4.0, 0.0, TO_PICKUP), (14.0, 1.0, TO_PICKUP), (15.0, 1.1, TO_PICKUP)]

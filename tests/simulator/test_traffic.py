@@ -1,4 +1,4 @@
-"""A fleet slows the streets that it fills, by a relation that can be worked out by hand."""
+"""The congestion model against values computed by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOON_S = 1_700_006_400.0 - 3_600.0 * 12.0  # midnight of 2023-11-15 in UTC, and 
 @pytest.mark.parametrize(
     ("density", "pace"), [(0.0, 1.0), (40.0, 2.0), (60.0, 4.0), (79.9, 5.0), (80.0, 5.0), (1e6, 5.0)]
 )
-def test_the_pace_is_the_room_that_was_over_the_room_that_is_left(density: Any, pace: Any) -> None:
+def test_the_pace_follows_greenshields_relation(density: Any, pace: Any) -> None:
     assert pace_of(density, PARAMS) == pytest.approx(pace)
 
 

@@ -1,4 +1,4 @@
-"""Ways in batches against paths one by one, and lazy drives against drives with all their corners."""
+"""Batched way searches against single path searches, and lazy drives against full ones."""
 
 from __future__ import annotations
 

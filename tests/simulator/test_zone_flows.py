@@ -1,4 +1,4 @@
-"""Flows between zones: the totals hold, and what was seen of pairs is kept as far as they allow."""
+"""Flows between zones: they match the totals and keep the observed pair structure where possible."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _GLOBAL = "output_base_directory: {out}\nlog_run: False\nlog_states: False\nlog_
 
 @dataclass(frozen=True)
 class HiveResult:
-    """What HIVE reached, in our words."""
+    """HIVE's results under our metric names."""
 
     requests: int
     served: int

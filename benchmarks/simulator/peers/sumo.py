@@ -34,7 +34,7 @@ END_S = 5_400
 
 @dataclass(frozen=True)
 class SumoResult:
-    """What SUMO reached, in our words."""
+    """SUMO's results under our metric names."""
 
     requests: int
     vehicles: int

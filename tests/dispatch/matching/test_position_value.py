@@ -243,7 +243,7 @@ def test_a_file_that_does_not_fit_together_is_refused(stored: Any, change: Any, 
     ("name", "value"),
     [("discount", 1.0), ("step_s", 0.0), ("bin_s", 700.0), ("resolution", 16), ("prior_visits", float("nan"))],
 )
-def test_nonsense_is_refused_at_birth(name: str, value: Any) -> None:
+def test_invalid_parameters_are_refused_on_construction(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         replace(ValueParams(), **{name: value})
 

@@ -107,7 +107,7 @@ def test_a_parked_car_teaches_nothing(one_way_city: Any) -> None:
     assert drives.edge.size == drives.elapsed_s.size == 0
 
 
-def test_nonsense_is_refused(one_way_city: Any) -> None:
+def test_invalid_input_is_refused(one_way_city: Any) -> None:
     with pytest.raises(ValueError, match="stray_m"):
         MatchParams(stray_m=0.0)
     with pytest.raises(ValueError, match="2 vehicles, 1 times"):

@@ -59,7 +59,7 @@ def test_combinations_have_keys_of_their_own() -> None:
     assert (joint_key([1], [2]) != joint_key([2], [1])).all()
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     with pytest.raises(ValueError, match="prior_weight"):
         KeyedSums(0.0)
     with pytest.raises(ValueError, match="kept_share"):

@@ -77,7 +77,7 @@ def test_parts_of_the_week() -> None:
     assert part_of_week(hours).tolist() == [0, 1, 1, 2, 3, 4, 4, 4, 5, 6, 9]
 
 
-def test_nonsense_is_refused(one_way_city: Any) -> None:
+def test_invalid_input_is_refused(one_way_city: Any) -> None:
     speeds = EdgeSpeeds(one_way_city)
     with pytest.raises(ValueError, match="outside 0 to 167"):
         speeds.travel_times(HOURS_PER_WEEK)

@@ -60,7 +60,7 @@ def test_untaught_it_says_the_network_and_the_kerb() -> None:
     assert np.array_equal(predicted.low_s, predicted.high_s)
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     trips, duration_s, _ = trips_and_durations(7, 5)
     with pytest.raises(ValueError, match="positive"):
         TripDurations().learn(trips, -duration_s)

@@ -77,7 +77,7 @@ def test_changing_the_traffic_leaves_the_roads_alone(one_way_city: Any) -> None:
         ({"travel_time_s": [1.0, 2.0]}, "2 values for 1 edges"),
     ],
 )
-def test_nonsense_is_refused_at_birth(change: Any, message: str) -> None:
+def test_invalid_parameters_are_refused_on_construction(change: Any, message: str) -> None:
     good = {
         "lat_deg": [0.0, 0.0],
         "lng_deg": [0.0, 1.0],

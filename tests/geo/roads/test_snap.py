@@ -61,7 +61,7 @@ def test_beyond_the_limit_one_is_off_the_map(bent_streets: Any) -> None:
     assert np.isinf(found.distance_m[1, 0])
 
 
-def test_nonsense_is_refused(bent_streets: Any) -> None:
+def test_invalid_input_is_refused(bent_streets: Any) -> None:
     with pytest.raises(ValueError, match="limit_m"):
         EdgeIndex.of(bent_streets).nearest(0.0, 0.0, limit_m=-1.0)
     with pytest.raises(ValueError, match="nothing to snap to"):

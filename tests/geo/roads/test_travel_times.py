@@ -120,7 +120,7 @@ def test_a_path_to_where_one_stands_has_one_node(one_way_city: Any) -> None:
 
 
 @pytest.mark.parametrize(("k", "limit_s"), [(0, 1.0), (1, -1.0), (1, np.nan)])
-def test_nonsense_is_refused(city_with_two_islands: Any, k: Any, limit_s: Any) -> None:
+def test_invalid_input_is_refused(city_with_two_islands: Any, k: Any, limit_s: Any) -> None:
     with pytest.raises(ValueError, match="must"):
         nearest_by_road(city_with_two_islands, [0], [0], k, limit_s)
     with pytest.raises(ValueError, match="2 origins but 1"):
