@@ -1,6 +1,6 @@
 import type { City, Problem, Roads, SurgeChange } from "./contract";
 
-/** An answer that was not the one asked for, in words an operator can act on. */
+/** A failed request, with a message that tells the operator what to do. */
 export class ProblemError extends Error {
   constructor(readonly problem: Problem) {
     super(problem.title);

@@ -1,5 +1,5 @@
 const FIRST_MS = 500;
-/** A city that is back is seen within this time; a thousand open pages do not knock more often than that. */
+/** Longest delay between reconnection attempts; it bounds the load of many open pages on a recovering server. */
 const LONGEST_MS = 15_000;
 
 /** How long to wait before attempt `attempt` (0, 1, …): doubling, with full jitter over the upper half. */

@@ -5,24 +5,24 @@ import * as format from "./format";
 import { markScale } from "./map/gl";
 import type { Sight, Sights, Subject } from "./selection";
 
-/** A finger is less exact than a mouse. */
+/** Pick radius; larger for touch than for a mouse. */
 const REACH_PX = matchMedia("(pointer: coarse)").matches ? 26 : 14;
 
 interface CardOptions {
-  /** A subject was clicked on, or let go. */
+  /** Called when a subject is selected or deselected. */
   onPick?(subject: Subject | null): void;
-  /** What there is to tell of a surge cell that was clicked on. */
+  /** Loads the price history of a selected surge cell. */
   story?(cell: string): Promise<[string, string][]>;
-  /** A box on the map that the card should not lie on. */
+  /** An area of the map that the card must not cover. */
   avoid?(): DOMRect;
 }
 
-/** The small card of what is under the pointer, or of what was picked; a picked one is followed until it is let go. */
+/** The info card of the subject under the pointer, or of the selected one, which the card follows until deselected. */
 export class Card {
   private hovered: Subject | null = null;
   private picked: Subject | null = null;
   private pointer: { lat: number; lng: number; x: number; y: number } | null = null;
-  /** The surge cell that was clicked on, and its story as far as it is known. */
+  /** The selected surge cell, and its price history once loaded. */
   private told: { cell: string; rows: [string, string][] } | null = null;
   private readonly ring = h("div", { class: "pick", hidden: true });
   private shown = "";
@@ -59,7 +59,7 @@ export class Card {
     this.draw();
   }
 
-  /** Picks a subject and brings the map to it. */
+  /** Selects a subject and moves the map to it. */
   show(subject: Subject): boolean {
     const sight = this.sights.see(subject);
     if (!sight) return false;

@@ -1,6 +1,6 @@
-/** What the server sends, word for word. Units are in the names; order is always latitude, longitude. */
+/** Types of the server's responses. Units are in the names; order is always latitude, longitude. */
 
-/** `DriverState` of `kernel/supply.py`, but for those who are off shift: they are not shown. */
+/** `DriverState` of `kernel/supply.py` without OFFLINE, which is not shown. */
 export type DriverState = "IDLE" | "OFFERED" | "TO_PICKUP" | "AT_PICKUP" | "ON_TRIP" | "STALE";
 
 export type RequestState = "REQUESTED" | "OFFERED";

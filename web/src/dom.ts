@@ -23,7 +23,7 @@ export function svg(tag: string, attributes: Record<string, string>, ...children
   return element;
 }
 
-/** Sets a text only when it differs: two frames a second must not make the page lay itself out for nothing. */
+/** Sets a text only if it differs, to avoid needless layout at each frame. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -43,7 +43,7 @@ export function cssRgb(name: string): [number, number, number] {
   return rgbOf(cssColour(name));
 }
 
-/** #rrggbb, or #rgb, which the build makes of it where it can. */
+/** Parses #rrggbb or #rgb; the build shortens colours to the latter where possible. */
 export function rgbOf(colour: string): [number, number, number] {
   const digits = colour.slice(1);
   const value = Number.parseInt(digits.length === 3 ? digits.replace(/./g, "$&$&") : digits, 16);

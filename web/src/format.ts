@@ -1,4 +1,4 @@
-/** Figures as an operator reads them. A missing one is a dash, never a zero. */
+/** Formats figures for display. A missing one is a dash, never a zero. */
 
 export const DASH = "–";
 

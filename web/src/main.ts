@@ -41,7 +41,7 @@ async function start(): Promise<void> {
   }
 }
 
-/** Everything of one city, wired together. */
+/** Builds the page of one city and wires its parts together. */
 async function run(city: City, api: Api, token: string, theme: ThemeSwitch): Promise<void> {
   document.title = `${city.name} · hexhail`;
   setText(byId("attribution"), city.attribution);
@@ -81,7 +81,7 @@ async function run(city: City, api: Api, token: string, theme: ThemeSwitch): Pro
   exposeForTests(() => frames, motion, () => map.progress());
   setInterval(link, 1000);
 
-  // The roads come first, so that the first picture is a whole one; without them the drivers are shown all the same.
+  // Load the roads first, so that the first frame is complete; if that fails, drivers are shown without them.
   await showRoads(map, api);
   new Stream(token, {
     onFrame: take,
@@ -89,14 +89,14 @@ async function run(city: City, api: Api, token: string, theme: ThemeSwitch): Pro
       live = isLive;
       if (isLive) return;
       link();
-      // A handshake that is turned down tells a page nothing; asking once more tells whether it was the token.
+      // Browsers hide why a WebSocket handshake failed; an HTTP request tells whether the token was refused.
       api.city().catch((error: unknown) => error instanceof ProblemError && error.isAboutToken && askForToken(error));
     },
     onRefused: () => askForToken(),
   }).open();
 }
 
-/** What the card says of a cell; without an answer it says why. */
+/** The card's text on a cell, or the error if the request failed. */
 async function storyOf(cell: string, api: Api, timezone: string): Promise<[string, string][]> {
   const clock = format.cityClock(timezone);
   try {
@@ -116,7 +116,7 @@ async function showRoads(map: CityMap, api: Api): Promise<void> {
   }
 }
 
-/** Asks again and again, showing why; only a refused token ends it. */
+/** Repeats a request until it succeeds, showing the error meanwhile; stops only if the token is refused. */
 async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {

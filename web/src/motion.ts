@@ -4,7 +4,7 @@ import { LOOKS, stateIndex } from "./states";
 /** Floats per driver in `Motion.places`: from x, y; to x, y; heading from, to (radians); state; has a heading (0 or 1). */
 export const STRIDE = 8;
 
-/** The longest a driver may be drawn gliding; after a longer gap the picture jumps, since nobody knows the way between. */
+/** The longest interpolation between frames; after a longer gap drivers jump, since their way is unknown. */
 const GLIDE_MS_MAX = 3000;
 const GLIDE_MS_MIN = 100;
 /** Fraction of the web-mercator square, about 4 km in the middle latitudes: no car does that between two frames. */
@@ -121,7 +121,7 @@ export class Motion {
   private pace(clock_ms: number): void {
     const gap_ms = clock_ms - this.frame_ms;
     if (gap_ms < GLIDE_MS_MAX) {
-      // A little longer than the usual gap: a frame that is late by its jitter does not make the city stop.
+      // A little longer than the usual gap, so that network jitter does not stop the animation.
       const target_ms = Math.max(GLIDE_MS_MIN, gap_ms * 1.1);
       this.glide_ms += (target_ms - this.glide_ms) * 0.3;
     }

@@ -1,7 +1,7 @@
 import type { Problem } from "./contract";
 import { byId, h } from "./dom";
 
-/** What stands between the operator and the city: a missing token, or a server's problem with its remedy. */
+/** Full-page notices: a missing token, or a problem of the server with its remedy. */
 export class Notices {
   constructor(private readonly box: HTMLElement) {}
 

@@ -4,13 +4,13 @@ import { latLng, type Motion, mercator } from "./motion";
 import { ringRadius_px } from "./rings";
 import { LOOKS } from "./states";
 
-/** What the operator points at. */
+/** A driver or request on the map. */
 export interface Subject {
   kind: "driver" | "request";
   id: string;
 }
 
-/** A subject as it is right now: where, and what its card says. */
+/** The current position of a subject and the text of its card. */
 export interface Sight {
   lat_deg: number;
   lng_deg: number;
@@ -21,7 +21,7 @@ export interface Sight {
   radius_px: number;
 }
 
-/** Answers questions about the newest frame: what is at a place, what is known of a subject. */
+/** Looks up subjects in the newest frame, by place or by id. */
 export class Sights {
   private requests: readonly OpenRequest[] = [];
   private now_s = 0;
@@ -68,7 +68,7 @@ export class Sights {
     return ids.find((subject) => subject.id.toLowerCase() === id) ?? ids.find((subject) => subject.id.toLowerCase().startsWith(id)) ?? null;
   }
 
-  /** Null when it has left the picture. */
+  /** Null if the subject is no longer in the frame. */
   see(subject: Subject): Sight | null {
     return subject.kind === "driver" ? this.seeDriver(subject.id) : this.seeRequest(subject.id);
   }

@@ -4,7 +4,7 @@ import * as format from "./format";
 /** How many changes a card tells of. */
 export const CHANGES_TOLD = 6;
 
-/** Why a cell costs what it costs, and how it came there, as lines of a card; of changes the newest first. */
+/** Explains the price of a cell and its changes, newest first, as lines of a card. */
 export function storyRows(changes: readonly SurgeChange[], timeOf: (at_s: number) => string): [string, string][] {
   const [last] = changes;
   if (!last) return [["Last day", "no change"]];

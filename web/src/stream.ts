@@ -1,7 +1,7 @@
 import { backoffMs } from "./backoff";
 import { CLOSED_FORBIDDEN, CLOSED_UNAUTHENTICATED, type Frame, STREAM_PATH, STREAM_PROTOCOL } from "./contract";
 
-/** A stream that opens but says nothing for this long is taken for dead; the server sends about two frames per second. */
+/** A stream without a frame for this long counts as dead; the server sends about two frames per second. */
 const SILENCE_MS = 10_000;
 
 export interface StreamHandlers {
@@ -11,7 +11,7 @@ export interface StreamHandlers {
   onRefused(): void;
 }
 
-/** The frames of a city, for as long as the page is open: it reconnects by itself. */
+/** The live stream of a city's frames; reconnects automatically. */
 export class Stream {
   private attempt = 0;
   private silence: ReturnType<typeof setTimeout> | undefined;
@@ -57,7 +57,7 @@ export class Stream {
   }
 }
 
-/** The frame in a message, or nothing: kinds this page does not know yet are passed over. */
+/** Parses a message as a frame; null for unknown kinds. */
 export function parse(data: unknown): Frame | null {
   if (typeof data !== "string") return null;
   try {

@@ -11,7 +11,7 @@ const ICONS = {
   ring: "M12 4a8 8 0 1 0 .01 0ZM12 11a1 1 0 1 0 .01 0Z",
 };
 
-/** The buttons over the map; one for the surge only where there can be some. */
+/** The buttons over the map; the surge button only if the region has surge. */
 export function buildTools(box: HTMLElement, city: CityMap, theme: ThemeSwitch, { hasSurge } = { hasSurge: true }): void {
   const { map } = city;
   const animate = () => ({ animate: city.glides });

@@ -12,14 +12,14 @@ import { SurgeCells } from "./surge";
 
 setWorkerUrl(workerUrl);
 
-/** Thirty pictures a second: cars cross a few pixels in a second, and half of the work is left to the rest of the machine. */
+/** Thirty frames a second suffice: cars move a few pixels per second. */
 const PICTURE_MS = 1000 / 30 - 2;
-/** A picture that takes longer than this to draw (software rendering) is drawn less often still. */
+/** If drawing a frame takes longer than this (software rendering), frames are drawn less often. */
 const SLOW_MS = 30;
 
 const NAMES = { "Map.Title": "Live map. Arrow keys move it, plus and minus zoom." };
 
-/** The map with all its layers, and the clock that moves what is on it. */
+/** The map with all its layers, and the animation loop. */
 export class CityMap {
   readonly map: MapLibreMap;
   readonly drivers: DriverLayer;
@@ -53,7 +53,7 @@ export class CityMap {
     this.requests = new RequestLayer(motion.origin, () => this.glides);
     this.surge = new SurgeCells(this.map);
     this.advice = new AdviceLines(this.map);
-    // After a laptop's sleep, say: MapLibre brings back its own layers, not ours.
+    // After a lost WebGL context (such as a laptop's sleep) MapLibre restores its own layers, but not custom ones.
     this.map.on("webglcontextrestored", () => {
       if (this.map.isStyleLoaded()) this.addMarks();
       else void this.map.once("style.load", () => this.addMarks());
@@ -63,7 +63,7 @@ export class CityMap {
     this.showWhole({ animate: false });
   }
 
-  /** Whether things may move by themselves. */
+  /** Whether animation is allowed (prefers-reduced-motion). */
   get glides(): boolean {
     return !this.still.matches;
   }

@@ -30,7 +30,7 @@ out vec4 colour;
 float line(float distance, float width) { return clamp(width * 0.5 + 0.5 - abs(distance), 0.0, 1.0); }
 void main() {
   float far = length(v_place);
-  // A request that a driver is looking at wears a broken ring and keeps still.
+  // A request that is offered to a driver has a dashed ring and does not pulse.
   float dashes = mix(1.0, step(0.38, fract(atan(v_place.y, v_place.x) * 1.2732)), v_offered);
   float ring = line(far - v_radius, 2.4) * dashes;
   float heart = clamp(2.8 - far, 0.0, 1.0);

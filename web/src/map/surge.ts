@@ -5,7 +5,7 @@ import { cssColour } from "../dom";
 import * as format from "../format";
 
 const SOURCE = "surge";
-/** The multiplier that gets the deepest colour; fares beyond it are rare and the number says the rest. */
+/** The multiplier with the deepest colour; higher ones are rare, and their label shows the number. */
 const DEEPEST = 2.5;
 
 /** Surge cells as translucent hexagons: one hue above 1, another below, nothing at 1. */
@@ -65,7 +65,7 @@ export class SurgeCells {
       this.map.setLayoutProperty(layer, "visibility", shown ? "visible" : "none");
   }
 
-  /** Text as pictures drawn here: a text layer would want glyphs from a server. */
+  /** Draws labels as images, since a text layer would need glyphs from a server. */
   private drawLabels(): void {
     for (const multiplier of new Set(this.multipliers.values())) {
       const label = format.multiplier(multiplier);

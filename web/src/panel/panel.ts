@@ -12,7 +12,7 @@ export interface PanelHandlers {
   onFind(text: string): boolean;
 }
 
-/** Six frames missed: no longer a hiccup. */
+/** Age from which the picture is marked as outdated: six missed frames. */
 const STALE_AFTER_S = 3;
 
 type Cell = { element: HTMLElement; set(text: string): void };

@@ -3,7 +3,7 @@ import { svg } from "../dom";
 const WIDTH = 240;
 const HEIGHT = 34;
 const SPAN_S = 300;
-/** A page just opened shows less than that, rather than a sliver at the edge. */
+/** Shortest time span of the x axis, for a page that was just opened. */
 const SPAN_S_MIN = 30;
 
 /** Up to five minutes of one figure, by the clock on the wall: a line, no axes, the scale starting at zero. */

@@ -4,7 +4,7 @@ import * as format from "../format";
 
 const ROWS = 3;
 
-/** The riders who have waited longest; a click brings the map to one. */
+/** The list of riders who have waited longest; a click moves the map to one. */
 export class Waiting {
   readonly element: HTMLElement;
   private readonly rows = Array.from({ length: ROWS }, () => this.row());

@@ -1,4 +1,4 @@
-/** What `hexhail replay` serves, word for word. Times are milliseconds since the beginning of the run. */
+/** Types of the responses of `hexhail replay`. Times are milliseconds since the beginning of the run. */
 import type { City, DriverState } from "../contract";
 
 export type RideEnd = "completed" | "cancelled" | "expired";

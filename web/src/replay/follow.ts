@@ -7,7 +7,7 @@ import { type Span, spansOf } from "./trace";
 
 const EDGE_PX = 40;
 
-/** What is traced, on the map: its way, and a card that stays with the driver, or with the rider who waits for one. */
+/** Shows the traced ride or driver on the map: its track, and a card that follows the driver or waiting rider. */
 export class Follow {
   private ride: { id: string; spans: Span[] } | null = null;
   private readonly drivers: ReadonlySet<string>;

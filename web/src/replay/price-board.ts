@@ -1,7 +1,7 @@
 import type { SurgeCell } from "../contract";
 import type { Prices } from "./contract";
 
-/** What stands on the price board at any moment. Playing on takes in the new changes alone; a jump back begins anew. */
+/** Surge prices at the replayed time. Playing forwards applies new changes only; a jump back starts from the beginning. */
 export class PriceBoard {
   private readonly multipliers: Float64Array;
   private taken = 0;

@@ -48,7 +48,7 @@ export class Trace {
   async show(subject: string, { bring } = { bring: true }): Promise<void> {
     this.subject = subject;
     const events = await this.handlers.events(subject);
-    // Somebody was quicker to ask for another one.
+    // Another subject was requested meanwhile.
     if (this.subject !== subject) return;
     const items = events.map((event) => this.item(event));
     this.moments = events.map((event, i) => ({ at_s: event.at_s, item: items[i] as HTMLElement }));

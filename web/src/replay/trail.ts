@@ -5,9 +5,9 @@ import type { Recording, Stretch } from "./recording";
 import type { Span } from "./trace";
 
 const LAYER = "trail";
-/** Of a driver the way of so long before the moment that is shown. */
+/** Length of a driver's trail before the shown time. */
 const DRIVER_TRAIL_MS = 20 * 60_000;
-/** A picture drawn anew for each frame of a fast replay would be work that nobody sees. */
+/** Shortest interval between redraws of the trail. */
 const REDRAW_MS = 200;
 
 /** On the map, the way of what is traced: all of a ride's, or a driver's up to now, each stretch in its state's colour. */
