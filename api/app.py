@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -20,8 +21,9 @@ from api.edges import Edges
 from api.failures import Failures
 from api.limits import BodyLimits
 from api.pings import RawPings
-from api.routes import acceptance, drivers, health, nearby, ops, rides, surge, trace
-from api.streams import people as streams
+from api.routes import driver, health, nearby, ride, rider, surge
+from api.routes.operator import city, matching, prices
+from api.streams import operators, people
 from api.streams.advice import AdviceFeed
 from api.streams.live import LiveFeed
 from api.streams.sockets import OpenStreams, end
@@ -58,53 +60,58 @@ _MAP_POLICY = (
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 )
 
+#: Who calls the operations, as headings of the documentation; an operation's id begins with its first tag.
+_AUDIENCES = {
+    "riders": "Quotes, requests and ratings, with the token of a rider.",
+    "drivers": "Shifts, pings, offers and the steps of a ride, with the token of a driver.",
+    "everyone": "What riders, drivers and operators may read alike.",
+    "operators": "The city, its prices and why drivers were asked, with the token of an operator.",
+    "health": "For monitoring; without a token.",
+}
+_ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, health, people, operators)
+# The last one added is the outermost.
+_MIDDLEWARE = (RawPings, BodyLimits, Failures, RequestMetrics)
+
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
 
 def build_app(open_edges: OpenEdges) -> FastAPI:
     """The application; `open_edges` connects everything when it starts and closes it when it stops."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_edges() as edges:
-            app.state.edges = edges
-            app.state.advice = AdviceFeed(edges.advice, edges.now)
-            app.state.live = LiveFeed(edges, app.state.advice)
-            looking = asyncio.create_task(app.state.advice.run())
-            app.state.open_streams = OpenStreams()
-            yield
-            await app.state.live.close()
-            await end([looking])
-
     app: FastAPI = FastAPIOffline(
         title="hexhail",
         description=_DESCRIPTION,
         version=version("hexhail"),
-        lifespan=lifespan,
+        lifespan=lambda app: _lifespan(app, open_edges),
         responses=problems.RESPONSES,
+        openapi_tags=[{"name": name, "description": text} for name, text in _AUDIENCES.items()],
+        generate_unique_id_function=_operation_id,
         redoc_url=None,
     )
     problems.install(app)
-    for router in (
-        rides.router,
-        nearby.router,
-        drivers.router,
-        surge.router,
-        ops.router,
-        surge.ops_router,
-        trace.router,
-        acceptance.router,
-        health.router,
-        streams.router,
-    ):
-        app.include_router(router)
-    # The last one added is the outermost.
-    app.add_middleware(RawPings)
-    app.add_middleware(BodyLimits)
-    app.add_middleware(Failures)
-    app.add_middleware(RequestMetrics)
-    _tell_of_problems(app)
+    for routes in _ROUTES:
+        app.include_router(routes.router)
+    for middleware in _MIDDLEWARE:
+        app.add_middleware(middleware)
+    _declare_problems(app)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, open_edges: OpenEdges) -> AsyncIterator[None]:
+    async with open_edges() as edges:
+        app.state.edges = edges
+        app.state.advice = AdviceFeed(edges.feeds.advice, edges.feeds.now)
+        app.state.live = LiveFeed(edges.picture, app.state.advice)
+        looking = asyncio.create_task(app.state.advice.run())
+        app.state.open_streams = OpenStreams()
+        yield
+        await app.state.live.close()
+        await end([looking])
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Audience and name: `riders_ask_quote`."""
+    return f"{route.tags[0]}_{route.name}" if route.tags else route.name
 
 
 def serve_map(app: FastAPI, web_dir: Path) -> None:
@@ -121,8 +128,8 @@ def serve_map(app: FastAPI, web_dir: Path) -> None:
         app.mount("/assets", GZipMiddleware(StaticFiles(directory=web_dir / "assets")), name="assets")
 
 
-def _tell_of_problems(app: FastAPI) -> None:
-    """Let OpenAPI know the problem that every operation may answer with."""
+def _declare_problems(app: FastAPI) -> None:
+    """Add the problem that every operation may answer with to the OpenAPI document."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

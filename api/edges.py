@@ -1,33 +1,41 @@
-"""What the routes stand on: made by the composition root, found on the app."""
+"""What the routes call, in one record for each kind of route: a route is given the record that it asks for, no other.
+
+The composition root builds the records when the app starts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
-from api.auth.tokens import Principal, Role, TokenInvalid, Tokens
+from api.auth.tokens import Tokens
 from api.failures import Outages
 from api.inboxes import InboxReads
-from api.problems import ApiProblem
 from api.supply import RecentSupply
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
-from dispatch.model import DispatchParams
-from dispatch.ports import RideStore, RoundReport
+from dispatch.model import Ride
+from dispatch.ports import RoundReport
 from dispatch.service.rides import RideService
-from geo.city import City
+from geo.city import City, Region
 from location_ingest.service import PingGateway
 from pricing.model.advice import DriverAdvice
-from pricing.model.quotes import Quote
 from pricing.ports import PriceRecord, SurgePrices
-from pricing.service.fares import FareService
-from pricing.service.quotes import QuoteService
 from pricing.service.tariff_watch import TariffWatch
+from workflows.earnings import EarningsWorkflow
+from workflows.finish_ride import FinishRideWorkflow
+from workflows.quote import QuoteWorkflow
+from workflows.request_ride import RequestRideWorkflow
+
+T = TypeVar("T")
+
+#: City time in seconds.
+Now = Callable[[], float]
 
 
 class AdviceReads(Protocol):
@@ -35,111 +43,196 @@ class AdviceReads(Protocol):
 
     async def planned_ms(self) -> int | None:
         """When the last plan was made, city time in milliseconds; None if there was none."""
+        ...
 
     async def read(self) -> dict[str, DriverAdvice]:
         """All of it, expired advice too."""
+        ...
 
     async def find(self, driver_ids: Iterable[str]) -> dict[str, DriverAdvice]:
         """The advice of those of these drivers who have any."""
+        ...
 
 
-class QuoteSigning(Protocol):
-    """Quotes as text that nobody can change."""
+class RideReads(Protocol):
+    """Rides as last committed, whoever they belong to, for operators."""
 
-    def sign(self, quote: Quote) -> str:
-        """The quote as text."""
+    async def find_ride(self, ride_id: str) -> Ride | None:
+        """The ride."""
+        ...
 
-    def verify(self, signed: str, now_s: float, *, rider_id: str) -> Quote:
-        """The quote in the text, if it is ours, still valid and this rider's. Raises pricing.errors.QuoteUnusable."""
+    async def open_rides(self, region_id: str) -> list[Ride]:
+        """Rides without a driver, the oldest request first."""
+        ...
+
+    async def live_rides(self, region_id: str) -> list[Ride]:
+        """Rides bound to a driver."""
+        ...
+
+    async def outbox_progress(self) -> tuple[int, int]:
+        """How many events were ever committed, and how many of them are published."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class LiveFigures:
     """What the operator's page shows beside the map."""
 
-    rounds: list[RoundReport]
+    rounds: Sequence[RoundReport]
     rides_by_state: Mapping[str, int]
     totals: Mapping[str, int]
     #: Seconds from request to pickup of the last rides, at most a few hundred.
-    pickup_waits_s: list[float]
+    pickup_waits_s: Sequence[float]
 
 
-@dataclass(frozen=True)
-class Edges:
-    """Everything that a request may need."""
+ReadFigures = Callable[[], Awaitable[LiveFigures]]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessEdges:
+    """For every route and stream: who is asking, and which errors say that a server is away."""
+
+    tokens: Tokens
+    outages: Outages
+
+
+@dataclass(frozen=True, slots=True)
+class RiderEdges:
+    """For the routes of riders."""
+
+    quotes: QuoteWorkflow
+    requests: RequestRideWorkflow
+    rides: RideService
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyEdges:
+    """For the cars on a rider's map."""
 
     city: City
-    tokens: Tokens
-    now: Callable[[], float]
-    speed: float
+    supply: RecentSupply
+    #: The longest drive to a pickup for which dispatch asks a driver.
+    pickup_eta_s_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriverEdges:
+    """For the routes of drivers."""
+
     rides: RideService
-    store: RideStore
-    quotes: QuoteService
-    fares: FareService
-    tariff: TariffWatch
-    quote_signer: QuoteSigning
-    prices: SurgePrices
+    finishing: FinishRideWorkflow
+    earnings: EarningsWorkflow
     advice: AdviceReads
-    price_record: PriceRecord
+    now: Now
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEdges:
+    """For what flows: drivers' pings in, the events of riders and drivers and advice to drivers out."""
+
     gateway: PingGateway
     inboxes: InboxReads
-    dispatch_params: DispatchParams
-    supply: RecentSupply
-    figures: Callable[[], Awaitable[LiveFigures]]
+    advice: AdviceReads
+    now: Now
+
+
+@dataclass(frozen=True, slots=True)
+class PriceEdges:
+    """For the prices that everybody may read."""
+
+    region: Region
+    prices: SurgePrices
+    tariff: TariffWatch
+    now: Now
+
+
+@dataclass(frozen=True, slots=True)
+class PriceControlEdges:
+    """For the operators' record of prices and their brake."""
+
+    region: Region
+    prices: SurgePrices
+    record: PriceRecord
+    now: Now
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEdges:
+    """For what operators read of the city and of matching."""
+
+    city: City
+    #: City seconds in a second.
+    speed: float
+    tariff: TariffWatch
+    rides: RideReads
+    figures: ReadFigures
     #: The last matching rounds of a ride, the newest first.
     traces: Callable[[str], Awaitable[list[RideTrace]]]
     #: How well drivers' answers are foreseen; None if the policy does not try.
     acceptance: Callable[[], Awaitable[AcceptanceFigures | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureEdges:
+    """For the operators' live picture."""
+
+    city: City
+    supply: RecentSupply
+    #: A driver whose last position is older is shown as stale.
+    stale_after_s: float
+    rides: RideReads
+    prices: SurgePrices
+    figures: ReadFigures
+    outages: Outages
+    now: Now
+
+
+@dataclass(frozen=True, slots=True)
+class HealthEdges:
+    """For the checks of health."""
+
     #: Name of a part -> raises, with a message that says what to do, if it does not answer.
     checks: Mapping[str, Callable[[], Awaitable[Any]]]
-    outages: Outages
-    web_dir: Path
 
 
-# Dependencies are coroutines although they wait for nothing: FastAPI sends plain functions to a thread each.
-async def edges_of(request: Request) -> Edges:
-    """The edges of the app that serves the request."""
-    edges: Edges = request.app.state.edges
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """All of them, for the app to hand out."""
+
+    access: AccessEdges
+    rider: RiderEdges
+    nearby: NearbyEdges
+    driver: DriverEdges
+    feeds: FeedEdges
+    prices: PriceEdges
+    price_control: PriceControlEdges
+    operator: OperatorEdges
+    picture: PictureEdges
+    health: HealthEdges
+
+
+def edges_of(scope: Scope) -> Edges:
+    """Return the edges of the app that serves a request or socket: for middleware, routes depend on what they need."""
+    edges: Edges = scope["app"].state.edges
     return edges
 
 
-EdgesDep = Annotated[Edges, Depends(edges_of)]
+def _given(choose: Callable[[Edges], T]) -> Any:
+    # A coroutine although it waits for nothing: FastAPI sends plain functions to a thread each.
+    async def chosen(connection: HTTPConnection) -> T:
+        return choose(edges_of(connection.scope))
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`hexhail token --role rider --subject alice`")
-TOKEN_HINT = "Send 'Authorization: Bearer <token>'; for a demo: hexhail token --help."  # noqa: S105
-
-
-def principal_of(token: str | None, tokens: Tokens) -> Principal:
-    """Who a token speaks for. Raises ApiProblem 401."""
-    challenge = {"WWW-Authenticate": "Bearer"}
-    if not token:
-        raise ApiProblem(401, "token_missing", "This operation needs a token.", TOKEN_HINT, headers=challenge)
-    try:
-        return tokens.verify(token)
-    except TokenInvalid as error:
-        detail = f"The token was refused: {error}."
-        raise ApiProblem(401, "token_invalid", detail, TOKEN_HINT, headers=challenge) from error
+    return Depends(chosen)
 
 
-def require_role(principal: Principal, *roles: Role) -> Principal:
-    """The principal, if of one of the roles. Raises ApiProblem 403."""
-    if principal.role not in roles:
-        wanted = " or ".join(roles)
-        raise ApiProblem(403, "wrong_role", f"A {principal.role} may not do this.", f"Use the token of a {wanted}.")
-    return principal
-
-
-def _for(*roles: Role) -> Callable[..., Awaitable[Principal]]:
-    async def principal(
-        edges: EdgesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-    ) -> Principal:
-        return require_role(principal_of(credentials.credentials if credentials else None, edges.tokens), *roles)
-
-    return principal
-
-
-RiderDep = Annotated[Principal, Depends(_for(Role.RIDER))]
-DriverDep = Annotated[Principal, Depends(_for(Role.DRIVER))]
-RiderOrDriverDep = Annotated[Principal, Depends(_for(Role.RIDER, Role.DRIVER))]
-OperatorDep = Annotated[Principal, Depends(_for(Role.OPERATOR))]
-AnyoneDep = Annotated[Principal, Depends(_for(*Role))]
+AccessDep = Annotated[AccessEdges, _given(lambda edges: edges.access)]
+RiderEdgesDep = Annotated[RiderEdges, _given(lambda edges: edges.rider)]
+NearbyEdgesDep = Annotated[NearbyEdges, _given(lambda edges: edges.nearby)]
+DriverEdgesDep = Annotated[DriverEdges, _given(lambda edges: edges.driver)]
+FeedEdgesDep = Annotated[FeedEdges, _given(lambda edges: edges.feeds)]
+PriceEdgesDep = Annotated[PriceEdges, _given(lambda edges: edges.prices)]
+PriceControlEdgesDep = Annotated[PriceControlEdges, _given(lambda edges: edges.price_control)]
+OperatorEdgesDep = Annotated[OperatorEdges, _given(lambda edges: edges.operator)]
+HealthEdgesDep = Annotated[HealthEdges, _given(lambda edges: edges.health)]
+#: The rides, for routes that riders and drivers share.
+RidesDep = Annotated[RideService, _given(lambda edges: edges.rider.rides)]

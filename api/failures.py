@@ -66,7 +66,7 @@ class Failures:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            problem = told(error, scope["app"].state.edges.outages)
+            problem = told(error, scope["app"].state.edges.access.outages)
             if has_begun:
                 raise
             await problem.response()(scope, receive, send)

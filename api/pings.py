@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access import principal_of, require_role
 from api.auth.tokens import Role
-from api.edges import Edges, principal_of, require_role
+from api.edges import edges_of
 from api.problems import ApiProblem
 from location_ingest.columns import ROW_NUMBERS
 
@@ -89,14 +90,14 @@ class RawPings:
             await self._app(scope, receive, send)
             return
         scope["route"] = self
-        edges: Edges = scope["app"].state.edges
+        edges = edges_of(scope)
         headers = Headers(scope=scope)
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        principal = principal_of(token if scheme.lower() == "bearer" else None, edges.tokens)
+        principal = principal_of(token if scheme.lower() == "bearer" else None, edges.access.tokens)
         require_role(principal, Role.DRIVER)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await Request(scope, receive).body()
         numbers = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
-        await edges.gateway.submit_numbers(principal.id, numbers, edges.now())
+        await edges.feeds.gateway.submit_numbers(principal.id, numbers, edges.feeds.now())
         accepted = len(numbers) // ROW_NUMBERS
         await Response(b'{"accepted":%d}' % accepted, 202, media_type="application/json")(scope, receive, send)

@@ -1,1 +1,1 @@
-"""The REST routes, a file for each side."""
+"""The REST routes, a file for each audience."""

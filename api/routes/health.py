@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
-from api.edges import EdgesDep
-from api.schemas import Health
+from api.edges import HealthEdgesDep
+from api.schemas.health import Health
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ async def healthz() -> Health:
     response_model=Health,
     responses={503: {"model": Health, "description": "A part does not answer"}},
 )
-async def readyz(edges: EdgesDep) -> Response:
+async def readyz(edges: HealthEdgesDep) -> Response:
     """503 if not, and which part it is; its own words are in the log."""
     results = await asyncio.gather(*(_check(name, check) for name, check in edges.checks.items()))
     checks = dict(zip(edges.checks, results, strict=True))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.edges import AdviceReads
@@ -92,3 +94,11 @@ class AdviceFeed:
 async def _send(socket: WebSocket, advice: DriverAdvice) -> None:
     with suppress(WebSocketDisconnect):
         await sockets.send_json(socket, frame_of(advice))
+
+
+async def _feed_of(connection: HTTPConnection) -> AdviceFeed:
+    feed: AdviceFeed = connection.app.state.advice
+    return feed
+
+
+AdviceFeedDep = Annotated[AdviceFeed, Depends(_feed_of)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Container, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
-from api.edges import Edges, LiveFigures
+from api.edges import LiveFigures, PictureEdges
 from api.failures import told
 from api.streams.advice import AdviceFeed
 from api.streams.sockets import end
@@ -27,7 +29,7 @@ FIGURES_EVERY_S = 2.0
 class LiveFeed:
     """Builds frames and gives each watcher the newest; a slow watcher skips frames and delays nobody."""
 
-    def __init__(self, edges: Edges, advice: AdviceFeed) -> None:
+    def __init__(self, edges: PictureEdges, advice: AdviceFeed) -> None:
         self._edges = edges
         self._advice = advice
         self._watchers: set[asyncio.Queue[str]] = set()
@@ -86,12 +88,12 @@ class LiveFeed:
         edges, region_id = self._edges, self._edges.city.region.region_id
         recent, open_rides, live_rides, figures = await asyncio.gather(
             edges.supply.drivers(FRAME_EVERY_S / 2),
-            edges.store.open_rides(region_id),
-            edges.store.live_rides(region_id),
+            edges.rides.open_rides(region_id),
+            edges.rides.live_rides(region_id),
             self._recent_figures(),
         )
         now_s, positions = edges.now(), recent.positions
-        fresh = is_fresh(positions.t_s, now_s, edges.dispatch_params.stale_after_s)
+        fresh = is_fresh(positions.t_s, now_s, edges.stale_after_s)
         state = driver_states(duties_of(positions.driver_id, recent.free, open_rides, live_rides), fresh)
         surge = await self._surge(now_s)
         shown = [row for row, each in enumerate(state) if each is not DriverState.OFFLINE]
@@ -192,3 +194,11 @@ def duties_of(
     has_offer = is_in({ride.offer.driver_id for ride in open_rides if ride.offer and ride.state is RideState.OFFERED})
     bound = [has_offer, *map(has_ride, (RideState.ASSIGNED, RideState.ARRIVED, RideState.ON_TRIP))]
     return Duties(is_in(set(free)) | np.logical_or.reduce(bound), *bound)
+
+
+async def _feed_of(connection: HTTPConnection) -> LiveFeed:
+    feed: LiveFeed = connection.app.state.live
+    return feed
+
+
+LiveFeedDep = Annotated[LiveFeed, Depends(_feed_of)]

@@ -10,11 +10,11 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from api import failures
 from api.auth.tokens import Principal, Role
-from api.edges import Edges
+from api.edges import AccessDep, AccessEdges, FeedEdges, FeedEdgesDep
 from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
 from api.problems import ApiProblem
 from api.streams import sockets
-from api.streams.advice import AdviceFeed
+from api.streams.advice import AdviceFeed, AdviceFeedDep
 
 router = APIRouter()
 
@@ -37,29 +37,35 @@ _msgpack_frames = msgspec.msgpack.Decoder(_Pings | _KeepAlive)
 
 
 @router.websocket("/v1/riders/me/stream")
-async def rider_stream(socket: WebSocket) -> None:
+async def rider_stream(socket: WebSocket, access: AccessDep, feeds: FeedEdgesDep) -> None:
     """A rider's events."""
-    await _stream(socket, Role.RIDER)
+    accepted = await _accept(socket, access, Role.RIDER)
+    if accepted is not None:
+        rider, last_seen = accepted
+        push = _push(socket, feeds, rider, last_seen)
+        await sockets.converse(socket, rider, push, _take(socket, access, feeds, rider))
 
 
 @router.websocket("/v1/drivers/me/stream")
-async def driver_stream(socket: WebSocket) -> None:
+async def driver_stream(socket: WebSocket, access: AccessDep, feeds: FeedEdgesDep, advice: AdviceFeedDep) -> None:
     """A driver's offers, events and advice out, pings in."""
-    await _stream(socket, Role.DRIVER)
+    accepted = await _accept(socket, access, Role.DRIVER)
+    if accepted is not None:
+        driver, last_seen = accepted
+        push = _push(socket, feeds, driver, last_seen, advice)
+        await sockets.converse(socket, driver, push, _take(socket, access, feeds, driver))
 
 
-async def _stream(socket: WebSocket, role: Role) -> None:
-    edges: Edges = socket.app.state.edges
-    principal = await sockets.accept(socket, edges, role)
+async def _accept(socket: WebSocket, access: AccessEdges, role: Role) -> tuple[Principal, int] | None:
+    """Accept a socket; returns whose it is and what was seen last, None after refusing it."""
+    principal = await sockets.accept(socket, access, role)
     if principal is None:
-        return
+        return None
     try:
-        last_seen = _last_seen(socket)
+        return principal, _last_seen(socket)
     except ApiProblem as problem:
         await sockets.refuse(socket, problem)
-        return
-    push = _push(socket, edges, principal, last_seen)
-    await sockets.converse(socket, principal, push, _take(socket, edges, principal))
+        return None
 
 
 def _last_seen(socket: WebSocket) -> int:
@@ -71,31 +77,34 @@ def _last_seen(socket: WebSocket) -> int:
     raise ApiProblem(422, "invalid_last_seen", detail, "Send the seq of the last event you have.")
 
 
-async def _push(socket: WebSocket, edges: Edges, principal: Principal, after: int) -> None:
+async def _push(
+    socket: WebSocket, feeds: FeedEdges, principal: Principal, after: int, advice: AdviceFeed | None = None
+) -> None:
     await sockets.send_json(socket, {"type": "ready", "last_seen": after})
-    feed: AdviceFeed = socket.app.state.advice
-    with feed.listening(principal.id, socket) if principal.role is Role.DRIVER else nullcontext():
+    with advice.listening(principal.id, socket) if advice is not None else nullcontext():
         while socket.client_state is WebSocketState.CONNECTED:
-            for position, payload in await edges.inboxes.next_page(principal.inbox, after):
+            for position, payload in await feeds.inboxes.next_page(principal.inbox, after):
                 # The payload is a JSON object of its own; its fields go beside ours.
                 await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
                 after = position
 
 
-async def _take(socket: WebSocket, edges: Edges, principal: Principal) -> None:
+async def _take(socket: WebSocket, access: AccessEdges, feeds: FeedEdges, principal: Principal) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
         try:
-            answer = await _answer(message.get("text"), message.get("bytes"), edges, principal)
+            answer = await _answer(message.get("text"), message.get("bytes"), feeds, principal)
         except Exception as error:
-            answer = failures.told(error, edges.outages).body() | {"type": "error"}
+            answer = failures.told(error, access.outages).body() | {"type": "error"}
         if answer is not None:
             await sockets.send_json(socket, answer)
 
 
-async def _answer(text: str | None, raw: bytes | None, edges: Edges, principal: Principal) -> dict[str, object] | None:
+async def _answer(
+    text: str | None, raw: bytes | None, feeds: FeedEdges, principal: Principal
+) -> dict[str, object] | None:
     """What a frame of JSON (text) or MessagePack (bytes) is answered with; pings that were taken, with silence.
 
     Raises ApiProblem, and what the gateway raises.
@@ -110,5 +119,5 @@ async def _answer(text: str | None, raw: bytes | None, edges: Edges, principal: 
         return {"type": "pong"}
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
-    await edges.gateway.submit_numbers(principal.id, numbers_of(frame), edges.now())
+    await feeds.gateway.submit_numbers(principal.id, numbers_of(frame), feeds.now())
     return None

@@ -13,8 +13,9 @@ from prometheus_client import Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api import failures
+from api.access import principal_of, require_role
 from api.auth.tokens import Principal, Role
-from api.edges import Edges, principal_of, require_role
+from api.edges import AccessEdges, edges_of
 from api.problems import ApiProblem
 
 log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class OpenStreams:
                 del self._of[principal]
 
 
-async def accept(socket: WebSocket, edges: Edges, *roles: Role) -> Principal | None:
+async def accept(socket: WebSocket, access: AccessEdges, *roles: Role) -> Principal | None:
     """Accept a socket whose token is of one of the roles; None after closing it with 4401 or 4403.
 
     The token comes in the Authorization header or, from browsers, which cannot set one, as the subprotocol
@@ -72,7 +73,7 @@ async def accept(socket: WebSocket, edges: Edges, *roles: Role) -> Principal | N
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
-        return require_role(principal_of(_token(socket, offered), edges.tokens), *roles)
+        return require_role(principal_of(_token(socket, offered), access.tokens), *roles)
     except ApiProblem as problem:
         await refuse(socket, problem)
         return None
@@ -101,11 +102,11 @@ async def converse(socket: WebSocket, principal: Principal, *sides: Coroutine[An
         finally:
             await end(tasks)
         code = REPLACED if ousted.done() else TRY_AGAIN_LATER
-    edges: Edges = socket.app.state.edges
+    outages = edges_of(socket.scope).access.outages
     for task in tasks:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
-            code = INTERNAL_ERROR if failures.told(error, edges.outages).status == 500 else TRY_AGAIN_LATER
+            code = INTERNAL_ERROR if failures.told(error, outages).status == 500 else TRY_AGAIN_LATER
     await _close_quietly(socket, code)
 
 

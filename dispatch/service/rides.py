@@ -13,6 +13,9 @@ from dispatch.ports import Decision, Leases, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
 from kernel.idempotency import IdempotencyKey
 
+#: Makes the command about a ride, from the ride as it is locked and the city time in seconds.
+CommandOf = Callable[[Ride, float], cmd.RideCommand]
+
 
 class RideService:
     """Carries commands out against the store.
@@ -33,11 +36,26 @@ class RideService:
 
         If the caller is cancelled, because the client has hung up, the command is done as a whole or not at all.
         """
-        return await self._transact(scope_of(command), command, getattr(command, "ride_id", None), idempotency)
+        ride_id = getattr(command, "ride_id", None)
+        return await self._transact(scope_of(command), ride_id, lambda engine, now_s: command, idempotency)
+
+    async def handle_locked(self, ride_id: str, command_of: CommandOf) -> Outcome:
+        """As `handle`, with a command about this ride that `command_of` makes inside the transaction.
+
+        `command_of` gets the ride as it is locked and the time at which the command is decided; it must not wait, and
+        may be called again if the transaction has to be repeated. Raises what it raises; nothing has changed then.
+        """
+        return await self._transact(
+            Scope(ride_id=ride_id), ride_id, lambda engine, now_s: command_of(engine.ride(ride_id), now_s)
+        )
 
     async def expire(self, ride_id: str) -> Outcome:
         """End the ride's offer, or the ride, if its time is over; nothing happens if somebody was quicker."""
-        return await self._transact(Scope(ride_id=ride_id), cmd.ExpireDue(), ride_id)
+        return await self._transact(Scope(ride_id=ride_id), ride_id, lambda engine, now_s: cmd.ExpireDue())
+
+    async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
+        """Return the answer given to this key before, None if it is new. Raises IdempotencyConflict."""
+        return await self._store.replay(idempotency)
 
     async def find(self, ride_id: str, role: Party, principal_id: str) -> Ride:
         """A ride as its rider or its driver sees it. Raises NotFound for anyone else's."""
@@ -59,13 +77,18 @@ class RideService:
         return await self._store.set_shift(Shift(command.driver_id, command.status, command.seats, self._now()))
 
     async def _transact(
-        self, scope: Scope, command: cmd.RideCommand, ride_id: str | None, idempotency: IdempotencyKey | None = None
+        self,
+        scope: Scope,
+        ride_id: str | None,
+        command_of: Callable[[DispatchEngine, float], cmd.RideCommand],
+        idempotency: IdempotencyKey | None = None,
     ) -> Outcome:
         """`ride_id` is the ride that the command is about, None if only its events say so."""
 
         def decide(rides: Sequence[Ride]) -> Decision:
+            now_s = self._now()
             engine = DispatchEngine(self._params, rides)
-            events = engine.handle(command, self._now())
+            events = engine.handle(command_of(engine, now_s), now_s)
             return Decision(events, engine.ride(ride_id or events[0].ride_id))
 
         outcome = await self._store.transact(scope, decide, idempotency)

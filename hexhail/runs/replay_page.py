@@ -13,7 +13,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from api.routes.ops import roads_geojson
+from api.routes.operator.city import roads_geojson
 from hexhail.runs.replay_run import RecordedRun, packed
 
 HOST = "127.0.0.1"

@@ -41,6 +41,16 @@ class Driven:
     other_trip: OtherTrip | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DropoffTerms:
+    """What the fare of a quoted trip is computed by, whenever the trip ends."""
+
+    #: The version that the quote names; it has `at_dropoff`.
+    tariff: Tariff
+    #: See `Driven.other_trip`.
+    other_trip: OtherTrip | None
+
+
 def fare_at_dropoff(tariff: Tariff, price_cents: int, receipt: Receipt, driven: Driven) -> tuple[int, Receipt]:
     """Return the fare in minor units and how it came about; ``tariff`` is of the version that the receipt names.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from geo.city import Region
 from geo.distances import great_circle_m
@@ -13,63 +12,49 @@ from pricing.errors import QuoteRefused
 from pricing.model.quotes import Receipt
 from pricing.model.tariff import Tariff
 from pricing.ports import TariffArchive
-from pricing.rules.dropoff import Driven, OtherTrip, fare_at_dropoff
+from pricing.rules.dropoff import DropoffTerms, OtherTrip
 from pricing.rules.earnings import Earnings, split
 from pricing.service.quotes import find_trip, surcharges_of
 
 
-@dataclass(frozen=True, slots=True)
-class EndedTrip:
-    """A quoted trip that was driven: its points from the quote and the driver's app, its times from the ride."""
-
-    pickup: Point
-    dropoff: Point
-    #: Where the rider left; None if nobody said.
-    left_at: Point | None
-    arrived_s: float
-    picked_up_s: float
-    dropped_off_s: float
-
-
 class FareService:
-    """Settles the rides of one region by the version of the tariff that each was quoted by."""
+    """Settles and splits the fares of one region, each by the version of the tariff that it was quoted by."""
 
     def __init__(self, region: Region, graph: RoadGraph, archive: TariffArchive) -> None:
         self._region = region
         self._graph = graph
         self._archive = archive
 
-    async def settle(self, price_cents: int, receipt: Receipt, trip: EndedTrip) -> tuple[int, Receipt]:
-        """Return the fare and how it came about: the quote's, where nothing changed or its tariff is lost.
+    async def dropoff_terms(
+        self, receipt: Receipt, pickup: Point, dropoff: Point, left_at: Point | None
+    ) -> DropoffTerms | None:
+        """Return what the fare of the quoted trip is computed by; None where the quoted price stands.
 
-        Raises what the archive raises.
+        It stands where the tariff says so, and where nobody kept the tariff. ``left_at`` is where the rider left, None
+        if nobody said. Raises what the archive raises.
         """
         tariff = await self._archive.find(receipt.tariff_version)
         if tariff is None or tariff.at_dropoff is None:
-            return price_cents, receipt
-        driven = Driven(
-            travel_time_s=max(trip.dropped_off_s - trip.picked_up_s, 0.0),
-            waited_s=max(trip.picked_up_s - trip.arrived_s, 0.0),
-            other_trip=await asyncio.to_thread(self._other_trip, tariff, receipt, trip),
-        )
-        return fare_at_dropoff(tariff, price_cents, receipt, driven)
+            return None
+        if left_at is None or _distance_m(left_at, dropoff) <= tariff.at_dropoff.place_tolerance_m:
+            return DropoffTerms(tariff, None)
+        # In a thread: the search releases the GIL and takes milliseconds in a large city.
+        return DropoffTerms(tariff, await asyncio.to_thread(self._other_trip, tariff, receipt, pickup, left_at))
 
-    def _other_trip(self, tariff: Tariff, receipt: Receipt, trip: EndedTrip) -> OtherTrip | None:
-        """The trip to where the rider left, if that is another place, and one of the region's roads leads there."""
-        left_at, quoted = trip.left_at, trip.dropoff
-        if left_at is None or tariff.at_dropoff is None:
-            return None
-        off_m = great_circle_m(left_at.lat_deg, left_at.lng_deg, quoted.lat_deg, quoted.lng_deg)
-        if float(off_m[0]) <= tariff.at_dropoff.place_tolerance_m:
-            return None
+    def _other_trip(self, tariff: Tariff, receipt: Receipt, pickup: Point, left_at: Point) -> OtherTrip | None:
+        """Return the trip to where the rider left; None if none of the region's roads leads there."""
         try:
-            other = find_trip(self._region, self._graph, trip.pickup, left_at)
+            other = find_trip(self._region, self._graph, pickup, left_at)
         except QuoteRefused:
             return None
-        due = surcharges_of(tariff, self._region, self._graph, other, trip.pickup, left_at, receipt.quoted_s)
+        due = surcharges_of(tariff, self._region, self._graph, other, pickup, left_at, receipt.quoted_s)
         return OtherTrip(other.distance_m, due)
 
     async def earnings(self, price_cents: int, receipt: Receipt) -> Earnings | None:
         """Return who gets what of a fare; None if the tariff of its version is lost. Raises what the archive raises."""
         tariff = await self._archive.find(receipt.tariff_version)
         return split(tariff, price_cents, receipt) if tariff is not None else None
+
+
+def _distance_m(one: Point, other: Point) -> float:
+    return float(great_circle_m(one.lat_deg, one.lng_deg, other.lat_deg, other.lng_deg)[0])

@@ -16,7 +16,7 @@ from api.app import build_app
 from api.edges import Edges
 from api.streams.people import FRAME_BYTES_MAX
 from api.streams.websocket_protocol import BoundedWebSockets
-from hexhail.roles.api import open_edges
+from hexhail.roles.api_edges import open_edges
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import Settings
 from tests.api.installation import Installation

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.types import Message
 
 from api import problems
-from api.edges import Edges
+from api.edges import PictureEdges
 from api.limits import BodyLimits
 from api.streams import live
 from api.streams.advice import AdviceFeed
@@ -66,7 +66,7 @@ class FailingFeed(LiveFeed):
     """Fails at every second frame."""
 
     def __init__(self) -> None:
-        no_edges = cast(Edges, type("NoEdges", (), {"outages": {ConnectionError: "Redis server"}}))
+        no_edges = cast(PictureEdges, type("NoEdges", (), {"outages": {ConnectionError: "Redis server"}}))
         super().__init__(no_edges, cast(AdviceFeed, None))
         self.made = 0
 

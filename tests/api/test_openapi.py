@@ -122,6 +122,17 @@ async def test_every_operation_declares_its_problems(witness: Witness) -> None:
     assert "Idempotency-Replayed" in replayed
 
 
+async def test_every_operation_is_named_after_its_audience(witness: Witness) -> None:
+    document = witness.document
+    audiences = [tag["name"] for tag in document["tags"]]
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        assert set(operation["tags"]) <= set(audiences), operation["operationId"]
+        assert operation["operationId"].startswith(f"{operation['tags'][0]}_")
+
+
 async def test_the_description_has_no_reference_that_leads_nowhere(witness: Witness) -> None:
     named = set(re.findall(r"'#/components/schemas/(\w+)'", repr(witness.document)))
     assert named <= set(witness.document["components"]["schemas"])

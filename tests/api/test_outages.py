@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from dataclasses import replace
 
@@ -18,12 +19,14 @@ from tests.api.served import Served
 
 pytestmark = pytest.mark.servers
 
+#: Fencing tokens of leases, as the matcher would have taken them.
+TOKENS = itertools.count(1)
+
 
 async def offered_ride(served: Served, rider: Rider, driver: Driver) -> tuple[str, str]:
     """A ride that is offered to the driver, as the matcher would have done it; returns its id and the offer's."""
     ride_id = await rider.request_ride()
-    token = await served.edges.store.newest_token("manhattan") + 1
-    outcome: Outcome = await served.edges.rides.handle(cmd.SendOffer(ride_id, driver.id, token, 60.0))
+    outcome: Outcome = await served.edges.rider.rides.handle(cmd.SendOffer(ride_id, driver.id, next(TOKENS), 60.0))
     assert outcome.ride.offer is not None
     return ride_id, outcome.ride.offer.offer_id
 
@@ -64,7 +67,7 @@ async def test_without_redis_a_ride_goes_on_and_a_quote_is_told_to_wait(
 async def offered_another(served: Served, rider: Rider, driver: Driver) -> tuple[str, str]:
     """The same for a rider who had a quote before Redis went away: the request itself needs SQL alone."""
     ride_id = "another-ride"
-    first = await served.edges.store.find_ride(rider.rides[0])
+    first = await served.edges.operator.rides.find_ride(rider.rides[0])
     assert first is not None
     request = cmd.RequestRide(
         ride_id=ride_id,
@@ -77,8 +80,8 @@ async def offered_another(served: Served, rider: Rider, driver: Driver) -> tuple
         fare_cents=700,
         currency="USD",
     )
-    await served.edges.rides.handle(request)
-    outcome = await served.edges.rides.handle(cmd.SendOffer(ride_id, driver.id, 99, 60.0))
+    await served.edges.rider.rides.handle(request)
+    outcome = await served.edges.rider.rides.handle(cmd.SendOffer(ride_id, driver.id, next(TOKENS), 60.0))
     assert outcome.ride.offer is not None
     return ride_id, outcome.ride.offer.offer_id
 
@@ -124,7 +127,7 @@ async def test_pings_are_told_to_wait_when_the_broker_does_not_answer(
     async def nobody_listens(group: object) -> None:
         raise ConnectionError("nobody listens")
 
-    monkeypatch.setattr(served.edges.gateway._log, "append", nobody_listens)
+    monkeypatch.setattr(served.edges.feeds.gateway._log, "append", nobody_listens)
     driver = served_people.driver()
     ping = {"t_s": served.now_s(), "lat_deg": 40.7536, "lng_deg": -73.9832}
     answer = await driver.post("/v1/drivers/me/pings", {"pings": [ping]})
@@ -142,8 +145,7 @@ async def test_an_unforeseen_error_is_a_problem_with_an_id_that_stands_in_the_lo
     async def broken() -> object:
         raise ValueError("the secret inside")
 
-    served.app.state.edges = replace(served.edges, figures=broken)
-    served.app.state.live._edges = served.edges
+    served.app.state.live._edges = replace(served.edges.picture, figures=broken)
     with caplog.at_level(logging.ERROR):
         answer = await served_people.operator().get("/v1/ops/figures")
     problem = assert_problem(answer, 500, "internal_error")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from api.schemas import StatusBody
+from api.schemas.drivers import StatusBody
 from backing.sql.scripts import Statement, one
 from dispatch import commands as cmd
 from dispatch import events as ev

@@ -1,0 +1,53 @@
+"""Who may call an operation: the principal behind a token, as a dependency of the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.auth.tokens import Principal, Role, TokenInvalid, Tokens
+from api.edges import AccessDep
+from api.problems import ApiProblem
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`hexhail token --role rider --subject alice`")
+TOKEN_HINT = "Send 'Authorization: Bearer <token>'; for a demo: hexhail token --help."  # noqa: S105 - names no token
+
+
+def principal_of(token: str | None, tokens: Tokens) -> Principal:
+    """Return whom a token was issued for. Raises ApiProblem 401."""
+    challenge = {"WWW-Authenticate": "Bearer"}
+    if not token:
+        raise ApiProblem(401, "token_missing", "This operation needs a token.", TOKEN_HINT, headers=challenge)
+    try:
+        return tokens.verify(token)
+    except TokenInvalid as error:
+        detail = f"The token was refused: {error}."
+        raise ApiProblem(401, "token_invalid", detail, TOKEN_HINT, headers=challenge) from error
+
+
+def require_role(principal: Principal, *roles: Role) -> Principal:
+    """Return the principal, if of one of the roles. Raises ApiProblem 403."""
+    if principal.role not in roles:
+        wanted = " or ".join(roles)
+        raise ApiProblem(403, "wrong_role", f"A {principal.role} may not do this.", f"Use the token of a {wanted}.")
+    return principal
+
+
+def _for(*roles: Role) -> Callable[..., Awaitable[Principal]]:
+    # A coroutine although it waits for nothing: FastAPI sends plain functions to a thread each.
+    async def principal(
+        access: AccessDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Principal:
+        return require_role(principal_of(credentials.credentials if credentials else None, access.tokens), *roles)
+
+    return principal
+
+
+RiderDep = Annotated[Principal, Depends(_for(Role.RIDER))]
+DriverDep = Annotated[Principal, Depends(_for(Role.DRIVER))]
+RiderOrDriverDep = Annotated[Principal, Depends(_for(Role.RIDER, Role.DRIVER))]
+OperatorDep = Annotated[Principal, Depends(_for(Role.OPERATOR))]
+AnyoneDep = Annotated[Principal, Depends(_for(*Role))]

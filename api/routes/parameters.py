@@ -1,0 +1,24 @@
+"""Parameters of paths, queries and headers that several routes take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Header, Path, Query
+
+#: What ids are made of. PostgreSQL refuses a null character in a query: no other character gets that far.
+ID_PATTERN = r"^[A-Za-z0-9_.-]+$"
+
+RideId = Annotated[str, Path(max_length=64, pattern=ID_PATTERN, description="as given when the ride was requested")]
+OfferId = Annotated[str, Path(max_length=128, pattern=ID_PATTERN, description="as told on the driver's stream")]
+RequestKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=8,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="a new random one for each ride; repeat it to repeat the request safely",
+    ),
+]
+CellName = Annotated[str, Query(max_length=16, description="an H3 cell of the region's surge resolution, as hex")]

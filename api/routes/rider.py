@@ -1,0 +1,55 @@
+"""What riders call: quotes, requests and ratings."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api.access import RiderDep
+from api.edges import RiderEdgesDep
+from api.routes.parameters import RequestKey, RideId
+from api.schemas.rides import QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
+from dispatch import commands as cmd
+from kernel.idempotency import IdempotencyKey
+
+router = APIRouter(prefix="/v1", tags=["riders"])
+
+_REPLAYED = {
+    "description": "true if this request was answered before; absent if not",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+
+
+@router.post("/quotes", status_code=201, summary="Ask what a ride would cost")
+async def ask_quote(body: QuoteRequest, edges: RiderEdgesDep, rider: RiderDep) -> QuoteBody:
+    """Price, distance and times of a ride. The price holds until `expires_s`."""
+    return QuoteBody.of(await edges.quotes.quote(rider.id, body.pickup.point, body.dropoff.point, body.seats))
+
+
+@router.post(
+    "/rides",
+    status_code=201,
+    summary="Request the ride of a quote",
+    responses={201: {"headers": {"Idempotency-Replayed": _REPLAYED}}},
+)
+async def request_ride(
+    body: RideRequestBody, key: RequestKey, edges: RiderEdgesDep, rider: RiderDep, response: Response
+) -> RideBody:
+    """From the answer on, the ride is taken in and will be ended: completed, cancelled or expired.
+
+    Sent again with the same Idempotency-Key and body, it gives the same answer, with `Idempotency-Replayed: true`.
+    """
+    idempotency = IdempotencyKey.of_body(rider.inbox, key, body.model_dump_json())
+    outcome = await edges.requests.request(rider.id, body.quote_id, idempotency)
+    if outcome.is_replay:
+        response.headers["Idempotency-Replayed"] = "true"
+    return RideBody.of(outcome.ride)
+
+
+@router.post("/rides/{ride_id}/rating", summary="Rate a ride of yours after its end")
+async def rate_ride(ride_id: RideId, body: RatingBody, edges: RiderEdgesDep, rider: RiderDep) -> RatingBody:
+    """Counts once for the driver, who is told averages alone; to be given within three days, or as the city has it.
+
+    The same stars again change nothing; others are refused.
+    """
+    await edges.rides.handle(cmd.RateRide(ride_id, rider.id, body.stars))
+    return body

@@ -1,0 +1,1 @@
+"""What the public routes take and give: one file for each audience."""

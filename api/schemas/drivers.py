@@ -1,0 +1,109 @@
+"""Shifts, pings, offers, advice and earnings, as drivers see them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from api.schemas.base import Latitude, LineBody, Longitude, PointBody, Reason, Seconds, Strict, lines_of
+from dispatch.model import Ride, Shift
+from pricing.model.advice import DriverAdvice
+from pricing.rules.earnings import Earnings
+
+#: A mean over fewer would tell a driver who gave which stars.
+RATINGS_MIN = 10
+
+
+class StatusRequest(Strict):
+    """Go on or off shift."""
+
+    status: Literal["online", "offline"]
+    seats: Annotated[int, Field(ge=1, le=8)] = 4
+
+
+class StatusBody(BaseModel):
+    """The shift as it stands."""
+
+    driver_id: str
+    status: Literal["online", "offline"]
+    seats: int
+    changed_s: Seconds
+    rating: Annotated[float | None, Field(description="your mean in stars; null for fewer than ten ratings")]
+
+    @classmethod
+    def of(cls, shift: Shift) -> StatusBody:
+        """The public face of a shift."""
+        rating = round(shift.stars_sum / shift.stars_count, 2) if shift.stars_count >= RATINGS_MIN else None
+        return cls(
+            driver_id=shift.driver_id,
+            status=shift.status.value,
+            seats=shift.seats,
+            changed_s=shift.changed_s,
+            rating=rating,
+        )
+
+
+class PingsAccepted(BaseModel):
+    """How many pings the broker has."""
+
+    accepted: int
+
+
+class AdviceBody(BaseModel):
+    """Where an idle driver had better wait."""
+
+    lat_deg: Latitude
+    lng_deg: Longitude
+    drive_s: Annotated[float, Field(description="seconds to drive there on empty roads")]
+    given_s: Seconds
+    expires_s: Annotated[float, Field(description="until then the place is kept for you; on the city's clock")]
+
+    @classmethod
+    def of(cls, advice: DriverAdvice) -> AdviceBody:
+        """The public face of advice."""
+        return cls(**asdict(advice))
+
+
+class AdviceAnswer(BaseModel):
+    """The advice that stands for a driver."""
+
+    advice: AdviceBody | None
+
+
+class DeclineBody(Strict):
+    """Why, if you like."""
+
+    reason: Reason = None
+
+
+class DropoffBody(Strict):
+    """Where the rider left."""
+
+    dropoff: PointBody | None = None
+
+
+class EarningsBody(BaseModel):
+    """What the driver earns with a ride, and how it came about."""
+
+    ride_id: str
+    currency: str
+    driver_cents: int
+    lines: Annotated[list[LineBody], Field(description="they add up to what the driver gets")]
+    platform_cents: int
+    tax_cents: int
+    fare_cents: Annotated[int, Field(description="what the rider pays: the driver's, the platform's and the tax")]
+
+    @classmethod
+    def of(cls, ride: Ride, earnings: Earnings) -> EarningsBody:
+        """The public face of what a ride brings."""
+        return cls(
+            ride_id=ride.ride_id,
+            currency=ride.currency,
+            driver_cents=earnings.driver_cents,
+            lines=lines_of(earnings.lines),
+            platform_cents=earnings.platform_cents,
+            tax_cents=earnings.tax_cents,
+            fare_cents=ride.fare_cents,
+        )

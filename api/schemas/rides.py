@@ -1,0 +1,149 @@
+"""Quotes and rides, as riders and drivers see them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from api.schemas.base import LineBody, PointBody, Reason, Seconds, Strict, lines_of
+from dispatch.model import STARS, Ride, RideState
+from kernel.money import MINOR_UNIT_DIGITS
+from pricing.model.quotes import Receipt
+from workflows.quote import SignedQuote
+from workflows.receipts import receipt_of
+
+
+class QuoteRequest(Strict):
+    """Where from, where to, how many."""
+
+    pickup: PointBody
+    dropoff: PointBody
+    seats: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class QuoteBody(BaseModel):
+    """A price that holds until `expires_s`."""
+
+    quote_id: Annotated[str, Field(description="signed: send it back unchanged to request the ride")]
+    price_cents: Annotated[int, Field(description="minor units of the currency")]
+    currency: str
+    minor_unit_digits: Annotated[int, Field(description="decimals of the currency: 0 for JPY, 2 for USD, 3 for KWD")]
+    lines: Annotated[list[LineBody], Field(description="they add up to the price")]
+    tax_cents: Annotated[int, Field(description="the tax in the price, whether it is a line or included in others")]
+    tariff_version: str
+    surge_multiplier: float
+    distance_m: float
+    travel_time_s: float
+    pickup_eta_s: Annotated[float | None, Field(description="of the nearest free driver; null if there is none")]
+    expires_s: Seconds
+
+    @classmethod
+    def of(cls, signed: SignedQuote) -> QuoteBody:
+        """The public face of a quote."""
+        quote = signed.quote
+        return cls(
+            quote_id=signed.text,
+            price_cents=quote.price_cents,
+            currency=quote.currency,
+            minor_unit_digits=MINOR_UNIT_DIGITS[quote.currency],
+            lines=lines_of(quote.lines),
+            tax_cents=quote.tax_cents,
+            tariff_version=quote.tariff_version,
+            surge_multiplier=quote.surge_multiplier,
+            distance_m=quote.distance_m,
+            travel_time_s=quote.travel_time_s,
+            pickup_eta_s=signed.pickup_eta_s,
+            expires_s=quote.expires_s,
+        )
+
+
+class RideRequestBody(Strict):
+    """Request the ride of a quote."""
+
+    quote_id: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class CancelBody(Strict):
+    """Why, if you like."""
+
+    reason: Reason = None
+
+
+class RatingBody(Strict):
+    """How the trip was."""
+
+    stars: Annotated[int, Field(ge=STARS[0], le=STARS[-1], description="the more the better")]
+
+
+class ReceiptBody(BaseModel):
+    """How the fare of a ride came about."""
+
+    tariff_version: str
+    quoted_s: Seconds
+    distance_m: float
+    travel_time_s: float
+    surge_multiplier: float
+    lines: Annotated[list[LineBody], Field(description="they add up to the fare")]
+    tax_cents: int
+    changes: Annotated[list[str], Field(description="why the fare is not the quoted one; empty while it is")]
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> ReceiptBody:
+        """The public face of a receipt."""
+        return cls(**asdict(receipt))
+
+
+class RideBody(BaseModel):
+    """A ride as its rider and its driver see it."""
+
+    ride_id: str
+    region_id: str
+    state: RideState
+    sequence: Annotated[int, Field(description="number of the ride's last event")]
+    rider_id: str
+    pickup: PointBody
+    dropoff: PointBody
+    seats: int
+    fare_cents: int
+    currency: str
+    requested_s: Seconds
+    driver_id: str | None
+    pickup_eta_s: Annotated[float | None, Field(description="seconds to the pickup when the driver was asked")]
+    assigned_s: float | None
+    arrived_s: float | None
+    picked_up_s: float | None
+    dropped_off_s: float | None
+    ended_s: float | None
+    cancelled_by: Literal["rider", "driver", "system"] | None
+    cancel_reason: str | None
+    receipt: Annotated[ReceiptBody | None, Field(description="null for rides without a quote of this service")]
+
+    @classmethod
+    def of(cls, ride: Ride) -> RideBody:
+        """The public face of a ride."""
+        receipt = receipt_of(ride)
+        return cls(
+            ride_id=ride.ride_id,
+            region_id=ride.region_id,
+            state=ride.state,
+            sequence=ride.sequence,
+            rider_id=ride.rider_id,
+            pickup=PointBody.of(ride.pickup),
+            dropoff=PointBody.of(ride.dropoff),
+            seats=ride.seats,
+            fare_cents=ride.fare_cents,
+            currency=ride.currency,
+            requested_s=ride.requested_s,
+            driver_id=ride.driver_id,
+            pickup_eta_s=ride.offer.pickup_eta_s if ride.offer and ride.driver_id else None,
+            assigned_s=ride.assigned_s,
+            arrived_s=ride.arrived_s,
+            picked_up_s=ride.picked_up_s,
+            dropped_off_s=ride.dropped_off_s,
+            ended_s=ride.ended_s,
+            cancelled_by=ride.cancelled_by.value if ride.cancelled_by else None,
+            cancel_reason=ride.cancel_reason,
+            receipt=ReceiptBody.of(receipt) if receipt else None,
+        )

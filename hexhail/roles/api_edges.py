@@ -1,0 +1,158 @@
+"""The edges of the API, each record built by a function of its own out of what the process shares."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from api.auth.tokens import Tokens
+from api.edges import (
+    AccessEdges,
+    DriverEdges,
+    Edges,
+    FeedEdges,
+    HealthEdges,
+    LiveFigures,
+    NearbyEdges,
+    OperatorEdges,
+    PictureEdges,
+    PriceControlEdges,
+    PriceEdges,
+    ReadFigures,
+    RiderEdges,
+)
+from api.nearby import nearest_eta_s
+from dispatch.adapters.redis_acceptance import read_figures
+from dispatch.adapters.redis_rounds import read_rounds
+from dispatch.adapters.redis_traces import read_traces
+from hexhail.roles.api_parts import Parts, Servers, connect_servers, start_parts
+from hexhail.runtime.settings import Settings
+from kernel.contracts import redis_keys
+from pricing.adapters.redis_advice import RedisAdvice
+from pricing.adapters.signed_quotes import QuoteSigner
+from pricing.adapters.sql.record import SqlPriceRecord
+from pricing.service.quotes import QuoteService
+from workflows.earnings import EarningsWorkflow
+from workflows.finish_ride import FinishRideWorkflow
+from workflows.quote import QuoteWorkflow
+from workflows.request_ride import RequestRideWorkflow
+
+#: Pickup times shown to operators are of so many of the last rides.
+TRIPS_SHOWN = 300
+
+
+@asynccontextmanager
+async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
+    """Connect everything that requests may need, and close it at the end. Raises DependencyMissing, TariffRefused."""
+    async with AsyncExitStack() as stack:
+        servers = await connect_servers(settings, stack)
+        parts = await start_parts(servers, stack)
+        figures = _figures(servers, parts)
+        yield Edges(
+            access=AccessEdges(Tokens(settings.key_ring()), parts.outages),
+            rider=_rider_edges(servers, parts),
+            nearby=NearbyEdges(servers.city, parts.supply, servers.dispatch.pickup_eta_s_max),
+            driver=_driver_edges(servers, parts),
+            feeds=_feed_edges(servers, parts),
+            prices=PriceEdges(servers.city.region, parts.prices, parts.tariff, servers.clock.now_s),
+            price_control=_price_control_edges(servers, parts),
+            operator=_operator_edges(servers, parts, figures),
+            picture=_picture_edges(servers, parts, figures),
+            health=_health_edges(servers, parts),
+        )
+
+
+def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
+    city, now, signer = servers.city, servers.clock.now_s, QuoteSigner(servers.settings.key_ring())
+
+    async def pickup_eta_s(node: int) -> float | None:
+        drivers = await parts.supply.drivers()
+        # In a thread: the search releases the GIL and takes milliseconds in a large city.
+        return await asyncio.to_thread(nearest_eta_s, drivers, city.graph, node, servers.dispatch.pickup_eta_s_max)
+
+    quotes = QuoteService(
+        city.region, city.graph, lambda: parts.tariff.tariff, parts.prices, announce=parts.quote_log.announce
+    )
+    return RiderEdges(
+        quotes=QuoteWorkflow(quotes, signer, pickup_eta_s, now),
+        requests=RequestRideWorkflow(signer, parts.rides, now),
+        rides=parts.rides,
+    )
+
+
+def _driver_edges(servers: Servers, parts: Parts) -> DriverEdges:
+    return DriverEdges(
+        rides=parts.rides,
+        finishing=FinishRideWorkflow(parts.rides, parts.fares, tuple(parts.outages)),
+        earnings=EarningsWorkflow(parts.rides, parts.fares),
+        advice=RedisAdvice(servers.redis, servers.region_id),
+        now=servers.clock.now_s,
+    )
+
+
+def _feed_edges(servers: Servers, parts: Parts) -> FeedEdges:
+    return FeedEdges(
+        gateway=parts.gateway,
+        inboxes=parts.inboxes,
+        advice=RedisAdvice(servers.redis, servers.region_id),
+        now=servers.clock.now_s,
+    )
+
+
+def _price_control_edges(servers: Servers, parts: Parts) -> PriceControlEdges:
+    record = SqlPriceRecord(servers.database)
+    return PriceControlEdges(servers.city.region, parts.prices, record, servers.clock.now_s)
+
+
+def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> OperatorEdges:
+    redis, region_id = servers.redis, servers.region_id
+    return OperatorEdges(
+        city=servers.city,
+        speed=servers.clock.speed,
+        tariff=parts.tariff,
+        rides=parts.store,
+        figures=figures,
+        traces=lambda ride_id: read_traces(redis, region_id, ride_id),
+        acceptance=lambda: read_figures(redis, region_id),
+    )
+
+
+def _picture_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> PictureEdges:
+    return PictureEdges(
+        city=servers.city,
+        supply=parts.supply,
+        stale_after_s=servers.dispatch.stale_after_s,
+        rides=parts.store,
+        prices=parts.prices,
+        figures=figures,
+        outages=parts.outages,
+        now=servers.clock.now_s,
+    )
+
+
+def _health_edges(servers: Servers, parts: Parts) -> HealthEdges:
+    return HealthEdges(
+        checks={
+            "redis": servers.redis.ping,
+            "broker": lambda: servers.producer.client.force_metadata_update(),
+            "sql": lambda: parts.store.newest_token(servers.region_id),
+        }
+    )
+
+
+def _figures(servers: Servers, parts: Parts) -> ReadFigures:
+    redis, region_id = servers.redis, servers.region_id
+
+    async def read() -> LiveFigures:
+        totals, rounds, by_state, trips = await asyncio.gather(
+            redis.hgetall(redis_keys.totals(region_id)),
+            read_rounds(redis, region_id),
+            parts.store.count_rides(),
+            parts.store.latest_trips(region_id, TRIPS_SHOWN),
+        )
+        waits_s = [trip.picked_up_s - trip.requested_s for trip in trips if trip.picked_up_s is not None]
+        return LiveFigures(rounds, by_state, {os.fsdecode(name): int(n) for name, n in totals.items()}, waits_s)
+
+    return read

@@ -1,0 +1,169 @@
+"""What the routes of one API process share: connections and services, each made once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+import numpy as np
+import prometheus_client
+from aiokafka import AIOKafkaProducer
+from numpy.typing import NDArray
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.inboxes import InboxReads
+from api.streams.sockets import end
+from api.supply import RecentSupply
+from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
+from backing.kafka import partition_of
+from backing.sql.database import Database
+from dispatch.adapters.redis_leases import RedisLeases
+from dispatch.adapters.redis_supply import RedisSupply
+from dispatch.adapters.sql.store import SqlRideStore
+from dispatch.model import DispatchParams
+from dispatch.service.rides import RideService
+from geo.cells import CellNumbers, cells_to_strings, latlng_to_cells
+from geo.city import CITY_FILE, City
+from hexhail.cities.sections import load_checked_city
+from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
+from hexhail.runtime.database import open_database
+from hexhail.runtime.settings import Settings
+from kernel.clock import CityClock
+from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
+from kernel.params import read_params
+from location_ingest.adapters.kafka_pings import KafkaPings
+from location_ingest.adapters.redis_cells import RedisCells
+from location_ingest.metrics import GatewayMetrics
+from location_ingest.model import IngestParams
+from location_ingest.service import PingGateway
+from pricing.adapters.kafka_quotes import KafkaQuotes
+from pricing.adapters.redis_prices import RedisPrices
+from pricing.adapters.redis_tariffs import RedisTariffs
+from pricing.adapters.tariff_file import TariffFile
+from pricing.metrics import QuoteMetrics, TariffMetrics
+from pricing.model.surge import SurgeParams
+from pricing.service.fares import FareService
+from pricing.service.tariff_watch import TariffWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The connections of the process and the city that it serves."""
+
+    settings: Settings
+    clock: CityClock
+    city: City
+    dispatch: DispatchParams
+    redis: Redis
+    database: Database
+    producer: AIOKafkaProducer
+
+    @property
+    def region_id(self) -> str:
+        """The region that is served."""
+        return self.city.region.region_id
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The services that routes of several kinds share."""
+
+    store: SqlRideStore
+    rides: RideService
+    supply: RecentSupply
+    gateway: PingGateway
+    inboxes: InboxReads
+    prices: RedisPrices
+    tariff: TariffWatch
+    fares: FareService
+    quote_log: KafkaQuotes
+    #: Error type -> the server that it says is away.
+    outages: Mapping[type[Exception], str]
+
+
+async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
+    """Connect to Redis, the SQL database and the broker; the stack closes them. Raises DependencyMissing."""
+    city = load_checked_city(settings.city_dir)
+    redis = await connect_redis(settings)
+    stack.push_async_callback(redis.aclose)
+    database = await stack.enter_async_context(await open_database(settings.database_url))
+    await ensure_topics(settings)
+    producer = await connect_producer(settings)
+    stack.push_async_callback(producer.stop)
+    dispatch = read_params(city.sections, DispatchParams)
+    return Servers(settings, settings.clock(), city, dispatch, redis, database, producer)
+
+
+async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
+    """Make the services and start what runs by itself; the stack ends it. Raises TariffRefused."""
+    city, redis, region_id, now = servers.city, servers.redis, servers.region_id, servers.clock.now_s
+    store = SqlRideStore(servers.database)
+    leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
+    positions = RedisSupply(redis, region_id, cells_to_strings(city.search_cells)).positions
+    tariffs = RedisTariffs(redis, region_id)
+    parts = Parts(
+        store=store,
+        rides=RideService(store, leases, servers.dispatch, now),
+        supply=RecentSupply(positions, store.free_drivers, city.graph, servers.dispatch, now),
+        gateway=_gateway(servers),
+        inboxes=InboxReads(RedisInboxReader(redis)),
+        prices=RedisPrices(redis, region_id, read_params(city.sections, SurgeParams)),
+        tariff=_tariff_watch(servers, tariffs),
+        fares=FareService(city.region, city.graph, tariffs),
+        quote_log=_quote_log(servers),
+        outages=_outages(),
+    )
+    stack.push_async_callback(parts.quote_log.close)
+    stack.push_async_callback(parts.gateway.close)
+    await parts.tariff.start()
+    lasting = parts.inboxes.run(), listen_for_news(redis, parts.inboxes.ring), parts.tariff.watch()
+    stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
+    return parts
+
+
+def _tariff_watch(servers: Servers, archive: RedisTariffs) -> TariffWatch:
+    file = TariffFile(servers.settings.city_dir / CITY_FILE)
+    return TariffWatch(file, servers.region_id, archive, TariffMetrics(prometheus_client.REGISTRY))
+
+
+def _quote_log(servers: Servers) -> KafkaQuotes:
+    partitions = servers.settings.topic_partitions
+    return KafkaQuotes(
+        servers.producer,
+        QUOTES_TOPIC,
+        lambda region_id: partition_of(region_id, partitions),
+        QuoteMetrics(prometheus_client.REGISTRY),
+    )
+
+
+def _gateway(servers: Servers) -> PingGateway:
+    city, partitions = servers.city, servers.settings.topic_partitions
+    cells, resolution = CellNumbers.of(city.search_cells), city.region.search_resolution
+
+    def region_of(lat_deg: NDArray[np.float64], lng_deg: NDArray[np.float64]) -> NDArray[np.int64]:
+        """0, the number of the only region, for points in it; -1 for others."""
+        number = cells.find(latlng_to_cells(lat_deg, lng_deg, resolution))
+        return np.where(number >= 0, 0, -1)
+
+    return PingGateway(
+        KafkaPings(servers.producer, PINGS_TOPIC, lambda region_id: partition_of(region_id, partitions)),
+        RedisCells(servers.redis),
+        [servers.region_id],
+        region_of,
+        metrics=GatewayMetrics(prometheus_client.REGISTRY),
+        ingest_params=read_params(city.sections, IngestParams),
+    )
+
+
+def _outages() -> dict[type[Exception], str]:
+    """The errors by which each server's client says that it cannot reach the server."""
+    outages: dict[type[Exception], str] = {RedisError: "Redis server", sqlite3.OperationalError: "database"}
+    with suppress(ImportError):
+        import asyncpg
+
+        outages |= {asyncpg.PostgresConnectionError: "database", asyncpg.InterfaceError: "database"}
+    return outages | {ConnectionError: "servers", TimeoutError: "servers"}

@@ -1,0 +1,39 @@
+"""Quoting a trip: its price from pricing, and how soon one of dispatch's drivers could be at the pickup."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from kernel.points import Point
+from pricing.model.quotes import Quote
+from pricing.service.quotes import QuoteService
+from workflows.ports import Now, PickupEta, QuoteSigning
+
+
+@dataclass(frozen=True, slots=True)
+class SignedQuote:
+    """What a rider is told who asks for a price."""
+
+    quote: Quote
+    #: The quote as text, to be sent back unchanged with the request.
+    text: str
+    #: Seconds that the first idle driver needs to the pickup; None if nobody is near enough to be asked.
+    pickup_eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteWorkflow:
+    """Prices trips in one region."""
+
+    quotes: QuoteService
+    signing: QuoteSigning
+    pickup_eta: PickupEta
+    now: Now
+
+    async def quote(self, rider_id: str, pickup: Point, dropoff: Point, seats: int) -> SignedQuote:
+        """Quote the trip and sign the price. Raises pricing.errors.QuoteRefused, and what the stores raise."""
+        quote = await self.quotes.quote(
+            pickup, dropoff, seats=seats, rider_id=rider_id, quote_id=uuid.uuid4().hex, now_s=self.now()
+        )
+        return SignedQuote(quote, self.signing.sign(quote), await self.pickup_eta(quote.pickup_node))

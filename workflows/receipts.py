@@ -1,0 +1,24 @@
+"""Pricing's receipts inside dispatch's rides: dispatch keeps them as plain values and never reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dispatch.model import Ride
+from pricing.model.quotes import Receipt
+
+
+def to_plain(receipt: Receipt) -> dict[str, Any]:
+    """Return the receipt as a ride keeps it, equal to what the store gives back: of JSON's types alone."""
+    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(receipt))
+    return values
+
+
+def receipt_of(ride: Ride) -> Receipt | None:
+    """Return the receipt of a ride; None for one that was requested without a quote of this service."""
+    try:
+        return msgspec.convert(ride.receipt, Receipt)
+    except msgspec.ValidationError:
+        return None
