@@ -1,4 +1,4 @@
-"""Who may call an operation: the principal behind a token, as a dependency of the routes."""
+"""Authentication and authorisation of routes, as FastAPI dependencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes call, in one record for each kind of route: a route is given the record that it asks for, no other.
+"""The dependencies of the routes: one record per kind of route, so that a route reaches only what it needs.
 
 The composition root builds the records when the app starts.
 """

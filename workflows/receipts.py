@@ -1,4 +1,4 @@
-"""Pricing's receipts inside dispatch's rides: dispatch keeps them as plain values and never reads them."""
+"""Converts pricing's receipts to and from the plain values that dispatch stores in rides without reading them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API as a process: the server in front of the app."""
+"""The API role: serves the app with uvicorn."""
 
 from __future__ import annotations
 

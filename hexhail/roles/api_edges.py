@@ -1,4 +1,4 @@
-"""The edges of the API, each record built by a function of its own out of what the process shares."""
+"""Builds the dependencies of the API's routes, one short function per record."""
 
 from __future__ import annotations
 

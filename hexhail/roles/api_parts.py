@@ -1,4 +1,4 @@
-"""What the routes of one API process share: connections and services, each made once."""
+"""The connections and services that all routes of an API process share."""
 
 from __future__ import annotations
 
