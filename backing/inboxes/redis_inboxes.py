@@ -13,12 +13,14 @@ from backing.outbox.rows import OutboxRow
 from backing.redis.functions import LuaLibrary, RedisFunctions
 from kernel.contracts import redis_keys
 
-#: Entries kept per inbox: a client that was away for longer reads the resources, such as its rides, instead.
+#: Entries kept per inbox; a client that was away for longer reads its rides through the API instead.
 INBOX_ENTRIES_MAX = 1000
-#: Wall seconds after which an inbox without news goes: whoever comes back later reads them instead.
+#: Wall seconds after which an inbox without new entries expires.
 INBOX_KEPT_S = 7 * 86_400
 #: Inboxes rebuilt in one round trip.
 REBUILD_INBOXES = 500
+#: Keys asked for, and deleted, in one round trip.
+CLEAR_KEYS = 1000
 
 
 class RedisInboxes:
@@ -81,6 +83,16 @@ class RedisInboxes:
         complete_to = f"{rows[-1].position}-0" if rows else "0-1"
         keys = redis_keys.INBOXES_COMPLETE, redis_keys.INBOXES_REBUILDING
         await self._functions.call("hexhail_inbox_complete", keys, [claim, complete_to])
+
+    async def clear(self) -> None:
+        """See `Inboxes.clear`. The position goes last: who dies in the middle has not cleared them."""
+        some: list[bytes] = []
+        async for key in self._redis.scan_iter(match=redis_keys.inbox("*"), count=CLEAR_KEYS):
+            some.append(key)
+            if len(some) >= CLEAR_KEYS:
+                await self._redis.unlink(*some)
+                some.clear()
+        await self._redis.unlink(*some, redis_keys.INBOXES_COMPLETE)
 
 
 def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:

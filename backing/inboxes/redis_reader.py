@@ -17,7 +17,7 @@ RECONNECT_S = 0.5
 
 
 class RedisInboxReader:
-    """Reads many inboxes in one question."""
+    """Reads many inboxes in one round trip."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -27,11 +27,11 @@ class RedisInboxReader:
         return (await self.read_many({name: after}, limit)).get(name, [])
 
     async def read_many(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, bytes]]]:
-        """The same of each inbox that has anything after its position, in one question."""
+        """For each name the (position, JSON event) after its position, in one round trip; empty ones are absent."""
         keys = {redis_keys.inbox(name).encode(): name for name in after}
         wanted: dict[Any, Any] = {key: f"{after[name]}-0" for key, name in keys.items()}
         found: Any = await self._redis.xread(wanted, count=limit) or []
-        # Pairs in one version of the protocol; a mapping, with one more list around, in the other.
+        # RESP2 answers with pairs; RESP3 with a mapping, and one more list around the entries.
         pairs = [(key, lists[0]) for key, lists in found.items()] if isinstance(found, dict) else found
         return {
             keys[key]: [(position_of(entry_id), fields[b"payload"]) for entry_id, fields in entries]
@@ -45,7 +45,7 @@ async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> No
     News that are lost with a connection do no harm: the streams also look at their inboxes from time to time.
     """
 
-    # Exception: redis-py lets others than its own out while a server goes away.
+    # Exception, not RedisError: redis-py lets other errors out while a server goes away.
     @stamina.retry(
         on=Exception, attempts=None, timeout=None, wait_initial=RECONNECT_S, wait_max=RECONNECT_S, wait_jitter=0.0
     )

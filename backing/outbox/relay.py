@@ -7,7 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+import structlog
+
 from backing.outbox.rows import OutboxRow
+
+log = structlog.get_logger(__name__)
 
 #: Rows sent before they are marked: bounds what a crash sends twice.
 BATCH_ROWS = 500
@@ -36,6 +40,10 @@ class Outbox(Protocol):
         """See `SqlOutbox.mark_published`."""
         ...
 
+    async def progress(self) -> tuple[int, int]:
+        """See `SqlOutbox.progress`."""
+        ...
+
 
 class Topics(Protocol):
     """The topics of the streams."""
@@ -58,6 +66,10 @@ class Inboxes(Protocol):
 
     async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
         """Begin the inboxes anew with the rows that `read` gives; what was pushed after the last of them stays."""
+        ...
+
+    async def clear(self) -> None:
+        """Delete all inboxes; until they are rebuilt nobody knows up to which position they are complete."""
         ...
 
 
@@ -89,6 +101,12 @@ class Relay:
     async def _complete_inboxes(self, published: int) -> None:
         """Build the inboxes anew if they lack what is published; known before they are read, for they may grow."""
         complete_to = await self._inboxes.newest()
+        if complete_to is not None and complete_to > published:
+            committed, _ = await self._outbox.progress()
+            if complete_to > committed:  # known before the commits: they cannot be of this database as it is
+                log.warning("inboxes_of_another_database", complete_to=complete_to, committed=committed)
+                await self._inboxes.clear()
+                complete_to = None
         if complete_to is None or complete_to < published:
             await self._inboxes.rebuild(lambda: self._outbox.newest_rows(HISTORY_ROWS))
             self._next_look_s = float("-inf")  # Redis may have forgotten again meanwhile

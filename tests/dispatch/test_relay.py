@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
 from backing.inboxes import redis_inboxes
 from backing.inboxes.redis_inboxes import INBOX_ENTRIES_MAX, RedisInboxes
@@ -401,6 +402,36 @@ async def test_after_flushall_the_inboxes_come_back_complete_and_in_order(
     await assert_inboxes_are_complete(empty_redis, outbox)
     await lives(rides, 5, first=10)
     await drain(relay)
+    await assert_inboxes_are_complete(empty_redis, outbox)
+
+
+@pytest.mark.parametrize("lives_after", [0, 2], ids=["while nothing happens", "with new events"])
+async def test_a_new_database_beside_an_old_redis_gets_inboxes_of_its_own(
+    outbox: Any, rides: Any, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch, lives_after: int
+) -> None:
+    """Also a database that lost its last commits, as a replica may that takes over."""
+    monkeypatch.setattr(redis_inboxes, "CLEAR_KEYS", 2)
+    old = [a_row(n, inboxes=(f"rider:old{n % 7}", "rider:rider0", "driver:driver0")) for n in range(1, 100)]
+    await RedisInboxes(empty_redis).rebuild(reading(old))
+    await lives(rides, lives_after)
+    with capture_logs() as logged:
+        await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
+    assert [line["event"] for line in logged] == ["inboxes_of_another_database"]
+    await lives(rides, 2, first=lives_after)
+    await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
+    await assert_inboxes_are_complete(empty_redis, outbox)
+
+
+async def test_inboxes_that_are_ahead_of_what_is_marked_are_not_cleared(
+    outbox: Any, rides: Any, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that dies between sending and marking leaves them so."""
+    await lives(rides, 3)
+    await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
+    await lives(rides, 1, first=3)
+    await RedisInboxes(empty_redis).push(await outbox.unpublished(100))
+    monkeypatch.setattr(RedisInboxes, "clear", None)
+    await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
     await assert_inboxes_are_complete(empty_redis, outbox)
 
 

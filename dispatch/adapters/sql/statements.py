@@ -34,7 +34,7 @@ MOVE_RIDE = (
 )
 #: A driver's shift row stands for the driver: whoever decides on what the driver holds locks it first.
 SHIFT_OF_DRIVER = "SELECT status FROM shifts WHERE driver_id = ?1"
-#: Each region has a fence of its own. With it comes whether the driver has a next ride.
+#: The newest token of the region (each has a fence of its own), and whether the driver has a next ride.
 NEWEST_FENCE_OF_DRIVER = (
     "SELECT COALESCE(MAX(token), 0),"
     " EXISTS (SELECT 1 FROM rides WHERE driver_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED'))"
@@ -62,7 +62,7 @@ FREE_DRIVERS = (
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id AND r.state = 'ON_TRIP')"
     " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = s.driver_id AND o.state = 'SENT')"
 )
-#: The list of states says nothing new: it names the index of live rides to SQLite, which does not see it otherwise.
+#: The list of states is redundant: without it SQLite does not use the index of live rides.
 CARRYING_DRIVERS = (
     "SELECT s.driver_id, s.seats, c.body, s.stars_sum, s.stars_count"
     " FROM rides c JOIN shifts s ON s.driver_id = c.driver_id"
@@ -72,7 +72,7 @@ CARRYING_DRIVERS = (
     " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = c.driver_id AND o.state = 'SENT')"
     " ORDER BY s.driver_id"
 )
-#: Who says again that they are on shift, because an app was started anew, keeps the time that they have been idle.
+#: A driver who reports the shift again, because the app was restarted, keeps the start of being idle.
 SET_SHIFT = (
     "INSERT INTO shifts (driver_id, status, seats, changed_s, idle_since_s) VALUES (?1, ?2, ?3, ?4, ?4)"
     " ON CONFLICT (driver_id) DO UPDATE SET status = excluded.status, seats = excluded.seats,"

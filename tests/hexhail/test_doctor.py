@@ -1,0 +1,57 @@
+"""What `hexhail doctor` says of a database, and that looking changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from backing.sql import migrate
+from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.doctor import Finding, examine
+
+UPGRADE = Path(__file__).parents[1] / "upgrade"
+
+
+async def finding_of(url: str, monkeypatch: pytest.MonkeyPatch) -> Finding:
+    monkeypatch.setenv("HEXHAIL_DATABASE_URL", url)
+    return next(finding for finding in await examine() if finding.part == "SQL")
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEXHAIL_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("HEXHAIL_BROKER_URL", "127.0.0.1:1")
+
+
+async def test_a_database_that_is_up_to_date_is_told_with_its_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    await (await open_database(url)).close()
+    newest = migrate.newest_versions("sqlite", SQL_PACKAGES)
+    finding = await finding_of(url, monkeypatch)
+    assert finding.ok
+    versions = ", ".join(f"{package} {version}" for package, version in sorted(newest.items()))
+    assert finding.seen == f"0 messages, 0 to be published; schema {versions}"
+
+
+async def test_a_database_of_before_is_told_and_not_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(tmp_path / "before.db") as connection:
+        connection.executescript((UPGRADE / "tables.sqlite.sql").read_text() + (UPGRADE / "rows.sql").read_text())
+        finding = await finding_of(f"sqlite:///{tmp_path}/before.db", monkeypatch)
+        assert finding.ok
+        assert finding.seen.startswith("schema dispatch 5, the next start makes it dispatch ")
+        assert connection.execute("SELECT MAX(version), COUNT(*) FROM schema_version").fetchone() == (5, 5)
+        assert connection.execute("SELECT COUNT(*) FROM outbox").fetchone() == (20,)
+    connection.close()
+
+
+async def test_a_database_of_a_newer_version_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/newer.db"
+    async with await open_database(url) as database:
+        await database.run(lambda: migrate.mark_applied("dispatch", 9999))
+    finding = await finding_of(url, monkeypatch)
+    assert not finding.ok
+    assert "written by a newer version" in finding.seen
