@@ -1,4 +1,4 @@
-"""The array types of the package, and the checks that every public function makes on what it is given."""
+"""The array types of the package, and the checks of arguments that public functions share."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def float_vector(name: str, values: npt.ArrayLike) -> FloatArray:
 
 
 def coordinates(lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return both as float64 vectors of one length (n,), checked to be places on the globe.
+    """Return both as float64 vectors of one length (n,), checked to be points on the globe.
 
     Raises ValueError if the lengths differ, or a latitude is outside [-90, 90], or anything is not finite.
     Longitudes may be any finite number: 190 is -170.

@@ -1,11 +1,11 @@
-"""H3 cells: places to cells, disks and rings, names and outlines. The only file that imports h3.
+"""H3 cells: points to cells, disks, parents, names and outlines. The only file that imports h3.
 
 Cells are uint64 ids; as text they are h3's hexadecimal names. Order is (lat, lng) in degrees.
 Source: the H3 documentation, https://h3geo.org/docs/.
 
-The wheels of h3 for Linux and macOS export the C functions beneath the Python API; called from kernels they are
-many times faster. They are not a public interface, so they are compared with the public one at first use, and the
-public one is taken if anything differs: ``path_in_use`` tells which.
+The wheels of h3 for Linux and macOS export the C functions beneath the Python API, which are many times faster when
+called from kernels. They are not a public interface: at first use they are compared with the public one, which is used
+if anything differs. ``path_in_use`` says which of them is in use.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from geo.jit import provide_c_function
 from geo.kernels import h3_calls
 
 RESOLUTION_MAX = 15
-# A disk of 1,000 steps has three million cells: more than any search or map of a city wants.
+# A disk of 1,000 steps has three million cells: more than any search or map of a city needs.
 STEPS_MAX = 1_000
 # Points compared with the public API before the C functions are trusted: about a millisecond.
 CHECKED_POINTS = 1_000
@@ -30,7 +30,7 @@ CHECKED_POINTS = 1_000
 
 @dataclass(frozen=True)
 class CallPath:
-    """How this process calls H3: compiled or through the Python API, and why."""
+    """Whether this process calls H3's C functions or its Python API, and why."""
 
     is_compiled: bool
     reason: str
@@ -38,7 +38,7 @@ class CallPath:
 
 @cache
 def path_in_use() -> CallPath:
-    """Decide how to call H3, once per process: resolve the C functions, compare, else fall back."""
+    """Decide once per process how to call H3: use the C functions if they exist and agree with the Python API."""
     try:
         library = ctypes.CDLL(import_module("h3._cy.cells").__file__)
         for name in h3_calls.C_FUNCTIONS:
@@ -70,10 +70,10 @@ def _difference_from_api() -> str:
 
 
 def latlng_to_cells(lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike, resolution: int) -> CellArray:
-    """Return the cells (n,) uint64 that hold the places.
+    """Return the cells (n,) uint64 that contain the points.
 
-    Compute at the resolution you need: a parent of a finer cell is not always the cell that holds the place.
-    Raises ValueError for a resolution outside 0 to 15, or coordinates that are not places.
+    Compute at the resolution you need: the parent of a finer cell does not always contain the point.
+    Raises ValueError for a resolution outside 0 to 15, or coordinates that do not exist.
     """
     lat, lng = coordinates(lat_deg, lng_deg)
     _check_resolution(resolution)
@@ -87,7 +87,7 @@ def cell_to_latlng(cells: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def disk(cell: int, k: int) -> CellArray:
-    """Return all cells within k steps of ``cell``, ascending by id; fewer than elsewhere round a pentagon.
+    """Return all cells within k steps of ``cell``, ascending by id; there are fewer of them near a pentagon.
 
     Raises ValueError if it is not a cell or k is outside 0 to STEPS_MAX.
     """
@@ -106,7 +106,7 @@ def disks(cells: npt.ArrayLike, k: int) -> tuple[CellArray, NodeArray]:
 
 
 def disks_of_valid(cells: CellArray, k: int) -> tuple[CellArray, NodeArray]:
-    """Return what ``disks`` does, of cells that are known to be cells."""
+    """Return what ``disks`` returns, without checking the cells."""
     return (_disks_compiled if path_in_use().is_compiled else _disks_by_api)(cells, k)
 
 
@@ -142,12 +142,12 @@ def pentagons(resolution: int) -> CellArray:
 
 
 def cells_to_strings(cells: npt.ArrayLike) -> list[str]:
-    """Return h3's hexadecimal names of the cells, as every other tool writes them."""
+    """Return the hexadecimal names of the cells, as h3 and other tools write them."""
     return [format(cell, "x") for cell in _check_cells(cells).tolist()]
 
 
 def string_to_cell(name: str) -> int:
-    """Return the id of a cell named in hexadecimal; raises ValueError if the name is of no cell."""
+    """Return the id of a cell named in hexadecimal; raises ValueError if there is no such cell."""
     if not is_valid_cell(name):
         raise ValueError(f"{name!r} is not the name of an H3 cell")
     return int(h3.str_to_int(name))
@@ -163,10 +163,10 @@ def cell_boundary(cell: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class CellNumbers:
-    """A dense numbering of a set of cells, for arrays by cell: kernels take these numbers, never ids.
+    """Consecutive numbers for a set of cells, for arrays by cell: kernels take these numbers, never ids.
 
     Attributes:
-        cell: (c,) the cells, ascending; the number of a cell is its place here.
+        cell: (c,) the cells, ascending; the number of a cell is its position here.
         key, number: the hash table behind ``find``.
     """
 
@@ -181,7 +181,7 @@ class CellNumbers:
 
     @classmethod
     def of_distinct(cls, cell: CellArray) -> "CellNumbers":
-        """Number cells that are known to be cells, distinct and ascending."""
+        """Number cells that are valid, distinct and ascending, without checking them."""
         slots = 1 << (2 * max(cell.shape[0], 1)).bit_length()
         return cls(cell, *h3_calls.build_table(cell, slots))
 

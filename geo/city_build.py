@@ -13,7 +13,7 @@ from geo.roads.graph import RoadGraph
 
 REPORT_FILE = "build.json"
 
-# Told (stage, done): the name of what is going on, and how many things of it are done so far.
+# Called with (stage, done): the name of the stage, and how many items of it are done.
 OnProgress = Callable[[str, int], None]
 
 

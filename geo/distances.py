@@ -15,7 +15,7 @@ def great_circle_m(
     """Return the metres (n,) between points paired by position; vectors of length 1 are repeated.
 
     The haversine form (Sinnott 1984), which keeps its precision at short distances.
-    Raises ValueError for coordinates that are not places.
+    Raises ValueError for coordinates that do not exist.
     """
     lat, lng = coordinates(lat_deg, lng_deg)
     to_lat, to_lng = coordinates(to_lat_deg, to_lng_deg)
@@ -28,9 +28,9 @@ def great_circle_m(
 
 
 def unit_vectors(lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> FloatArray:
-    """Return the points as unit vectors (n, 3): without poles, antimeridian or other seams.
+    """Return the points as unit vectors (n, 3), which need no special case at the poles or the antimeridian.
 
-    Raises ValueError for coordinates that are not places.
+    Raises ValueError for coordinates that do not exist.
     """
     lat, lng = coordinates(lat_deg, lng_deg)
     phi, theta = np.radians(lat), np.radians(lng)

@@ -1,6 +1,6 @@
-"""How kernels are compiled: decided here once, for every kernel of the project.
+"""Compiles the kernels of the project; the only file that imports numba.
 
-The only file that imports numba. No ``fastmath``: it deletes infinities, and infinity means "unreachable" to us.
+No ``fastmath``: it breaks infinities, and infinity means "unreachable" here.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., object])
 # How the arguments of a C function are written: p an address, i a C int, u an unsigned 64-bit number.
 _NUMBA_TYPES = {"p": types.uintp, "i": types.int32, "u": types.uint64}
 _C_TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int32, "u": ctypes.c_uint64}
-# False when NUMBA_DISABLE_JIT runs the kernels as written: a few hundred times slower, but open to coverage.
+# False when NUMBA_DISABLE_JIT runs the kernels as written: a few hundred times slower, but visible to coverage.
 IS_COMPILED = not config.DISABLE_JIT
 
 _addresses: dict[str, int] = {}
@@ -25,8 +25,8 @@ def kernel(function: F) -> F:
     """Compile ``function`` without Python objects, releasing the GIL, cached on disk.
 
     The function as written stays reachable as ``function.py_func``, unless NUMBA_DISABLE_JIT is set.
-    Keep kernels that call each other, or have to agree on a constant, in one file: an edit there does not invalidate
-    what is cached for another file.
+    Keep kernels that call each other, or share a constant, in one file: an edit of a file does not invalidate the cache
+    of another.
     """
     compiled: F = njit(cache=True, nogil=True)(function)
     return compiled
@@ -48,6 +48,6 @@ def declare_c_function(name: str, arguments: str) -> Callable[..., int]:
 
 
 def provide_c_function(name: str, address: int) -> None:
-    """Tell the compiler where a declared function is."""
+    """Set the address of a declared function."""
     _addresses[name] = address
     binding.add_symbol(f"hexhail_{name}", address)

@@ -1,7 +1,7 @@
 """The k nearest points (drivers) by great-circle distance: exact, with a certificate for every answer.
 
-Points live in H3 cells. Rings of cells round the query are looked at, nearest first, until no unseen point can be
-nearer than the k-th found. The bound that says so is proven:
+Points are sorted into H3 cells. The search reads rings of cells round the query until no unread point can be nearer
+than the k-th best. The bound is proven:
 docs/decisions/geo/020-exact-nearest-search-with-a-proven-bound.md.
 """
 
@@ -19,9 +19,9 @@ from geo.kernels.ring_search import search_all, search_rings
 
 # Cells of disks held at once, for all queries together: 20 bytes each, so 10 MB.
 DISK_CELLS_AT_ONCE = 500_000
-# A disk of more cells than this many times the occupied ones costs more than looking at every point.
+# A disk with more cells than this many times the occupied ones costs more than comparing every point.
 DISK_CELLS_PER_OCCUPIED = 2.0
-# A first guess never assumes fewer points a cell than this, or one lonely point would make it look at everything.
+# The first guess assumes at least so many points per cell; else a single point would lead to comparing every point.
 POINTS_PER_CELL_MIN = 0.2
 # Rings of the widest disk: 7,651 cells a query. Beyond, the resolution is too fine for these points.
 RINGS_MAX = 50
@@ -29,12 +29,12 @@ RINGS_MAX = 50
 
 @dataclass(frozen=True)
 class Found:
-    """Answers of a search.
+    """The results of a search.
 
     Attributes:
         index: (m, k) positions of the points, nearest first, -1 where there are fewer than k.
         distance_m: (m, k) great-circle metres, inf where there are fewer.
-        is_certified: (m,) whether no other point can be nearer; false only where the budget of rings ended a search.
+        is_certified: (m,) whether no other point can be nearer; false only where `rings_max` ended the search.
     """
 
     index: IntArray
@@ -44,7 +44,7 @@ class Found:
 
 @dataclass(frozen=True)
 class PointsByCell:
-    """Points sorted into H3 cells, ready to be searched from any number of places.
+    """Points sorted into H3 cells, ready to be searched for the nearest to any number of query points.
 
     Attributes:
         resolution: of the cells.
@@ -62,7 +62,7 @@ class PointsByCell:
 
     @classmethod
     def of(cls, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike, resolution: int) -> "PointsByCell":
-        """Sort points (n,) into cells; n may be 0. Raises ValueError for what is not a place or a resolution."""
+        """Sort points (n,) into cells; n may be 0. Raises ValueError for a coordinate or resolution out of range."""
         cell_of_point = latlng_to_cells(lat_deg, lng_deg, resolution)
         point = np.argsort(cell_of_point, kind="stable")
         in_order = cell_of_point[point]
@@ -74,11 +74,11 @@ class PointsByCell:
         return cls(resolution, CellNumbers.of_distinct(in_order[first]), offset, point, xyz)
 
     def nearest(self, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike, k: int, rings_max: int = RINGS_MAX) -> Found:
-        """Find the k points nearest to each place (m,), of equally near ones the smaller position first.
+        """Find the k points nearest to each query (m,), of equally near ones the smaller position first.
 
-        With ``rings_max`` rings looked at and no certificate, the answer is the best of those rings and says so.
-        At the default budget the search looks at every point instead, so that it is always certified.
-        Raises ValueError for coordinates that are not places, k below 1 or a budget outside 0 to RINGS_MAX.
+        A search that reads ``rings_max`` rings without a certificate returns the best of them, marked as not certified.
+        With the default it compares every point instead, so that the result is always certified.
+        Raises ValueError for coordinates that do not exist, k below 1 or ``rings_max`` outside 0 to RINGS_MAX.
         """
         lat, lng = coordinates(lat_deg, lng_deg)
         positive_count("k", k)
@@ -97,7 +97,7 @@ class PointsByCell:
     def _nearest_sorted(
         self, cell: CellArray, xyz: FloatArray, k: int, rings_max: int
     ) -> tuple[IntArray, FloatArray, BoolArray]:
-        """Search with few rings first, and again with more for the queries that got no certificate."""
+        """Search with few rings first, then with more for the queries without a certificate."""
         index = np.full((cell.shape[0], k), -1, np.int64)
         chord = np.full((cell.shape[0], k), np.inf)
         is_certified = np.zeros(cell.shape[0], np.bool_)
@@ -130,7 +130,7 @@ class PointsByCell:
         return np.concatenate(index), np.concatenate(chord), np.concatenate(is_certified)
 
     def _first_rings(self, k: int) -> int:
-        """Guess the rings that certify k neighbours if the points were spread at random over cells."""
+        """Estimate how many rings certify k neighbours if the points were spread at random."""
         points_per_occupied = max(self.point.shape[0], 1) / max(self.cells.cell.shape[0], 1)
         # Thrown at random, p points a cell leave a share of e^-p empty: solve p = points_per_occupied (1 - e^-p).
         points_per_cell = points_per_occupied

@@ -1,4 +1,4 @@
-"""Nearest-point search over places that stand still: nodes of a road graph, ends of streets."""
+"""Nearest-point search among points that do not move, such as the nodes of a road graph."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from geo.kernels.point_tree import build_tree, nearest_points
 
 @dataclass(frozen=True)
 class PointIndex:
-    """Nearest-point search over places, exact anywhere on the globe.
+    """A k-d tree over points, exact anywhere on the globe.
 
     Attributes:
         xyz: (n, 3) the points as unit vectors, in the order of the tree.
-        order: (n,) which point stands at each place of the tree.
-        axis: (n,) the split axis of each place.
+        order: (n,) the number of the point at each position of the tree.
+        axis: (n,) the split axis at each position.
     """
 
     xyz: FloatArray

@@ -1,4 +1,4 @@
-"""The packed position of a driver: the one record that crosses from ingestion to whoever reads the cells.
+"""The packed position of a driver, as ingestion writes it into the cells and others read it.
 
 Fixed-point degrees keep 1 cm; everything is little-endian, so that the bytes mean the same on every machine.
 """
@@ -51,7 +51,7 @@ def pack(
 def unpack(packed: list[bytes]) -> NDArray[Any]:
     """Decode n records as read from Redis into one (n,) array of `PACKED`.
 
-    Raises ValueError where a record has another length: it was written by another version.
+    Raises ValueError for a record of another length, such as one written by another version.
     """
     wrong = next((len(record) for record in packed if len(record) != PACKED.itemsize), None)
     if wrong is not None:

@@ -1,4 +1,4 @@
-"""A city's zones as people know them: the surge cells that have streets, and how long it takes from one to another."""
+"""The zones of a city: the surge cells that have streets, with the driving times between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chance that a driver says yes to an offer: logistic on what the offer looks like, learned from every answer.
+"""The probability that a driver accepts an offer: logistic regression, learned online from every answer.
 
 p = 1 / (1 + exp(-theta.x)), then calibrated. At DiDi a logistic regression did as well as boosted trees
 (Zhang et al. 2017, doi:10.1145/3097983.3098138), so that one dot product per pair is enough.
@@ -21,18 +21,18 @@ Floats = NDArray[np.float64]
 
 #: x in its order, each about 1 where it is large: 1; pickup ETA in tens of minutes; refusals so far in fives; trip in
 #: half hours; logarithm of the fare per second, with the empty way to the pickup and a way back as long as the trip,
-#: against the usual; logit of the driver's own share of yes against the prior; and the hour of the day. The sine and
+#: against the usual; logit of the driver's own acceptance rate against the prior; and the hour of the day. The sine and
 #: the cosine of the hour in Greenwich span those of any time zone.
 FEATURES = ("constant", "pickup_eta", "refusals", "trip", "fare_rate", "history", "hour_sin", "hour_cos")
 ETA_UNIT_S, REFUSALS_UNIT, TRIP_UNIT_S = 600.0, 5.0, 1800.0
-#: Beyond this many units nothing gets worse: one odd offer must not turn the model over.
+#: Features are clipped here, so that one odd offer does not upset the model.
 FEATURE_MAX = 3.0
 #: Shorter work than this has no meaningful rate of pay.
 WORK_S_MIN = 60.0
 DAY_S = 86_400.0
-#: Nobody is certain.
+#: Probabilities stay this far from 0 and 1.
 SHARE_MIN = 0.01
-#: Knots and corrections of a model that is taken at its word.
+#: Knots and corrections of a model without calibration.
 _UNCHANGED = np.array([0.5]), np.zeros(1)
 
 
@@ -40,18 +40,18 @@ _UNCHANGED = np.array([0.5]), np.zeros(1)
 class AcceptanceParams:
     """How the model learns. Durations are city seconds."""
 
-    #: What it says before it has seen an answer.
+    #: The acceptance rate before any answer is seen.
     prior_share: float = 0.85
     #: Steps of the gradient: `rate / sqrt(1 + n / rate_half)` after n answers, never below `rate_min`, so that a city
     #: that changes is followed.
     rate: float = 0.1
     rate_half: float = 200.0
     rate_min: float = 0.005
-    #: A driver's own share of yes starts from the prior as if it had been seen in so many answers, ...
+    #: A driver's own acceptance rate starts at the prior, which weighs as much as so many answers, ...
     history_prior: float = 10.0
     #: ... and an answer counts half after so long.
     history_half_life_s: float = 7 * DAY_S
-    #: How fast the usual fare per second follows: the share of it that each offer renews.
+    #: The weight of each new offer in the running mean of the fare per second.
     usual_rate_step: float = 0.005
 
     def __post_init__(self) -> None:
@@ -64,8 +64,8 @@ class AcceptanceParams:
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
-    """What a driver would be asked, for pairs (e,) at one moment; `refusals` are those of the ride so far."""
+class OfferColumns:
+    """Offers that are made or weighed at one moment, (e,); `refusals` are those of the ride so far."""
 
     driver_id: Sequence[str]
     pickup_eta_s: Floats
@@ -77,7 +77,7 @@ class Asks:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What was expected of one offer, and from what: learned from when the answer comes."""
+    """The forecast of one offer with its features, kept until the answer comes."""
 
     driver_id: str
     x: tuple[float, ...]
@@ -98,7 +98,7 @@ class ModelState:
 
 
 class AcceptanceModel:
-    """Forecasts answers and learns from them; the caller brings the time."""
+    """Forecasts answers and learns from them; the caller passes the time."""
 
     def __init__(self, params: AcceptanceParams | None = None, state: ModelState | None = None) -> None:
         self.params = params or AcceptanceParams()
@@ -117,28 +117,28 @@ class AcceptanceModel:
         """The coefficients by feature."""
         return dict(zip(FEATURES, self._theta.tolist(), strict=True))
 
-    def features(self, asks: Asks, driver: NDArray[np.int64]) -> Floats:
-        """The features x (e, 8) of pairs (e,); `driver` (e,) are places in `asks.driver_id`."""
-        history = self._histories.shares(asks.driver_id, asks.at_s)
+    def features(self, offers: OfferColumns, driver: NDArray[np.int64]) -> Floats:
+        """The features x (e, 8) of pairs (e,); `driver` (e,) are places in `offers.driver_id`."""
+        history = self._histories.shares(offers.driver_id, offers.at_s)
         own = np.log(history / (1.0 - history)) - _logit(self.params.prior_share)
-        angle = 2.0 * math.pi * (asks.at_s % DAY_S) / DAY_S
+        angle = 2.0 * math.pi * (offers.at_s % DAY_S) / DAY_S
         usual = math.nan if self._usual_log_rate is None else self._usual_log_rate
-        columns = asks.pickup_eta_s, asks.refusals, asks.trip_s, asks.fare_cents, own[driver]
+        columns = offers.pickup_eta_s, offers.refusals, offers.trip_s, offers.fare_cents, own[driver]
         return offer_features(columns, usual, math.sin(angle), math.cos(angle))
 
     def probability(self, x: Floats) -> Floats:
-        """The calibrated chance of a yes (e,) for features (e, 8)."""
+        """The calibrated probability of acceptance (e,) for features (e, 8)."""
         return probabilities(x, self._theta, *self._calibration.knots)
 
-    def forecast(self, asks: Asks) -> Forecast:
-        """What to expect of one offer that is sent; the usual fare follows it."""
-        x = self.features(asks, np.zeros(1, np.int64))
-        self._follow_rate(asks)
+    def forecast(self, offers: OfferColumns) -> Forecast:
+        """The forecast of one offer that is sent; also updates the usual fare per second."""
+        x = self.features(offers, np.zeros(1, np.int64))
+        self._follow_rate(offers)
         uncalibrated = float(probabilities(x, self._theta, *_UNCHANGED)[0])
-        return Forecast(asks.driver_id[0], tuple(x[0].tolist()), uncalibrated, float(self.probability(x)[0]))
+        return Forecast(offers.driver_id[0], tuple(x[0].tolist()), uncalibrated, float(self.probability(x)[0]))
 
     def observe(self, forecast: Forecast, *, accepted: bool, at_s: float) -> None:
-        """Learn from one answer; silence is a no."""
+        """Learn from one answer; an offer that expired counts as declined."""
         params = self.params
         rate = max(params.rate_min, params.rate / math.sqrt(1.0 + self._answers / params.rate_half))
         x = np.array(forecast.x)
@@ -167,8 +167,8 @@ class AcceptanceModel:
         self._histories.take(state.histories)
         self._calibration = Calibration(state.calibration)
 
-    def _follow_rate(self, asks: Asks) -> None:
-        rate = _log_rate(float(asks.fare_cents[0]), float(asks.pickup_eta_s[0]), float(asks.trip_s[0]))
+    def _follow_rate(self, offers: OfferColumns) -> None:
+        rate = _log_rate(float(offers.fare_cents[0]), float(offers.pickup_eta_s[0]), float(offers.trip_s[0]))
         before = rate if self._usual_log_rate is None else self._usual_log_rate
         self._usual_log_rate = before + self.params.usual_rate_step * (rate - before)
 
@@ -186,7 +186,7 @@ def offer_features(
 ) -> Floats:
     """Features (e, 8) as in `FEATURES`, from pickup ETA s, refusals, trip s, fare in minor units, own logit: (e,) each.
 
-    With a `usual_log_rate` of NaN every fare is usual. What is not a number counts as 0.
+    With a `usual_log_rate` of NaN every fare is usual. NaN counts as 0.
     """
     pickup_eta_s, refusals, trip_s, fare_cents, own_logit = columns
     x = np.empty((len(pickup_eta_s), 8))

@@ -1,7 +1,7 @@
 """The optimal sparse assignment with opt-out.
 
-Every request has a private way out that is worth nothing, so a pair that costs more than it gains is left alone, and
-the problem always has a solution. The kernels of `augmenting_paths` do the work.
+Every request may stay unmatched at a score of 0, so a pair with a negative score is never chosen, and the problem
+always has a solution. The kernels of `augmenting_paths` do the work.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ def assign(
     """Choose the set of pairs with the greatest total score.
 
     Edge e pairs `request[e]` with `driver[e]` for `score[e]`; the three have shape (e,). Pairs without an edge are
-    infeasible and never come back; of several edges of one pair the best counts. Leaving a request alone scores 0.
+    infeasible and never come back; of several edges of one pair the best counts. An unmatched request scores 0.
 
-    Returns the driver of each request, shape (n_requests,), -1 where it is left alone.
+    Returns the driver of each request, shape (n_requests,), -1 where it stays unmatched.
     Raises ValueError for arrays of different length, an index out of range or a score that is not finite.
     """
     rows = np.ascontiguousarray(request, np.int64)

@@ -1,9 +1,9 @@
-"""Kernels of the assignment: edges into rows, bids that settle most rows, cheapest augmenting paths for the rest.
+"""Kernels of the assignment: bidding settles most rows, cheapest augmenting paths the rest.
 
-Costs are negative scores. Every row has a private way out of cost 0, so a problem always has a solution. Prices are the
-duals of the columns: 0 for a column that nobody holds, never positive; a row's dual follows from them. Throughout, a
-row that has its place, a column or its way out, has none that is cheaper at these prices: that is what makes the end
-optimal (Jonker, Volgenant 1987, doi:10.1007/BF02278710, whose two phases these are, on a sparse graph).
+Costs are negative scores. Every row may stay unmatched at cost 0 (its way out), so a problem always has a solution.
+Prices are the duals of the columns: 0 for a column without a row, never positive; the duals of the rows follow from
+them. At all times a row that has a column, or its way out, has no cheaper choice at these prices, which makes the final
+assignment optimal. The two phases are those of Jonker and Volgenant 1987 (doi:10.1007/BF02278710), on a sparse graph.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from geo.jit import kernel
 
 #: start (m + 1,), column (e,), cost (e,): the edges of row r stand between start[r] and start[r + 1], by column.
 Edges = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]
-#: edge_of_row (m,), row_of_column (n,), -1 for nobody, and price (n,).
+#: edge_of_row (m,), row_of_column (n,), -1 for none, and price (n,).
 Places = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
-#: Bids per row before the rest is left to augmenting paths: where many want few, bidding creeps and a path does not.
+#: Bids per row before augmenting paths take over: where many rows want few columns, bidding converges slowly.
 BIDS_PER_ROW = 4
-#: Costs are whole numbers of so many bits, and no price or reduced cost is greater than the greatest cost, ...
+#: Costs are integers of so many bits, and no price or reduced cost is greater than the greatest cost, ...
 COST_BITS = 58
-#: ... so that a path, which is a sum of three of them at most, never gets as far as this.
+#: ... so a path, a sum of at most three of them, stays below this.
 FAR = 1 << 62
 
 
@@ -55,9 +55,9 @@ def edges_by_row(
 
 @kernel
 def _scale(score: NDArray[np.float64]) -> float:
-    """The power of two that makes whole numbers of the scores, the greatest of them with `COST_BITS` bits.
+    """The power of two by which scores are scaled to integers, the greatest with `COST_BITS` bits.
 
-    Whole numbers add up exactly: ties stay ties, and no path goes in circles over a rounding error. Only bits below
+    Integers add up exactly: ties stay ties, and no rounding error leads a path in a circle. Only bits below
     the 2**-58th part of the greatest score are lost.
     """
     greatest = 0.0
@@ -99,8 +99,8 @@ def cheapest_places(
 def _bid(edges: Edges, places: Places) -> NDArray[np.int64]:
     """Let each row bid for its cheapest column, up to where its second choice is as good; returns rows without a place.
 
-    The reduction of rows of Jonker and Volgenant: whoever is outbid bids again at once. Equals do not bid against each
-    other, and after `BIDS_PER_ROW` bids nobody does.
+    The row reduction of Jonker and Volgenant: a row that is outbid bids again at once. Rows of equal cost do not bid
+    against each other, and there are at most `BIDS_PER_ROW` bids per row.
     """
     _, column, _ = edges
     edge_of_row, row_of_column, price = places
@@ -151,10 +151,10 @@ def _two_cheapest(edges: Edges, price: NDArray[np.int64], row: int) -> tuple[int
 
 
 @kernel
-def _twins(edges: Edges) -> NDArray[np.int64]:
-    """The first row with the same columns at the same costs, but for a constant: (m,). Riders at one station are twins.
+def _first_equal_row(edges: Edges) -> NDArray[np.int64]:
+    """The first row with the same columns and, up to a constant, the same costs, (m,): such as riders at one station.
 
-    At any prices all twins see the same reduced costs: a search that has looked from one need not look from another.
+    At any prices such rows have the same reduced costs, so a search needs to expand only one of them.
     """
     start, column, cost = edges
     n_rows = len(start) - 1
@@ -162,23 +162,23 @@ def _twins(edges: Edges) -> NDArray[np.int64]:
     while size < 2 * n_rows:
         size *= 2
     table = np.full(size, -1, np.int64)
-    first_twin = np.arange(n_rows)
+    first_equal = np.arange(n_rows)
     for row in range(n_rows):
         slot = 0
         for edge in range(start[row], start[row + 1]):
             part = column[edge] ^ (cost[edge] - cost[start[row]])
             slot = (slot * 1_000_003 ^ part ^ part >> 31) & 0x7FFFFFFF  # no product overflows, compiled or not
         slot &= size - 1
-        while table[slot] >= 0 and not _are_twins(edges, table[slot], row):
+        while table[slot] >= 0 and not _have_equal_costs(edges, table[slot], row):
             slot = (slot + 1) & (size - 1)
         if table[slot] < 0:
             table[slot] = row
-        first_twin[row] = table[slot]
-    return first_twin
+        first_equal[row] = table[slot]
+    return first_equal
 
 
 @kernel
-def _are_twins(edges: Edges, one: int, other: int) -> bool:
+def _have_equal_costs(edges: Edges, one: int, other: int) -> bool:
     start, column, cost = edges
     if start[one + 1] - start[one] != start[other + 1] - start[other]:
         return False
@@ -201,10 +201,10 @@ def _augment_all(edges: Edges, places: Places, rows: NDArray[np.int64]) -> None:
     ready = np.empty(len(edges[1]) + 1, np.int64)
     heap_column = np.empty(len(edges[1]) + 1, np.int64)
     reached = distance, came_by, came_from, touched
-    first_twin = _twins(edges)
-    searched_for = np.full(len(first_twin), -1, np.int64)
+    first_equal = _first_equal_row(edges)
+    searched_for = np.full(len(first_equal), -1, np.int64)
     for row in rows:
-        _augment(edges, places, reached, (heap_key, heap_column, ready), (first_twin, searched_for), row)
+        _augment(edges, places, reached, (heap_key, heap_column, ready), (first_equal, searched_for), row)
 
 
 @kernel
@@ -213,7 +213,7 @@ def _augment(
     places: Places,
     reached: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     heap: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    twins: tuple[NDArray[np.int64], NDArray[np.int64]],
+    equal_rows: tuple[NDArray[np.int64], NDArray[np.int64]],
     new_row: int,
 ) -> None:
     """Dijkstra over reduced costs from one row to the nearest free column or way out; flips the path, lowers prices."""
@@ -224,10 +224,10 @@ def _augment(
     row, row_distance, level = new_row, 0, -FAR
     # The nearest end so far: a row on the path that takes its way out, or a free column.
     path_length, end_row, end_column = 0, new_row, -1
-    first_twin, searched_for = twins
+    first_equal, searched_for = equal_rows
     while True:
-        end = start[row + 1] if searched_for[first_twin[row]] != new_row else start[row]
-        searched_for[first_twin[row]] = new_row
+        end = start[row + 1] if searched_for[first_equal[row]] != new_row else start[row]
+        searched_for[first_equal[row]] = new_row
         for edge in range(start[row], end):
             j = column[edge]
             length = row_distance + cost[edge] - price[j]
@@ -268,7 +268,7 @@ def _flip(
     end_row: int,
     end_column: int,
 ) -> None:
-    """Hand the columns along the path on; it ends at a free column or at a row that takes its way out."""
+    """Reassign the columns along the path, which ends at a free column or at a row that stays unmatched."""
     column = edges[1]
     edge_of_row, row_of_column, _ = places
     came_by, came_from = came

@@ -1,4 +1,4 @@
-"""Forecasts beside what came: the last answers, a table by tenths, the Brier score, and a correction of the forecasts.
+"""Calibration of acceptance forecasts: a window of the last answers, their Brier score, deciles and a correction.
 
 The correction is isotonic regression on deciles (Zadrozny, Elkan 2002, doi:10.1145/775047.775151), shrunk toward none.
 """
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Answers that are looked back on: four hundred in each tenth, whose share is then known to two points in a hundred.
+#: Size of the window: four hundred answers in each decile, whose rate is then known to 2 percentage points.
 WINDOW = 4096
 #: Answers between two corrections.
 RENEW_EVERY = 128
 BINS = 10
-#: The model's own word counts in a tenth as much as so many answers: what three of them differ by chance is no fault.
+#: The uncorrected forecast weighs as much as so many answers of a decile, so that chance is not corrected.
 PRIOR_ANSWERS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decile:
-    """A tenth of the forecasts, from the lowest to the highest: what was forecast on average, and what came."""
+    """One decile of the forecasts: its mean forecast and the rate of acceptance that was observed."""
 
     predicted: float
     observed: float
@@ -32,14 +32,14 @@ class Decile:
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceFigures:
-    """How good the forecasts of the last answers were, each made before its answer."""
+    """How good the last forecasts were, each made before its answer."""
 
-    #: Answers ever learned from, and those that the other figures are about.
+    #: Answers learned from in all, and those in the window of the other figures.
     answers: int
     window: int
     #: Mean square of forecast minus answer; None without answers.
     brier: float | None
-    #: That of whoever knew the mean of the answers and nothing else.
+    #: Brier score of a baseline that always predicts the mean acceptance rate.
     brier_of_mean: float | None
     deciles: tuple[Decile, ...]
 
@@ -57,7 +57,7 @@ class CalibrationState:
 
 
 class Calibration:
-    """Remembers the last answers and corrects by them."""
+    """Keeps the last answers and corrects forecasts by them."""
 
     def __init__(self, state: CalibrationState | None = None) -> None:
         self._uncalibrated: list[float] = [] if state is None else list(state.uncalibrated)
@@ -69,7 +69,7 @@ class Calibration:
             self.knots = np.array(state.knots), np.array(state.corrections)
 
     def add(self, uncalibrated: float, share: float, *, accepted: bool) -> None:
-        """Take in what the model said, what it said corrected, and what came."""
+        """Add one answer with its forecast before and after correction."""
         self._uncalibrated.append(uncalibrated)
         self._share.append(share)
         self._accepted.append(accepted)
@@ -90,7 +90,7 @@ class Calibration:
         return AcceptanceFigures(answers, int(share.size), brier, brier_of_mean, tuple(deciles))
 
     def state(self) -> CalibrationState:
-        """All that is remembered."""
+        """The whole state."""
         return CalibrationState(
             tuple(self._uncalibrated),
             tuple(self._share),
@@ -121,13 +121,13 @@ def corrections(said: Floats, came: Floats) -> tuple[Floats, Floats]:
 
 
 def _tenths(values: Floats) -> list[NDArray[np.int64]]:
-    """Places of the values in ten parts as equal as can be, from the lowest to the highest; fewer for fewer values."""
+    """Positions of the values in ten parts of equal size, ascending; fewer parts for fewer values."""
     order = np.argsort(values, kind="stable")
     return [part for part in np.array_split(order, BINS) if part.size]
 
 
 def _isotonic(values: Floats, weights: Floats) -> Floats:
-    """The nearest sequence that never falls, by pooling neighbours that do (Ayer et al. 1955)."""
+    """The nearest sequence that never decreases, by pooling adjacent violators (Ayer et al. 1955)."""
     pools: list[list[float]] = []  # mean, weight, how many
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
         pools.append([value, weight, 1])

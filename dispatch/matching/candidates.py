@@ -1,4 +1,4 @@
-"""Who may serve whom: the k drivers who can be at each request first, and at which gate the others stayed."""
+"""Candidate pairs: for each request the k drivers with the shortest pickup ETA who may serve it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class NearestByRoad(Protocol):
         delay_s: ArrayLike | None = None,
         /,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Who is there first, the k first of all, (m, k), and when."""
+        """The k drivers with the shortest pickup ETA, (m, k), and those ETAs in seconds."""
         ...
 
 
-#: How much farther a ride looks after each refusal, as a part of the usual reach, and how far at most: a rider who has
-#: been refused five times would rather wait twice as long for a car than for nothing.
+#: By how much each refusal widens the reach of a ride, as a share of the usual reach, and the greatest reach: a rider
+#: refused five times would rather wait twice as long than get no car.
 REACH_STEP = 0.2
 REACH_MAX = 2.0
 
@@ -48,9 +48,9 @@ class Candidates:
 
     request: NDArray[np.int64]
     driver: NDArray[np.int64]
-    #: What is left of the trip before, if there is one, and the road to the pickup.
+    #: Seconds to the pickup, with what is left of the present trip if there is one.
     pickup_eta_s: NDArray[np.float64]
-    #: Whether the search ended with the reach, so that everyone in reach was seen, or with enough candidates.
+    #: Whether every driver in reach is among the candidates; else the search ended with enough of them.
     saw_all_in_reach: NDArray[np.bool_]
 
 
@@ -67,7 +67,7 @@ def find_candidates(
     """
     saw_all = np.ones(len(waiting), np.bool_)
     found = []
-    # Seats matter only as far as they leave cars out: parties for whom as many have room are searched for together.
+    # Requests for which the same drivers have enough seats are searched together.
     ordered_seats = np.sort(supply.seats)
     too_small_for = np.searchsorted(ordered_seats, [ride.seats for ride in waiting]).tolist()
     alike: dict[tuple[int, int], list[int]] = {}
@@ -78,7 +78,7 @@ def find_candidates(
         if too_small < len(supply):
             columns = np.flatnonzero(supply.seats >= ordered_seats[too_small])
             pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
-            # As many more as have refused, so that the ride still has its k.
+            # More by the number of refusals, so that k candidates are left without those drivers.
             k = params.candidates_per_request + n_refused
             reach = reach_s(waiting[members[0]], params) / supply.pace
             delay_s = supply.free_in_s[columns] / supply.pace
@@ -99,7 +99,7 @@ def find_candidates(
 
 
 def _refused_pairs(waiting: Sequence[Ride], supply: SupplySnapshot) -> NDArray[np.int64]:
-    """Pairs that a driver turned down before, as row * n + column."""
+    """Pairs whose driver refused the ride before, as row * n + column."""
     if not any(ride.refused_by for ride in waiting):
         return np.zeros(0, np.int64)
     column_of = {driver_id: column for column, driver_id in enumerate(supply.driver_id)}

@@ -1,4 +1,4 @@
-"""What drivers did, told from the events of rides: trips, and the waiting between them. Pure."""
+"""What drivers did, reconstructed from ride events: trips, and the waiting between them. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from dispatch import events as ev
 from dispatch.matching.value_learning import Transitions
 
-#: Who has had nothing for so long is taken to be on a break or off shift from then on: rides do not tell.
+#: A driver without a ride for so long counts as on a break: ride events do not contain shifts.
 IDLE_S_MAX = 1800.0
 
 
 @dataclass(slots=True)
 class _Errand:
-    """A ride as one driver took it on."""
+    """A ride that a driver accepted."""
 
     driver_id: str
     accepted_s: float
@@ -33,8 +33,8 @@ class _Trip:
 class DriverLog:
     """Follows drivers through the events of a log, which come in the order in which they happened.
 
-    A ride's events name its driver but not where that driver is. So a driver is taken to wait where the last rider got
-    out, and to have started at the first pickup; waiting is cut into steps of `step_s`.
+    Ride events name the driver but not the driver's position. A driver is assumed to wait where the last rider got out,
+    and to have started at the first pickup; waiting is cut into steps of `step_s`.
     """
 
     step_s: float
@@ -46,7 +46,7 @@ class DriverLog:
     _last_request_s: float = 0.0
 
     def take(self, events: Iterable[ev.RideEvent]) -> None:
-        """Take in some more events."""
+        """Add the next events."""
         for event in events:
             match event:
                 case ev.RideRequested():
@@ -63,7 +63,7 @@ class DriverLog:
                     self._end(event.ride_id, event.at_s, 0, is_driven=False)
 
     def transitions(self) -> Transitions:
-        """All that is known by now; drivers who still wait have waited until the last request of the log."""
+        """The transitions so far; drivers who still wait have waited until the last request of the log."""
         rows = list(self._rows)
         busy = {errand.driver_id: errand.accepted_s for errand in self._errands.values()}
         for driver_id, (node, since_s) in sorted(self._free.items()):
@@ -73,13 +73,13 @@ class DriverLog:
         return Transitions(node, columns[1], next_node, columns[3], columns[4])
 
     def _end(self, ride_id: str, now_s: float, fare_cents: int, *, is_driven: bool) -> None:
-        """An errand ends: the wait before it and the errand itself become rows."""
+        """End a ride: the wait before it and the ride itself become rows."""
         errand, trip = self._errands.pop(ride_id, None), self._trips.get(ride_id)
         if errand is None or trip is None:
-            return  # nobody was under way, or the log begins after the request
+            return  # no driver had accepted, or the log begins after the request
         node, since_s = self._free.get(errand.driver_id, (trip.pickup_node, errand.accepted_s))
         self._rows += self._waited(node, since_s, errand.accepted_s)
-        # Who accepted while still on a trip began when that one ended.
+        # A ride accepted during a trip began when that trip ended.
         begin_s = max(since_s, errand.accepted_s)
         reached_node = trip.pickup_node if errand.is_at_pickup else node
         end_node = trip.dropoff_node if is_driven else reached_node

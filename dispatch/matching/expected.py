@@ -1,4 +1,4 @@
-"""The best set of pairs over what is to be expected of them: offers are refused, and riders do not wait for ever."""
+"""The policy `expected`: maximises the expected value of a round, with the chances of refusals and cancellations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.events import RideEvent
-from dispatch.matching.acceptance import Asks
+from dispatch.matching.acceptance import OfferColumns
 from dispatch.matching.answers import OBSERVED_EVENTS, Answers
 from dispatch.matching.candidates import Candidates, NearestByRoad
 from dispatch.matching.optimal import OptimalPolicy
@@ -40,7 +40,7 @@ class ExpectedPolicy(OptimalPolicy):
         answers: Answers | None = None,
     ) -> None:
         super().__init__(graph, nearest, position_value)
-        #: What was heard so far; as long as that is nothing, all drivers accept alike.
+        #: What was learned so far; before the first answer all drivers are equally likely to accept.
         self.answers = answers or Answers(graph)
 
     def observe(self, event: RideEvent) -> None:
@@ -55,19 +55,19 @@ class ExpectedPolicy(OptimalPolicy):
         params: DispatchParams,
         now_s: float,
     ) -> Considered:
-        """See `PairPolicy.weigh`; the terms `refusal` and `cancellation` are what is lost by either on average."""
+        """See `PairPolicy.weigh`; the terms `refusal` and `cancellation` are the mean losses by either."""
         worth = super().weigh(candidates, waiting, supply, params, now_s)
         model = self.answers.model
-        share = model.probability(model.features(self._asks(candidates, waiting, supply), candidates.driver))
+        share = model.probability(model.features(self._columns(candidates, waiting, supply), candidates.driver))
         terms = {**worth.terms, **losses(worth.score, share, candidates.pickup_eta_s, params.score)}
         return replace(worth, terms=terms, score=total(terms, len(share)), acceptance=share)
 
-    def _asks(self, candidates: Candidates, waiting: Sequence[Ride], supply: SupplySnapshot) -> Asks:
+    def _columns(self, candidates: Candidates, waiting: Sequence[Ride], supply: SupplySnapshot) -> OfferColumns:
         trip_s = self._trips.of([ride.pickup for ride in waiting], [ride.dropoff for ride in waiting])
         refusals = np.array([len(ride.refused_by) for ride in waiting], np.float64)
         fare_cents = np.array([ride.fare_cents for ride in waiting], np.float64)
         row = candidates.request
-        return Asks(
+        return OfferColumns(
             supply.driver_id, candidates.pickup_eta_s, refusals[row], trip_s[row], fare_cents[row], supply.now_s
         )
 
@@ -78,7 +78,7 @@ def losses(
     pickup_eta_s: NDArray[np.float64],
     weights: ScoreWeights,
 ) -> dict[str, NDArray[np.float64]]:
-    """What each pair (e,) loses on average, in seconds, by a refusal and by a rider who cancels on the way."""
+    """The mean losses of each pair (e,), in seconds, by a refusal and by a cancellation before the pickup."""
     cancellation = -np.expm1(-weights.cancellations_per_s * pickup_eta_s)
     return {
         "refusal": -(1.0 - acceptance) * weights.refusal_s,

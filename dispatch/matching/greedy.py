@@ -1,4 +1,4 @@
-"""Policies that take one pair after another: what other engines do, and what the optimum is measured against."""
+"""Greedy policies, which choose one pair after another: the baselines of the optimal one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dispatch.matching.policy import Considered, PairPolicy
 
 
 class NearestPolicy(PairPolicy):
-    """Each request in its turn, the oldest first, takes the driver who is there soonest."""
+    """Gives each request, the oldest first, the free driver with the shortest pickup ETA."""
 
     name = "nearest"
     heeds_score = False
@@ -24,7 +24,7 @@ class NearestPolicy(PairPolicy):
 
 
 class GreedyPolicy(PairPolicy):
-    """The pair with the shortest pickup of the whole round first, then the next among those who are left."""
+    """Chooses the pair with the shortest pickup ETA of the round, then the shortest of the rest, and so on."""
 
     name = "greedy"
     heeds_score = False
@@ -36,7 +36,7 @@ class GreedyPolicy(PairPolicy):
 
 
 def _take(pairs: Candidates, order: Iterable[int]) -> NDArray[np.int64]:
-    """Go through the pairs in this order and keep each whose ride and driver are both still there."""
+    """Go through the pairs in this order and keep each whose ride and driver are both still unmatched."""
     kept: dict[int, int] = {}
     taken: set[int] = set()
     for edge in order:

@@ -1,4 +1,4 @@
-"""A policy under guard: what it does wrong is named and left out, and the round goes on."""
+"""Runs a policy and drops what breaks the rules, so that a faulty policy does not stop the round."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from dispatch.model import DispatchParams, Ride, SupplySnapshot
 def decide_safely(
     policy: MatchingPolicy, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float
 ) -> RoundDecision:
-    """What the policy decides, without what is against the rules of `MatchingPolicy.match`.
+    """The decision of the policy without the matches that break the rules of `MatchingPolicy.match`.
 
-    A policy that raises, or whose matches are none, decides nothing. Each fault is a sentence that names the policy.
+    A policy that raises, or returns something else than matches, decides nothing. Each fault is a sentence that names
+    the policy.
     """
     name = str(getattr(policy, "name", type(policy).__name__))
     try:
@@ -42,7 +43,7 @@ def decide_safely(
 def _judged(
     matches: Sequence[MatchFound], waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams
 ) -> Iterator[tuple[MatchFound, str]]:
-    """Each match with what is wrong about it, empty if nothing is."""
+    """Each match with the rule that it breaks, empty if none."""
     ride_of = {ride.ride_id: ride for ride in waiting}
     seats_of = dict(zip(supply.driver_id, supply.seats.tolist(), strict=True))
     rides, drivers = set(), set()

@@ -1,4 +1,4 @@
-"""The default policy: the best set of pairs over the whole round."""
+"""The default policy: the set of pairs with the greatest total score of the round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a matching policy is, and the frame that ours share: candidates, scores, a choice."""
+"""The interface of matching policies, and the steps that ours share: candidates, scores, choice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from geo.roads.travel_times import nearest_by_road
 
 
 class MatchingPolicy(Protocol):
-    """Chooses pairs; sends nothing, changes nothing."""
+    """Chooses pairs. It sends no offers and changes nothing."""
 
     def match(
         self, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float
@@ -34,16 +34,16 @@ class MatchingPolicy(Protocol):
 
 @runtime_checkable
 class LearningPolicy(Protocol):
-    """A policy that learns from what happens: it is told, in order, live and in simulations alike.
+    """A policy that learns from events, which it receives in their order, live and in simulations alike.
 
-    Live it is told what was committed, after a restart the last events again.
+    In the live service these are the committed events; after a restart the last of them come again.
     """
 
-    #: The events that it wants to hear of.
+    #: The kinds of events that it observes.
     observed_events: tuple[type[RideEvent], ...]
 
     def observe(self, event: RideEvent) -> None:
-        """Take in an event; comes between rounds, never during one."""
+        """Learn from an event. Called between rounds, never during one."""
         ...
 
 
@@ -54,34 +54,34 @@ class Considered:
     candidates: Candidates
     terms: Mapping[str, NDArray[np.float64]]
     score: NDArray[np.float64]
-    #: The chance that the driver says yes, (e,); None for policies that do not ask for it.
+    #: The probability of acceptance, (e,); None for policies that do not estimate it.
     acceptance: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RoundDecision:
-    """What a round decided, and on what grounds."""
+    """The matches of a round, and the pairs that were considered for them."""
 
     policy: str = ""
     matches: list[MatchFound] = field(default_factory=list)
     #: None if the policy does not say.
     considered: Considered | None = None
-    #: What the policy did wrong, each a sentence that names it.
+    #: Faults of the policy, each a sentence that names it.
     faults: tuple[str, ...] = ()
 
 
 class MoveGain(Protocol):
-    """What drivers gain by where a trip leaves them; see `dispatch.matching.position_value.PositionValue`."""
+    """The gain of a driver by the place where a trip ends; see `dispatch.matching.position_value.PositionValue`."""
 
     def move_gain_s(
         self, node: ArrayLike, next_node: ArrayLike, duration_s: ArrayLike, now_s: float
     ) -> NDArray[np.float64]:
-        """Seconds of earning gained (e,) by being at `next_node` rather than at `node`, `duration_s` from now."""
+        """The gain (e,), in seconds of earning, of being at `next_node` in `duration_s` rather than at `node` now."""
         ...
 
 
 class PairPolicy:
-    """Candidates by road time, scores, and a choice among them, which is all that is left to say in a subclass."""
+    """Finds candidates by road time and scores them; a subclass chooses among them."""
 
     name = "pairs"
     #: Whether the choice depends on more than the pickup ETA.
@@ -104,7 +104,7 @@ class PairPolicy:
     def decide(
         self, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float
     ) -> RoundDecision:
-        """The matches of the round with what was considered for them."""
+        """The matches of the round, and the pairs that were considered."""
         candidates = find_candidates(self._graph, waiting, supply, params, self._nearest)
         considered = self.weigh(candidates, waiting, supply, params, now_s)
         matches = [
@@ -134,7 +134,7 @@ class PairPolicy:
         return Considered(candidates, terms, total(terms, len(candidates.request)))
 
     def choose(self, considered: Considered, n_requests: int, n_drivers: int) -> NDArray[np.int64]:
-        """The candidates to match, as places in the arrays (e,), by the order of their requests."""
+        """The candidates to match, as positions in the arrays (e,), in the order of their requests."""
         raise NotImplementedError
 
     def _move_gain_s(
@@ -155,7 +155,7 @@ class PairPolicy:
 
 
 def request_columns(waiting: Sequence[Ride], trips: TripTimes, params: DispatchParams, now_s: float) -> RequestColumns:
-    """What the score takes from the requests that wait, (m,) each."""
+    """The columns of the waiting requests that the score needs, (m,) each."""
     return RequestColumns(
         reach_s=np.array([reach_s(ride, params) for ride in waiting]),
         waited_s=np.array([now_s - ride.requested_s for ride in waiting]),

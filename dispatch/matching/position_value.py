@@ -1,4 +1,4 @@
-"""What a place is worth to a free driver: V(cell, time of day), learned by `value_learning`, kept in one file.
+"""Position values: what being free at a place is worth to a driver, V(cell, time of day). Learned by `value_learning`.
 
 Source: Xu et al. 2018, doi:10.1145/3219819.3219824.
 """
@@ -29,14 +29,14 @@ DAY_S = 86_400.0
 class ValueParams:
     """How values are learned and kept. Durations are city seconds."""
 
-    #: What money is worth that comes one `step_s` later: both as in Xu et al. 2018.
+    #: Discount factor per `step_s`; both as in Xu et al. 2018.
     discount: float = 0.95
     step_s: float = 200.0
     #: The day is cut into bins of this width; a whole number of them must make a day.
     bin_s: float = 600.0
     #: Of the H3 cells: at 8, half a kilometre from the centre to an edge, a few minutes' walk or one by car.
     resolution: int = 8
-    #: An estimate from this many transitions counts as much as what the coarser level says.
+    #: An estimate from this many transitions weighs as much as that of the coarser level.
     prior_visits: float = 20.0
 
     def __post_init__(self) -> None:
@@ -92,17 +92,17 @@ class PositionValue:
 
     @cached_property
     def earned_cents_per_s(self) -> float:
-        """What a second of a driver's time earns in this city on average, in minor units; 0 if nothing was paid."""
+        """The mean earning of a driver per second in this city, in minor units; 0 if nothing was paid."""
         mean_cents = float((self.value_cents * self.visits).sum() / self.visits.sum())
         return mean_cents * (1.0 - self.params.discount) / self.params.step_s
 
     def move_gain_s(
         self, node: npt.ArrayLike, next_node: npt.ArrayLike, duration_s: npt.ArrayLike, now_s: float
     ) -> FloatArray:
-        """What drivers gain (n,) by being free at `next_node` rather than at `node`, `duration_s` (n,) from now.
+        """The gain (n,) of being free at `next_node` in `duration_s` (n,) rather than at `node` now.
 
         In seconds of an average driver's earning, so that scores mean the same in every currency; negative where the
-        move is for the worse. What the trip pays and how long it takes are not in it.
+        move is for the worse. The fare of the trip is not part of it.
         """
         then_s = now_s + np.asarray(duration_s, np.float64)
         rate = self.earned_cents_per_s
@@ -172,7 +172,7 @@ def cells_of_nodes(graph: RoadGraph, resolution: int) -> tuple[CellArray, IntArr
 
 
 def fingerprint_of(graph: RoadGraph) -> str:
-    """What tells one city's roads from another's: SHA-256 (hex) of the places of its nodes, in their order.
+    """The fingerprint of a road graph: SHA-256 (hex) of the coordinates of its nodes, in their order.
 
     Travel times do not count: the values of a city outlive its traffic.
     """

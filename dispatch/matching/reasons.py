@@ -1,4 +1,4 @@
-"""Why a driver was not chosen for a request: exactly one reason for each, from the first gate to the last."""
+"""Why a driver was not chosen for a request: exactly one reason each, that of the first check which failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dispatch.model import Ride, SupplySnapshot
 
 
 class Reason(StrEnum):
-    """What kept a driver from being asked, in the order of the gates; a driver fails at the first that applies."""
+    """Why a driver was not asked, in the order of the checks; the first that fails counts."""
 
     BUSY_OR_OFF_SHIFT = "busy_or_off_shift"
     STALE_POSITION = "stale_position"
@@ -49,7 +49,7 @@ WORDS: dict[Reason, str] = {
     Reason.OFFER_REFUSED: "chosen, but the ride or the driver had changed before the offer was written",
 }
 
-#: Codes in arrays: the place of a reason in the enumeration, or this for the driver who was chosen.
+#: Code in arrays of the driver who was chosen; other codes are positions in `Reason`.
 CHOSEN = -1
 _CODE = {reason: code for code, reason in enumerate(Reason)}
 
@@ -63,13 +63,13 @@ class CandidateTrace:
     score: float
     terms: dict[str, float]
     reason: Reason | None
-    #: The chance of a yes, if the policy asked for it.
+    #: The probability of acceptance, if the policy estimates it.
     acceptance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RideTrace:
-    """One round as one ride met it: how many drivers stayed at each gate, and who was weighed."""
+    """One round from the view of one ride: drivers counted by reason, and the candidates in detail."""
 
     ride_id: str
     at_s: float
@@ -83,7 +83,7 @@ class RideTrace:
 
 
 class RoundTrace:
-    """The grounds of one round, from which the trace of each of its rides is told."""
+    """The inputs and the decision of one round, from which the trace of each of its rides is made."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class RoundTrace:
         *,
         is_capped: bool = False,
     ) -> None:
-        """`unseen` counts drivers of the region who are not in the snapshot, by the gate at which they stayed.
+        """`unseen` counts the drivers of the region who are not in the snapshot, by reason.
 
         `is_capped`: pickups had to be shorter than usual, because few drivers were idle.
         """
@@ -107,11 +107,11 @@ class RoundTrace:
         self._match_of = {match.ride_id: match for match in decision.matches}
         self._is_used = np.zeros(len(supply), np.bool_)
         self._is_used[[self._column[match.driver_id] for match in decision.matches]] = True
-        #: What became of a match after the round, by ride.
+        #: Why the match of a ride led to no offer.
         self._fell_through: dict[str, Reason] = {}
 
     def note(self, ride_id: str, reason: Reason) -> None:
-        """The match of this ride led to no offer."""
+        """Record that the match of this ride led to no offer, and why."""
         self._fell_through[ride_id] = reason
 
     def codes(self, row: int) -> NDArray[np.int64]:
@@ -132,7 +132,7 @@ class RoundTrace:
         return codes
 
     def of(self, row: int) -> RideTrace:
-        """The round as the ride in this row met it."""
+        """The trace of the ride in this row."""
         ride, decision = self.waiting[row], self._decision
         codes = self.codes(row)
         match = self._match_of.get(ride.ride_id)
@@ -183,6 +183,6 @@ _REASONS = tuple(Reason)
 
 
 def _edges_of(considered: Considered, row: int) -> NDArray[np.int64]:
-    """Places of a request's candidates, nearest first."""
+    """Positions of a request's candidates, the shortest pickup ETA first."""
     edges = np.flatnonzero(considered.candidates.request == row)
     return edges[np.argsort(considered.candidates.pickup_eta_s[edges], kind="stable")]

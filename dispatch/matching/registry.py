@@ -1,4 +1,4 @@
-"""Policies by name: ours, and anybody's."""
+"""Policies by name: built-in ones, and classes from a module or file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_policy(name: str, graph: RoadGraph, values: PositionValue | None = None
         raise ValueError(f"there is no policy {name!r}: choose {known}, module:Class or file.py:Class")
     try:
         policy_type = getattr(_module(place), class_name)
-    except Exception as error:  # the file is anybody's, and so is what it raises
+    except Exception as error:  # the file is not ours: it may raise anything
         raise ValueError(f"policy {name!r} cannot be loaded: {_said(error)}") from error
     try:
         policy: MatchingPolicy = policy_type(graph)

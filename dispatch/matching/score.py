@@ -1,6 +1,6 @@
 """The score of every candidate pair at once, term by term, in seconds of pickup ETA.
 
-A distance to the pickup is no term of its own: candidates come with road times, and a second is what a rider feels.
+The distance to the pickup is not a term: candidates come with road times, and riders wait in seconds.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Floats = NDArray[np.float64]
 
 #: The terms in the order of the kernel's rows.
 TERMS = ("pickup", "waited", "efficiency", "rating", "idle", "price", "position", "aboard")
-#: No term is greater, whatever came in: a year of seconds.
+#: The greatest absolute value of a term: a year in seconds.
 TERM_MAX = 3.2e7
 
 
 @dataclass(frozen=True, slots=True)
 class RequestColumns:
-    """What the score takes from the requests of a round: arrays (m,)."""
+    """The columns of the requests of a round that the score needs: arrays (m,)."""
 
     reach_s: Floats
     waited_s: Floats
@@ -40,7 +40,7 @@ class Pairs:
     request: NDArray[np.int64]
     driver: NDArray[np.int64]
     pickup_eta_s: Floats
-    #: What the driver gains by where the trip ends, in seconds of earning; None where nobody has learned it.
+    #: The driver's gain by where the trip ends, in seconds of earning; None without position values.
     move_gain_s: Floats | None = None
 
 
@@ -49,8 +49,8 @@ def score_terms(
 ) -> dict[str, Floats]:
     """The terms of each pair's score by name, (e,) each, in seconds; their sum is the score.
 
-    Only terms that weigh something in this region are there. All are finite, whatever came in: what is not a number
-    counts as 0, and a pair without a finite pickup ETA as not worth asking.
+    Only terms with a weight in this region are there. All are finite: NaN counts as 0, and a pair without a finite
+    pickup ETA is not worth asking.
     """
     gain = np.zeros(len(pairs.request)) if pairs.move_gain_s is None else pairs.move_gain_s
     rows = pair_terms(
@@ -85,7 +85,7 @@ def _has_weight(weights: ScoreWeights, supply: SupplySnapshot, *, has_gain: bool
 
 
 def stars_above_usual(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
-    """Each driver's mean rating against the usual one, (n,), shrunk toward it by how few ratings there are."""
+    """Each driver's mean rating against the usual one, (n,), shrunk toward it where ratings are few."""
     if supply.rating is None or supply.rating_count is None:
         return np.zeros(len(supply))
     count = np.maximum(supply.rating_count, 0)
@@ -94,7 +94,7 @@ def stars_above_usual(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
 
 
 def idle_s(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
-    """How long each driver has been idle, (n,), at most `idle_s_max`; 0 where nobody knows."""
+    """How long each driver has been idle, (n,), at most `idle_s_max`; 0 where it is unknown."""
     if supply.idle_since_s is None:
         return np.zeros(len(supply))
     return np.clip(supply.now_s - supply.idle_since_s, 0.0, weights.idle_s_max)
@@ -119,21 +119,21 @@ def pair_terms(
     terms = np.empty((8, len(request)))
     for e in range(len(request)):
         i, j, eta_s = request[e], driver[e], pickup_eta_s[e]
-        terms[0, e] = _sound(reach_s[i] - eta_s) if np.isfinite(eta_s) else -TERM_MAX
-        terms[1, e] = _sound(waited * waited_s[i])
+        terms[0, e] = _finite(reach_s[i] - eta_s) if np.isfinite(eta_s) else -TERM_MAX
+        terms[1, e] = _finite(waited * waited_s[i])
         way_s = eta_s + trip_s[i]
-        terms[2, e] = _sound(-efficiency_s * eta_s / way_s) if way_s > 0.0 else 0.0
-        terms[3, e] = _sound(rating * stars[j])
-        terms[4, e] = _sound(idle * driver_idle_s[j])
-        terms[5, e] = _sound(price * fare_cents[i])
-        terms[6, e] = _sound(position * move_gain_s[e])
-        terms[7, e] = _sound(-aboard * free_in_s[j])
+        terms[2, e] = _finite(-efficiency_s * eta_s / way_s) if way_s > 0.0 else 0.0
+        terms[3, e] = _finite(rating * stars[j])
+        terms[4, e] = _finite(idle * driver_idle_s[j])
+        terms[5, e] = _finite(price * fare_cents[i])
+        terms[6, e] = _finite(position * move_gain_s[e])
+        terms[7, e] = _finite(-aboard * free_in_s[j])
     return terms
 
 
 @kernel
-def _sound(value: float) -> float:
-    """The value as a number that adds up: NaN is 0, and nothing is beyond `TERM_MAX`."""
+def _finite(value: float) -> float:
+    """The value clipped to `TERM_MAX`; NaN is 0."""
     if np.isnan(value):
         return 0.0
     return min(max(value, -TERM_MAX), TERM_MAX)

@@ -1,4 +1,4 @@
-"""A ride's trace as an operator reads it: who was asked, who was not and why. Pure."""
+"""A ride's trace as text for operators: who was asked, who was not and why. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dispatch.matching.reasons import WORDS, CandidateTrace, Reason, RideTrace
 
 
-def tell(traces: Sequence[RideTrace], clock: Callable[[float], str]) -> Iterator[str]:
-    """Yield the lines of a ride's rounds in their order; `clock` writes a moment, city seconds, as people there do."""
+def trace_lines(traces: Sequence[RideTrace], clock: Callable[[float], str]) -> Iterator[str]:
+    """Yield the lines of a ride's rounds in their order; `clock` formats city seconds as local time."""
     for trace in traces:
         asked = f"asked {trace.asked}" if trace.asked is not None else "nobody was asked"
         drivers = "1 driver" if trace.n_drivers == 1 else f"{trace.n_drivers} drivers"
@@ -33,6 +33,6 @@ def _candidate(one: CandidateTrace) -> Iterator[str]:
 
 
 def _sum(terms: dict[str, float]) -> str:
-    """The terms with their signs, those that add nothing left out."""
-    told = [f"{'-' if value < 0 else '+'} {name} {abs(value):.1f}" for name, value in terms.items() if value]
-    return " ".join(told).removeprefix("+ ") or "0"
+    """The terms with their signs, without those that are 0."""
+    shown = [f"{'-' if value < 0 else '+'} {name} {abs(value):.1f}" for name, value in terms.items() if value]
+    return " ".join(shown).removeprefix("+ ") or "0"

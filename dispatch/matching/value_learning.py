@@ -1,4 +1,4 @@
-"""Learning what places are worth, by TD(0) over everything that drivers are known to have done. Pure."""
+"""Learns position values by TD(0) over the transitions of drivers. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SWEEPS_MAX = 20_000
 
 @dataclass(frozen=True)
 class Transitions:
-    """What drivers did, one row for each thing, (n,) arrays.
+    """What drivers did, one row for each trip or wait, arrays (n,).
 
     Attributes:
         node, at_s: where and when a driver was free.
-        next_node, next_s: where and when the driver was free again, or still; later than `at_s`.
-        fare_cents: what was paid on the way; 0 for waiting.
+        next_node, next_s: where and when the driver was next free; later than `at_s`.
+        fare_cents: the fare of the trip; 0 for waiting.
     """
 
     node: IntArray
@@ -49,13 +49,13 @@ class Transitions:
 
     @classmethod
     def joined(cls, parts: Sequence[Transitions]) -> Transitions:
-        """All rows of several, at least one."""
+        """The rows of several together; there must be at least one."""
         names = ("node", "at_s", "next_node", "next_s", "fare_cents")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def spread_fares(fare_cents: FloatArray, duration_s: FloatArray, params: ValueParams) -> FloatArray:
-    """What fares (n,) are worth at the start of trips of `duration_s` (n,), paid evenly over their steps.
+    """The discounted value of fares (n,) at the start of trips of `duration_s` (n,), paid evenly over their steps.
 
     R' = (R / T) · (1 - g^T) / (1 - g) for T steps, at least one, as in Xu et al. 2018.
     """
@@ -110,13 +110,13 @@ class _Levels:
         self._parent = parent
         self._prior = prior_visits
         self._all_visits = visits.sum()
-        self._cell_visits = _lent(visits)
+        self._cell_visits = _smoothed(visits)
         self._parent_visits = _summed(self._cell_visits, parent)
         self._city_visits = self._cell_visits.sum(axis=0)
 
     def shrunk(self, total: FloatArray) -> FloatArray:
         """The estimates (c, b) for the sums of the targets by cell and bin, (c, b)."""
-        prior, by_cell = self._prior, _lent(total)
+        prior, by_cell = self._prior, _smoothed(total)
         anywhere = total.sum() / self._all_visits
         city = (by_cell.sum(axis=0) + prior * anywhere) / (self._city_visits + prior)
         parent = (_summed(by_cell, self._parent) + prior * city) / (self._parent_visits + prior)
@@ -124,8 +124,8 @@ class _Levels:
         return value
 
 
-def _lent(by_bin: FloatArray) -> FloatArray:
-    """Sums (c, b) with what neighbouring bins lend; the day is a ring."""
+def _smoothed(by_bin: FloatArray) -> FloatArray:
+    """Sums (c, b) smoothed over neighbouring bins; the day is a ring."""
     lent = by_bin.copy()
     for steps in range(1, min(NEIGHBOUR_BINS, (by_bin.shape[1] - 1) // 2) + 1):
         lent += 0.5**steps * (np.roll(by_bin, steps, axis=1) + np.roll(by_bin, -steps, axis=1))

@@ -1,1 +1,1 @@
-"""Pure rules: the life cycle, who is told what, and the invariants."""
+"""Pure rules: the life cycle of rides, who may be asked, who receives which event, and the invariants."""

@@ -1,10 +1,10 @@
-"""Who is told of an event: the inboxes it goes to."""
+"""Which inboxes an event is delivered to."""
 
 from __future__ import annotations
 
 from dispatch import events as ev
 
-#: What concerns the rider; the offers to drivers who said no do not.
+#: Events delivered to the rider: all but offers that a driver declined or let expire.
 _FOR_RIDER = (
     ev.RideRequested,
     ev.OfferAccepted,
@@ -19,12 +19,12 @@ _FOR_RIDER = (
 
 
 def inboxes(event: ev.RideEvent) -> tuple[str, ...]:
-    """Names `<role>:<id>` of those who are told, rider first."""
+    """The names `<role>:<id>` of the inboxes that receive an event, the rider's first."""
     names = []
     if isinstance(event, _FOR_RIDER):
         names.append(f"rider:{event.rider_id}")
     driver_id: str | None = getattr(event, "driver_id", None)
-    # Drivers are told what they are rated on average: who is told of each rating knows who gave it.
+    # Drivers see their mean rating only: a single rating would reveal which rider gave it.
     if driver_id is not None and not isinstance(event, ev.RideRated):
         names.append(f"driver:{driver_id}")
     return tuple(names)

@@ -1,4 +1,4 @@
-"""The invariants, checked on a history of events: at every instant, not only at the end."""
+"""Checks the invariants on a history of events, after every event and not only at the end."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dispatch.errors import DispatchError
 from dispatch.model import TERMINAL, Ride
 from dispatch.rules.lifecycle import OFFER_ENDS, begin, step
 
-#: After these the ride is no longer its driver's next one.
+#: Events after which the ride is no longer its driver's next ride.
 _LEAVES_NEXT = (ev.AssignmentCancelled, ev.RideCancelled, ev.RiderPickedUp)
 
 
 @dataclass(slots=True)
 class History:
-    """Follows events in the order of their commit and notes each violation as a sentence."""
+    """Reads events in the order of their commit and records each violation as a sentence."""
 
     violations: list[str] = field(default_factory=list)
     rides: dict[str, Ride] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class History:
         return [ride for ride in self.rides.values() if ride.state not in TERMINAL]
 
     def forget_ended(self) -> None:
-        """Let go of rides that have ended, for histories without end; anything that happens to one is a violation."""
+        """Drop ended rides, to bound the memory of long histories; a later event of one of them is a violation."""
         self.rides = {ride_id: ride for ride_id, ride in self.rides.items() if ride.state not in TERMINAL}
 
     def _after(self, before: Ride | None, event: ev.RideEvent) -> Ride:

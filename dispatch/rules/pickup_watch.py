@@ -1,4 +1,4 @@
-"""When a driver will not come: silent for too long, or no nearer to the pickup than a while ago."""
+"""Detects drivers who will not reach their pickup: silent for too long, or without progress on the way."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from kernel.supply import is_fresh
 
 SILENT = "gps_silence"
 STALLED = "pickup_stalled"
-#: Coming nearer by less than this is no progress: a position snaps to the next crossing and back.
+#: A smaller gain is not progress: positions snap to one crossing and back to another.
 PROGRESS_S = 10.0
-#: So near to the pickup nobody is stalled: they look for the door, or wait for a light.
+#: Nobody this near to the pickup counts as stalled: they look for the door, or wait for a light.
 NEAR_S = 60.0
 
 
@@ -20,7 +20,7 @@ NEAR_S = 60.0
 class Sighting:
     """The newest position of a ride's driver: when it was taken, and seconds from there to the pickup by road.
 
-    None for the seconds while the driver still has another rider aboard, whose way it is.
+    The seconds are None while the driver still has another rider aboard.
     """
 
     t_s: float
@@ -29,7 +29,7 @@ class Sighting:
 
 @dataclass(slots=True)
 class _Way:
-    """What is remembered of one driver's way: the nearest they came, when, and when we last heard of them."""
+    """The progress of one driver: the shortest remaining time so far, when it was reached, and the last ping."""
 
     driver_id: str
     remaining_s: float
@@ -38,10 +38,10 @@ class _Way:
 
 
 class PickupWatch:
-    """Remembers the ways of drivers to their pickups. A new one knows nothing, and is patient for as long as it takes.
+    """Follows the drivers on their way to a pickup. A new watch gives every driver the full time again.
 
-    While the region hears nobody at all, the silence is ours and not the drivers': nobody is judged, and everybody
-    gets the whole time again.
+    If no driver of the region has a fresh position, the fault is in the stream of pings and not with the drivers:
+    nobody is reported, and everybody gets the full time again.
     """
 
     def __init__(self, params: DispatchParams) -> None:
@@ -53,8 +53,8 @@ class PickupWatch:
     ) -> Iterator[tuple[Ride, str]]:
         """Rides to take back, each with the reason.
 
-        `rides` are all that wait for their driver, who may still have another rider aboard: then silence alone counts.
-        `sightings` are by ride where the driver's position is known, `newest_s` is the time of the newest of anybody.
+        `rides` are all that wait for their driver; while that driver has another rider aboard, silence alone counts.
+        `sightings` holds the rides whose driver has a position; `newest_s` is the time of the newest one in the region.
         """
         if newest_s is None or not is_fresh(newest_s, now_s, self._params.stale_after_s):
             self._ways.clear()

@@ -1,4 +1,4 @@
-"""When a rider may rate a trip: once, after its end, and while it is remembered."""
+"""When a rider may rate a trip: once, after its end and within `rating_within_s`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dispatch.rules.lifecycle import require_move
 
 
 def is_new_rating(ride: Ride, command: RateRide, now_s: float, within_s: float) -> bool:
-    """Whether the command rates the ride; False if it repeats what was said, which is harmless at any time.
+    """Whether the command is a new rating; False if it repeats the stars given before, which is allowed at any time.
 
     Raises NotFound for somebody else's ride, IllegalMove for one that is not completed, AlreadyRated for other stars
     than before, or RatingTooLate.

@@ -1,4 +1,4 @@
-"""When a round is worth waiting for, and how far drivers are sent while few are idle: both from the market.
+"""The batch window and the longest pickup, from how many drivers are idle and how fast requests and drivers arrive.
 
 With n drivers (or requests) to choose from, a pickup takes about T(n) = kappa / sqrt(n) seconds; kappa is learned from
 the rounds. If r more arrive each second, waiting a second longer shortens a pickup by r kappa / (2 n^(3/2)) seconds, so
@@ -27,7 +27,7 @@ PICKUPS = 200.0
 
 @dataclass(frozen=True, slots=True)
 class RoundFigures:
-    """What one round says about the market: counts before its matches, and their mean pickup ETA (0 without any)."""
+    """Figures of one round: the counts before its matches, and the mean pickup ETA of the matches (0 without any)."""
 
     at_s: float
     n_waiting: int
@@ -37,14 +37,14 @@ class RoundFigures:
 
 
 def figures_of(n_waiting: int, supply: SupplySnapshot, matches: Sequence[MatchFound]) -> RoundFigures:
-    """The figures of a round that found these matches; who still has a rider aboard does not idle."""
+    """The figures of a round that found these matches; drivers with a rider aboard do not count as idle."""
     mean_s = sum(match.pickup_eta_s for match in matches) / len(matches) if matches else 0.0
     n_idle = int(np.count_nonzero(supply.free_in_s <= 0.0))
     return RoundFigures(supply.now_s, n_waiting, n_idle, len(matches), mean_s)
 
 
 class MarketWatch:
-    """Follows the rounds of one region; what it knows may be lost, and is learned again within minutes."""
+    """Follows the rounds of one region. Its state may be lost: it is learned again within minutes."""
 
     def __init__(self, params: DispatchParams) -> None:
         self._params = params
@@ -76,7 +76,7 @@ class MarketWatch:
 
     @property
     def window_s(self) -> float:
-        """How long to gather until the next round: as long as waiting brings more than it costs, within the bounds."""
+        """City seconds until the next round: as long as waiting gains more than it costs, within the bounds."""
         if self._last is None:
             return self._shortest_s
         n, rate = self._last.n_idle, self._driver_rate
@@ -89,7 +89,7 @@ class MarketWatch:
 
     @property
     def pickup_eta_s_max(self) -> float:
-        """The longest pickup for which anybody is asked now: shorter than usual while too few are idle."""
+        """The longest pickup ETA at which a driver is asked now: shorter than usual while too few are idle."""
         usual_s = self._params.pickup_eta_s_max
         turning_point = self._turning_point(self._match_rate)
         cap_s = self._params.pickup_cap_s_min or usual_s
@@ -98,5 +98,5 @@ class MarketWatch:
         return min(usual_s, max(cap_s, self._kappa / math.sqrt(turning_point)))
 
     def _turning_point(self, rate: float) -> float:
-        """The count n at which one more is worth no more than the time it takes to come, (kappa rate / 2)^(2/3)."""
+        """The count n beyond which waiting for one more does not pay, (kappa rate / 2)^(2/3)."""
         return float((self._kappa * rate / 2.0) ** (2.0 / 3.0))

@@ -28,7 +28,7 @@ from dispatch.ports import (
     TraceLog,
 )
 from dispatch.rules.window import MarketWatch, figures_of
-from dispatch.service.outbox_reader import Hearing
+from dispatch.service.outbox_reader import OutboxReader
 from dispatch.service.pickup_watch import WatchService
 from dispatch.service.rides import RideService
 from dispatch.service.supply import supply_snapshot, unseen
@@ -59,7 +59,7 @@ class MatchingService:
         now: Callable[[], float],
         trace_log: TraceLog | None = None,
         records: RoundRecords | None = None,
-        hearing: Hearing | None = None,
+        outbox_reader: OutboxReader | None = None,
     ) -> None:
         self._region = region_id
         self._graph = graph
@@ -72,7 +72,7 @@ class MatchingService:
         self._round_log = round_log
         self._now = now
         self._records = records
-        self._hearing = hearing
+        self._outbox_reader = outbox_reader
         self._market = MarketWatch(params)
         self._watch = WatchService(graph, params, rides)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
@@ -80,8 +80,8 @@ class MatchingService:
     async def start(self) -> None:
         """Bring the fence back if Redis has lost it, and the policy to where it was."""
         await self._leases.restore(await self._store.newest_token(self._region))
-        if self._hearing is not None:
-            await self._hearing.start()
+        if self._outbox_reader is not None:
+            await self._outbox_reader.start()
 
     async def finish(self) -> None:
         """Return when nothing is on its way any more."""
@@ -100,8 +100,8 @@ class MatchingService:
         n_expired = await self._expire_due(open_rides)
         if await self._take_back() or n_expired:
             open_rides = await self._store.open_rides(self._region)
-        if self._hearing is not None:
-            await self._hearing.catch_up()
+        if self._outbox_reader is not None:
+            await self._outbox_reader.catch_up()
         engine = DispatchEngine(self._params, open_rides, self._policy)
         n_waiting = sum(ride.state is RideState.REQUESTED for ride in open_rides)
         supply: SupplySnapshot | None = None

@@ -1,4 +1,4 @@
-"""What a policy that learns is told between the rounds, and what it has learned kept for the next process."""
+"""Feeds committed events from the outbox to a learning policy, and saves what it has learned for the next process."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from geo.roads.graph import RoadGraph
 
 log = structlog.get_logger(__name__)
 
-#: Events heard before one round: about 50 ms of work, and five times what comes at 200 requests/s.
+#: Events read before one round: about 50 ms of work, and five times what 200 requests a second produce.
 EVENTS_PER_ROUND = 5_000
-#: How far back one listens who knows nothing yet: about eight thousand rides.
-EVENTS_HEARD_ANEW = 50_000
-#: City seconds between two times that what was learned is kept: what a new process hears again at most.
+#: Events that a policy without saved state learns from first: those of about eight thousand rides.
+EVENTS_REPLAYED = 50_000
+#: City seconds between two saves of the learned state, and so at most what a new process reads again.
 KEEP_EVERY_S = 10.0
 
 
-class Hearing:
-    """Tells a policy the committed events of its region in their order, each once, from where the last process was."""
+class OutboxReader:
+    """Passes the committed events of a region to its policy, in order and once, from where the last process was."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Hearing:
         self._kept_s = -KEEP_EVERY_S
 
     async def start(self) -> None:
-        """Go on from what was kept; without it, or if it is ahead of the log, learn anew from the last events."""
+        """Load the saved state; if there is none, or it is ahead of the log, learn anew from the last events."""
         newest = (await self._tail.outbox_progress())[0]
         if not isinstance(self._policy, ExpectedPolicy):
-            self._position = max(self._position, newest - EVENTS_HEARD_ANEW)
+            self._position = max(self._position, newest - EVENTS_REPLAYED)
             return
-        self._policy.answers, self._position = Answers(self._graph), max(0, newest - EVENTS_HEARD_ANEW)
+        self._policy.answers, self._position = Answers(self._graph), max(0, newest - EVENTS_REPLAYED)
         try:
             state = await self._memory.load()
             if state is not None and state.position <= newest:
@@ -63,7 +63,7 @@ class Hearing:
             log.warning("acceptance_state_refused", reason=str(error))
 
     async def catch_up(self) -> None:
-        """Tell what was committed since. A failure costs no round; an event that the policy fails on is passed over."""
+        """Pass on what was committed since the last call; log failures, and skip an event that the policy fails on."""
         try:
             placed = await self._tail.events_since(self._region, self._position, EVENTS_PER_ROUND)
             for position, event in placed:
@@ -71,8 +71,8 @@ class Hearing:
                 if isinstance(event, self._policy.observed_events):
                     self._policy.observe(event)
             await self._keep()
-        except Exception:  # a policy that knows less still matches
-            log.exception("hearing_failed")
+        except Exception:  # a policy that has learned less can still match
+            log.exception("outbox_reading_failed")
 
     async def _keep(self) -> None:
         now_s = self._now()

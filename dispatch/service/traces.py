@@ -1,4 +1,4 @@
-"""Writing down the grounds of rounds beside the rounds, never in their way."""
+"""Writes the traces of rounds in the background, so that rounds never wait for them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dispatch.ports import TraceLog
 
 log = structlog.get_logger(__name__)
 
-#: Rides whose grounds are written per round, those who have waited longest: about 2 kB and 0.2 ms each.
+#: Rides traced per round, those that have waited longest: about 2 kB and 0.2 ms each.
 RIDES_TRACED_MAX = 500
 
 
 class TraceWriter:
-    """Writes one round's traces at a time; a round that ends while the one before is being written goes untraced."""
+    """Writes the traces of one round at a time; a round that ends during a write is not traced."""
 
     def __init__(self, trace_log: TraceLog) -> None:
         self._trace_log = trace_log
@@ -34,10 +34,10 @@ class TraceWriter:
 
     async def _write(self, trace: RoundTrace) -> None:
         try:
-            await self._trace_log.write(await asyncio.to_thread(_told, trace))
-        except Exception:  # a trace is worth less than a round: the next one is written again
+            await self._trace_log.write(await asyncio.to_thread(_ride_traces, trace))
+        except Exception:  # a lost trace does no harm: the next round is traced again
             log.exception("trace_not_written")
 
 
-def _told(trace: RoundTrace) -> list[RideTrace]:
+def _ride_traces(trace: RoundTrace) -> list[RideTrace]:
     return [trace.of(row) for row in range(min(len(trace.waiting), RIDES_TRACED_MAX))]

@@ -1,1 +1,1 @@
-"""Readers of road data, one file per format. They translate; what a road is, the rules decide."""
+"""Readers of road data, one file per format. `geo.roads.rules` decides what a road is."""

@@ -10,7 +10,7 @@ import numpy as np
 from geo.roads.build import CityBuildError, Ways
 from geo.roads.rules import Drivable, judge, limits_of
 
-# How often progress is told: often enough to move, seldom enough to cost nothing.
+# Ways between two calls of `on_progress`: often enough to show progress, and cheap.
 WAYS_PER_REPORT = 5_000
 OFF_THE_EXTRACT = "points outside the extract"
 TOO_SHORT = "ways with less than two points in the extract"
@@ -19,7 +19,7 @@ TOO_SHORT = "ways with less than two points in the extract"
 def read_ways(path: Path, country: str | None, on_progress: Callable[[int], None]) -> tuple[Ways, dict[str, int]]:
     """Return the drivable ways of an extract, and how many were left out by reason.
 
-    ``on_progress`` is told the number of ways seen. Raises CityBuildError if the file is missing, broken or without
+    ``on_progress`` gets the number of ways read. Raises CityBuildError if the file is missing, broken or without
     a road, or if osmium is not installed; ValueError for a country without default speeds.
     """
     limits_of(country)
@@ -49,7 +49,7 @@ def _highways(path: Path) -> Iterator[Any]:
 
 
 class _Collector:
-    """Gathers ways into flat lists; a list of floats grows faster than anything else Python has."""
+    """Gathers ways into flat lists; lists of floats are the fastest to grow in Python."""
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()

@@ -1,1 +1,1 @@
-"""Compiled loops: numbers and arrays in, arrays out. The checked functions beside this package call them."""
+"""Compiled loops: numbers and arrays in, arrays out. Arguments are checked by the functions that call them."""

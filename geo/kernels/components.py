@@ -8,7 +8,7 @@ from geo.jit import kernel
 
 @kernel
 def _close_part_inplace(part: IntArray, pending: IntArray, pending_size: int, root: int, number: int) -> int:
-    """Give all that waits above ``root``, and itself, the number of the part; return how many still wait."""
+    """Number the pending nodes down to ``root`` as one part; return how many are still pending."""
     while part[root] < 0:
         pending_size -= 1
         part[pending[pending_size]] = number

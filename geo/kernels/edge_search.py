@@ -1,7 +1,7 @@
-"""The edges nearest to a place: a tree over the middles of short straight pieces of edges.
+"""Nearest edges of a point, by a tree over the middles of short straight pieces of edges.
 
 A piece whose middle is at distance d is no nearer than d minus half its length, so a tree of middles finds it.
-Distances are chords through the unit sphere: without seams, and equal to metres on the ground to 1 in 10^9 here.
+Distances are chords through the unit sphere, which equal metres on the ground to 1 in 10^9 at this scale.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Loops over H3's own C functions. The one place where cell ids are numbers in a kernel: uint64 throughout.
+"""Loops over H3's C functions. The only kernels that see cell ids, which are uint64 throughout.
 
 Signatures: https://github.com/uber/h3/blob/v4.5.0/src/h3lib/include/h3api.h.in (a LatLng is two doubles, radians).
 """
@@ -51,7 +51,7 @@ def parents_of_cells(cell: CellArray, resolution: int) -> tuple[CellArray, int]:
 
 @kernel
 def _order_by_step_inplace(cell: CellArray, step: NodeArray, k: int) -> None:
-    """Sort one disk by steps, the empty places (cell 0) last and marked -1: what the slow path of H3 leaves."""
+    """Sort one disk by steps, with unused positions (cell 0) last and marked -1: H3's slow path leaves it unsorted."""
     from_cell, from_step = cell.copy(), step.copy()
     place = 0
     for ring in range(k + 1):

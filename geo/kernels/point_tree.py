@@ -1,8 +1,8 @@
-"""A k-d tree over unit vectors, in place: no node objects, only an order of the points.
+"""A k-d tree over unit vectors, stored as an order of the points without node objects.
 
-The range [low, high) of the order has its splitting point at (low + high) // 2; what stands before it is not greater
-on the split axis, what stands behind is not smaller. A range whose middle has no axis is a leaf: the tree itself says
-so, for a search in another file may come from a cache that was compiled with another constant.
+The range [low, high) of the order has its splitting point at (low + high) // 2; points before it are not greater
+on the split axis, points behind it are not smaller. A range whose middle has no axis is a leaf; leaves are marked in
+the tree because a search in another file may have been compiled and cached with another leaf size.
 Source: Bentley 1975, doi:10.1145/361002.361007.
 """
 
@@ -119,7 +119,7 @@ def _nearest_one(
 def nearest_points(
     tree_xyz: FloatArray, order: IntArray, axis: IntArray, query_xyz: FloatArray
 ) -> tuple[IntArray, FloatArray]:
-    """Return (index (m,), chord (m,)) of the point nearest to each query; of equals the smallest index."""
+    """Return (index (m,), chord (m,)) of the point nearest to each query; of equally near points the smallest index."""
     count = query_xyz.shape[0]
     index = np.empty(count, np.int64)
     chord = np.empty(count)

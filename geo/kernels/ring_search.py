@@ -1,4 +1,4 @@
-"""The k nearest points by great-circle distance, found ring by ring with a proven stop.
+"""The k nearest points by great-circle distance: a search ring by ring that stops at a proven bound.
 
 The bound and its proof: docs/decisions/geo/020-exact-nearest-search-with-a-proven-bound.md.
 """
@@ -13,13 +13,13 @@ from geo.jit import kernel
 SPACING_RESOLUTION_0 = 0.38196601125010500003
 # Cosine of the angle between the centre and a corner of an icosahedron's face: sqrt((5 + 2 sqrt 5) / 15).
 COS_FACE_RADIUS = 0.7946544722917661
-# Taken off every bound: far above the rounding of H3 and of this file, far below anything a driver would notice.
+# Subtracted from every bound: far above rounding errors of H3 and of this file, far below a noticeable distance.
 ROUNDING_CHORD = 1e-12
 
 
 @kernel
 def chord_beyond_ring(ring: int, resolution: int, cos_to_face: float) -> float:
-    """Return a chord that no point outside ``disk(cell, ring)`` can be nearer than, from anywhere in ``cell``.
+    """Return a lower bound of the chord from any point in ``cell`` to any point outside ``disk(cell, ring)``.
 
     ``cos_to_face`` is the cosine of the angle from the searching point to the nearest centre of a face.
     """
@@ -68,7 +68,7 @@ def _scan_cells_inplace(
     cell_number: IntArray,
     query: tuple[float, float, float],
 ) -> int:
-    """Offer all points of the numbered cells; -1 is a cell without any."""
+    """Compare all points of the numbered cells; -1 is a cell without points."""
     xyz, point, offset = points
     x, y, z = query
     k = index.shape[0]
@@ -99,10 +99,10 @@ def search_rings(
     """Return (index (m, k), chord (m, k), is_certified (m,)).
 
     Args:
-        points: (xyz (n, 3), point (n,), offset (c + 1,)): the points sorted by cell number, and who they are.
+        points: (xyz (n, 3), point (n,), offset (c + 1,)): the points sorted by cell number, and their positions.
         disk_number: (u, d) the cell numbers of disks, nearest ring first; -1 for cells without a point.
         disk_step: (u, d) the ring of each, -1 behind the end of a row.
-        query: (xyz (m, 3), row (m,)): the searching points, and which disk is round each.
+        query: (xyz (m, 3), row (m,)): the query points, and the row of the disk round each.
         face_xyz: (20, 3) centres of the faces of H3's icosahedron.
         resolution: of the cells.
         k: how many to find.
@@ -134,7 +134,7 @@ def search_rings(
 def search_all(
     points: tuple[FloatArray, IntArray, IntArray], query_xyz: FloatArray, k: int
 ) -> tuple[IntArray, FloatArray]:
-    """Return (index (m, k), chord (m, k)) by looking at every point: nothing is unseen, so nothing needs a bound."""
+    """Return (index (m, k), chord (m, k)) by comparing every point, which needs no bound."""
     queries = query_xyz.shape[0]
     index = np.full((queries, k), -1, np.int64)
     chord = np.full((queries, k), np.inf)

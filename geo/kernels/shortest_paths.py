@@ -72,7 +72,7 @@ def _nearest_to_one_inplace(
 ) -> None:
     """Fill one row; ``work`` is (best_s all inf, touched, heap keys, heap items), left as it was found.
 
-    Nobody who stands farther away than the k-th best time, delay and all, can be sooner: there the search ends.
+    The search ends at nodes farther than the k-th best time, delays included: no driver there can arrive sooner.
     """
     offset, neighbour, time_s = graph
     driver_offset, driver, delay_s = drivers
@@ -174,7 +174,7 @@ def nearest_drivers_from_drivers(
     k: int,
     limit_s: float,
 ) -> tuple[IntArray, FloatArray]:
-    """What `nearest_drivers` finds, searched from the drivers' side: cheaper where they are few.
+    """The result of `nearest_drivers`, searched from the drivers, which is cheaper if they are few.
 
     ``graph`` runs forwards, ``origin`` are the nodes at which ``drivers`` stand, ``pickup_node`` (m,) differ.
     """
@@ -252,7 +252,7 @@ def _walk_back(came_from: IntArray, came_by: IntArray, origin: int, destination:
 def path_backwards(
     graph: tuple[IntArray, NodeArray, FloatArray], origin: int, destination: int
 ) -> tuple[IntArray, IntArray]:
-    """Return (node (p,), place (p - 1,)) of a quickest path read from its end; both empty where there is no way.
+    """Return (node (p,), place (p - 1,)) of a quickest path in reverse order; both empty where there is no way.
 
     ``place`` are positions in the graph's neighbours: place[i] leads from node[i + 1] to node[i].
     """

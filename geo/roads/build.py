@@ -1,4 +1,4 @@
-"""From drawn ways to a road graph: cut at crossings, both directions, the largest strongly connected part. Pure."""
+"""Builds a road graph from ways: cut at crossings, in both directions, the largest strongly connected part. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -20,13 +20,13 @@ class CityBuildError(ValueError):
 
 @dataclass(frozen=True)
 class Ways:
-    """Drivable ways as drawn.
+    """Drivable ways as they are mapped.
 
     Attributes:
         offset: (w + 1,) where the points of each way begin.
         point_id: (p,) equal ids are one point, where ways meet.
         lat_deg, lng_deg: (p,) the points.
-        forward_kmh, backward_kmh: (w,) speeds with and against the drawn direction, 0 where forbidden.
+        forward_kmh, backward_kmh: (w,) speeds in and against the mapped direction, 0 where forbidden.
     """
 
     offset: IntArray
@@ -39,7 +39,7 @@ class Ways:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What came out of a build, and what was left out and why.
+    """The size of a built graph, and what was left out and why.
 
     Attributes:
         node_count, edge_count: of the graph.

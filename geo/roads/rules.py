@@ -1,4 +1,4 @@
-"""Which OpenStreetMap ways a taxi may drive, in which directions and how fast. Pure: tags in, an answer out.
+"""Which OpenStreetMap ways a taxi may drive, in which directions and how fast. Pure.
 
 Sources: the wiki pages Key:highway, Key:access, Key:oneway, Key:maxspeed and Default_speed_limits.
 What is left out and why: docs/decisions/geo/021-openstreetmap-roads-without-turn-restrictions.md.
@@ -22,9 +22,9 @@ CLASS_KMH = {
     "service": 15.0,
 }
 LINK_KMH = {"motorway": 60.0, "trunk": 50.0, "primary": 45.0, "secondary": 40.0, "tertiary": 35.0}
-# Even alone on the road nobody averages the limit; the share that the car profile of OSRM takes.
+# Mean speed as a share of the limit on an empty road, as in the car profile of OSRM.
 SHARE_OF_LIMIT = 0.8
-# A tagged limit outside these is a slip of the pen.
+# A tagged limit outside these is a mistake.
 LIMIT_KMH_MIN, LIMIT_KMH_MAX = 5.0, 150.0
 KMH_PER_MPH = 1.609344
 
@@ -60,21 +60,21 @@ COUNTRIES = {
     "NL": Limits(100, 80, 50, 15),
     "US": Limits(65 * KMH_PER_MPH, 55 * KMH_PER_MPH, 25 * KMH_PER_MPH, 15 * KMH_PER_MPH),
 }
-# Where the country is not known: what most of the world has.
+# Where the country is not known: the limits of most countries.
 ANY_COUNTRY = Limits(120, 90, 50, 20)
 RURAL_CLASSES = {"trunk", "primary", "secondary"}
 
 
 @dataclass(frozen=True)
 class Drivable:
-    """A way that may be driven: free-flow km/h in its drawn direction and against it, 0 where forbidden."""
+    """A way that may be driven: free-flow km/h in its mapped direction and against it, 0 where forbidden."""
 
     forward_kmh: float
     backward_kmh: float
 
 
 def judge(tags: Mapping[str, str], country: str | None = None) -> Drivable | str:
-    """Return how a way may be driven, or in a few words why not.
+    """Return how a way may be driven, or the reason why it may not.
 
     ``tags`` are the way's; it must have a ``highway``. ``country`` is a two-letter code of COUNTRIES.
     """
@@ -106,7 +106,7 @@ def _why_not(tags: Mapping[str, str], road_class: str) -> str:
 
 
 def _directions(tags: Mapping[str, str], highway: str) -> tuple[bool, bool]:
-    """Say whether one may drive (with, against) the drawn direction."""
+    """Whether cars may drive (in, against) the mapped direction."""
     value = tags.get("oneway:motorcar", tags.get("oneway:motor_vehicle", tags.get("oneway", "")))
     if value in {"-1", "reverse"}:
         return False, True
@@ -149,7 +149,7 @@ def limits_of(country: str | None) -> Limits:
 
 
 def limit_kmh(text: str, country: str | None) -> float | None:
-    """Read a maxspeed tag: "50", "25 mph", "CH:urban", "walk"; None where there is no number to be had from it."""
+    """Read a maxspeed tag: "50", "25 mph", "CH:urban", "walk"; None where it gives no speed."""
     value = text.split(";")[0].strip()
     number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(km/h|kmh|kph|mph)?", value)
     if number:

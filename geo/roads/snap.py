@@ -1,4 +1,4 @@
-"""Snapping places to the nearest edges of a road graph, bends and all, with a limit beyond which one is off the map."""
+"""Snaps points to the nearest edges of a road graph, along their bends and up to a greatest distance."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from geo.kernels.edge_search import nearest_edges
 from geo.kernels.point_tree import build_tree
 from geo.roads.graph import RoadGraph
 
-# Longer straight pieces are cut, for the search looks half a piece farther than it must. Measured on the Bay Area:
+# Longer straight pieces are cut, because the search reads half a piece farther than necessary. On the Bay Area
 # 50 to 400 m all take 1.1 to 1.3 us a query; shorter pieces only cost memory.
 PIECE_M_MAX = 150.0
 
 
 @dataclass(frozen=True)
 class EdgePosition:
-    """Places on edges, nearest first in each row.
+    """Positions on edges, nearest first in each row.
 
     Attributes:
         edge: (m, c) edge numbers, -1 where there is none within the limit.
@@ -38,8 +38,8 @@ class EdgeIndex:
     Attributes:
         middle_xyz, axis: (p, 3), (p,) the tree of the middles of the pieces.
         start, end: (p, 3) the pieces, in the order of the tree.
-        edge: (p,) whose pieces they are.
-        share_from, share_per_piece: (p,) the share at the start of a piece, and what it adds or takes.
+        edge: (p,) the edge of each piece.
+        share_from, share_per_piece: (p,) the share at the start of a piece, and the share that the piece adds.
         half_chord_max: half of the longest piece.
     """
 
@@ -77,7 +77,7 @@ class EdgeIndex:
         """Return the ``count`` distinct edges nearest to each place (m,) and within ``limit_m``.
 
         The two directions of a street are two edges at one distance: the smaller number comes first.
-        Raises ValueError for coordinates that are not places, a negative limit or a count below 1.
+        Raises ValueError for coordinates that do not exist, a negative limit or a count below 1.
         """
         if not limit_m >= 0.0:
             raise ValueError(f"limit_m must not be negative or NaN, but is {limit_m}")

@@ -1,4 +1,4 @@
-"""Travel times over a road graph under the traffic of the moment: nothing is prepared, so nothing grows stale."""
+"""Travel times over a road graph, searched under the present traffic; nothing is precomputed."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ def nearest_by_road(
     np.cumsum(np.bincount(drivers, minlength=graph.node_count), out=offset[1:])
     order = np.argsort(drivers, kind="stable")
     at_nodes = (offset, order, delay[order])
-    # One search for each distinct node, neighbours in turn: what one search read is still in the cache for the next.
+    # One search for each distinct node, in ascending order: neighbours share what the CPU caches.
     place_in_tree = np.empty(graph.node_count, np.int64)
     place_in_tree[graph.node_index.order] = np.arange(graph.node_count)
     places, row = np.unique(place_in_tree[pickups], return_inverse=True)

@@ -20,7 +20,7 @@ def trace(
     rounds: Annotated[int, typer.Option(help="show so many of its last rounds", min=1)] = 3,
 ) -> None:
     """Tell for each round of a ride which driver was asked, what the others scored, and why nobody else was asked."""
-    from dispatch.matching.trace_text import tell
+    from dispatch.matching.trace_text import trace_lines
     from geo.city import load_city
     from hexhail.runtime.connections import DependencyMissing
     from hexhail.runtime.settings import Settings
@@ -37,7 +37,7 @@ def trace(
             f"nothing is known of a ride {ride_id} in {region.region_id}: it never waited in a round, or not within "
             "the last hour"
         )
-    for line in tell(traces[:rounds], lambda at_s: datetime.fromtimestamp(at_s, zone).isoformat(" ", "seconds")):
+    for line in trace_lines(traces[:rounds], lambda at_s: datetime.fromtimestamp(at_s, zone).isoformat(" ", "seconds")):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if len(traces) > rounds:
         out.print(f"{len(traces) - rounds} earlier rounds: --rounds {len(traces)}")

@@ -80,7 +80,7 @@ def _matching(
     from dispatch.matching.policy import LearningPolicy
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
-    from dispatch.service.outbox_reader import Hearing
+    from dispatch.service.outbox_reader import OutboxReader
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from hexhail.cities.policy import city_policy
@@ -92,9 +92,9 @@ def _matching(
     )
     policy = city_policy(folder, city.graph, params)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
-    hearing = None
+    outbox_reader = None
     if isinstance(policy, LearningPolicy):
-        hearing = Hearing(
+        outbox_reader = OutboxReader(
             region_id=region_id,
             graph=city.graph,
             policy=policy,
@@ -115,6 +115,6 @@ def _matching(
         round_log=RedisRoundLog(redis, region_id),
         now=clock.now_s,
         trace_log=RedisTraceLog(redis, region_id),
-        hearing=hearing,
+        outbox_reader=outbox_reader,
         records=FileRoundRecords(settings.record_dir, region_id) if settings.record_dir else None,
     )

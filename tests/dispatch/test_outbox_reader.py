@@ -1,4 +1,4 @@
-"""A policy that learns hears the log through the real stores, once, and goes on where the last matcher was."""
+"""A learning policy reads each event of the log once, and continues where the last matcher stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dispatch.adapters.redis_acceptance import RedisAnswersMemory, read_figures
 from dispatch.events import OfferDeclined, RideEvent
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.metrics import AcceptanceMetrics
-from dispatch.service.outbox_reader import KEEP_EVERY_S, Hearing
+from dispatch.service.outbox_reader import KEEP_EVERY_S, OutboxReader
 from kernel.contracts import redis_keys
 from tests.dispatch.people import accept, decline, do, grid_city, offer, request
 
@@ -23,12 +23,12 @@ CITY = grid_city(1, 5)
 
 
 class Matcher:
-    """The part of a matcher that listens."""
+    """The part of a matcher that reads the outbox."""
 
     def __init__(self, store: Any, redis: Any, clock: Any, policy: Any = None) -> None:
         self.registry = CollectorRegistry()
         self.policy = policy or ExpectedPolicy(CITY)
-        self.hearing = Hearing(
+        self.reader = OutboxReader(
             region_id="manhattan",
             graph=CITY,
             policy=self.policy,
@@ -57,12 +57,12 @@ async def some_answers(store: Any, rides: Any) -> None:
     await published(store)
 
 
-async def test_answers_are_heard_once_and_shown(store: Any, rides: Any, empty_redis: Redis, clock: Any) -> None:
+async def test_answers_are_learned_once_and_reported(store: Any, rides: Any, empty_redis: Redis, clock: Any) -> None:
     matcher = Matcher(store, empty_redis, clock)
-    await matcher.hearing.start()
+    await matcher.reader.start()
     await some_answers(store, rides)
-    await matcher.hearing.catch_up()
-    await matcher.hearing.catch_up()
+    await matcher.reader.catch_up()
+    await matcher.reader.catch_up()
     assert matcher.answers == 2
     assert matcher.gauge("answers") == 2
     assert matcher.gauge("calibration", decile="1", of="count") == 1
@@ -75,28 +75,28 @@ async def test_the_next_matcher_goes_on_and_learns_from_an_offer_that_the_last_o
     store: Any, rides: Any, empty_redis: Redis, clock: Any
 ) -> None:
     first = Matcher(store, empty_redis, clock)
-    await first.hearing.start()
+    await first.reader.start()
     await some_answers(store, rides)
-    await first.hearing.catch_up()
+    await first.reader.catch_up()
     await do(rides, accept("two-3", "dora"))
     await published(store)
     second = Matcher(store, empty_redis, clock)
-    await second.hearing.start()
+    await second.reader.start()
     assert second.policy.answers.state() == first.policy.answers.state()
-    await second.hearing.catch_up()
+    await second.reader.catch_up()
     assert second.answers == 3
 
 
 @pytest.mark.parametrize("packed", [None, b"not MessagePack", b"\x80"])
-async def test_without_a_state_that_can_be_read_the_last_events_are_heard_anew(
+async def test_without_a_readable_state_the_last_events_are_read_again(
     store: Any, rides: Any, empty_redis: Redis, clock: Any, packed: Any
 ) -> None:
     await some_answers(store, rides)
     if packed is not None:
         await empty_redis.hset(redis_keys.acceptance("manhattan"), "state", packed)
     matcher = Matcher(store, empty_redis, clock)
-    await matcher.hearing.start()
-    await matcher.hearing.catch_up()
+    await matcher.reader.start()
+    await matcher.reader.catch_up()
     assert matcher.answers == 2
 
 
@@ -108,27 +108,27 @@ async def test_a_state_ahead_of_the_log_belongs_to_another_log(
     answers = matcher.policy.answers
     await RedisAnswersMemory(empty_redis, "manhattan").keep(answers.state(), answers.model.figures())
     await some_answers(store, rides)
-    await matcher.hearing.start()
-    await matcher.hearing.catch_up()
+    await matcher.reader.start()
+    await matcher.reader.catch_up()
     assert matcher.answers == 2
 
 
-async def test_what_was_learned_is_kept_now_and_then_not_each_round(
+async def test_the_learned_state_is_saved_every_few_seconds_not_each_round(
     store: Any, rides: Any, empty_redis: Redis, clock: Any
 ) -> None:
     matcher = Matcher(store, empty_redis, clock)
-    await matcher.hearing.start()
-    await matcher.hearing.catch_up()
+    await matcher.reader.start()
+    await matcher.reader.catch_up()
     await some_answers(store, rides)
-    await matcher.hearing.catch_up()
+    await matcher.reader.catch_up()
     assert (await read_figures(empty_redis, "manhattan")).answers == 0
     clock.now_s += KEEP_EVERY_S
-    await matcher.hearing.catch_up()
+    await matcher.reader.catch_up()
     assert (await read_figures(empty_redis, "manhattan")).answers == 2
 
 
 class Choosy:
-    """A policy of somebody's own that listens for refusals and stumbles over the first."""
+    """A custom policy that observes refusals and fails on the first."""
 
     observed_events = (RideEvent,)
 
@@ -144,12 +144,12 @@ class Choosy:
         self.heard.append(event.sequence)
 
 
-async def test_an_event_that_a_policy_stumbles_over_is_passed_over(
+async def test_an_event_that_a_policy_fails_on_is_skipped(
     store: Any, rides: Any, empty_redis: Redis, clock: Any
 ) -> None:
     matcher = Matcher(store, empty_redis, clock, policy=Choosy())
-    await matcher.hearing.start()
+    await matcher.reader.start()
     await some_answers(store, rides)
     for _ in range(3):
-        await matcher.hearing.catch_up()
+        await matcher.reader.catch_up()
     assert len(matcher.policy.heard) == 6

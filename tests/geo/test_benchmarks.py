@@ -9,9 +9,7 @@ from benchmarks.__main__ import found, main
 
 
 @pytest.mark.parametrize("name", ["geo", "roads", "traffic"])
-def test_every_benchmark_of_the_ground_runs_small(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_geo_benchmark_runs_small(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--small", "--json", str(tmp_path / "out.json")]) == 0
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["name"] == name

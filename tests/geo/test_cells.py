@@ -21,7 +21,7 @@ def test_cells_are_those_of_h3() -> None:
         assert found.tolist() == expected
 
 
-def test_names_go_there_and_back() -> None:
+def test_cell_names_round_trip() -> None:
     cell = cells.latlng_to_cells(*MANHATTAN, 8)
     (name,) = cells.cells_to_strings(cell)
     assert name == h3.int_to_str(int(cell[0]))
@@ -44,7 +44,7 @@ def test_parents_are_those_of_h3() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, 1, -5, 2**64, "", "zz", "8928308280fffff0"])
-def test_what_is_not_a_cell_is_known(wrong: Any) -> None:
+def test_invalid_cells_are_recognised(wrong: Any) -> None:
     assert not cells.is_valid_cell(wrong)
 
 
@@ -76,11 +76,11 @@ def test_the_compiled_calls_and_the_python_api_agree_everywhere() -> None:
         assert np.array_equal(np.sort(mine, axis=1), np.sort(theirs, axis=1))
 
 
-def test_the_doctor_is_told_which_calls_are_in_use() -> None:
+def test_the_call_path_in_use_has_a_reason() -> None:
     assert cells.path_in_use().reason
 
 
-def test_another_answer_of_the_c_functions_puts_the_python_api_in_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_api_is_used_if_a_c_function_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "_parents_compiled", lambda some, resolution: some)
     decided = cells.path_in_use.__wrapped__()
     assert not decided.is_compiled

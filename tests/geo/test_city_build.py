@@ -68,7 +68,7 @@ def test_a_one_way_street_has_one_edge_and_the_way_back_goes_round(tmp_path: Pat
     assert back == pytest.approx(2 * there, rel=1e-3)
 
 
-def test_what_one_cannot_come_back_from_is_dropped_and_reported(tmp_path: Path) -> None:
+def test_edges_without_a_way_back_are_dropped_and_reported(tmp_path: Path) -> None:
     graph, report = built(
         tmp_path,
         ("ADF", {"highway": "residential"}),
@@ -108,14 +108,14 @@ def test_bends_survive_saving_and_loading(tmp_path: Path) -> None:
         assert np.array_equal(graph.edge_points(edge), again.edge_points(edge))
 
 
-def test_a_file_in_the_place_of_the_city_is_refused(tmp_path: Path) -> None:
+def test_a_file_at_the_output_path_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("not a folder")
     with pytest.raises(CityBuildError, match="is a file"):
         built(tmp_path, ("ABC", {"highway": "residential"}))
     assert (tmp_path / "out").read_text() == "not a folder"
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     told = []
     source = OsmSource(osm_file(tmp_path, ("ABC", {"highway": "residential"})))
     build_city(source, tmp_path / "out", lambda stage, done: told.append(stage))
@@ -142,7 +142,9 @@ def test_a_broken_or_empty_file_is_a_clear_error_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("kept_bytes", [1_000, 700_000])
-def test_half_an_extract_is_a_clear_error_and_nothing_is_written(shared: Any, tmp_path: Path, kept_bytes: Any) -> None:
+def test_a_truncated_extract_is_a_clear_error_and_nothing_is_written(
+    shared: Any, tmp_path: Path, kept_bytes: Any
+) -> None:
     half = tmp_path / "half.osm.pbf"
     half.write_bytes(shared("osm/liechtenstein.osm.pbf").read_bytes()[:kept_bytes])
     with pytest.raises(CityBuildError, match="download it again"):

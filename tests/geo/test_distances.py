@@ -32,6 +32,6 @@ def test_one_point_is_repeated_against_many() -> None:
 
 
 @pytest.mark.parametrize(("lat", "lng"), [(91.0, 0.0), (np.nan, 0.0), (0.0, np.inf)])
-def test_what_is_not_a_place_is_refused(lat: Any, lng: Any) -> None:
+def test_coordinates_that_do_not_exist_are_refused(lat: Any, lng: Any) -> None:
     with pytest.raises(ValueError, match="order is"):
         great_circle_m(lat, lng, 0.0, 0.0)

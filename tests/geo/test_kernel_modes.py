@@ -1,4 +1,4 @@
-"""The same tests again with kernels as written, and with every index checked: each in a fresh process and cache."""
+"""Runs the tests of geo with kernels as written and with bounds checks, each in a new process with its own cache."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("places", PLACES, ids=lambda places: places.__name__)
-def test_nearest_equals_looking_at_every_point(places: Any) -> None:
+def test_nearest_equals_an_exhaustive_search(places: Any) -> None:
     points, queries, resolution = places(np.random.default_rng(5))
     for part, k in enumerate((1, 3, 20, points[0].size + 7)):
         some = tuple(column[part :: 8 if k > 20 else 4] for column in queries)
@@ -142,7 +142,7 @@ def test_the_faces_are_those_of_an_icosahedron() -> None:
     assert np.allclose(np.sort(angle, axis=1)[:, 1:4], 41.8103149)
 
 
-def test_a_search_that_hits_its_budget_says_so() -> None:
+def test_a_search_that_ends_at_rings_max_is_not_certified() -> None:
     points, queries, _ = in_a_city(np.random.default_rng(7))
     by_cell = PointsByCell.of(*points, 9)
     short = by_cell.nearest(*queries, 20, rings_max=2)
@@ -154,7 +154,7 @@ def test_a_search_that_hits_its_budget_says_so() -> None:
     assert not same.all()
 
 
-def test_no_points_at_all_are_found_nowhere() -> None:
+def test_no_points_give_empty_rows() -> None:
     found = PointsByCell.of([], [], 9).nearest([0.0, 90.0], [0.0, 0.0], 3)
     assert (found.index == -1).all()
     assert np.isinf(found.distance_m).all()

@@ -1,4 +1,4 @@
-"""What must hold for any input, however odd."""
+"""Properties that hold for any input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The acceptance model: says the prior before it knows, nears the truth as it learns, and knows how good it is."""
+"""The acceptance model: it starts at the prior, converges to the truth and measures its own calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dispatch.matching.acceptance import (
     SHARE_MIN,
     AcceptanceModel,
     AcceptanceParams,
-    Asks,
+    OfferColumns,
     offer_features,
     probabilities,
 )
@@ -35,7 +35,7 @@ ONE = np.zeros(1, np.int64)
 BEGIN_S = 1e9
 
 
-def asks(
+def offers(
     driver_id: str = "d",
     eta_s: Any = 120.0,
     refusals: Any = 0.0,
@@ -43,11 +43,11 @@ def asks(
     fare_cents: Any = 1000.0,
     at_s: float = BEGIN_S,
 ) -> Any:
-    return Asks((driver_id,), *(np.array([value]) for value in (eta_s, refusals, trip_s, fare_cents)), at_s)
+    return OfferColumns((driver_id,), *(np.array([value]) for value in (eta_s, refusals, trip_s, fare_cents)), at_s)
 
 
 def share_of(model: Any, **facts: Any) -> Any:
-    return float(model.probability(model.features(asks(**facts), ONE))[0])
+    return float(model.probability(model.features(offers(**facts), ONE))[0])
 
 
 def logistic(z: Any) -> Any:
@@ -62,7 +62,7 @@ def taught(truth: Any, *, answers: Any = 6000, seed: int = 1, spread: Any = 0.0,
     model, said = AcceptanceModel(), []
     for number in range(answers):
         at_s, eta_s, driver = BEGIN_S + 5.0 * number, float(rng.gamma(2.0, 100.0)), int(rng.integers(drivers))
-        forecast = model.forecast(asks(f"d{driver}", eta_s, at_s=at_s))
+        forecast = model.forecast(offers(f"d{driver}", eta_s, at_s=at_s))
         true = truth(eta_s, own[driver])
         if number >= answers // 2:
             said.append((forecast.share, true))
@@ -70,29 +70,29 @@ def taught(truth: Any, *, answers: Any = 6000, seed: int = 1, spread: Any = 0.0,
     return model, np.array(said)
 
 
-def test_a_model_that_learned_nothing_says_the_prior_of_everyone() -> None:
+def test_an_untrained_model_predicts_the_prior_for_every_driver() -> None:
     model = AcceptanceModel()
     for facts in ({}, {"eta_s": 900.0, "refusals": 4.0}, {"driver_id": "other", "fare_cents": 9000.0, "at_s": 7.0}):
         assert share_of(model, **facts) == pytest.approx(PRIOR)
     assert model.figures().brier is None
 
 
-def test_the_brier_score_nears_the_best_possible_and_the_table_is_true() -> None:
+def test_the_brier_score_approaches_the_best_possible_and_the_deciles_match() -> None:
     model, said = taught(lambda eta_s, own: logistic(2.5 - 1.5 * eta_s / 600.0))
     best = float((said[:, 1] * (1.0 - said[:, 1])).mean())
-    # The mean square of what was said against the truth is what the score exceeds the best possible by.
+    # The Brier score exceeds the best possible by the mean squared error against the true probabilities.
     assert float(((said[:, 0] - said[:, 1]) ** 2).mean()) < 0.01 * best
     figures = model.figures()
     assert figures.answers == 6000
     assert figures.window == sum(decile.count for decile in figures.deciles) <= 4096 + 128
     assert figures.brier == pytest.approx(best, abs=0.02)
     assert figures.brier < figures.brier_of_mean
-    # Four hundred answers know a share to 0.02: three times that is no chance any more.
+    # The standard error of a rate from four hundred answers is 0.02; three of them are beyond chance.
     assert max(abs(decile.predicted - decile.observed) for decile in figures.deciles) < 0.06
     assert model.theta["pickup_eta"] < -0.5
 
 
-def test_a_truth_that_is_not_logistic_is_mended_by_the_calibration() -> None:
+def test_calibration_corrects_a_truth_that_is_not_logistic() -> None:
     def cliff(eta_s: Any, own: Any) -> Any:
         return 0.95 if eta_s < 240.0 else 0.4
 
@@ -109,7 +109,7 @@ def replace_knots(model: Any) -> Any:
     return AcceptanceModel(model.params, replace(model.state(), calibration=plain))
 
 
-def test_drivers_who_decline_are_told_from_those_who_do_not() -> None:
+def test_drivers_who_decline_often_get_lower_probabilities() -> None:
     _, said = taught(lambda eta_s, own: logistic(1.5 + own), spread=1.5, drivers=50)
     assert np.corrcoef(said[:, 0], said[:, 1])[0, 1] > 0.8
 
@@ -120,14 +120,14 @@ def test_drivers_who_decline_are_told_from_those_who_do_not() -> None:
     st.sampled_from([math.nan, -math.inf, 0.3]),
     st.lists(st.floats(-1e6, 1e6), min_size=8, max_size=8),
 )
-def test_whatever_comes_in_a_chance_comes_out(columns: Any, usual: Any, theta: Any) -> None:
+def test_any_input_gives_a_probability(columns: Any, usual: Any, theta: Any) -> None:
     x = offer_features(tuple(np.array([value]) for value in columns), usual, 0.5, 0.5)
     assert (np.abs(x) <= FEATURE_MAX).all()
     (share,) = probabilities(x, np.array(theta), np.array([0.2, 0.4]), np.array([-0.5, 0.9]))
     assert SHARE_MIN <= share <= 1.0 - SHARE_MIN
 
 
-def test_the_kernel_is_a_dot_product_and_a_look_into_a_table() -> None:
+def test_the_kernel_equals_a_dot_product_and_a_table_lookup() -> None:
     rng = np.random.default_rng(1)
     x, theta = rng.normal(0, 1, (500, 8)), rng.normal(0, 0.5, 8)
     knot, correction = np.array([0.3, 0.5, 0.6]), np.array([0.1, -0.1, 0.05])
@@ -136,7 +136,7 @@ def test_the_kernel_is_a_dot_product_and_a_look_into_a_table() -> None:
     np.testing.assert_allclose(probabilities(x, theta, knot, correction), plain)
 
 
-def test_corrections_never_turn_the_order_of_shares_round() -> None:
+def test_corrections_keep_the_order_of_forecasts() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         said = rng.choice(rng.random(20), 500)
@@ -145,7 +145,7 @@ def test_corrections_never_turn_the_order_of_shares_round() -> None:
         assert (np.diff(knot + correction) >= -1e-12).all()
 
 
-def test_a_history_is_a_beta_smoothed_share_that_fades() -> None:
+def test_a_history_is_a_beta_smoothed_rate_that_decays() -> None:
     histories = Histories(prior_share=0.8, prior_count=10.0, half_life_s=100.0)
     assert histories.shares(["new"], 0.0).tolist() == [0.8]
     for _ in range(4):
@@ -190,7 +190,7 @@ def a_log(count: int = 300, seed: int = 1) -> Any:
     return log
 
 
-def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_nothing() -> None:
+def test_silence_is_learned_as_a_refusal_and_a_withdrawn_offer_is_ignored() -> None:
     for kind, learned in ((ev.OfferAccepted, 1), (ev.OfferDeclined, -1), (ev.OfferExpired, -1), (ev.OfferWithdrawn, 0)):
         answers = Answers(CITY)
         for number in range(20):
@@ -201,7 +201,7 @@ def test_yes_is_learned_as_yes_no_and_silence_as_no_and_a_withdrawn_offer_as_not
         assert answers.model.figures().answers == (20 if learned else 0)
 
 
-def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from() -> None:
+def test_an_answer_is_learned_with_the_features_of_when_its_offer_was_sent() -> None:
     answers = Answers(CITY)
     answers.observe(offer_sent(1))
     answers.observe(answer(ev.OfferDeclined, 1))
@@ -213,14 +213,14 @@ def test_what_an_offer_looked_like_when_it_was_sent_is_what_is_learned_from() ->
     assert x["history"] == 0.0  # Dan has never been asked
 
 
-def test_an_answer_to_an_offer_that_nobody_heard_of_is_passed_over() -> None:
+def test_an_answer_to_an_unknown_offer_is_ignored() -> None:
     answers = Answers(CITY)
     answers.observe(answer(ev.OfferAccepted, 1))
     assert answers.model.figures().answers == 0
 
 
 @pytest.mark.parametrize("cut", [1, 200, 421])
-def test_a_learner_that_dies_and_goes_on_from_its_state_ends_as_if_it_had_lived(cut: Any) -> None:
+def test_a_learner_restored_from_its_state_ends_like_one_that_never_stopped(cut: Any) -> None:
     log = a_log()
     whole = Answers(CITY)
     for event in log:
@@ -257,6 +257,6 @@ def test_a_state_of_another_version_or_shape_is_refused() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"prior_share": 1.0}, {"rate": 0.0}, {"history_half_life_s": math.inf}])
-def test_parameters_that_make_no_sense_are_refused(wrong: Any) -> None:
+def test_invalid_parameters_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AcceptanceParams(**wrong)

@@ -1,4 +1,4 @@
-"""The assignment against two oracles: every permutation where that is possible, scipy where it is not."""
+"""The assignment compared with every permutation for small inputs, and with scipy for large ones."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _small_instances(draw: Any) -> Any:
 
 @given(_small_instances())
 @settings(max_examples=200, deadline=None)
-def test_no_permutation_is_worth_more(instance: Any) -> None:
+def test_no_permutation_scores_more(instance: Any) -> None:
     chosen = assign(*instance)
     assert _total(*instance[:3], chosen) == pytest.approx(_best_by_permutation(*instance), rel=1e-9, abs=1e-9)
 
@@ -110,7 +110,7 @@ def _crowded(rng: np.random.Generator) -> Any:
     return request, driver, rng.normal(300, 100, len(request)), 90, n
 
 
-def _twins(rng: np.random.Generator) -> Any:
+def _stations(rng: np.random.Generator) -> Any:
     """Riders at a few stations: the same drivers at the same times, with waits of their own."""
     station, n = rng.integers(0, 4, 50), 30
     eta_s = rng.integers(10, 600, (4, n)) / 8
@@ -143,13 +143,13 @@ def _wide(rng: np.random.Generator) -> Any:
 
 
 def _machol_wien(rng: np.random.Generator) -> Any:
-    """The costs i * j, which keep methods of this kind busy (Machol, Wien 1976, doi:10.1287/opre.24.1.190)."""
+    """The costs i * j, which are hard for methods of this kind (Machol, Wien 1976, doi:10.1287/opre.24.1.190)."""
     m = int(rng.integers(3, 30))
     request, driver = np.divmod(np.arange(m * m), m)
     return request, driver, (m * m - (request + 1) * (driver + 1)).astype(float) + 1, m, m
 
 
-KINDS = [_random, _tied, _clustered, _crowded, _twins, _degenerate, _chained, _wide, _machol_wien]
+KINDS = [_random, _tied, _clustered, _crowded, _stations, _degenerate, _chained, _wide, _machol_wien]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -161,7 +161,7 @@ def test_equals_scipy_on_hundreds_of_larger_instances(kind: Any) -> None:
         assert got == pytest.approx(wanted, rel=1e-9), seed
 
 
-def test_leaves_a_request_alone_rather_than_lose_by_it() -> None:
+def test_a_request_stays_unmatched_rather_than_lower_the_total() -> None:
     assert assign([0, 1], [0, 0], [-1.0, 0.0], 2, 1).tolist() == [-1, -1]
 
 
@@ -169,7 +169,7 @@ def test_a_later_request_takes_the_driver_whom_it_needs_more() -> None:
     assert assign([0, 0, 1], [0, 1, 0], [10.0, 9.0, 10.0], 2, 2).tolist() == [1, 0]
 
 
-def test_nothing_to_match_is_an_answer() -> None:
+def test_empty_input_gives_an_empty_assignment() -> None:
     assert assign([], [], [], 3, 0).tolist() == [-1, -1, -1]
 
 
@@ -182,6 +182,6 @@ def test_nothing_to_match_is_an_answer() -> None:
         (([0], [0], [np.inf]), "finite"),
     ],
 )
-def test_refuses_what_makes_no_sense(edges: Any, message: str) -> None:
+def test_invalid_arguments_are_refused(edges: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         assign(*edges, 2, 2)

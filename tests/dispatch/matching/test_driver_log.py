@@ -1,4 +1,4 @@
-"""What drivers did, as the events of their rides tell it."""
+"""Transitions of drivers, reconstructed from ride events."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_cancelled_ride_without_a_driver_moves_nobody() -> None:
     ]
 
 
-def test_whoever_gets_nothing_more_has_waited_until_the_last_request() -> None:
+def test_a_driver_without_another_ride_waits_until_the_last_request() -> None:
     told = rows(requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 500), requested("c", 550))
     assert told[1:] == [(2, 200.0, 2, 400.0, 0.0), (2, 400.0, 2, 550.0, 0.0)]
 
@@ -105,7 +105,7 @@ def test_a_long_wait_is_a_break() -> None:
     assert told[-1][3] == 200.0 + IDLE_S_MAX
 
 
-def test_who_is_under_way_at_the_end_has_waited_only_until_they_accepted() -> None:
+def test_a_driver_with_an_unfinished_ride_waited_until_accepting_it() -> None:
     told = rows(requested("a", 0), accepted("a", 0), dropped("a", 200), requested("b", 300), accepted("b", 300),
                 requested("c", 900))  # fmt: skip
     assert told[1:] == [(2, 200.0, 2, 300.0, 0.0)]

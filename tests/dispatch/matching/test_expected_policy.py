@@ -1,4 +1,4 @@
-"""The policy `expected`: who may refuse counts for less, and the trace says by how much."""
+"""The policy `expected`: likely refusals lower the score, and the trace shows by how much."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def asked(policy: Any) -> Any:
     return engine.decide_round(SUPPLY, 1000.0)
 
 
-def test_who_always_refuses_is_passed_over_for_one_a_little_farther() -> None:
+def test_a_driver_who_always_refuses_loses_to_one_a_little_farther() -> None:
     policy = ExpectedPolicy(STREET)
     assert isinstance(policy, LearningPolicy)
     assert asked(policy).matches[0].driver_id == "max"
@@ -66,7 +66,7 @@ def test_the_trace_says_what_refusals_and_cancellations_cost() -> None:
     assert sum(near.terms.values()) == pytest.approx(near.score, abs=0.002)
 
 
-def test_the_sum_of_worth_and_losses_is_the_expected_value() -> None:
+def test_scores_and_losses_add_up_to_the_expected_value() -> None:
     rng = np.random.default_rng(1)
     worth, share, eta_s = rng.normal(500, 300, 50), rng.random(50), rng.uniform(0, 900, 50)
     weights = ScoreWeights(refusal_s=20.0, cancellations_per_s=1e-3)

@@ -1,4 +1,4 @@
-"""The default policy: what holds for every round, and that it is the best one."""
+"""The default policy obeys the rules in every round and finds the best total score."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ requests = st.lists(
 
 @given(requests, drivers)
 @settings(max_examples=150, deadline=None)
-def test_every_round_is_lawful_and_none_is_better(wanted: Any, free: Any) -> None:
+def test_every_round_obeys_the_rules_and_no_other_choice_scores_more(wanted: Any, free: Any) -> None:
     waiting = [
         ride(f"ride{n}", node, seats, refused, NOW_S - age) for n, (node, seats, refused, age) in enumerate(wanted)
     ]
@@ -94,17 +94,17 @@ def test_a_large_group_finds_the_one_large_car_behind_many_small_ones() -> None:
     assert match([ride(seats=6)], supply(*[(0, 4)] * 30, (3, 6)), params)["ride"].driver_id == "driver30"
 
 
-def test_those_who_refused_do_not_use_up_the_candidates() -> None:
+def test_drivers_who_refused_do_not_count_as_candidates() -> None:
     params = replace(PARAMS, candidates_per_request=2)
     refused = [f"driver{n}" for n in range(20)]
     assert match([ride(refused_by=refused)], supply(*[(0, 4)] * 20, (3, 4)), params)["ride"].driver_id == "driver20"
 
 
-def test_nobody_with_room_is_no_match() -> None:
+def test_no_driver_with_enough_seats_means_no_match() -> None:
     assert match([ride(seats=5), ride("small", seats=4)], supply((0, 4))).keys() == {"small"}
 
 
-def test_who_has_waited_longer_comes_first_when_one_driver_is_free() -> None:
+def test_the_longer_wait_wins_when_one_driver_is_idle() -> None:
     patient = ride("patient", node=2, requested_s=NOW_S - 100)
     assert match([patient, ride("new")], supply((0, 4))).keys() == {"patient"}
 
@@ -113,7 +113,7 @@ def test_a_driver_who_is_too_far_is_not_asked() -> None:
     assert match([ride(node=0)], supply((15, 4))) == {}
 
 
-def test_the_ring_grows_with_each_refusal_up_to_twice_as_wide() -> None:
+def test_the_reach_grows_with_each_refusal_up_to_twice_as_wide() -> None:
     # 60 s away: beyond 45 s, within 63 s after two refusals.
     assert match([ride(node=0, refused_by=["x"])], supply((15, 4))) == {}
     assert match([ride(node=0, refused_by=["x", "y"])], supply((15, 4)))["ride"].driver_id == "driver0"

@@ -1,4 +1,4 @@
-"""Policies by name, policies of one's own, and policies that misbehave."""
+"""Policies by name, custom policies, and faulty ones."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ WAITING = [ride("two", 2), ride("zero", 1, requested_s=1.0)]
 DRIVERS = supply(a=(1, 4), b=(5, 4))
 
 
-def test_nearest_serves_the_oldest_first_whatever_it_costs_the_next() -> None:
+def test_nearest_serves_the_oldest_request_first_even_if_the_total_is_worse() -> None:
     assert pairs("nearest", WAITING, DRIVERS) == {"two": "a", "zero": "b"}
 
 
@@ -85,7 +85,7 @@ def test_greedy_takes_the_shortest_pickup_of_the_round_first() -> None:
     assert pairs("greedy", WAITING, DRIVERS) == {"two": "b", "zero": "a"}
 
 
-def test_the_optimum_leaves_a_short_pickup_for_a_better_whole() -> None:
+def test_the_optimum_forgoes_a_short_pickup_for_a_better_total() -> None:
     # Greedy takes 10 s for the middle and is left with 50 s for the other; 20 + 20 is better.
     waiting, drivers = [ride("left", 0), ride("middle", 3)], supply(a=(2, 4), b=(5, 4))
     assert pairs("greedy", waiting, drivers) == {"left": "b", "middle": "a"}
@@ -93,7 +93,7 @@ def test_the_optimum_leaves_a_short_pickup_for_a_better_whole() -> None:
 
 
 @pytest.mark.parametrize("name", ["nearest", "greedy", "optimal", "expected"])
-def test_no_policy_of_ours_breaks_a_rule(name: str) -> None:
+def test_no_built_in_policy_breaks_a_rule(name: str) -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         drivers = supply(**{f"d{n}": (int(rng.integers(6)), int(rng.integers(1, 7))) for n in range(6)})
@@ -106,7 +106,7 @@ def test_no_policy_of_ours_breaks_a_rule(name: str) -> None:
 
 
 @pytest.mark.parametrize("from_file", [True, False])
-def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(
+def test_a_custom_policy_is_a_class_in_a_file_or_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_file: Any
 ) -> None:
     (tmp_path / "own_policy.py").write_text(OWN_POLICY)
@@ -127,13 +127,13 @@ def test_a_policy_of_ones_own_is_a_class_in_a_file_or_module(
         ("builtins:repr", "has no method match"),
     ],
 )
-def test_a_name_that_leads_nowhere_says_so(name: str, message: str) -> None:
+def test_an_unusable_policy_name_is_refused_with_the_reason(name: str, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make_policy(name, STREET)
 
 
 class Misbehaving:
-    """Gives back what it was told to."""
+    """Returns the given matches."""
 
     def __init__(self, *matches: Any) -> None:
         self.matches = matches
@@ -159,7 +159,7 @@ GOOD = MatchFound("two", "a", 10.0, 90.0)
         (MatchFound("refused", "b", 10.0, 1.0), "refused it before"),
     ],
 )
-def test_what_a_policy_does_wrong_is_named_and_left_out_and_the_rest_goes_on(bad: Any, wrong: Any) -> None:
+def test_faulty_matches_are_reported_and_dropped_and_the_others_stay(bad: Any, wrong: Any) -> None:
     waiting = [*WAITING, ride("group", seats=6), ride("refused", refused_by=["b"])]
     engine = DispatchEngine(PARAMS, waiting, Misbehaving(GOOD, bad))
     decision = engine.decide_round(DRIVERS, 10.0)
@@ -171,7 +171,7 @@ def test_what_a_policy_does_wrong_is_named_and_left_out_and_the_rest_goes_on(bad
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, ("two", "a")])
-def test_a_policy_that_raises_or_talks_nonsense_asks_nobody_and_is_named(nonsense: Any) -> None:
+def test_a_policy_that_raises_or_returns_nonsense_matches_nobody_and_is_reported(nonsense: Any) -> None:
     decision = decide_safely(Misbehaving(nonsense), WAITING, DRIVERS, PARAMS, 10.0)
     assert decision.matches == []
     assert decision.faults[0].startswith("policy Misbehaving: raised AttributeError")
@@ -187,7 +187,7 @@ def test_values_go_to_policies_that_use_them_and_to_no_other() -> None:
             make_policy(name, STREET, STREET_VALUES)
 
 
-def test_of_two_drivers_the_one_from_the_poorer_place_goes_if_the_way_is_worth_it() -> None:
+def test_the_driver_at_the_less_valuable_place_goes_if_the_gain_exceeds_the_longer_way() -> None:
     # By the values a place at 3 to 5 is worth twelve seconds of earning less than one at 0 to 2.
     policy = OptimalPolicy(STREET, position_value=STREET_VALUES)
     assert STREET_VALUES.move_gain_s([0, 3], [2, 2], [30.0, 30.0], 10.0) == pytest.approx([0.0, 12.0])
@@ -216,6 +216,6 @@ def test_a_city_chooses_its_parameters_and_policy() -> None:
         ({"offer_ttl_s": -1.0}, "positive"),
     ],
 )
-def test_a_section_that_makes_no_sense_is_refused(section: Any, message: str) -> None:
+def test_an_invalid_section_is_refused(section: Any, message: str) -> None:
     with pytest.raises(ParamsRefused, match=message):
         read_params({"dispatch": section}, DispatchParams)

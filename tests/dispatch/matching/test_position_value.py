@@ -1,4 +1,4 @@
-"""What places are worth: learned from what drivers did, kept in a file, asked by node and time."""
+"""Position values: learned from transitions, stored in a file, read by node and time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def did(*rows: Any) -> Any:
 
 
 def value_of_rows_one_by_one(rows: Any, graph: Any, params: Any, sweeps: Any = 400) -> Any:
-    """The slow twin: rows one by one, dictionaries of lists, means written out."""
+    """The slow reference: rows one by one, dictionaries of lists, means written out."""
     cell, number = cells_of_nodes(graph, params.resolution)
     parent = parents(cell, params.resolution - 1).tolist()
     bins, cells = params.bins, range(len(cell))
@@ -130,7 +130,7 @@ def test_a_bin_without_data_takes_its_value_from_the_bins_beside_it() -> None:
     assert now[1] < soon[1] < far[1]
 
 
-def test_midnight_is_between_two_neighbours() -> None:
+def test_the_bins_before_and_after_midnight_are_neighbours() -> None:
     learned = learn_values(did(*[(0, 86_390, 0, 86_590, 1000)] * 40, (2, 86_390, 2, 86_590, 100)), THREE)
     first, last = learned.at([0, 0], [86_400.0 + 60.0, 86_400.0 - 60.0])
     assert learned.at([0], -1e-12) == last  # whose remainder is a whole day
@@ -147,7 +147,7 @@ def test_midnight_is_between_two_neighbours() -> None:
         max_size=12,
     )
 )
-def test_learning_is_what_the_slow_twin_says(drawn: Any) -> None:
+def test_learning_equals_the_slow_reference(drawn: Any) -> None:
     graph, params = town(-73.99, -73.98, -73.9, -73.8), ValueParams(bin_s=7200.0, prior_visits=2.0, discount=0.7)
     rows = [(node, at_s, next_node, at_s + lasts_s, fare) for node, at_s, next_node, lasts_s, fare in drawn]
     learned = learn_values(did(*rows), graph, params)
@@ -155,7 +155,7 @@ def test_learning_is_what_the_slow_twin_says(drawn: Any) -> None:
     np.testing.assert_allclose(learned.value_cents, slow, atol=0.5)
 
 
-def test_a_move_gains_what_the_places_differ_by_in_seconds_of_earning() -> None:
+def test_the_gain_of_a_move_is_the_difference_of_values_in_seconds_of_earning() -> None:
     learned = learn_values(did((0, 0, 1, 200, 1000), (1, 200, 2, 600, 2000), (2, 600, 0, 1000, 0)), THREE, BARE)
     values = learned.at([0, 1, 2], 0.0)
     a_second = values.mean() * 0.05 / 200
@@ -165,7 +165,7 @@ def test_a_move_gains_what_the_places_differ_by_in_seconds_of_earning() -> None:
     )
 
 
-def test_where_nothing_is_paid_no_move_gains() -> None:
+def test_without_fares_no_move_gains() -> None:
     assert learn_values(did((0, 0, 1, 30, 0)), THREE).move_gain_s([0, 1], [1, 2], [60.0, 60.0], 0.0).tolist() == [
         0.0,
         0.0,
@@ -248,7 +248,7 @@ def test_invalid_parameters_are_refused_on_construction(name: str, value: Any) -
         replace(ValueParams(), **{name: value})
 
 
-def test_nothing_to_learn_from_is_said() -> None:
+def test_learning_from_no_transitions_is_refused() -> None:
     nothing = Transitions(np.zeros(0, int), np.zeros(0), np.zeros(0, int), np.zeros(0), np.zeros(0))
     with pytest.raises(ValueError, match="nothing to learn from"):
         learn_values(nothing, THREE)

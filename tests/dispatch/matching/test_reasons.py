@@ -130,7 +130,7 @@ def test_a_match_that_led_to_no_offer_says_why() -> None:
     assert [candidate.reason for candidate in told.candidates] == [Reason.LEASE_HELD]
 
 
-def test_drivers_whom_the_round_never_saw_are_counted_at_their_gates() -> None:
+def test_drivers_outside_the_snapshot_are_counted_by_reason() -> None:
     nobody = SupplySnapshot(NOW_S, (), np.zeros(0, np.int64), np.zeros(0, np.int64))
     waiting = [ride("ride", 0)]
     decision = DispatchEngine(PARAMS, waiting, OptimalPolicy(CITY)).decide_round(nobody, NOW_S)

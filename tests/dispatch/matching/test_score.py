@@ -1,4 +1,4 @@
-"""The score: each term does what it says, all of them are seconds, and nothing that is no number ever leaves it."""
+"""The score: every term by hand, in seconds, and finite for any input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALL = ScoreWeights(
 
 
 def plain_terms(pairs: Any, requests: Any, supply: Any, weights: Any) -> Any:
-    """The same in words: one pair after the other, by name."""
+    """The plain reference: one pair after the other, term by term."""
     told = []
     for e, (i, j) in enumerate(zip(pairs.request.tolist(), pairs.driver.tolist(), strict=True)):
         eta_s, trip_s = float(pairs.pickup_eta_s[e]), float(requests.trip_s[i])
@@ -77,7 +77,7 @@ def drawn(rng: np.random.Generator, m: Any = 5, n: Any = 7, e: Any = 20, now_s: 
     return pairs, requests, supply
 
 
-def test_the_kernel_says_what_its_slow_twin_says() -> None:
+def test_the_kernel_equals_the_plain_reference() -> None:
     for seed in range(20):
         pairs, requests, supply = drawn(np.random.default_rng(seed))
         terms = score_terms(pairs, requests, supply, ALL)
@@ -97,7 +97,7 @@ odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 0.0
     gain=odd,
     weights=st.tuples(*[st.sampled_from([0.0, 1.0, 1e300])] * 7),
 )
-def test_nothing_that_is_no_number_ever_leaves_the_kernel(
+def test_the_kernel_returns_finite_terms_for_any_input(
     columns: Any, drivers: Any, eta_s: Any, gain: Any, weights: Any
 ) -> None:
     one = np.zeros(1, np.int64)
@@ -113,7 +113,7 @@ def test_nothing_that_is_no_number_ever_leaves_the_kernel(
         assert terms[0, 0] == -TERM_MAX
 
 
-def test_by_default_the_score_is_the_riders_interest_with_what_is_known_of_places() -> None:
+def test_by_default_the_score_holds_pickup_eta_waiting_time_and_position_value() -> None:
     pairs, requests, supply = drawn(np.random.default_rng(1))
     unlearned = replace(pairs, move_gain_s=None)
     assert set(score_terms(unlearned, requests, supply, ScoreWeights())) == {"pickup", "waited", "aboard"}
@@ -152,7 +152,7 @@ def test_a_single_bad_rating_weighs_little() -> None:
 
 
 class BetterFromFar:
-    """Says that whoever comes from node 4 gains by the trip."""
+    """A position value by which drivers from node 4 gain."""
 
     def move_gain_s(self, node: Any, next_node: Any, duration_s: Any, now_s: float) -> Any:
         assert (np.asarray(next_node) == 0).all()
@@ -172,20 +172,20 @@ def test_an_idle_time_beyond_the_limit_counts_as_the_limit() -> None:
     assert score_terms(pairs, requests, since_ever, ALL)["idle"] == pytest.approx(0.1 * 1800.0)
 
 
-def test_a_driver_of_whom_nobody_knows_since_when_counts_as_just_free() -> None:
+def test_an_unknown_idle_time_counts_as_zero() -> None:
     pairs, requests, supply = drawn(np.random.default_rng(1))
     unknown = replace(supply, idle_since_s=np.full(len(supply), math.nan))
     assert (score_terms(pairs, requests, unknown, ALL)["idle"] == 0.0).all()
 
 
-def test_trips_are_as_long_as_the_crow_flies_and_the_streets_make_of_it() -> None:
+def test_trip_times_follow_the_distance_and_the_mean_speed() -> None:
     ends = [Place(40.0, -74.0, 0), Place(40.02, -74.0, 0)]
     (there, nowhere) = TripTimes(STREET).of([ends[0], ends[0]], [ends[1], ends[0]]).tolist()
     assert there == pytest.approx(2224 * 1.3 * 10 / 100, rel=0.001)  # 10 s for 100 m
     assert nowhere == 0.0
 
 
-def test_a_graph_whose_roads_are_all_closed_still_says_a_number() -> None:
+def test_trip_times_are_finite_where_all_roads_are_closed() -> None:
     closed = RoadGraph.from_arrays([0.0, 0.0], [0.0, 0.01], [0], [1], [100.0], [np.inf])
     assert TripTimes(closed).of([Place(0.0, 0.0, 0)], [Place(0.0, 0.01, 1)]).tolist() == [0.0]
 
@@ -207,6 +207,6 @@ def test_a_city_sets_the_weights() -> None:
         ({"score": 3}, r"\[dispatch\] score is 3; expected a section"),
     ],
 )
-def test_weights_that_make_no_sense_are_refused_by_name(section: Any, message: str) -> None:
+def test_invalid_weights_are_refused_by_name(section: Any, message: str) -> None:
     with pytest.raises(ParamsRefused, match=message):
         read_params({"dispatch": section}, DispatchParams)

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from dispatch.adapters.redis_traces import RedisTraceLog
 from dispatch.matching.reasons import CandidateTrace, Reason, RideTrace
-from dispatch.matching.trace_text import tell
+from dispatch.matching.trace_text import trace_lines
 from tests.hexhail.test_cli import hexhail
 
 ROUND = RideTrace(
@@ -29,8 +29,8 @@ NOBODY = RideTrace(
 )
 
 
-def test_a_round_reads_from_who_was_asked_to_why_nobody_else_was() -> None:
-    assert list(tell([ROUND], lambda at_s: f"at {at_s:.0f}")) == [
+def test_a_round_is_listed_from_the_asked_driver_to_the_reasons_of_the_others() -> None:
+    assert list(trace_lines([ROUND], lambda at_s: f"at {at_s:.0f}")) == [
         "at 1700000000  asked dora, of 9 drivers seen, by policy optimal",
         "  → dora  62 s away, score 851.6 = pickup 837.6 + waited 14.0",
         "    emil  90 s away, score 800.0 = pickup 810.0 + waited 14.0 - position 24.0",
@@ -42,14 +42,14 @@ def test_a_round_reads_from_who_was_asked_to_why_nobody_else_was() -> None:
     ]
 
 
-def test_every_driver_who_was_seen_is_told_of_once() -> None:
-    told = list(tell([ROUND], str))[1:]
+def test_every_driver_of_a_round_is_counted_once() -> None:
+    told = list(trace_lines([ROUND], str))[1:]
     counted = sum(int(line.split()[0]) for line in told if " more: " in line)
     assert counted + sum(" away, " in line for line in told) == ROUND.n_drivers
 
 
 def test_a_round_in_which_nobody_was_asked_says_why() -> None:
-    assert list(tell([NOBODY], lambda at_s: "then")) == [
+    assert list(trace_lines([NOBODY], lambda at_s: "then")) == [
         "then  nobody was asked, of 1 driver seen, by policy mine",
         "  fault: policy mine: raised an error",
         "  1 more: free, but the car is too small",

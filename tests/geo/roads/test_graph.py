@@ -54,7 +54,7 @@ def test_many_nodes_in_one_place_can_be_indexed() -> None:
     assert graph.snap(5.0, 5.0)[0][0] == 0
 
 
-def test_changing_the_traffic_leaves_the_roads_alone(one_way_city: Any) -> None:
+def test_other_travel_times_leave_the_roads_unchanged(one_way_city: Any) -> None:
     slower = one_way_city.with_travel_times(one_way_city.travel_time_s * 2)
     assert slower.leaving is one_way_city.leaving
     assert np.array_equal(slower.arriving_s, one_way_city.arriving_s * 2)

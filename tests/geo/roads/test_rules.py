@@ -19,7 +19,7 @@ from geo.roads.rules import COUNTRIES, KMH_PER_MPH, SHARE_OF_LIMIT, Drivable, ju
         ({"highway": "primary", "oneway": "reversible"}, "direction changes with the time of day"),
     ],
 )
-def test_what_is_not_for_taxis_is_left_out_with_a_reason(tags: Any, reason: Any) -> None:
+def test_ways_that_taxis_may_not_drive_are_left_out_with_a_reason(tags: Any, reason: Any) -> None:
     assert judge(tags) == reason
 
 
@@ -86,5 +86,5 @@ def test_without_a_limit_class_and_country_decide() -> None:
         ("", None),
     ],
 )
-def test_limits_are_read_as_people_write_them(text: str, kmh: Any) -> None:
+def test_speed_limits_are_read_in_all_common_spellings(text: str, kmh: Any) -> None:
     assert limit_kmh(text, None) == (None if kmh is None else pytest.approx(kmh))

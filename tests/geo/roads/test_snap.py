@@ -44,7 +44,7 @@ def test_the_nearest_edge_is_the_nearest_of_all(bent_streets: Any, one_way_city:
             assert np.allclose(every_m[found.edge[at]], found.distance_m[at], atol=2.0)
 
 
-def test_the_share_says_where_on_the_edge_one_is(bent_streets: Any) -> None:
+def test_the_share_is_the_position_along_the_edge(bent_streets: Any) -> None:
     index = EdgeIndex.of(bent_streets)
     found = index.nearest([0.0, 0.0, 0.01], [0.0, 0.03, 0.012], count=2)
     assert found.edge.tolist()[1:] == [[0, 1], [0, 1]]
@@ -53,7 +53,7 @@ def test_the_share_says_where_on_the_edge_one_is(bent_streets: Any) -> None:
     assert 0.4 < found.share[2, 0] < 0.5
 
 
-def test_beyond_the_limit_one_is_off_the_map(bent_streets: Any) -> None:
+def test_points_beyond_the_limit_find_no_edge(bent_streets: Any) -> None:
     index = EdgeIndex.of(bent_streets)
     found = index.nearest([-0.001, -0.01], [0.0, 0.0], limit_m=150.0)
     assert found.edge.tolist() == [[0], [-1]]

@@ -52,9 +52,7 @@ def test_drivers_who_set_out_later_are_found_by_when_they_arrive(one_way_city: A
 
 
 @pytest.mark.parametrize("limit_s", [75.0, np.inf])
-def test_few_drivers_are_found_alike_from_their_side_and_from_that_of_the_pickups(
-    one_way_city: Any, limit_s: Any
-) -> None:
+def test_searches_from_drivers_and_from_pickups_agree(one_way_city: Any, limit_s: Any) -> None:
     rng = np.random.default_rng(4)
     pickups, drivers = rng.integers(0, 900, 150), rng.integers(0, 900, 25)
     delay_s = rng.integers(0, 40, 25).astype(float)
@@ -75,12 +73,12 @@ def test_a_search_with_a_limit_finds_what_lies_within_it_and_nothing_else(one_wa
 
 
 @pytest.mark.parametrize("delay_s", [[1.0], [1.0, -1.0], [0.0, np.nan]])
-def test_delays_that_are_none_are_refused(city_with_two_islands: Any, delay_s: Any) -> None:
+def test_invalid_delays_are_refused(city_with_two_islands: Any, delay_s: Any) -> None:
     with pytest.raises(ValueError, match="delay_s"):
         nearest_by_road(city_with_two_islands, [0, 1], [0], 1, 9.0, delay_s)
 
 
-def test_more_drivers_asked_for_than_there_are_leaves_gaps(city_with_two_islands: Any) -> None:
+def test_rows_are_filled_up_where_there_are_fewer_drivers_than_k(city_with_two_islands: Any) -> None:
     index, travel_time_s = nearest_by_road(city_with_two_islands, [1, 0, 2, 1], [0, 3], 5, np.inf)
     assert index.tolist() == [[1, 0, 3, -1, -1], [2, -1, -1, -1, -1]]
     assert travel_time_s[0, :3].tolist() == [0.0, 20.0, 20.0]
