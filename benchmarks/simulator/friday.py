@@ -41,7 +41,7 @@ KIB = 2**10
 
 
 @dataclass(frozen=True)
-class Place:
+class CityFiles:
     """Where the inputs are and how many drivers the file holds at most."""
 
     city: Path
@@ -94,7 +94,7 @@ def _rows(days: list[Lived]) -> list[list[object]]:
     return [day.row for day in days]
 
 
-def _place(folder: Path, drivers: int, report: Report, *, small: bool) -> Place:
+def _place(folder: Path, drivers: int, report: Report, *, small: bool) -> CityFiles:
     day = folder / "day"
     if not small and SF.exists():
         city_folder = folder / "city"
@@ -107,10 +107,10 @@ def _place(folder: Path, drivers: int, report: Report, *, small: bool) -> Place:
             load_city(MANHATTAN), FRIDAY, 1_000 if small else 200_000, drivers, 1, None, lambda what: None
         )
         write_demand(demand, day)
-    return Place(city_folder, day / REQUESTS_FILE, day / DRIVERS_FILE, folder)
+    return CityFiles(city_folder, day / REQUESTS_FILE, day / DRIVERS_FILE, folder)
 
 
-def _smallest_fleet(place: Place, fleets: tuple[int, int], step: int) -> Lived:
+def _smallest_fleet(place: CityFiles, fleets: tuple[int, int], step: int) -> Lived:
     """Halve the range of fleets until it is one step wide.
 
     Raises ValueError if its ends do not serve too few and enough.
@@ -132,7 +132,7 @@ def _smallest_fleet(place: Place, fleets: tuple[int, int], step: int) -> Lived:
     return found
 
 
-def _thinned(place: Place, fleet: int, share: int) -> Lived:
+def _thinned(place: CityFiles, fleet: int, share: int) -> Lived:
     """Live a day of each `share`-th request with as small a part of the fleet."""
     part = place.folder / f"part-{share}.csv.gz"
     with (
@@ -145,7 +145,7 @@ def _thinned(place: Place, fleet: int, share: int) -> Lived:
     return _live(place, part, fleet // share)
 
 
-def _live(place: Place, requests: Path, drivers: int) -> Lived:
+def _live(place: CityFiles, requests: Path, drivers: int) -> Lived:
     out = place.folder / f"out-{requests.stem}-{drivers}"
     process = subprocess.Popen(
         [sys.executable, "-m", "hexhail", *_arguments(place, requests, drivers, out)], stdout=subprocess.DEVNULL
@@ -164,7 +164,7 @@ def _live(place: Place, requests: Path, drivers: int) -> Lived:
     return Lived(drivers, summary, n_events, usage.ru_maxrss * KIB)
 
 
-def _arguments(place: Place, requests: Path, drivers: int, out: Path) -> list[str]:
+def _arguments(place: CityFiles, requests: Path, drivers: int, out: Path) -> list[str]:
     fleet = place.folder / f"drivers-{drivers}.csv"
     lines = place.drivers.read_text(encoding="utf-8").splitlines(keepends=True)
     fleet.write_text("".join(lines[: drivers + 1]), encoding="utf-8")
@@ -173,7 +173,7 @@ def _arguments(place: Place, requests: Path, drivers: int, out: Path) -> list[st
     return ["simulate", *where, *RULES, "--skip-bad"]
 
 
-def _profile(place: Place, drivers: int, report: Report) -> None:
+def _profile(place: CityFiles, drivers: int, report: Report) -> None:
     """Where the time goes, by part and by function, on an eighth of the day: the profiler slows small calls down."""
     part = place.folder / "part-8.csv.gz"
     if not part.exists():
