@@ -107,16 +107,7 @@ class LiveFeed:
                 "heading_deg": [None if np.isnan(h) else h for h in positions.heading_deg[shown].tolist()],
                 "state": [state[row] for row in shown],
             },
-            "requests": [
-                {
-                    "ride_id": ride.ride_id,
-                    "state": ride.state,
-                    "lat_deg": ride.pickup.lat_deg,
-                    "lng_deg": ride.pickup.lng_deg,
-                    "requested_s": ride.requested_s,
-                }
-                for ride in open_rides
-            ],
+            "requests": [_request_of(ride) for ride in open_rides],
             "surge": surge,
             "advice": self._advised(positions.driver_id, state),
             "figures": self._told(figures, [state[row] for row in shown], open_rides, surge, now_s),
@@ -178,6 +169,17 @@ class LiveFeed:
             "round_ms_p99": float(np.percentile(rounds_ms, 99)) if rounds_ms else None,
             "surge_max": max((cell["multiplier"] for cell in surge), default=1.0),
         }
+
+
+def _request_of(ride: Ride) -> dict[str, Any]:
+    """The frame's entry of a ride without a driver."""
+    return {
+        "ride_id": ride.ride_id,
+        "state": ride.state,
+        "lat_deg": ride.pickup.lat_deg,
+        "lng_deg": ride.pickup.lng_deg,
+        "requested_s": ride.requested_s,
+    }
 
 
 def duties_of(
