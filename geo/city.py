@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geo import cells
 from geo.roads.graph import RoadGraph
-from kernel.params import Sections, read_params
+from kernel.section_reader import Sections, read_params
 
 CITY_FILE = "city.toml"
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from kernel.idempotency import IdempotencyKey
     from kernel.keyring import KeyRing
     from kernel.money import money_text
-    from kernel.params import ParamsRefused, read_params
     from kernel.points import Place, Point
+    from kernel.section_reader import ParamsRefused, read_params
     from kernel.supply import DriverState
 
 __all__ = [
@@ -35,10 +35,10 @@ __getattr__ = lazy(
         "HexhailError": "errors",
         "IdempotencyKey": "idempotency",
         "KeyRing": "keyring",
-        "ParamsRefused": "params",
+        "ParamsRefused": "section_reader",
         "Place": "points",
         "Point": "points",
         "money_text": "money",
-        "read_params": "params",
+        "read_params": "section_reader",
     },
 )

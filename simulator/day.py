@@ -13,7 +13,7 @@ from dispatch.matching.policy import LearningPolicy, MatchingPolicy
 from dispatch.rules.window import MarketWatch
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from kernel.supply import DriverState
 from location_ingest.model import IngestParams
 from pricing.events import SurgeChanged

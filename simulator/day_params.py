@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from dispatch.model import DispatchParams
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from simulator.service.gps import GpsParams
 
 

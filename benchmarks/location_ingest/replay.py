@@ -30,7 +30,7 @@ from hexhail.runtime.supervisor import Spec, Supervisor
 from kernel.clock import CityClock
 from kernel.contracts import redis_keys
 from kernel.keyring import KeyRing
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from location_ingest.model import IngestParams
 from tests.location_ingest.plain_cells import Plain, compute, region_cells
 

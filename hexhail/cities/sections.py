@@ -8,7 +8,7 @@ from typing import Any
 
 from dispatch.model import DispatchParams
 from geo.city import CITY_FILE, City, Region, load_city
-from kernel.params import ParamsRefused, read_params, refusal, refuse_unknown_sections
+from kernel.section_reader import ParamsRefused, read_params, refusal, refuse_unknown_sections
 from location_ingest.model import IngestParams, StoreParams
 from pricing.adapters.tariff_file import read_tariff
 from pricing.errors import TariffRefused

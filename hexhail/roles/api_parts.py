@@ -34,7 +34,7 @@ from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.clock import CityClock
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from location_ingest.adapters.kafka_pings import KafkaPings
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.metrics import GatewayMetrics

@@ -9,7 +9,7 @@ from hexhail.cities.served import common_to, load_cities
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import DEAD_PINGS_TOPIC, PINGS_TOPIC
-from kernel.params import read_params
+from kernel.section_reader import read_params
 
 
 def run_ingester(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_database
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.settings import Settings
-from kernel.params import read_params
+from kernel.section_reader import read_params
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -12,7 +12,7 @@ from hexhail.runtime.connections import connect_redis, ensure_topics
 from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import QUOTES_TOPIC, RIDE_EVENTS_TOPIC
-from kernel.params import read_params
+from kernel.section_reader import read_params
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -23,7 +23,7 @@ from hexhail.cities.policy import city_policy
 from hexhail.runs.price_history import recorded_prices
 from hexhail.runs.run_folder import ROUNDS_FOLDER, city_facts, read_events, write_drivers, write_events, write_summary
 from hexhail.runtime.database import open_database
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from pricing.adapters.sql.record import SqlPriceRecord
 from simulator.service.event_log import sha256_of
 

@@ -12,7 +12,7 @@ from dispatch import events as ev
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from geo.roads.travel_times import path
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from pricing.commands import CountQuote, CountRequest, Tick
 from pricing.engine import PricingEngine
 from pricing.events import SurgeChanged

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.distances import great_circle_m
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from location_ingest.model import DriverPing, GatewayParams, IngestParams, Reason, StoreParams
 from location_ingest.rules import Track, is_within_reach, judge, order_reason, place_reason, time_reason
 

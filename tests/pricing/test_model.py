@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from pricing.model.surge import SurgeParams
 
 

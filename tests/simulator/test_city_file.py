@@ -11,7 +11,7 @@ from dispatch import events as ev
 from dispatch.matching.policy import LearningPolicy
 from hexhail.runs.arms import parse_arm
 from hexhail.runs.simulate import Inputs, policy_of, simulate
-from kernel.params import ParamsRefused
+from kernel.section_reader import ParamsRefused
 from simulator.day import Day, Outcome
 from simulator.day_params import Acceptance, DayParams
 from tests.simulator.towns import crowded

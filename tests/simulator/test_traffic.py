@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dispatch import events as ev
 from dispatch.matching.optimal import OptimalPolicy
 from geo.city import City, Region
-from kernel.params import ParamsRefused, read_params
+from kernel.section_reader import ParamsRefused, read_params
 from simulator.day import Day
 from simulator.day_params import Acceptance, DayParams
 from simulator.streets.congestion import Traffic, TrafficParams, pace_of

@@ -18,8 +18,8 @@ from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.matching.registry import make_policy
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
-from kernel.params import ParamsRefused, read_params
 from kernel.points import Place
+from kernel.section_reader import ParamsRefused, read_params
 from tests.dispatch.people import THERE, grid_city
 
 #: A street: 0 - 1 - 2 - 3 - 4 - 5, 10 s from crossing to crossing.

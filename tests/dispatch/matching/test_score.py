@@ -17,8 +17,8 @@ from dispatch.matching.trips import TripTimes
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
 from geo.roads.graph import RoadGraph
-from kernel.params import ParamsRefused, read_params
 from kernel.points import Place
+from kernel.section_reader import ParamsRefused, read_params
 from tests.dispatch.people import grid_city
 
 ALL = ScoreWeights(

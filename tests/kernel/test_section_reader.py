@@ -21,7 +21,7 @@ from geo.city import CITY_FILE
 from hexhail.cities.sections import PARAMS, load_checked_city
 from hexhail.cli.app import app
 from hexhail.runtime.settings import MANHATTAN
-from kernel.params import ParamsRefused, Sections, read_params
+from kernel.section_reader import ParamsRefused, Sections, read_params
 from location_ingest.model import IngestParams
 
 #: (class, key) of every key of a city's file that has a parameter.
