@@ -38,6 +38,11 @@ class Book:
         """Rides without a driver, the oldest request first."""
         return [self._rides[ride_id] for _, ride_id in self._open]
 
+    def with_driver(self) -> list[Ride]:
+        """Rides bound to a driver, by their ids."""
+        bound = {ride_id for index in (self._next_of, self._aboard) for rides in index.values() for ride_id in rides}
+        return [self._rides[ride_id] for ride_id in sorted(bound)]
+
     def of_offer(self, offer_id: str) -> Ride | None:
         """The ride whose newest offer this is."""
         ride_id = self._ride_of_offer.get(offer_id)

@@ -56,6 +56,10 @@ class DispatchEngine:
         """Rides that a round is about: without a driver and without an offer, the oldest request first."""
         return [ride for ride in self.open_rides() if ride.state is RideState.REQUESTED]
 
+    def with_driver(self) -> list[Ride]:
+        """Rides bound to a driver, sorted by id."""
+        return self._book.with_driver()
+
     def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
         """Carry a command out and say what happened.
 

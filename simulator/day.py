@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from dispatch.engine import DispatchEngine
 from dispatch.events import RideEvent
 from dispatch.matching.policy import LearningPolicy, MatchingPolicy
-from dispatch.rules.window import MarketWatch
+from dispatch.rounds import Rounds
+from dispatch.service.pickup_watch import DriverWatch
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
 from kernel.section_reader import read_params
@@ -104,7 +105,11 @@ class Day:
         engine = DispatchEngine(self._dispatch, policy=policy)
         handlers: dict[type[RideEvent], list[EventHandler]] = {}
         self.virtual_dispatch = VirtualDispatch(
-            engine, Leases(self._dispatch.offer_ttl_s), handlers, MarketWatch(self._dispatch)
+            engine,
+            Leases(self._dispatch.offer_ttl_s),
+            handlers,
+            Rounds(self._dispatch),
+            DriverWatch(city.graph, self._dispatch),
         )
         self._surge = surge_of(city, requests) if params.is_surge_on else None
         market = market_of(city, requests, self._ways, self._surge)
@@ -202,9 +207,10 @@ class Day:
     def _round(self, number: int, now_s: float) -> None:
         if self._crowd.is_gone or now_s > self._close_s:
             return
-        matches = self.virtual_dispatch.run_round(self.fleet.supply, now_s)
-        self.fleet.learn_approaches(matches, self._ways)
-        self.virtual_dispatch.send_offers(matches, now_s)
+        decided = self.virtual_dispatch.decide_round(self.fleet, now_s)
+        if decided is not None:
+            self.fleet.learn_approaches(decided.decision.matches, self._ways)
+            self.virtual_dispatch.send_offers(decided, now_s)
         self._on_progress(now_s, self._crowd.gone)
         self._agenda.at(self._next_round_s(number, now_s), self._round, number + 1)
 
@@ -212,7 +218,7 @@ class Day:
         if not self._dispatch.batch_window_s_min:
             # Multiply instead of adding up: with a window of 0.1 s, rounding errors would accumulate.
             return self.begin_s + (number + 1) * self._dispatch.batch_window_s
-        return now_s + self.virtual_dispatch.market.window_s
+        return now_s + self.virtual_dispatch.window_s
 
     def _ticker(self, watcher: Watcher) -> Callable[[int, float], None]:
         def tick(number: int, now_s: float) -> None:

@@ -91,12 +91,14 @@ class RoundTrace:
         supply: SupplySnapshot,
         decision: RoundDecision,
         unseen: Mapping[Reason, int] | None = None,
+        not_offered: Mapping[str, Reason] | None = None,
         *,
         is_capped: bool = False,
     ) -> None:
         """`unseen` counts the drivers of the region who are not in the snapshot, by reason.
 
-        `is_capped`: pickups had to be shorter than usual, because few drivers were idle.
+        `not_offered`: why a match led to no offer, by ride. `is_capped`: pickups had to be shorter than usual, because
+        few drivers were idle.
         """
         self._reach_gate = Reason.TOO_FAR_WHILE_FEW_ARE_IDLE if is_capped else Reason.OUT_OF_REACH
         self.waiting = waiting
@@ -107,12 +109,7 @@ class RoundTrace:
         self._match_of = {match.ride_id: match for match in decision.matches}
         self._is_used = np.zeros(len(supply), np.bool_)
         self._is_used[[self._column[match.driver_id] for match in decision.matches]] = True
-        #: Why the match of a ride led to no offer.
-        self._fell_through: dict[str, Reason] = {}
-
-    def note(self, ride_id: str, reason: Reason) -> None:
-        """Record that the match of this ride led to no offer, and why."""
-        self._fell_through[ride_id] = reason
+        self._not_offered = dict(not_offered or {})
 
     def codes(self, row: int) -> NDArray[np.int64]:
         """For each driver of the snapshot, (n,), the code of the one reason, or `CHOSEN`."""
@@ -127,8 +124,8 @@ class RoundTrace:
         codes[refused] = _CODE[Reason.REFUSED_BEFORE]
         codes[supply.seats < ride.seats] = _CODE[Reason.TOO_FEW_SEATS]
         if match is not None:
-            fell = self._fell_through.get(ride.ride_id)
-            codes[self._column[match.driver_id]] = CHOSEN if fell is None else _CODE[fell]
+            reason = self._not_offered.get(ride.ride_id)
+            codes[self._column[match.driver_id]] = CHOSEN if reason is None else _CODE[reason]
         return codes
 
     def of(self, row: int) -> RideTrace:
@@ -136,7 +133,7 @@ class RoundTrace:
         ride, decision = self.waiting[row], self._decision
         codes = self.codes(row)
         match = self._match_of.get(ride.ride_id)
-        is_asked = match is not None and ride.ride_id not in self._fell_through
+        is_asked = match is not None and ride.ride_id not in self._not_offered
         counts = Counter(dict(self._unseen))
         for code, count in zip(*np.unique(codes[codes != CHOSEN], return_counts=True), strict=True):
             counts[_REASONS[code]] += int(count)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 
 import structlog
 
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
-from dispatch.events import MatchFound
-from dispatch.matching.policy import MatchingPolicy, RoundDecision
-from dispatch.matching.reasons import Reason, RoundTrace
-from dispatch.model import DispatchParams, Ride, RideState, SupplySnapshot
+from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.reasons import Reason
+from dispatch.model import DispatchParams, Ride
 from dispatch.ports import (
     Carrying,
     Leases,
@@ -27,9 +25,9 @@ from dispatch.ports import (
     Supply,
     TraceLog,
 )
-from dispatch.rules.window import MarketWatch, figures_of
+from dispatch.rounds import Round, Rounds
 from dispatch.service.outbox_reader import OutboxReader
-from dispatch.service.pickup_watch import WatchService
+from dispatch.service.pickup_watch import DriverWatch
 from dispatch.service.rides import RideService
 from dispatch.service.supply import supply_snapshot, unseen
 from dispatch.service.traces import TraceWriter
@@ -39,9 +37,9 @@ log = structlog.get_logger(__name__)
 
 
 class MatchingService:
-    """Runs rounds: reads open rides and free drivers, decides, takes leases, sends offers.
+    """Runs rounds: reads open rides and free drivers, lets `Rounds` decide, takes leases, sends offers.
 
-    Nothing is kept from one round to the next, so that a new process goes on where a dead one stopped.
+    What is kept from one round to the next may be lost, so that a new process goes on where a dead one stopped.
     """
 
     def __init__(
@@ -73,8 +71,8 @@ class MatchingService:
         self._now = now
         self._records = records
         self._outbox_reader = outbox_reader
-        self._market = MarketWatch(params)
-        self._watch = WatchService(graph, params, rides)
+        self._rounds = Rounds(params)
+        self._watch = DriverWatch(graph, params)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
     async def start(self) -> None:
@@ -91,45 +89,25 @@ class MatchingService:
     @property
     def window_s(self) -> float:
         """City seconds until the next round."""
-        return self._market.window_s
+        return self._rounds.window_s
 
     async def run_round(self) -> RoundReport:
         """One round, from the snapshot to the offers sent."""
         began = time.perf_counter()
-        open_rides = await self._store.open_rides(self._region)
-        n_expired = await self._expire_due(open_rides)
-        if await self._take_back() or n_expired:
-            open_rides = await self._store.open_rides(self._region)
-        if self._outbox_reader is not None:
-            await self._outbox_reader.catch_up()
+        open_rides, n_expired = await self._rides_to_match()
         engine = DispatchEngine(self._params, open_rides, self._policy)
-        n_waiting = sum(ride.state is RideState.REQUESTED for ride in open_rides)
-        supply: SupplySnapshot | None = None
-        n_matches = n_offers = 0
-        if n_waiting:
-            positions, free, carrying = await asyncio.gather(
-                self._supply.positions(), self._store.free_drivers(), self._carrying_drivers()
-            )
-            now_s, graph = self._now(), self._graph
-            supply = await asyncio.to_thread(
-                supply_snapshot, positions, free, carrying, graph, self._params, now_s, n_waiting=n_waiting
-            )
-            capped = replace(self._params, pickup_eta_s_max=self._market.pickup_eta_s_max)
-            decision = await asyncio.to_thread(engine.decide_round, supply, supply.now_s, capped.pickup_eta_s_max)
-            for fault in decision.faults:
-                log.error("policy_fault", fault=fault)
-            if self._records is not None and len(supply):
-                await self._keep(_record(self._region, capped, engine.waiting(), supply, decision))
-            self._market.observe(figures_of(n_waiting, supply, decision.matches))
-            not_seen = unseen(positions, free, supply)
-            trace = RoundTrace(engine.waiting(), supply, decision, not_seen, is_capped=capped != self._params)
-            n_matches, n_offers = len(decision.matches), await self._send_offers(decision.matches, trace)
+        waiting = engine.waiting()
+        n_free = n_matches = n_offers = 0
+        if waiting:
+            round_, unseen_drivers = await self._decide(engine, len(waiting))
+            n_free, n_matches = len(round_.supply), len(round_.decision.matches)
+            n_offers = await self._send_offers(round_)
             if self._traces is not None:
-                self._traces.write(trace)
+                self._traces.write(round_.trace(unseen_drivers))
         report = RoundReport(
             at_s=self._now(),
-            n_waiting=n_waiting,
-            n_free=0 if supply is None else len(supply),
+            n_waiting=len(waiting),
+            n_free=n_free,
             n_matches=n_matches,
             n_offers=n_offers,
             n_expired=n_expired,
@@ -137,6 +115,32 @@ class MatchingService:
         )
         await self._round_log.write(report)
         return report
+
+    async def _rides_to_match(self) -> tuple[list[Ride], int]:
+        """The open rides once what is due has expired and lost drivers' rides wait again; how many rides expired."""
+        open_rides = await self._store.open_rides(self._region)
+        n_expired = await self._expire_due(open_rides)
+        if await self._take_back() or n_expired:
+            open_rides = await self._store.open_rides(self._region)
+        if self._outbox_reader is not None:
+            await self._outbox_reader.catch_up()
+        return open_rides, n_expired
+
+    async def _decide(self, engine: DispatchEngine, n_waiting: int) -> tuple[Round, dict[Reason, int]]:
+        """The round on the newest positions, and how many drivers of the region it did not see, by the reason."""
+        positions, free, carrying = await asyncio.gather(
+            self._supply.positions(), self._store.free_drivers(), self._carrying_drivers()
+        )
+        now_s, graph = self._now(), self._graph
+        supply = await asyncio.to_thread(
+            supply_snapshot, positions, free, carrying, graph, self._params, now_s, n_waiting=n_waiting
+        )
+        round_ = await asyncio.to_thread(self._rounds.decide, engine, supply, now_s)
+        for fault in round_.decision.faults:
+            log.error("policy_fault", fault=fault)
+        if self._records is not None and len(supply):
+            await self._keep(_record(self._region, round_))
+        return round_, unseen(positions, free, supply)
 
     async def _keep(self, record: RoundRecord) -> None:
         """Record a round where it can be: riders do not wait for a disk that is full."""
@@ -162,42 +166,38 @@ class MatchingService:
         live_rides = await self._store.live_rides(self._region)
         if not live_rides:
             return 0
-        return await self._watch.look(live_rides, await self._supply.positions(), now_s)
+        taken = 0
+        for command in self._watch.look(live_rides, await self._supply.positions(), now_s):
+            try:
+                await self._rides.handle(command)
+            except CommandRefused:  # arrived, cancelled or picked up since the rides were read
+                continue
+            taken += 1
+            log.warning("ride_taken_back", ride_id=command.ride_id, driver_id=command.driver_id, reason=command.reason)
+        return taken
 
     async def _expire(self, ride_id: str) -> int:
         return len((await self._rides.expire(ride_id)).events)
 
-    async def _send_offers(self, matches: Sequence[MatchFound], trace: RoundTrace) -> int:
-        if not matches:
+    async def _send_offers(self, round_: Round) -> int:
+        if not round_.pairs:
             return 0
-        tokens = await self._take_leases([(match.driver_id, match.ride_id) for match in matches])
-        leased = []
-        for match, token in zip(matches, tokens, strict=True):
-            if token is None:
-                trace.note(match.ride_id, Reason.LEASE_HELD)
-            else:
-                leased.append((match, token))
-        return await _count(self._send_offer(match, token, trace) for match, token in leased)
+        tokens = await self._leases.take(round_.pairs, self._now(), self._params.offer_ttl_s)
+        return await _count(self._send_offer(offer, round_) for offer in round_.offers(tokens))
 
-    async def _take_leases(self, pairs: Sequence[tuple[str, str]]) -> list[int | None]:
-        return await self._leases.take(pairs, self._now(), self._params.offer_ttl_s)
-
-    async def _send_offer(self, match: MatchFound, token: int, trace: RoundTrace) -> bool:
-        command = cmd.SendOffer(match.ride_id, match.driver_id, token, match.pickup_eta_s)
+    async def _send_offer(self, offer: cmd.SendOffer, round_: Round) -> bool:
         try:
-            await self._rides.handle(command)
+            await self._rides.handle(offer)
         except CommandRefused:  # cancelled, or taken, since the snapshot: the next round sees it
-            trace.note(match.ride_id, Reason.OFFER_REFUSED)
-            await self._leases.release(match.driver_id, match.ride_id, token)
+            round_.refuse(offer)
+            await self._leases.release(offer.driver_id, offer.ride_id, offer.token)
             return False
         return True
 
 
-def _record(
-    region_id: str, params: DispatchParams, waiting: Sequence[Ride], supply: SupplySnapshot, decision: RoundDecision
-) -> RoundRecord:
-    known = tuple((ride.ride_id, ride.sequence) for ride in waiting)
-    return RoundRecord(region_id, params, known, supply, tuple(decision.matches))
+def _record(region_id: str, round_: Round) -> RoundRecord:
+    known = tuple((ride.ride_id, ride.sequence) for ride in round_.waiting)
+    return RoundRecord(region_id, round_.params, known, round_.supply, tuple(round_.decision.matches))
 
 
 async def _count(steps: Iterable[Awaitable[int]]) -> int:

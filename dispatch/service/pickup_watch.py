@@ -1,38 +1,29 @@
-"""Watching drivers on their way to a pickup, so that a rider whose driver has vanished gets another."""
+"""Finds the rides whose driver will not come, so that their riders get another: the maths is `PickupWatch`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import structlog
 
-from dispatch import commands as cmd
-from dispatch.errors import CommandRefused
+from dispatch.commands import TakeBack
 from dispatch.model import DispatchParams, Ride, RideState
 from dispatch.ports import Positions
 from dispatch.rules.pickup_watch import PickupWatch, Sighting
-from dispatch.service.rides import RideService
 from geo.roads.graph import RoadGraph
 from geo.roads.travel_times import between
-
-log = structlog.get_logger(__name__)
 
 #: City seconds between two looks: well below the silence that is waited for, and a small part of a round's work.
 LOOK_EVERY_S = 5.0
 
 
-@dataclass
-class WatchService:
-    """Takes rides back from drivers who are silent or make no way; what it remembers may be lost without harm."""
+class DriverWatch:
+    """Watches the drivers of one region on their way to pickups; what it remembers may be lost without harm."""
 
-    graph: RoadGraph
-    params: DispatchParams
-    rides: RideService
-
-    def __post_init__(self) -> None:
-        self._watch = PickupWatch(self.params)
+    def __init__(self, graph: RoadGraph, params: DispatchParams) -> None:
+        self._graph = graph
+        self._watch = PickupWatch(params)
         self._next_look_s = float("-inf")
 
     def is_due(self, now_s: float) -> bool:
@@ -42,8 +33,8 @@ class WatchService:
         self._next_look_s = now_s + LOOK_EVERY_S
         return True
 
-    async def look(self, live_rides: Sequence[Ride], positions: Positions, now_s: float) -> int:
-        """Take back every ride whose driver will not come; returns how many."""
+    def look(self, live_rides: Sequence[Ride], positions: Positions, now_s: float) -> list[TakeBack]:
+        """The rides to take back from drivers who are silent or come no nearer, given all rides that have a driver."""
         carrying = {ride.driver_id for ride in live_rides if ride.state is RideState.ON_TRIP}
         on_their_way = [ride for ride in live_rides if ride.state is RideState.ASSIGNED]
         sightings = self._sightings(on_their_way, positions)
@@ -51,25 +42,19 @@ class WatchService:
             if ride.driver_id in carrying and ride.ride_id in sightings:
                 sightings[ride.ride_id] = replace(sightings[ride.ride_id], remaining_s=None)
         newest_s = float(positions.t_s.max()) if len(positions.driver_id) else None
-        taken = 0
-        for ride, reason in self._watch.look(on_their_way, sightings, newest_s, now_s):
-            assert ride.driver_id is not None  # it is on its way to somebody
-            try:
-                await self.rides.handle(cmd.TakeBack(ride.ride_id, ride.driver_id, reason))
-            except CommandRefused:  # arrived, cancelled or picked up since we looked
-                continue
-            taken += 1
-            log.warning("ride_taken_back", ride_id=ride.ride_id, driver_id=ride.driver_id, reason=reason)
-        return taken
+        return [
+            TakeBack(ride.ride_id, ride.driver_id or "", reason)
+            for ride, reason in self._watch.look(on_their_way, sightings, newest_s, now_s)
+        ]
 
     def _sightings(self, rides: Sequence[Ride], positions: Positions) -> dict[str, Sighting]:
         """Of each driver whose position is known: when it was taken, and how far the pickup was from there."""
         row_of = {driver_id: row for row, driver_id in enumerate(positions.driver_id)}
         seen = [(ride, row_of[ride.driver_id]) for ride in rides if ride.driver_id in row_of]
         rows = np.array([row for _, row in seen], np.int64)
-        node, _ = self.graph.snap(positions.lat_deg[rows], positions.lng_deg[rows])
+        node, _ = self._graph.snap(positions.lat_deg[rows], positions.lng_deg[rows])
         pickup = np.array([ride.pickup.node for ride, _ in seen], np.int64)
-        eta_s = between(self.graph, np.asarray(node, np.int64), pickup)
+        eta_s = between(self._graph, np.asarray(node, np.int64), pickup)
         return {
             ride.ride_id: Sighting(float(positions.t_s[row]), float(remaining_s))
             for (ride, row), remaining_s in zip(seen, eta_s, strict=True)

@@ -12,6 +12,7 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.errors import CommandRefused
 from dispatch.model import DispatchParams, Party, SupplySnapshot
+from dispatch.ports import Positions
 from dispatch.rules.supply import aboard_considered, may_be_asked
 from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads.graph import RoadGraph
@@ -104,6 +105,10 @@ class Fleet:
             free_in_s=free_in_s[row],
             pace=self.pace,
         )
+
+    def positions(self) -> Positions | None:
+        """Where tracking last believed the drivers to be; None without tracking."""
+        return None if self.tracking is None else self.tracking.positions()
 
     def moving(self, now_s: float) -> int:
         """Return the number of drivers who are driving."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dispatch.ports import Positions
 from geo.arrays import FloatArray, IntArray
 from geo.distances import EARTH_RADIUS_M
 from geo.roads.graph import RoadGraph
@@ -70,6 +71,17 @@ class Tracking:
         values[:, 5] = ACCURACY_PER_DEVIATION * self.params.noise_m
         self._judge(at, values, now_s)
         self._measure(row, lat_deg, lng_deg)
+
+    def positions(self) -> Positions:
+        """The positions of all drivers who have one, as the cells of the live service hold them."""
+        row = np.flatnonzero(np.isfinite(self.last_ping_s))
+        return Positions(
+            tuple([self._driver_ids[at] for at in row.tolist()]),
+            self.lat_deg[row],
+            self.lng_deg[row],
+            np.full(row.size, math.nan),
+            self.last_ping_s[row],
+        )
 
     def figures(self) -> dict[str, Any]:
         """Counts of pings by verdict, and the mean distance between tracked and true positions."""

@@ -1,17 +1,20 @@
-"""The dispatch service in virtual time: the shipped engine, in-memory leases, and the event log."""
+"""The dispatch service in virtual time: the shipped engine and rounds, in-memory leases, and the event log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
 from dispatch.model import TERMINAL, Offer, Party, Ride, RideState, SupplySnapshot
+from dispatch.ports import Positions
+from dispatch.rounds import Round, Rounds
 from dispatch.rules.invariants import History
 from dispatch.rules.lifecycle import OFFER_ENDS
-from dispatch.rules.window import MarketWatch, figures_of
+from dispatch.service.pickup_watch import DriverWatch
 from simulator.service.leases import Leases
 from simulator.service.policy_faults import PolicyFaults
 
@@ -19,8 +22,20 @@ from simulator.service.policy_faults import PolicyFaults
 EventHandler = Callable[[ev.RideEvent, float], None]
 
 
+class SeenDrivers(Protocol):
+    """The drivers as the service sees them."""
+
+    def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
+        """Whom a round of `n_waiting` requests may ask."""
+        ...
+
+    def positions(self) -> Positions | None:
+        """Where they were last believed to be; None if that is always where they are."""
+        ...
+
+
 class VirtualDispatch:
-    """Carries out commands as the live dispatch service does, with memory in place of SQL and Redis.
+    """Carries out commands and rounds as the live dispatch service does, with memory in place of SQL and Redis.
 
     Every event is logged and checked against the invariants before any handler is called.
     """
@@ -30,13 +45,15 @@ class VirtualDispatch:
         engine: DispatchEngine,
         leases: Leases,
         handlers: dict[type[ev.RideEvent], list[EventHandler]],
-        market: MarketWatch,
+        rounds: Rounds,
+        watch: DriverWatch,
     ) -> None:
         """`handlers` of an event type are called in order; the caller may add more later."""
         self._engine = engine
         self._leases = leases
         self._handlers = handlers
-        self.market = market
+        self._rounds = rounds
+        self._watch = watch
         self._history = History()
         self.events: list[ev.RideEvent] = []
         self.policy_faults = PolicyFaults()
@@ -50,6 +67,11 @@ class VirtualDispatch:
     def waiting(self) -> int:
         """Number of rides without a driver."""
         return len(self._engine.open_rides())
+
+    @property
+    def window_s(self) -> float:
+        """Seconds from the last round to the next."""
+        return self._rounds.window_s
 
     def waiting_rides(self) -> list[Ride]:
         """Rides without a driver and without an offer, the oldest request first."""
@@ -68,31 +90,38 @@ class VirtualDispatch:
                 handler(event, now_s)
         return events
 
-    def run_round(self, supply_at: Callable[[float, int], SupplySnapshot], now_s: float) -> list[ev.MatchFound]:
-        """Expire due offers and requests, then match waiting requests; the offers are not sent yet."""
+    def decide_round(self, drivers: SeenDrivers, now_s: float) -> Round | None:
+        """One round up to its decision: expire what is due, take rides back, match; None if no request waits."""
         self.handle(cmd.ExpireDue(), now_s)
-        waiting = len(self._engine.waiting())
-        if not waiting:
-            return []
-        supply = supply_at(now_s, waiting)
-        decision = self._engine.decide_round(supply, now_s, self.market.pickup_eta_s_max)
-        self.market.observe(figures_of(waiting, supply, decision.matches))
-        self.policy_faults.note(decision.faults, now_s)
-        return decision.matches
+        self._take_back(drivers, now_s)
+        n_waiting = len(self._engine.waiting())
+        if not n_waiting:
+            return None
+        round_ = self._rounds.decide(self._engine, drivers.supply(now_s, n_waiting), now_s)
+        self.policy_faults.note(round_.decision.faults, now_s)
+        return round_
 
-    def send_offers(self, matches: list[ev.MatchFound], now_s: float) -> int:
+    def send_offers(self, round_: Round, now_s: float) -> int:
         """Lease each matched driver and send the offer; returns how many were sent. The next round retries the rest."""
-        sent = 0
-        for match in matches:
-            token = self._leases.take(match.driver_id, match.ride_id, now_s)
-            if token is None:
-                continue
-            try:
-                self.handle(cmd.SendOffer(match.ride_id, match.driver_id, token, match.pickup_eta_s), now_s)
-                sent += 1
-            except CommandRefused:
-                self._leases.release(match.driver_id, match.ride_id, token)
-        return sent
+        tokens = [self._leases.take(driver_id, ride_id, now_s) for driver_id, ride_id in round_.pairs]
+        return sum(self._send_offer(offer, round_, now_s) for offer in round_.offers(tokens))
+
+    def _send_offer(self, offer: cmd.SendOffer, round_: Round, now_s: float) -> bool:
+        try:
+            self.handle(offer, now_s)
+        except CommandRefused:
+            round_.refuse(offer)
+            self._leases.release(offer.driver_id, offer.ride_id, offer.token)
+            return False
+        return True
+
+    def _take_back(self, drivers: SeenDrivers, now_s: float) -> None:
+        """Take rides back from drivers who will not come, as far as their positions tell."""
+        positions = drivers.positions() if self._watch.is_due(now_s) else None
+        if positions is None:
+            return
+        for command in self._watch.look(self._engine.with_driver(), positions, now_s):
+            self.handle(command, now_s)
 
     def _release(self, offer: Offer | None) -> None:
         if offer is not None:

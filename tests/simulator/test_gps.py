@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dispatch.events import AssignmentCancelled
 from dispatch.matching.optimal import OptimalPolicy
+from dispatch.rules.pickup_watch import SILENT
 from location_ingest.model import IngestParams
 from simulator.day import Day
 from simulator.day_params import DayParams
@@ -134,6 +136,14 @@ def test_a_day_of_noisy_pings_is_the_same_for_a_seed_and_keeps_the_invariants(to
 def test_a_driver_without_a_position_gets_no_offers(town: Any) -> None:
     outcome = live(town, gps_noise_m=400.0)
     assert not any(type(event).__name__ == "OfferSent" for event in outcome.events)
+
+
+def test_a_ride_is_taken_back_from_a_driver_whose_phone_knows_no_position(town: Any) -> None:
+    impatient = {"stale_after_s": 5.0, "silent_after_s": 10.0}
+    outcome = live(town, gps_gap_share=0.4, dispatch_changes=impatient)
+    reasons = [event.reason for event in outcome.events if isinstance(event, AssignmentCancelled)]
+    assert SILENT in reasons
+    assert outcome.violations == []
 
 
 @pytest.mark.parametrize(

@@ -115,16 +115,15 @@ def test_the_terms_add_up_to_the_score_of_each_candidate() -> None:
                 assert sum(candidate.terms.values()) == pytest.approx(candidate.score, abs=0.002)
 
 
-def one_round(waiting: Any, supply: Any) -> Any:
-    return RoundTrace(waiting, supply, DispatchEngine(PARAMS, waiting, OptimalPolicy(CITY)).decide_round(supply, NOW_S))
+def one_round(waiting: Any, supply: Any, not_offered: Any = None) -> Any:
+    decision = DispatchEngine(PARAMS, waiting, OptimalPolicy(CITY)).decide_round(supply, NOW_S)
+    return RoundTrace(waiting, supply, decision, not_offered=not_offered)
 
 
 def test_a_match_that_led_to_no_offer_says_why() -> None:
     supply = SupplySnapshot(NOW_S, ("dora",), np.array([1]), np.array([4]))
-    trace = one_round([ride("ride", 0)], supply)
-    assert trace.of(0).asked == "dora"
-    trace.note("ride", Reason.LEASE_HELD)
-    told = trace.of(0)
+    assert one_round([ride("ride", 0)], supply).of(0).asked == "dora"
+    told = one_round([ride("ride", 0)], supply, {"ride": Reason.LEASE_HELD}).of(0)
     assert told.asked is None
     assert told.not_chosen == {"lease_held": 1}
     assert [candidate.reason for candidate in told.candidates] == [Reason.LEASE_HELD]
