@@ -50,7 +50,7 @@ demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drive
 # Two at a time, for most of the time goes by waiting for servers. Each run compiles its kernels anew: a cached
 # kernel does not notice an edit in another file that it was compiled with.
 test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
-	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 check: .venv/dev.stamp ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

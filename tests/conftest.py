@@ -14,21 +14,34 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 from redis import Redis
+from xdist.remote import Producer
 
 from backing.sql.database import Database
 from hexhail.runtime import embedded
 from hexhail.runtime.database import open_database
 from tests.kafka import server as kafka
+from tests.patience import PATIENCE_S
+from tests.schedule import GroupScheduling, rank_of
 
 
-def _run(command: list[str], port: int, what: str, start_s_max: float = embedded.START_TIMEOUT_S) -> Iterator[int]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+def _run(command: list[str], port: int, what: str) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        asyncio.run(embedded.wait_for_port(port, what, start_s_max))
+        asyncio.run(embedded.wait_for_port(port, what, PATIENCE_S))
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +65,7 @@ def apache_kafka_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]
         pytest.skip(str(why))
     port = embedded.free_port()
     command = kafka.kafka_command(port, tmp_path_factory.mktemp("kafka"))
-    yield from _run(command, port, "Apache Kafka", kafka.START_S_MAX)
+    yield from _run(command, port, "Apache Kafka")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.common.measure import Report
-from tests.kafka.server import SESSION_S, START_S_MAX, KafkaUnavailable, fetch_jars, kafka_command
+from tests.kafka.server import SESSION_S, KafkaUnavailable, fetch_jars, kafka_command
 from tests.location_ingest import faults
 from tests.location_ingest.faults import Fault, Outcome
 from tests.location_ingest.processes import Server, tansu_command
@@ -41,7 +41,7 @@ def _suite(
     has_control: bool,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="hexhail-faults-") as folder:
-        broker = Server(command, Path(folder) / "broker", START_S_MAX)
+        broker = Server(command, Path(folder) / "broker")
         store = faults.durable_valkey(Path(folder) / "valkey")
         try:
             broker.start()

@@ -17,10 +17,11 @@ import redis
 
 from hexhail.demo.demo import DemoParams, running_city
 from hexhail.runtime import embedded
-from tests.api.installation import PATIENCE_S, SPEED, Installation, People, Valkey
+from tests.api.installation import SPEED, Installation, People, Valkey
 from tests.api.served import Served, serving
 from tests.api.two_regions import CITIES, ServedCities, Town, environment, until_ready, url_of, write_city
 from tests.api.witness import Witness
+from tests.patience import PATIENCE_S
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -20,11 +20,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from api.auth.tokens import Role, Tokens
 from hexhail.runtime import embedded
 from kernel.keyring import KeyRing
+from tests.patience import PATIENCE_S
 
 #: City seconds in a wall second: an offer lasts three of them, a round comes each 0.4.
 SPEED = 5.0
-#: Wall seconds within which anything that should happen has happened, on a machine that is busy with other things.
-PATIENCE_S = 15.0
 
 #: Crossings of Manhattan. The first two are near each other, the third is a ride away.
 TIMES_SQUARE = {"lat_deg": 40.7580, "lng_deg": -73.9855}
@@ -275,4 +274,4 @@ class Valkey:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(5)
+        self.process.wait(PATIENCE_S)

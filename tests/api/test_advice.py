@@ -11,8 +11,9 @@ from websockets.asyncio.client import connect
 
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.model.advice import DriverAdvice
-from tests.api.installation import PATIENCE_S, People, Valkey
+from tests.api.installation import People, Valkey
 from tests.api.served import Served
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.servers
 

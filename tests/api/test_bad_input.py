@@ -19,7 +19,6 @@ from kernel.contracts import redis_keys
 from tests.api.installation import (
     BERLIN,
     BRYANT_PARK,
-    PATIENCE_S,
     TIMES_SQUARE,
     TRIP,
     Driver,
@@ -28,6 +27,7 @@ from tests.api.installation import (
     Rider,
     assert_problem,
 )
+from tests.patience import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -81,12 +81,11 @@ async def position_of(driver: Driver) -> bytes | None:
 
 
 async def until_stored(driver: Driver, t_s: float) -> bytes:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            stored = await position_of(driver)
-            if stored is not None and int(stored.rpartition(b"|")[2]) == round(t_s * 1e3):
-                return stored
-            await asyncio.sleep(0.02)
+    async def found() -> bytes | None:
+        stored = await position_of(driver)
+        return stored if stored is not None and int(stored.rpartition(b"|")[2]) == round(t_s * 1e3) else None
+
+    return await eventually(found)
 
 
 async def send_pings(driver: Driver, *pings: dict[str, Any]) -> httpx.Response:

@@ -16,6 +16,7 @@ from api.limits import BodyLimits
 from api.streams import live
 from api.streams.advice import AdviceFeed
 from api.streams.live import LiveFeed
+from tests.patience import PATIENCE_S
 
 
 async def answer_of(app: FastAPI, *pieces: bytes, hangs: bool = False) -> tuple[int, dict[str, Any]]:
@@ -34,7 +35,7 @@ async def answer_of(app: FastAPI, *pieces: bytes, hangs: bool = False) -> tuple[
         outgoing.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [], "http_version": "1.1"}
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(PATIENCE_S):
         await app(scope, receive, send)
     return outgoing[0]["status"], json.loads(outgoing[1]["body"])
 
@@ -83,7 +84,7 @@ async def test_a_frame_that_fails_is_left_out_and_the_feed_ends_with_its_last_wa
     monkeypatch.setattr(live, "FRAME_EVERY_S", 0.01)
     feed = FailingFeed()
     first, second = feed.watch(), feed.watch()
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(PATIENCE_S):
         assert [json.loads(await first.get())["number"] for _ in range(3)] == [2, 4, 6]
         assert json.loads(await second.get())["number"] == 6
         feed.leave(first)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Any
 
 import numpy as np
@@ -18,18 +16,9 @@ from dispatch.ports import FreeDriver, Positions
 from geo.distances import great_circle_m
 from geo.roads.travel_times import between
 from kernel.points import Place
-from tests.api.installation import (
-    BERLIN,
-    BRYANT_PARK,
-    PATIENCE_S,
-    TIMES_SQUARE,
-    TRIP,
-    UNION_SQUARE,
-    People,
-    Person,
-    assert_problem,
-)
+from tests.api.installation import BERLIN, BRYANT_PARK, TIMES_SQUARE, TRIP, UNION_SQUARE, People, Person, assert_problem
 from tests.dispatch.people import grid_city
+from tests.patience import eventually
 
 CITY = grid_city(rows=12, columns=12)
 
@@ -78,11 +67,12 @@ async def near(person: Person, place: dict[str, float] = TIMES_SQUARE, **more: f
 
 async def eventually_near(person: Person, count: int) -> list[dict[str, Any]]:
     """The picture is of a second ago, and a ping takes a moment to its cell."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while len(drivers := await near(person)) != count:
-        assert time.monotonic() < deadline_s, drivers
-        await asyncio.sleep(0.2)
-    return drivers
+
+    async def found() -> tuple[list[dict[str, Any]]] | None:
+        drivers = await near(person)
+        return (drivers,) if len(drivers) == count else None
+
+    return (await eventually(found, every_s=0.1))[0]
 
 
 @pytest.mark.servers

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.api.installation import BRYANT_PARK, PATIENCE_S, TIMES_SQUARE, TRIP, People
+from tests.api.installation import BRYANT_PARK, TIMES_SQUARE, TRIP, People
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.servers
 

@@ -14,8 +14,9 @@ from api import inboxes
 from dispatch import commands as cmd
 from dispatch.ports import Outcome
 from kernel.contracts import redis_keys
-from tests.api.installation import PATIENCE_S, TRIP, Driver, People, Rider, Valkey, assert_problem
+from tests.api.installation import TRIP, Driver, People, Rider, Valkey, assert_problem
 from tests.api.served import Served
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.servers
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.api.installation import PATIENCE_S, People, assert_problem
+from tests.api.installation import People, assert_problem
+from tests.patience import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -16,10 +15,12 @@ async def test_an_operator_reads_who_was_asked_and_why_no_other(people: People) 
     async with driver.on_shift() as told:
         ride_id = await rider.request_ride()
         await told.event("OfferSent", ride_id=ride_id)
-        async with asyncio.timeout(PATIENCE_S):
-            rounds: list[dict[str, object]] = []
-            while not rounds:  # it is written beside the round
-                rounds = (await operator.get(f"/v1/ops/rides/{ride_id}/trace")).json()["rounds"]
+
+        async def written() -> list[dict[str, object]]:
+            rounds: list[dict[str, object]] = (await operator.get(f"/v1/ops/rides/{ride_id}/trace")).json()["rounds"]
+            return rounds
+
+        rounds = await eventually(written)  # beside the round
     newest = rounds[0]
     assert newest["asked"] == driver.id
     assert newest["policy"] == "optimal"

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,9 @@ from geo.cells import cells_to_strings, latlng_to_cells
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_STREAM, RIDE_EVENTS_TOPIC
 from tests.api.two_regions import CITIES, ServedCities, Town
+from tests.patience import PATIENCE_S, eventually, until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.servers
 
 HALF_LIFE_S = 300.0
 
@@ -58,9 +59,9 @@ async def test_two_regions_share_an_installation_and_nothing_else(towns: dict[st
         assert held == {name: {driver.id} for name, driver in drivers.items()}
         assert all(server.hlen(redis_keys.tariffs(name)) == 1 for name in CITIES)
         # A request, an offer, its acceptance and three steps of the driver, counted where they happened.
-        async with asyncio.timeout(60):
-            while any(server.hget(redis_keys.totals(name), redis_keys.RIDE_EVENTS_CONSUMED) != "6" for name in CITIES):
-                await asyncio.sleep(0.1)
+        consumed = "6"
+        totals = [redis_keys.totals(name) for name in CITIES]
+        await until(lambda: all(server.hget(key, redis_keys.RIDE_EVENTS_CONSUMED) == consumed for key in totals))
 
 
 async def test_a_wrong_tariff_of_one_region_is_refused_while_both_go_on(towns: dict[str, Town]) -> None:
@@ -69,9 +70,12 @@ async def test_a_wrong_tariff_of_one_region_is_refused_while_both_go_on(towns: d
     text = (minato.folder / "city.toml").read_text()
     (minato.folder / "city.toml").write_text(text.replace("base_cents = 500", "base_cents = -500"))
     operator = minato.people.operator()
-    async with asyncio.timeout(60):
-        while (told := (await operator.get("/v1/ops/tariff")).json())["refusal"] is None:
-            await asyncio.sleep(0.2)
+
+    async def refused() -> dict[str, Any] | None:
+        tariff: dict[str, Any] = (await operator.get("/v1/ops/tariff")).json()
+        return tariff if tariff["refusal"] else None
+
+    told = await eventually(refused, every_s=0.1)
     assert (told["refusal"]["line"], told["refusal"]["key"]) == (13, "tariff.base_cents")
     assert told["refusal"]["expected"] == "a whole number of minor units, at least 0"
     during = await minato.quote(minato.people.rider())
@@ -79,22 +83,18 @@ async def test_a_wrong_tariff_of_one_region_is_refused_while_both_go_on(towns: d
     assert {"name": "base", "cents": 500} in during["lines"]
     assert (await harlem.people.operator().get("/v1/ops/tariff")).json()["refusal"] is None
     (minato.folder / "city.toml").write_text(text.replace("base_cents = 500", "base_cents = 600"))
-    async with asyncio.timeout(60):
-        while (after := await minato.quote(minato.people.rider()))["tariff_version"] == before["tariff_version"]:
-            await asyncio.sleep(0.2)
+
+    async def quoted_by_the_next() -> dict[str, Any] | None:
+        quote = await minato.quote(minato.people.rider())
+        return None if quote["tariff_version"] == before["tariff_version"] else quote
+
+    after = await eventually(quoted_by_the_next, every_s=0.1)
     assert {"name": "base", "cents": 600} in after["lines"]
 
 
 def pid_of(served: ServedCities, name: str) -> int:
     pids: dict[str, int] = json.loads((served.folder / "workers" / "logs" / "processes.json").read_text())
     return pids[name]
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]], every_s: float = 0.1) -> Any:
-    async with asyncio.timeout(90):
-        while not (found := await condition()):
-            await asyncio.sleep(every_s)
-    return found
 
 
 @dataclass
@@ -246,7 +246,7 @@ async def test_all_processes_are_looked_after_and_end_together(served_cities: Se
     pids = json.loads((served_cities.folder / "workers" / "logs" / "processes.json").read_text())
     assert set(pids) == {"api-minato", "api-harlem", "ingester", "matcher", "pricer", "relay"}
     served_cities.process.send_signal(signal.SIGTERM)
-    said, _ = await asyncio.to_thread(served_cities.process.communicate, timeout=40)
+    said, _ = await asyncio.to_thread(served_cities.process.communicate, timeout=PATIENCE_S)
     assert served_cities.process.returncode == 0, said
     assert "serving api, ingester, matcher, pricer, relay" in said
     assert not [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]

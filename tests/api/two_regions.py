@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -17,7 +16,8 @@ from typing import Any
 import httpx
 
 from geo.city_build import CsvSource, build_city
-from tests.api.installation import SPEED, Driver, People, Rider, Stream
+from tests.api.installation import SPEED, Driver, People, Rider
+from tests.patience import PATIENCE_S, eventually
 
 SIDE, STREET_M = 6, 200.0
 #: A Friday: 23:00 in Tokyo, where the night costs more, and 9:00 in New York.
@@ -99,21 +99,13 @@ class Town:
         async with driver.on_shift(self.crossing(1, 0)) as told:
             quote = await self.quote(rider)
             ride_id = await self.request(rider, quote)
-            offer = await first_offer(told)
+            offer = await told.event("OfferSent")
             assert (offer["ride_id"], offer["currency"]) == (ride_id, quote["currency"])
             await driver.accept(offer)
             await driver.step(ride_id, "arrived", "picked-up")
             body = {"dropoff": left_at} if left_at else None
             ride = (await driver.post(f"/v1/rides/{ride_id}/dropped-off", body)).json()
         return quote, ride
-
-
-async def first_offer(told: Stream) -> dict[str, Any]:
-    """Workers that have just been started join their groups first, which takes the broker seconds."""
-    for _ in range(3):
-        with suppress(TimeoutError):
-            return await told.event("OfferSent")
-    return await told.event("OfferSent")
 
 
 @dataclass
@@ -160,13 +152,14 @@ def environment(folder: Path, ports: list[int]) -> dict[str, str]:
 
 
 async def until_ready(url: str, process: subprocess.Popen[str]) -> None:
-    async with asyncio.timeout(240), httpx.AsyncClient(base_url=url, timeout=5.0, trust_env=False) as http:
-        while True:
-            assert process.poll() is None, process.communicate()
-            with suppress(httpx.HTTPError):
-                if (await http.get("/readyz")).status_code == 200:
-                    return
-            await asyncio.sleep(0.2)
+    async def is_ready() -> bool:
+        assert process.poll() is None, process.communicate()
+        with suppress(httpx.HTTPError):
+            return (await http.get("/readyz")).status_code == 200
+        return False
+
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
+        await eventually(is_ready, every_s=0.1)
 
 
 def url_of(env: dict[str, str], number: int) -> str:

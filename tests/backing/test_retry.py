@@ -10,6 +10,7 @@ import pytest
 
 from backing.retry import Backoff, retry_until_stopped
 from hexhail.runtime.repeating import StopEvent, repeat
+from tests.patience import PATIENCE_S
 
 
 class RecordedStop:
@@ -105,7 +106,7 @@ async def test_a_step_is_taken_again_after_it_failed_and_a_stop_ends_its_wait() 
             raise ConnectionError("away")
         stop.set()
 
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE_S):
         await repeat(step, lambda: 3600.0, stop)
     assert calls == [0, 1]
 
@@ -113,6 +114,6 @@ async def test_a_step_is_taken_again_after_it_failed_and_a_stop_ends_its_wait() 
 async def test_a_stop_that_is_set_during_a_wait_ends_it() -> None:
     stop = StopEvent()
     asyncio.get_running_loop().call_later(0.01, stop.set)
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE_S):
         await stop.sleep(3600.0)
     assert stop.should_stop

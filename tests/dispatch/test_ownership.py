@@ -18,15 +18,13 @@ from redis.asyncio import Redis
 from backing.kafka import create_topics
 from dispatch.events import OfferSent
 from dispatch.rules.invariants import check_history
-from tests.dispatch.owner import SESSION_S
 from tests.dispatch.people import history
 from tests.dispatch.test_matching_service import Matcher
+from tests.patience import eventually
 
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[2]
-#: A dead member's session, the broker's wait for all to join, and a slow machine.
-TAKEOVER_S_MAX = SESSION_S + 30.0
 
 
 class Owner:
@@ -65,12 +63,6 @@ async def owners(count: int, database: Any, redis_port: Any, broker_port: int) -
             await owner.listening
 
 
-async def until(what: Any, within_s: Any = TAKEOVER_S_MAX) -> None:
-    async with asyncio.timeout(within_s):
-        while not await what():
-            await asyncio.sleep(0.05)
-
-
 async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
     sqlite_store: Any, empty_redis: Redis, clock: Any, tmp_path: Path, valkey_port: int, broker_port: int
 ) -> None:
@@ -79,7 +71,7 @@ async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
 
     async def is_offered(ride_id: str, node: Any) -> None:
         await city.request(ride_id, node, f"rider-of-{ride_id}")
-        await until(lambda: city.asked(ride_id))
+        await eventually(lambda: city.asked(ride_id))
 
     async with owners(2, tmp_path / "rides.db", valkey_port, broker_port) as pair:
 
@@ -89,14 +81,14 @@ async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
         async def another_owns() -> Any:  # an owner says so after its first round
             return new.owns
 
-        await until(one_owns)
+        await eventually(one_owns)
         await is_offered("first", 0)
         old, new = sorted(pair, key=lambda owner: not owner.owns)
         os.kill(old.process.pid, signal.SIGSTOP)
         await is_offered("during the pause", 4)
-        await until(another_owns)
+        await eventually(another_owns)
         os.kill(old.process.pid, signal.SIGCONT)
-        await until(one_owns)
+        await eventually(one_owns)
         await is_offered("after the pause", 8)
         owner = next(owner for owner in pair if owner.owns)
         owner.process.kill()

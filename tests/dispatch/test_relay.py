@@ -47,6 +47,7 @@ from tests.dispatch.people import (
     pick_up,
     request,
 )
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.servers
 
@@ -200,7 +201,7 @@ async def test_the_edges_hear_which_inboxes_have_grown(empty_redis: Redis) -> No
     rung: list[Any] = asyncio.Queue()
     listening = asyncio.create_task(listen_for_news(empty_redis, rung.put_nowait))
     inboxes = RedisInboxes(empty_redis)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while rung.empty():
             await inboxes.push([a_row(1, inboxes=("rider:alice", "driver:dora"))])
             await asyncio.sleep(0.05)
@@ -524,7 +525,7 @@ async def test_several_relays_at_once_over_a_redis_that_forgets_do_no_harm(
         while (await outbox.progress())[1] < 240:
             await relay.relay_once()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(lives(rides, 40), forget(), *(run(relay) for relay in relays))
     await drain(relays[0])
     await assert_inboxes_are_complete(empty_redis, outbox)

@@ -14,6 +14,7 @@ import pytest
 
 from hexhail.demo.demo import DemoParams, running_city
 from hexhail.runtime.kernel_cache import cache_dir
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -49,7 +50,7 @@ async def test_the_example_carries_a_ride_from_quote_to_fare(
         run = await asyncio.create_subprocess_exec(
             sys.executable, str(EXAMPLE), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        output, _ = await asyncio.wait_for(run.communicate(), 60)
+        output, _ = await asyncio.wait_for(run.communicate(), PATIENCE_S)
     assert run.returncode == 0, output.decode()
     assert re.search(r"\d+\.\d\d USD, \d+ m", output.decode())
     assert re.search(r"arrived after \d\d:\d\d: \d+\.\d\d USD", output.decode())

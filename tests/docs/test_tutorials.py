@@ -14,8 +14,6 @@ import pytest
 
 from hexhail.runtime.settings import MANHATTAN
 
-#: The blocks run in processes of their own, which compile their kernels on a busy machine.
-pytestmark = pytest.mark.timeout(400)
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 
 

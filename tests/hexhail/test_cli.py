@@ -15,6 +15,7 @@ from redis import Redis
 from hexhail.cities.files import write_city_file
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN
+from tests.patience import PATIENCE_S
 
 COMPARED = ("--city=nowhere", "--requests=r.csv", "--drivers=d.csv", "--out=o")
 SECRETS = '{"k1": "0123456789abcdef0123456789abcdef"}'
@@ -27,7 +28,7 @@ def hexhail(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         env={**inherited, "COLUMNS": "200", **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -43,7 +44,7 @@ def test_help_lists_what_is_there_and_nothing_else() -> None:
 
 def test_help_does_not_wait_for_compilers() -> None:
     code = "import sys; from hexhail.cli.app import app; sys.exit(bool({'numba', 'faust', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S).returncode == 0
 
 
 @pytest.mark.parametrize(

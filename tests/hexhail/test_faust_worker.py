@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from backing import faust_worker, kafka
+from tests.patience import PATIENCE_S
 
 NOBODY = "kafka://127.0.0.1:1"
 
@@ -131,6 +132,8 @@ async def main():
 faust_worker.use_uvloop()
 asyncio.run(main())
 """
-    ended = subprocess.run([sys.executable, "-c", code], check=False, timeout=30, capture_output=True, cwd=tmp_path)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, timeout=PATIENCE_S, capture_output=True, cwd=tmp_path
+    )
     assert ended.returncode == 1
     assert b"faust_start_failed" in ended.stdout

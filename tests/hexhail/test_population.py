@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from geo.roads.graph import RoadGraph
-from hexhail.demo.population import PopulationFigures, PopulationReport, PopulationSettings, run_population
+from hexhail.demo.population import PopulationFigures, PopulationReport, PopulationSettings, run, run_population
 from hexhail.demo.population.surroundings import Surroundings
 from kernel.clock import CityClock
 from simulator.demand.requests import Requests
 from simulator.model import DriverParams, RiderParams
 from tests.hexhail import stub_city
+from tests.patience import PATIENCE_S, until
 
 SPEED = 80.0
 START_S = 1_000_000.0
@@ -75,6 +76,11 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _figures_are_written_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "FIGURES_WALL_S", 0.05)
+
+
 @pytest.fixture
 def clock() -> CityClock:
     return CityClock(SPEED, START_S, time.time())
@@ -97,21 +103,31 @@ class Living:
         self.stub = stub
         self.task = asyncio.create_task(run_population(self.settings, self.stop))
 
-    async def until(self, reached: Any, within_s: float = 60.0) -> None:
-        async with asyncio.timeout(within_s):
-            while not reached():
-                if self.task.done():
-                    self.task.result()
-                await asyncio.sleep(0.02)
+    async def until(self, reached: Callable[[], object]) -> None:
+        def has_ended_or_reached() -> object:
+            if self.task.done():
+                self.task.result()
+            return reached()
+
+        await until(has_ended_or_reached)
+
+    def counted(self) -> dict[str, Any]:
+        """The figures as they are written while it lives; none before the first time."""
+        path = self.settings.figures_path
+        figures: dict[str, Any] = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+        return figures
 
     def all_over(self) -> bool:
+        """Whether every ride has ended and every rider knows."""
         rides = self.stub.rides.values()
-        return len(rides) == N_RIDERS and all(ride["state"] in stub_city.OVER for ride in rides)
+        if len(rides) < N_RIDERS or not all(ride["state"] in stub_city.OVER for ride in rides):
+            return False
+        figures = self.counted()
+        return bool(figures) and figures["completed"] + figures["cancelled_by_rider"] == N_RIDERS
 
     async def end(self) -> PopulationReport:
-        await asyncio.sleep(0.2)
         self.stop.set()
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.task
 
 
@@ -127,7 +143,6 @@ async def living(settings: Any, stub: Any) -> AsyncIterator[Any]:
 
 async def test_every_rider_is_carried_and_counted(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
-    stub.offer_s = stub.quote_s = 3_600.0  # a busy machine thinks for longer than a second of the city
     async with stub.serving(), living(settings, stub) as people:
         await people.until(people.all_over)
         report = await people.end()
@@ -149,10 +164,11 @@ async def test_no_ride_is_lost_or_doubled_when_the_api_dies_and_comes_back(setti
     async with living(settings, stub) as people:
         async with stub.serving():
             await people.until(lambda: any(ride["state"] == "ON_TRIP" for ride in stub.rides.values()))
-        await asyncio.sleep(0.7)
+        await people.until(lambda: people.counted()["http_errors"] and people.counted()["stream_errors"])
         stub.online.clear()
         async with stub.serving():
             await people.until(people.all_over)
+            await people.until(lambda: people.counted()["reconnects"] >= N_DRIVERS and len(stub.online) == N_DRIVERS)
             report = await people.end()
     assert Counter(ride["state"] for ride in stub.rides.values()) == {"COMPLETED": N_RIDERS}
     assert len({ride["rider_id"] for ride in stub.rides.values()}) == N_RIDERS
@@ -177,6 +193,7 @@ async def test_every_lost_reply_is_asked_for_again_and_takes_effect_once(setting
 
 async def test_cancellations_and_unexpected_events_break_nothing(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
+    stub.offer_s = 80.0  # a wall second, for some drivers do not answer
     for number in range(N_DRIVERS):
         driver = f"driver:driver-{number:04d}"
         stub.tell(driver, "SomethingNew", ride_id="ride-x")
@@ -197,7 +214,6 @@ async def test_riders_without_a_socket_poll(settings: Any, clock: Any) -> None:
     async with stub.serving(), living(replace(settings, rider_sockets_max=0), stub) as people:
         await people.until(people.all_over)
         assert not any(person.startswith("rider") for person in stub.sockets)
-        await asyncio.sleep(1.1)
         report = await people.end()
     assert report.figures.completed == N_RIDERS
     assert len(report.figures.pickup_waits_s) == N_RIDERS
@@ -230,8 +246,7 @@ async def test_riders_who_reject_the_price_send_nothing_more(settings: Any, cloc
     thrifty = replace(EAGER, price_elasticity=50.0)
     stub = stub_city.StubCity(clock, surge_multiplier=3.0)
     async with stub.serving(), living(replace(settings, n_drivers=0, rider_params=thrifty), stub) as people:
-        await people.until(lambda: stub.asked["quotes"] == N_RIDERS)
-        await asyncio.sleep(0.5)
+        await people.until(lambda: people.counted().get("left_for_price") == N_RIDERS)
         report = await people.end()
     assert (report.figures.left_for_price, stub.rides, report.riders_open) == (N_RIDERS, {}, {})
 
@@ -295,8 +310,8 @@ async def test_a_driver_whose_ride_was_cancelled_meanwhile_learns_it_after_the_r
 async def test_stops_at_once_while_the_api_is_away_and_says_who_was_still_waiting(settings: Any, clock: Any) -> None:
     stub = stub_city.StubCity(clock)
     async with living(settings, stub) as people:
-        await people.until(lambda: settings.figures_path.is_file())
-        await asyncio.sleep(1.5)
+        await people.until(lambda: people.counted().get("riders_live") == N_RIDERS)
+        await people.until(lambda: people.counted()["http_errors"])
         report = await people.end()
     assert report.riders_open == {"ASKING": N_RIDERS}
     assert report.figures.http_errors["ConnectError"] > 0

@@ -16,23 +16,18 @@ import pytest
 from hexhail.runtime import supervisor as module
 from hexhail.runtime.supervisor import GaveUp, Spec, Supervisor
 from kernel.clock import CityClock
+from tests.patience import PATIENCE_S, until
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)",
 ]
 
 
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
-
-
-async def until(condition: Any, seconds: Any = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -74,7 +69,7 @@ async def test_a_process_that_always_dies_is_given_up_with_its_last_words(
     monkeypatch.setattr(module, "RESTART_S_MIN", 0.01)
     await supervisor.start(Spec("broken", [sys.executable, "-c", "raise SystemExit('no such city')"]))
     with pytest.raises(GaveUp, match=r"(?s)broken ends with 1 whenever it is started.*no such city"):
-        await supervisor.wait(20.0)
+        await supervisor.wait(PATIENCE_S)
 
 
 async def test_what_is_supervised_dies_with_its_supervisor(tmp_path: Path) -> None:
@@ -90,7 +85,7 @@ async def main():
 asyncio.run(main())
 """
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
-    pid = int(await asyncio.wait_for(parent.stdout.readline(), 10))
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), PATIENCE_S))
     assert is_alive(pid)
     parent.kill()
     await parent.wait()

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 POM = Path(__file__).with_name("pom.xml")
 #: By version: another pom fetches anew.
@@ -21,7 +23,6 @@ HEAP = "384m"
 CLUSTER_ID = "hexhail-tests-kraft-00"
 #: The least session a member may ask for (group.min.session.timeout.ms).
 SESSION_S = 6.0
-START_S_MAX = 60.0
 FETCH_S_MAX = 300.0
 
 _PROPERTIES = """process.roles=broker,controller
@@ -86,7 +87,7 @@ def kafka_command(port: int, folder: Path) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         properties.write_text(_PROPERTIES.format(port=port, controller=controller, folder=folder), encoding="utf-8")
         storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
-        subprocess.run([*java, *storage], check=True, capture_output=True, timeout=START_S_MAX)
+        subprocess.run([*java, *storage], check=True, capture_output=True, timeout=PATIENCE_S)
     return [*java, "kafka.Kafka", str(properties)]
 
 

@@ -23,6 +23,7 @@ from hexhail.cli.app import app
 from hexhail.runtime.settings import MANHATTAN
 from kernel.section_reader import ParamsRefused, Sections, read_params
 from location_ingest.model import IngestParams
+from tests.patience import PATIENCE_S
 
 #: (class, key) of every key of a city's file that has a parameter.
 KEYS = [(params, field.name) for params in PARAMS for field in fields(params)]
@@ -107,7 +108,7 @@ def test_every_role_refuses_a_wrong_file_in_one_line(tmp_path: Path, role: str) 
     ended = subprocess.run(
         [sys.executable, "-m", "hexhail", "serve", role],
         env=os.environ | {"HEXHAIL_CITY_DIR": str(folder), "HEXHAIL_REDIS_URL": "redis://127.0.0.1:1/0"},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
     assert SAID in ended.stderr

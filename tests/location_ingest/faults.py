@@ -31,6 +31,7 @@ from location_ingest.model import GatewayParams
 from location_ingest.service import PingGateway
 from tests.location_ingest.processes import Server, Worker, start_worker
 from tests.location_ingest.street import Count, Phones, Witness, count, everywhere, numbered_ping
+from tests.patience import PATIENCE_S, eventually
 
 #: The partition of each region: both are in use, so that both of two workers have something to do.
 REGIONS = {"north": 0, "east": 1, "south": 0}
@@ -40,8 +41,6 @@ DRIVERS_PER_REGION = 60
 BATCH_MESSAGES = 10
 #: How long phones send before the fault.
 CALM_S = 1.5
-#: Longer than any recovery seen: what is not well by then counts as lost.
-RECOVERY_S_MAX = 45.0
 
 
 @dataclass
@@ -78,13 +77,13 @@ class Scene:
         async def is_up() -> bool:
             return "worker started" in worker.log.read_text()
 
-        await _eventually(is_up, 60.0)
+        await eventually(is_up)
         await asyncio.sleep(self.session_s + 1.0)
         return worker
 
-    async def restart(self, worker: Worker, within_s: float = 15.0) -> None:
+    async def restart(self, worker: Worker) -> None:
         """Wait for a worker's death and start the next one, as the supervisor does."""
-        await asyncio.to_thread(worker.process.wait, within_s)
+        await asyncio.to_thread(worker.process.wait, PATIENCE_S)
         self.start_worker()
 
 
@@ -129,7 +128,7 @@ async def worker_paused_for_longer_than_its_session(scene: Scene) -> None:
 
 async def second_worker_joins_and_leaves(scene: Scene) -> None:
     second = await scene.start_second_worker()
-    assert await asyncio.to_thread(second.stop, 15.0) == 0, second.log.read_text()[-2000:]
+    assert await asyncio.to_thread(second.stop, PATIENCE_S) == 0, second.log.read_text()[-2000:]
 
 
 async def exception_in_the_batch_handler(scene: Scene) -> None:
@@ -257,15 +256,20 @@ async def _until_the_worker_works(scene: Scene, gateways: Sequence[PingGateway])
     for gateway, region_id in zip(gateways, REGIONS, strict=True):
         now_s = time.time()
         await gateway.submit([numbered_ping(f"{region_id}-first", now_s, 0)], now_s)
-    for region_id in REGIONS:
-        await _eventually(lambda region_id=region_id: scene.redis.exists(redis_keys.driver_index(region_id)), 60.0)
+
+    async def every_region_has_a_position() -> bool:
+        with suppress(ConnectionError):
+            return all([await scene.redis.exists(redis_keys.driver_index(region_id)) for region_id in REGIONS])
+        return False
+
+    await eventually(every_region_has_a_position)
     for region_id in REGIONS:
         await scene.redis.delete(redis_keys.totals(region_id))
 
 
 async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:
     """Return when every region's positions have been fresh for a while, not before `since_s`."""
-    deadline_s = time.time() + RECOVERY_S_MAX
+    deadline_s = time.time() + PATIENCE_S
     healthy_since_s = None
     while time.time() < deadline_s:
         now_s = time.time()
@@ -282,7 +286,7 @@ async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:
 async def _final_count(scene: Scene) -> Count:
     """Wait until nothing is missing any more, or for so long that it never will come."""
     found = await count(scene.redis, scene.phones, scene.data_since_s)
-    deadline_s = time.time() + 10.0
+    deadline_s = time.time() + PATIENCE_S
     while found.lost and time.time() < deadline_s:
         await asyncio.sleep(0.1)
         found = await count(scene.redis, scene.phones, scene.data_since_s)
@@ -299,16 +303,6 @@ async def _dead_letters(scene: Scene) -> int:
         return sum((await consumer.end_offsets(partitions)).values())
     finally:
         await consumer.stop()
-
-
-async def _eventually(condition: Callable[[], Awaitable[object]], within_s: float) -> None:
-    deadline_s = time.monotonic() + within_s
-    while time.monotonic() < deadline_s:
-        with suppress(ConnectionError):
-            if await condition():
-                return
-        await asyncio.sleep(0.02)
-    raise TimeoutError(f"not within {within_s} s")
 
 
 def durable_valkey(folder: Path) -> Server:

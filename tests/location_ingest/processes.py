@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hexhail.runtime import embedded
+from tests.patience import PATIENCE_S
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -25,8 +26,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], within_s: float) -> None:
-    deadline_s = time.monotonic() + within_s
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
@@ -45,7 +46,6 @@ class Server:
 
     command: Callable[[int, Path], list[str]]
     folder: Path
-    start_s_max: float = 10.0
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +55,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command(self.port, self.folder), cwd=self.folder, stdout=out, stderr=out
             )
-        wait_for_port(self.port, self.process, self.start_s_max)
+        wait_for_port(self.port, self.process)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -64,7 +64,7 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.signal(signal.SIGCONT)
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(PATIENCE_S)
 
     def forget(self) -> None:
         """Remove what a killed server has kept on disk."""
@@ -94,7 +94,7 @@ class Worker:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGCONT)
         self.process.kill()
-        self.process.wait(5)
+        self.process.wait(PATIENCE_S)
 
 
 def start_worker(broker: Server, valkey: Server, topic: str, folder: Path, *more: str) -> Worker:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from backing import kafka
-from tests.kafka.server import SESSION_S, START_S_MAX, KafkaUnavailable, find_jars, kafka_command
+from tests.kafka.server import SESSION_S, KafkaUnavailable, find_jars, kafka_command
 from tests.location_ingest import faults
 from tests.location_ingest.faults import Outcome, durable_valkey, run_faults
 from tests.location_ingest.processes import Server, tansu_command
+from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.servers
 
 
 def sound(outcome: Outcome) -> bool:
@@ -54,7 +55,7 @@ async def test_garbage_the_death_of_the_store_and_that_of_the_worker_lose_nothin
     assert sound(outcome), outcome
     assert outcome.count.taken == outcome.count.counted > 1_000
     assert outcome.dead_letters == outcome.garbage > 0
-    assert outcome.recovery_s < 25.0
+    assert outcome.recovery_s < PATIENCE_S
 
 
 async def test_without_the_guard_the_same_death_is_noticed(tansu: Any, store: Any, tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         find_jars()
     except KafkaUnavailable as why:
         pytest.skip(str(why))
-    server = Server(kafka_command, tmp_path_factory.mktemp("kafka") / "node", START_S_MAX)
+    server = Server(kafka_command, tmp_path_factory.mktemp("kafka") / "node")
     try:
         server.start()
         yield server

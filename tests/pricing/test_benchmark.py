@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.__main__ import main
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.servers
 
 
 def test_the_benchmark_of_pricing_runs_small(tmp_path: Path) -> None:

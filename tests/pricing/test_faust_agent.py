@@ -15,6 +15,7 @@ from kernel.points import Point
 from pricing.adapters import faust_agent
 from pricing.adapters.faust_agent import attach
 from pricing.model.messages import QuoteAsked, RideEvent
+from tests.patience import until
 
 SENT = RideEvent("OfferSent", "ride-1", 1, 1000.5, "grid")
 ASKED = QuoteAsked("quote-1", "rider-1", 1000.5, "grid", Point(40.75, -73.98), "QuoteAsked")
@@ -111,9 +112,7 @@ async def agent(service: ScriptedService, tmp_path: Path, monkeypatch: pytest.Mo
 async def put_and_wait(agent: Any, service: ScriptedService, values: list[bytes | None]) -> None:
     for value in values:
         await agent.put(value, wait=False)
-    async with asyncio.timeout(5.0):
-        while len(service.processed) < len(values):
-            await asyncio.sleep(0.01)
+    await until(lambda: len(service.processed) >= len(values))
 
 
 async def test_messages_reach_the_service_decoded_and_in_order(agent: Any, service: ScriptedService) -> None:

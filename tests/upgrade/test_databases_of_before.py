@@ -49,6 +49,7 @@ from tests.dispatch.people import (
 )
 from tests.dispatch.sql.test_durability import start_writer
 from tests.dispatch.test_relay import drain, new_topic, topic_values
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.servers
 
@@ -182,7 +183,7 @@ async def test_all_packages_are_at_their_newest_version_and_nothing_old_is_left(
 
 async def test_processes_that_are_started_at_once_bring_it_up_once_and_all_of_them_write(url: str) -> None:
     writers = [start_writer(url, f"writer{n}", 20) for n in range(3)]
-    lines = [await asyncio.to_thread(writer.communicate, timeout=90) for writer in writers]
+    lines = [await asyncio.to_thread(writer.communicate, timeout=PATIENCE_S) for writer in writers]
     assert [len(out.splitlines()) for out, _ in lines] == [20, 20, 20]
     assert not any("refused" in out for out, _ in lines)
     async with await open_database(url) as database:

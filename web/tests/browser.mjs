@@ -3,7 +3,11 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
+
+/** Milliseconds until a look gives up on something: long enough on a busy machine that draws without a graphics card. */
+export const PATIENCE_MS = 90_000;
 
 const ARGS = [
   "--no-sandbox",
@@ -31,16 +35,24 @@ export async function withPage(executablePath, { theme, reducedMotion, width, he
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath,
     args: ARGS,
+    timeout: PATIENCE_MS,
     viewport: { width, height },
     colorScheme: theme,
     reducedMotion: reducedMotion ? "reduce" : "no-preference",
   });
+  browser.setDefaultTimeout(PATIENCE_MS);
   try {
     return await look(browser.pages()[0] ?? (await browser.newPage()));
   } finally {
     await browser.close();
     rmSync(profile, { recursive: true, force: true });
   }
+}
+
+/** Waits for a while, and until the page has drawn what it knew then: a busy machine draws late. */
+export async function settle(page, ms) {
+  await sleep(ms);
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 }
 
 /** What the page did that it should not have, gathered while it runs. */

@@ -4,11 +4,9 @@
  *   node tests/look-replay.mjs URL OUT.png RIDE [--theme=dark|light] [--size=1280x800]
  */
 import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
-import { findChromium, listen, withPage } from "./browser.mjs";
+import { findChromium, listen, PATIENCE_MS, settle, withPage } from "./browser.mjs";
 import { findUnreadable } from "./readable.mjs";
 
-const READY_MS = 30_000;
 const words = process.argv.slice(2);
 const options = Object.fromEntries(words.filter((word) => word.startsWith("--")).map((word) => word.slice(2).split("=")));
 const [url, png, ride] = words.filter((word) => !word.startsWith("--"));
@@ -24,13 +22,13 @@ async function scrub(page, share) {
     slider.value = String(part * Number(slider.max));
     slider.dispatchEvent(new Event("input"));
   }, share);
-  await sleep(1200);
+  await settle(page, 1200);
 }
 
 async function find(page, name) {
   await page.locator("#find").fill(name);
   await page.keyboard.press("Enter");
-  await sleep(300);
+  await settle(page, 300);
 }
 
 /** Clicks on the drawn mark of the driver who is farthest from all others; answers with who that is and whose trace opened. */
@@ -53,7 +51,7 @@ const trailed = (page) => page.evaluate(() => window.replay.trail());
 const found = await withPage(findChromium(), { theme: options.theme ?? "dark", width, height }, async (page) => {
   const seen = listen(page, new URL(url).host);
   await page.goto(url);
-  await page.waitForFunction(() => document.body.dataset.ready === "1", undefined, { timeout: READY_MS });
+  await page.waitForFunction(() => document.body.dataset.ready === "1", undefined, { timeout: PATIENCE_MS });
   await scrub(page, 0.2);
   const early = { pixels: await drawn(page), places: await places(page), time: await clock(page) };
   await scrub(page, 0.4);
@@ -62,7 +60,7 @@ const found = await withPage(findChromium(), { theme: options.theme ?? "dark", w
   const again = { places: await places(page), time: await clock(page) };
   await page.locator("#map canvas").focus();
   await page.keyboard.press("Space");
-  await sleep(1500);
+  await settle(page, 1500);
   const played = { places: await places(page), time: await clock(page) };
   await page.keyboard.press("Space");
   const stopped = await clock(page);
@@ -75,7 +73,7 @@ const found = await withPage(findChromium(), { theme: options.theme ?? "dark", w
   await page.locator("#trace li strong", { hasText: "Ride requested" }).first().waitFor();
   const trace = await page.locator("#trace li strong").allInnerTexts();
   await page.locator("#trace .moment").nth(Math.floor(trace.length / 2)).click();
-  await sleep(1200);
+  await settle(page, 1200);
   const past = await page.locator("#trace li[data-past]").count();
   const way = await trailed(page);
   await page.screenshot({ path: png });

@@ -6,10 +6,9 @@
  * It ends with 0 when the map drew its first frame, with 1 when it did not, with 2 when there is no Chromium.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { findChromium, listen, withPage } from "./browser.mjs";
+import { findChromium, listen, PATIENCE_MS, settle, withPage } from "./browser.mjs";
 import { findUnreadable } from "./readable.mjs";
 
-const READY_MS = 30_000;
 /** A driver that shifted by more than a metre or so has moved. */
 const MOVED_DEG = 1e-5;
 
@@ -28,7 +27,7 @@ async function look({ url, png, seconds, theme, width, height, options }, execut
     const ready = await isReady(page);
     const before = ready ? await page.evaluate(() => window.hexhail.drivers) : {};
     await sleep(seconds * 1000);
-    const after = ready ? await page.evaluate(() => window.hexhail.drivers) : {};
+    const after = ready ? await moved(page, before, seconds) : {};
     for (let i = 0; i < Number(options["zoom-in"] ?? 0); i++) {
       await page.getByRole("button", { name: "Zoom in" }).click();
       await sleep(500);
@@ -54,7 +53,7 @@ async function look({ url, png, seconds, theme, width, height, options }, execut
 async function isReady(page) {
   const settled = () => document.body.dataset.ready === "1" || document.querySelector(".gate") !== null;
   try {
-    await page.waitForFunction(settled, undefined, { timeout: READY_MS });
+    await page.waitForFunction(settled, undefined, { timeout: PATIENCE_MS });
   } catch {
     return false;
   }
@@ -65,15 +64,25 @@ async function isReady(page) {
 async function pick(page) {
   await page.locator(".waiting button").first().focus();
   await page.keyboard.press("Enter");
-  await sleep(1500);
+  await settle(page, 1500);
 }
 
 /** Clicks on surge cells round the middle of the map until one tells its story: a driver may be in the way. */
 async function pickCell(page, width, height) {
   for (let away = 0; away < 200; away += 25) {
     await page.mouse.click(width / 2 + away, height / 2 - away);
-    await sleep(400);
+    await settle(page, 400);
     if ((await page.locator("#card").innerText()).includes("Why")) return;
+  }
+}
+
+/** The drivers as they stand when most have moved: later on a busy machine, and at once where nothing is waited for. */
+async function moved(page, before, seconds) {
+  const deadline = Date.now() + (seconds ? PATIENCE_MS : 0);
+  for (;;) {
+    const drivers = await page.evaluate(() => window.hexhail.drivers);
+    if (Date.now() >= deadline || 2 * countMoved(before, drivers) > Object.keys(before).length) return drivers;
+    await sleep(200);
   }
 }
 

@@ -24,6 +24,7 @@ from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
 from hexhail.runtime.database import open_database
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, accept, do, history, offer, on_shift, request
+from tests.patience import PATIENCE_S, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -75,9 +76,11 @@ async def until_alone(database_url: Any) -> None:
 
     connection = await asyncpg.connect(database_url)
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    async with asyncio.timeout(30):
-        while await connection.fetchval(others):
-            await asyncio.sleep(0.02)
+
+    async def is_alone() -> bool:
+        return await connection.fetchval(others) == 0
+
+    await eventually(is_alone)
     await connection.close()
 
 
@@ -92,7 +95,7 @@ async def test_every_ride_that_was_acknowledged_is_there_after_kill_9_over_postg
 
 
 def _finish(writer: Any) -> Any:
-    lines = writer.communicate(timeout=60)[0].splitlines()
+    lines = writer.communicate(timeout=PATIENCE_S)[0].splitlines()
     assert writer.returncode == 0
     return lines
 
@@ -146,7 +149,7 @@ async def test_a_client_who_hangs_up_while_the_command_runs_or_waits_does_not_st
     await asyncio.sleep(0.05)
     gate.set()
     await asyncio.gather(running, waiting, return_exceptions=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await service.handle(request("after"))
     assert [ride.ride_id for ride in await sqlite_store.open_rides("manhattan")] == ["after"]
 
@@ -159,7 +162,7 @@ async def test_what_was_handed_in_before_closing_is_done_and_what_comes_after_is
     await sqlite_database.close()
     assert len(await asyncio.gather(*waiting)) == 100
     with pytest.raises(RuntimeError, match="closed"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await service.handle(request("late"))
     await sqlite_database.close()  # twice is once
 

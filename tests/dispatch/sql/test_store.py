@@ -45,6 +45,7 @@ from tests.dispatch.people import (
     request,
     rider_cancels,
 )
+from tests.patience import PATIENCE_S
 
 
 async def all_of(*commands: Any) -> Any:
@@ -482,7 +483,7 @@ async def test_positions_have_no_gaps_and_keep_each_rides_order_while_many_write
                 await outbox.mark_published(rows[-1].position)
             await asyncio.sleep(0)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(relay(), *(_one_life(rides, n) for n in range(20)))
     assert [row.position for row in read] == list(range(1, 121))
     sequences = defaultdict(list)
