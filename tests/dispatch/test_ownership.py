@@ -85,14 +85,14 @@ async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
         await is_offered("first", 0)
         old, new = sorted(pair, key=lambda owner: not owner.owns)
         os.kill(old.process.pid, signal.SIGSTOP)
-        await is_offered("during the pause", 4)
+        await is_offered("during-the-pause", 4)
         await eventually(another_owns)
         os.kill(old.process.pid, signal.SIGCONT)
         await eventually(one_owns)
-        await is_offered("after the pause", 8)
+        await is_offered("after-the-pause", 8)
         owner = next(owner for owner in pair if owner.owns)
         owner.process.kill()
-        await is_offered("after the kill", 11)
+        await is_offered("after-the-kill", 11)
     events = await history(sqlite_store)
     assert check_history(events).violations == []
     assert sum(isinstance(event, OfferSent) for event in events) == 4
