@@ -10,7 +10,7 @@ _COLUMNS = "stream, key, sequence, region_id, inboxes, payload"
 ADD: dict[Dialect, str] = {
     "sqlite": f"INSERT INTO outbox_rows ({_COLUMNS}, position)"  # noqa: S608 - the names above
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox_rows))",
-    "postgres": f"INSERT INTO outbox_rows ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",  # noqa: S608
+    "postgres": f"INSERT INTO outbox_rows ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",  # noqa: S608 - the names above
 }
 
 #: For PostgreSQL alone.

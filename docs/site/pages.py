@@ -66,7 +66,7 @@ def linked(text: str, page: Page, places: dict[str, str], root: Path = ROOT) -> 
             place = file.removeprefix("docs/")
         if place is None:
             return label if label.startswith("`") else f"`{label}`"
-        relative = os.path.relpath(place, os.path.dirname(page.place) or ".")  # noqa: PTH120
+        relative = os.path.relpath(place, os.path.dirname(page.place) or ".")  # noqa: PTH120 - a text, no file
         return f"{mark}[{label}]({relative}{hash_sign}{anchor})"
 
     return "".join(part if is_code else _LINK.sub(replaced, part) for part, is_code in _split_code(text))

@@ -41,5 +41,5 @@ def run(role: str, settings: Settings) -> None:
         ROLES[role](settings)
     except (DependencyMissing, TariffRefused) as error:
         log.error("not_started", detail=str(error))  # noqa: TRY400 - the line says all there is
-        print(f"hexhail {role}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"hexhail {role}: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it by hand
         raise SystemExit(1) from None

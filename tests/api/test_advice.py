@@ -81,3 +81,4 @@ async def test_operators_see_where_idle_drivers_are_advised_to_wait(people: Peop
             # Again and again, for the pricer of this city makes plans of its own.
             await RedisAdvice(client, "manhattan").replace(advice, people.installation.now_s())
             frame = json.loads(await socket.recv())
+    assert frame["advice"] == [shown]
