@@ -9,11 +9,12 @@ import numpy as np
 from benchmarks.common.inputs import bay_area, lattice
 from benchmarks.common.measure import SHARED_DATA, Report
 from geo.learning.map_matching import MatchParams, match_pings
-from geo.learning.traffic import HOURS_PER_WEEK, EdgeSpeeds
+from geo.learning.traffic import EdgeSpeeds
 from geo.learning.trip_durations import Prediction, TripDurations, Trips
 from geo.roads.graph import RoadGraph
 from geo.roads.snap import EdgeIndex
 from geo.roads.travel_times import between
+from kernel.local_time import HOURS_PER_WEEK
 
 DAY_S, HOUR_S = 86_400, 3_600
 PACIFIC_DAYLIGHT_S = -7 * HOUR_S

@@ -196,3 +196,22 @@ def trace_steps(
             _forget_inplace(best_m, touched, touched_count)
         offset[step + 1] = filled
     return offset, edge[:filled].copy(), metres[:filled].copy()
+
+
+@kernel
+def far_enough(place: FloatArray, follows: BoolArray, chord_min: float) -> BoolArray:
+    """Return which positions (p,) to keep: the first of each track, then each that is far from the last one kept.
+
+    ``place (p, 3)`` are unit vectors, ``chord_min`` is the least straight distance between two that are kept.
+    """
+    count = follows.shape[0]
+    is_kept = np.zeros(count, np.bool_)
+    last = 0
+    for at in range(count):
+        square = 0.0
+        for axis in range(3):
+            square += (place[at, axis] - place[last, axis]) ** 2
+        if not follows[at] or square >= chord_min * chord_min:
+            is_kept[at] = True
+            last = at
+    return is_kept

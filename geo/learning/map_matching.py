@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import BoolArray, FloatArray, IntArray, coordinates, float_vector
-from geo.distances import great_circle_m
-from geo.kernels.map_matching import match_tracks, trace_steps
+from geo.distances import great_circle_m, m_to_chord, unit_vectors
+from geo.kernels.map_matching import far_enough, match_tracks, trace_steps
 from geo.roads.graph import RoadGraph
 from geo.roads.snap import EdgeIndex
 
@@ -25,6 +25,7 @@ class MatchParams:
         detour_m: mean excess of a way over the straight line.
         gap_s_max: pings farther apart in time are not connected.
         speed_mps_max: a step that would be faster is not believed.
+        step_m: pings nearer to the last one in use are left out, see `spaced_pings`.
     """
 
     candidates: int = 4
@@ -33,6 +34,7 @@ class MatchParams:
     detour_m: float = 100.0
     gap_s_max: float = 120.0
     speed_mps_max: float = 35.0
+    step_m: float = 100.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -49,17 +51,49 @@ class Drives:
     """Steps from ping to ping, and the parts of edges driven in each.
 
     Attributes:
+        ping: (s,) the ping at which each step began, as its place among the pings.
         started_s, elapsed_s: (s,) when each step began and how long it took.
         step: (q,) the step of each part, ascending.
         edge: (q,) the edge of each part.
         free_flow_s: (q,) seconds of each part on an empty road.
     """
 
+    ping: IntArray
     started_s: FloatArray
     elapsed_s: FloatArray
     step: IntArray
     edge: IntArray
     free_flow_s: FloatArray
+
+    def where(self, is_kept: BoolArray) -> "Drives":
+        """Return the steps for which ``is_kept (s,)`` is true, numbered anew."""
+        number = np.cumsum(is_kept) - 1
+        parts = is_kept[self.step]
+        return Drives(
+            self.ping[is_kept],
+            self.started_s[is_kept],
+            self.elapsed_s[is_kept],
+            number[self.step[parts]],
+            self.edge[parts],
+            self.free_flow_s[parts],
+        )
+
+
+def spaced_pings(
+    vehicle: npt.ArrayLike,
+    t_s: npt.ArrayLike,
+    lat_deg: npt.ArrayLike,
+    lng_deg: npt.ArrayLike,
+    params: MatchParams | None = None,
+) -> BoolArray:
+    """Return which pings (n,), sorted by vehicle and time, are worth matching: those ``step_m`` apart and more.
+
+    The error of a receiver weighs little over such a way. A car that stands is not seen until it has moved on: up to
+    ``gap_s_max`` its standing counts as slow driving, after that as parking.
+    """
+    chosen = params or MatchParams()
+    follows = _follows(np.asarray(vehicle), float_vector("t_s", t_s), chosen.gap_s_max)
+    return far_enough(unit_vectors(lat_deg, lng_deg), follows, m_to_chord(chosen.step_m))
 
 
 def match_pings(
@@ -96,7 +130,7 @@ def match_pings(
     edge, share = near.edge[row, chosen], near.share[row, chosen]
     steps = (edge[at - 1], share[at - 1], edge[at], share[at])
     traced = trace_steps(by_length, graph.leaving.edge, ends, steps, REACH_FACTOR * straight_m[at] + REACH_M)
-    return _believed(graph, times_s[at - 1], times_s[at] - times_s[at - 1], traced, chosen_params.speed_mps_max)
+    return _believed(graph, at - 1, times_s[at - 1], times_s[at] - times_s[at - 1], traced, chosen_params.speed_mps_max)
 
 
 def _follows(vehicle: npt.NDArray[np.generic], t_s: FloatArray, gap_s_max: float) -> BoolArray:
@@ -108,12 +142,13 @@ def _follows(vehicle: npt.NDArray[np.generic], t_s: FloatArray, gap_s_max: float
 
 def _believed(
     graph: RoadGraph,
+    ping: IntArray,
     started_s: FloatArray,
     elapsed_s: FloatArray,
     traced: tuple[IntArray, npt.NDArray[np.int32], FloatArray],
     speed_mps_max: float,
 ) -> Drives:
-    """Leave out steps that stood still or flew, and number the others anew."""
+    """Return the steps as drives, without those that stood still or flew."""
     offset, edge, metres = traced
     step = np.repeat(np.arange(started_s.shape[0]), np.diff(offset))
     pace = np.divide(graph.travel_time_s, graph.length_m, out=np.zeros(graph.edge_count), where=graph.length_m > 0.0)
@@ -122,12 +157,4 @@ def _believed(
     way_s = np.bincount(step, free_flow_s, started_s.shape[0])
     # Two seconds of driving in a step are a parked car whose position trembles.
     is_believed = (way_s > 2.0) & (way_m < speed_mps_max * elapsed_s)
-    number = np.cumsum(is_believed) - 1
-    kept = is_believed[step]
-    return Drives(
-        started_s[is_believed],
-        elapsed_s[is_believed],
-        number[step[kept]],
-        edge[kept].astype(np.int64),
-        free_flow_s[kept],
-    )
+    return Drives(ping, started_s, elapsed_s, step, edge.astype(np.int64), free_flow_s).where(is_believed)

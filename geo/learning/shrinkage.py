@@ -1,4 +1,4 @@
-"""Averages that forget and that trust thin data little: the memory of everything that is learned here. Pure."""
+"""Weighted means by key that decay, and that are shrunk toward coarser ones where data are thin. Pure."""
 
 from collections.abc import Sequence
 
@@ -23,6 +23,23 @@ class KeyedSums:
         self._key: Keys = np.empty(0, np.uint64)
         self._total: FloatArray = np.empty(0)
         self._weight: FloatArray = np.empty(0)
+
+    @property
+    def columns(self) -> tuple[Keys, FloatArray, FloatArray]:
+        """Keys (k,) ascending, with the weighted sum and the weight (k,) of each."""
+        return self._key, self._total, self._weight
+
+    @classmethod
+    def of(cls, prior_weight: float, columns: tuple[Keys, FloatArray, FloatArray]) -> "KeyedSums":
+        """Return the sums that had these ``columns``. Raises ValueError for columns that no sums ever had."""
+        sums = cls(prior_weight)
+        key, total, weight = columns
+        if not key.shape == total.shape == weight.shape or (key[1:] <= key[:-1]).any():
+            raise ValueError("keys must ascend, and have one sum and one weight each")
+        if not (np.isfinite(total).all() and (weight >= 0.0).all() and np.isfinite(weight).all()):
+            raise ValueError("sums and weights must be finite, and weights not negative")
+        sums._key, sums._total, sums._weight = key.astype(np.uint64), total.astype(float), weight.astype(float)
+        return sums
 
     def add(self, key: Keys, value: FloatArray, weight: FloatArray) -> None:
         """Take in observations (n,): values, and how much each weighs."""
@@ -57,13 +74,13 @@ class Chain:
     """
 
     def __init__(self, prior_weights: Sequence[float], neutral: float, reach: float = np.inf) -> None:
-        self._levels = [KeyedSums(weight) for weight in prior_weights]
+        self.levels = [KeyedSums(weight) for weight in prior_weights]
         self._neutral, self._reach = neutral, reach
 
     def learn(self, keys: Sequence[Keys], value: FloatArray, weight: FloatArray, kept_share: float) -> FloatArray:
         """Take in observations (n,), one vector of keys for each level; return the estimates (n,) that follow."""
         estimate = np.full(value.shape[0], self._neutral)
-        for sums, key in zip(self._levels, keys, strict=True):
+        for sums, key in zip(self.levels, keys, strict=True):
             sums.forget(kept_share)
             sums.add(key, np.clip(value, estimate - self._reach, estimate + self._reach), weight)
             estimate = sums.toward(key, estimate)
@@ -72,7 +89,7 @@ class Chain:
     def estimate(self, keys: Sequence[Keys]) -> FloatArray:
         """Return the estimates (n,) for one vector of keys for each level."""
         estimate = np.full(keys[0].shape[0], self._neutral)
-        for sums, key in zip(self._levels, keys, strict=True):
+        for sums, key in zip(self.levels, keys, strict=True):
             estimate = sums.toward(key, estimate)
         return estimate
 

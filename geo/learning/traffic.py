@@ -5,16 +5,22 @@ what that leaves, by hour of the week; what that leaves, by edge and by edge and
 is shrunk toward the coarser, so that an edge nobody drove still gets the traffic of its neighbourhood.
 """
 
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
 import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray, positions
 from geo.cells import latlng_to_cells
 from geo.learning.map_matching import Drives
-from geo.learning.shrinkage import Chain, Keys, joint_key
-from geo.roads.graph import RoadGraph
+from geo.learning.shrinkage import Chain, KeyedSums, Keys, joint_key
+from geo.roads.graph import RoadGraph, roads_sha256
+from kernel.local_time import HOURS_PER_WEEK
 
-HOURS_PER_WEEK = 168
+# Raised when the meaning of what is stored changes; an older file is then refused rather than misread.
+FORMAT_VERSION = 1
 FIRST_WEEKEND_HOUR = 120
 # Hours at which a part of the day begins: night, morning peak, midday, evening peak, evening.
 PARTS_BEGIN_H = (6, 10, 15, 19)
@@ -38,6 +44,7 @@ class EdgeSpeeds:
     def __init__(self, graph: RoadGraph) -> None:
         """Begin at the free flow of ``graph``."""
         self._free_flow_s = graph.travel_time_s
+        self._roads = roads_sha256(graph)
         coarse, fine = (
             latlng_to_cells(graph.lat_deg, graph.lng_deg, resolution)[graph.source]
             for resolution in (COARSE_RESOLUTION, FINE_RESOLUTION)
@@ -75,9 +82,71 @@ class EdgeSpeeds:
 
         Raises ValueError for an hour outside 0 to 167.
         """
+        return self._free_flow_s * self.factors(hour_of_week)
+
+    def factors(self, hour_of_week: int) -> FloatArray:
+        """Return by how many times (m,) each edge takes longer than in free flow in an hour of the week.
+
+        Raises ValueError for an hour outside 0 to 167.
+        """
         edge = np.arange(self._free_flow_s.shape[0])
         hour = np.repeat(positions("hour_of_week", hour_of_week, HOURS_PER_WEEK), edge.shape[0])
         factor = np.ones(edge.shape[0])
         for chain, keys in zip(self._chains, self._keys(edge, hour), strict=True):
             factor *= chain.estimate(keys)
-        return self._free_flow_s * np.clip(factor, FACTOR_MIN, FACTOR_MAX)
+        return np.clip(factor, FACTOR_MIN, FACTOR_MAX)
+
+    @property
+    def edges_driven(self) -> int:
+        """On how many edges somebody was seen driving."""
+        return int(self._chains[-1].levels[0].columns[0].shape[0])
+
+    def save(self, path: Path) -> None:
+        """Write what was learned to one file; it appears whole or not at all."""
+        columns = {
+            f"{chain_at}_{level_at}_{name}": column
+            for chain_at, chain in enumerate(self._chains)
+            for level_at, sums in enumerate(chain.levels)
+            for name, column in zip(("key", "total", "weight"), sums.columns, strict=True)
+        }
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, version=FORMAT_VERSION, roads=self._roads, **columns)  # type: ignore[arg-type]  # numpy's stubs take any other keyword for allow_pickle
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, graph: RoadGraph) -> "EdgeSpeeds":
+        """Read what ``save`` wrote, for the roads it was learned on.
+
+        Raises FileNotFoundError if there is none; ValueError if the file is broken, of another format version or of
+        other roads.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"no learned traffic at {path}; learn it with `hexhail city learn-traffic`")
+        try:
+            # Opened here, for numpy leaves a broken file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                content: dict[str, Any] = {name: stored[name] for name in stored.files}
+            version, roads = int(content["version"]), str(content["roads"])
+        except (BadZipFile, KeyError, EOFError, OSError, ValueError, TypeError) as error:
+            raise ValueError(f"{path} holds no learned traffic ({error}); learn it again") from error
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}; learn it again"
+            )
+        speeds = cls(graph)
+        if roads != speeds._roads:
+            raise ValueError(f"{path} was learned on other roads than those of the city; learn it again")
+        try:
+            for chain_at, (chain, priors) in enumerate(zip(speeds._chains, PRIORS_S, strict=True)):
+                chain.levels = [
+                    KeyedSums.of(prior, _columns(content, f"{chain_at}_{level_at}"))
+                    for level_at, prior in enumerate(priors)
+                ]
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} holds no learned traffic ({error}); learn it again") from error
+        return speeds
+
+
+def _columns(content: dict[str, Any], prefix: str) -> tuple[Keys, FloatArray, FloatArray]:
+    return content[f"{prefix}_key"], content[f"{prefix}_total"], content[f"{prefix}_weight"]

@@ -15,7 +15,8 @@ from geo.arrays import CellArray, FloatArray, IntArray, coordinates, float_vecto
 from geo.cells import latlng_to_cells
 from geo.distances import great_circle_m
 from geo.learning.shrinkage import Chain, Keys, joint_key
-from geo.learning.traffic import FIRST_WEEKEND_HOUR, HOURS_PER_WEEK
+from geo.learning.traffic import FIRST_WEEKEND_HOUR
+from kernel.local_time import HOURS_PER_WEEK
 
 # Seconds that every trip takes beside driving, on the logarithmic scale that the corrections work on.
 OVERHEAD_S = 120.0

@@ -4,6 +4,7 @@ Nodes and edges are dense numbers from 0. An edge is one direction of a road; it
 traffic is a new array of travel times in the order of the edges.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -208,6 +209,14 @@ class RoadGraph:
                 f"{path} has format version {version}, this program reads {FORMAT_VERSION}; build it again"
             )
         return cls.from_arrays(**columns, shapes=Shapes.from_arrays(*bends) if bends else None)
+
+
+def roads_sha256(graph: RoadGraph) -> str:
+    """Return a fingerprint (hex) of the nodes and edges, without the travel times, which change with the traffic."""
+    digest = hashlib.sha256()
+    for column in (graph.lat_deg, graph.lng_deg, graph.source, graph.target, graph.length_m):
+        digest.update(column.tobytes())
+    return digest.hexdigest()
 
 
 def _edge_column(name: str, values: npt.ArrayLike, edges: int) -> FloatArray:

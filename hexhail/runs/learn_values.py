@@ -11,7 +11,8 @@ from dispatch.matching.driver_log import transitions_of
 from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.matching.value_learning import Transitions, learn_values
 from geo.city import City
-from hexhail.runs.run_folder import SUMMARY_FILE, read_events, roads_sha256
+from geo.roads.graph import roads_sha256
+from hexhail.runs.run_folder import SUMMARY_FILE, read_events
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import numpy as np
 from dispatch import events as ev
 from geo.cells import cells_to_strings
 from geo.city import City, load_city
+from geo.roads.graph import roads_sha256
 from hexhail.runs.price_history import PriceHistory
-from hexhail.runs.run_folder import DRIVERS_FILE, SUMMARY_FILE, read_events, roads_sha256
+from hexhail.runs.run_folder import DRIVERS_FILE, SUMMARY_FILE, read_events
 from hexhail.runs.sightings import read_sightings
 from simulator.service.event_log import lines
 from simulator.streets.tracks import STATES, Tracks, tracks_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from typing import Any
 from dispatch.adapters.event_codec import decode
 from dispatch.events import RideEvent
 from geo.city import City
-from geo.roads.graph import RoadGraph
+from geo.roads.graph import RoadGraph, roads_sha256
 from simulator.service.event_log import lines
 
 SUMMARY_FILE = "summary.json"
@@ -37,14 +36,6 @@ def city_facts(city: City, folder: Path) -> dict[str, str]:
         "folder": str(folder.resolve()),
         "roads_sha256": roads_sha256(city.graph),
     }
-
-
-def roads_sha256(graph: RoadGraph) -> str:
-    """A fingerprint (hex) of the nodes and edges; travel times are not in it, for they change with the traffic."""
-    digest = hashlib.sha256()
-    for column in (graph.lat_deg, graph.lng_deg, graph.source, graph.target, graph.length_m):
-        digest.update(column.tobytes())
-    return digest.hexdigest()
 
 
 def write_summary(summary: dict[str, Any], folder: Path) -> None:

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from geo.learning.map_matching import Drives
-from geo.learning.traffic import FACTOR_MAX, HOURS_PER_WEEK, EdgeSpeeds, part_of_week
+from geo.learning.traffic import FACTOR_MAX, EdgeSpeeds, part_of_week
 from geo.roads.travel_times import between
+from kernel.local_time import HOURS_PER_WEEK
 
 
 def drives_over(graph: Any, edges: Any, factor: Any) -> Any:
     """Every edge driven once from end to end, taking ``factor`` times its free flow."""
     free_s = graph.travel_time_s[edges]
     steps = np.arange(edges.size)
-    return Drives(np.zeros(edges.size), free_s * factor, steps, edges, free_s)
+    return Drives(steps, np.zeros(edges.size), free_s * factor, steps, edges, free_s)
 
 
 def test_nothing_learned_is_free_flow(one_way_city: Any) -> None:

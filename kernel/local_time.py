@@ -1,0 +1,31 @@
+"""Hours of the week by the clocks of a region."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+HOURS_PER_WEEK = 168
+#: Offsets of time zones change at multiples of this: a quarter of an hour.
+_OFFSET_STEP_S = 900
+
+
+def hours_of_week(t_s: ArrayLike, timezone: str) -> NDArray[np.int64]:
+    """Return the local hour of the week (n,), 0 to 167, of moments (n,) in Unix seconds; 0 is Monday 00:00.
+
+    ``timezone`` is an IANA name. Raises ValueError for a moment that is not finite or no date.
+    """
+    moments = np.atleast_1d(np.asarray(t_s, np.float64))
+    if not np.isfinite(moments).all():
+        raise ValueError("a moment is not a finite number")
+    zone = ZoneInfo(timezone)
+    steps, row = np.unique(np.floor(moments / _OFFSET_STEP_S).astype(np.int64), return_inverse=True)
+    try:
+        local = [datetime.fromtimestamp(step * _OFFSET_STEP_S, zone) for step in steps.tolist()]
+    except (OverflowError, OSError, ValueError) as error:
+        raise ValueError(f"a moment is no date: {error}") from error
+    hour = np.array([moment.weekday() * 24 + moment.hour for moment in local], np.int64)
+    return hour[row]
