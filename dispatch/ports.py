@@ -227,6 +227,8 @@ class RoundRecord:
     waiting: tuple[tuple[str, int], ...]
     supply: SupplySnapshot
     matches: tuple[MatchFound, ...]
+    #: Seconds (m,) of each edge under the traffic of the round; None if they were those of the city's folder.
+    travel_time_s: NDArray[np.float64] | None = None
 
 
 class RoundRecords(Protocol):

@@ -1,33 +1,40 @@
 """Recorded rounds in files: for each its length (four bytes, little-endian) and zlib-packed MessagePack.
 
 A round of 3,000 riders and 4,500 drivers takes about 270 kB. A file that ends in the middle of a round, because its
-process was killed, is read up to there.
+process was killed, is read up to there. Travel times other than the city's own stand once in a file of their own, which
+rounds name by its digest.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from dispatch.events import MatchFound
 from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import RoundRecord
 
 SUFFIX = ".rounds"
+TIMES_SUFFIX = ".times.npz"
 _LENGTH = struct.Struct("<I")
 #: Ids repeat from round to round but not within one: more effort gains little.
 _ZLIB_LEVEL = 1
+_DIGEST_DIGITS = 16
 
 
 class FileRoundRecords:
@@ -37,13 +44,18 @@ class FileRoundRecords:
         folder.mkdir(parents=True, exist_ok=True)
         # By the time, not the process id: in a container that is the same after each start.
         self._path = folder / f"{region_id}-{time.time_ns()}{SUFFIX}"
+        self._folder = folder
+        self._digest = ""
+        self._times_s: NDArray[np.float64] | None = None
 
     async def write(self, record: RoundRecord) -> None:
         """See `RoundRecords.write`; a round is on disk when the system writes it there. Raises OSError."""
         await asyncio.to_thread(self._append, record)
 
     def _append(self, record: RoundRecord) -> None:
-        packed = zlib.compress(encode(record), _ZLIB_LEVEL)
+        if record.travel_time_s is not self._times_s:
+            self._keep_times(record.travel_time_s)
+        packed = zlib.compress(encode(record, self._digest), _ZLIB_LEVEL)
         size = self._path.stat().st_size if self._path.exists() else 0
         try:
             with self._path.open("ab") as file:
@@ -53,9 +65,24 @@ class FileRoundRecords:
                 os.truncate(self._path, size)
             raise
 
+    def _keep_times(self, times_s: NDArray[np.float64] | None) -> None:
+        """Write travel times unless they are written already, and have rounds name them from now on."""
+        if times_s is None:
+            self._digest = ""
+        else:
+            digest = hashlib.sha256(times_s.tobytes()).hexdigest()[:_DIGEST_DIGITS]
+            path = self._folder / f"{digest}{TIMES_SUFFIX}"
+            if not path.exists():
+                unfinished = path.with_suffix(".unfinished")
+                with unfinished.open("wb") as file:
+                    np.savez_compressed(file, travel_time_s=times_s)
+                unfinished.replace(path)
+            self._digest = digest
+        self._times_s = times_s
 
-def encode(record: RoundRecord) -> bytes:
-    """The record as MessagePack; arrays as their type and bytes."""
+
+def encode(record: RoundRecord, times_digest: str = "") -> bytes:
+    """The record as MessagePack; arrays as their type and bytes, travel times as the digest that names their file."""
     supply = {field.name: _plain(getattr(record.supply, field.name)) for field in fields(SupplySnapshot)}
     return msgspec.msgpack.encode(
         {
@@ -64,12 +91,13 @@ def encode(record: RoundRecord) -> bytes:
             "waiting": record.waiting,
             "supply": supply,
             "matches": record.matches,
+            "travel_times": times_digest,
         }
     )
 
 
-def decode(packed: bytes) -> RoundRecord:
-    """The record in MessagePack. Raises ValueError for anything else."""
+def decode(packed: bytes, times_of: Callable[[str], NDArray[np.float64]]) -> RoundRecord:
+    """The record in MessagePack; ``times_of`` finds travel times by digest. Raises ValueError for anything else."""
     try:
         read = msgspec.msgpack.decode(packed)
         return RoundRecord(
@@ -78,25 +106,38 @@ def decode(packed: bytes) -> RoundRecord:
             waiting=tuple((ride_id, sequence) for ride_id, sequence in read["waiting"]),
             supply=SupplySnapshot(**{name: _restored(value) for name, value in read["supply"].items()}),
             matches=tuple(msgspec.convert(read["matches"], list[MatchFound])),
+            # Rounds recorded before travel times were learned name none.
+            travel_time_s=times_of(digest) if (digest := read.get("travel_times", "")) else None,
         )
     except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise ValueError(f"not a recorded round: {error!r}") from error
 
 
 def read_rounds(folder: Path) -> list[RoundRecord]:
-    """Every round in a folder's files, the oldest first."""
-    records = [record for path in sorted(folder.glob(f"*{SUFFIX}")) for record in _read_file(path)]
+    """Every round in a folder's files, the oldest first. Raises ValueError for a broken or missing file."""
+    times_of = cache(partial(_read_times, folder))
+    records = [record for path in sorted(folder.glob(f"*{SUFFIX}")) for record in _read_file(path, times_of)]
     return sorted(records, key=lambda record: (record.supply.now_s, record.region_id))
 
 
-def _read_file(path: Path) -> Iterator[RoundRecord]:
+def _read_times(folder: Path, digest: str) -> NDArray[np.float64]:
+    path = folder / f"{digest}{TIMES_SUFFIX}"
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            times_s: NDArray[np.float64] = stored["travel_time_s"]
+    except (OSError, BadZipFile, KeyError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} holds no travel times ({error}), and rounds were decided on them") from error
+    return times_s
+
+
+def _read_file(path: Path, times_of: Callable[[str], NDArray[np.float64]]) -> Iterator[RoundRecord]:
     with path.open("rb") as file:
         while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
             (length,) = _LENGTH.unpack(head)
             packed = file.read(length)
             if len(packed) < length:
                 return
-            yield decode(zlib.decompress(packed))
+            yield decode(zlib.decompress(packed), times_of)
 
 
 def _plain(value: Any) -> Any:

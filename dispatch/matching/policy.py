@@ -47,6 +47,14 @@ class LearningPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsTraffic(Protocol):
+    """A policy that searches the roads, and is given them anew when their travel times change."""
+
+    def follow_traffic(self, graph: RoadGraph) -> None:
+        """Search this graph from now on: the same roads; comes between rounds, never during one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Considered:
     """The pairs that a policy weighed: candidates, and the terms (e,) by name whose sum is the score (e,)."""
@@ -93,7 +101,12 @@ class PairPolicy:
         self._graph = graph
         self._nearest = nearest
         self._position_value = position_value
+        # Of the city as it was loaded: what is learned from trips must not depend on the traffic of the moment.
         self._trips = TripTimes(graph)
+
+    def follow_traffic(self, graph: RoadGraph) -> None:
+        """See `FollowsTraffic.follow_traffic`."""
+        self._graph = graph
 
     def match(
         self, waiting: Sequence[Ride], supply: SupplySnapshot, params: DispatchParams, now_s: float

@@ -11,7 +11,7 @@ import structlog
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
-from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.policy import FollowsTraffic, MatchingPolicy
 from dispatch.matching.reasons import Reason
 from dispatch.model import DispatchParams, Ride
 from dispatch.ports import (
@@ -58,9 +58,12 @@ class MatchingService:
         trace_log: TraceLog | None = None,
         records: RoundRecords | None = None,
         outbox_reader: OutboxReader | None = None,
+        roads: Callable[[], RoadGraph] | None = None,
     ) -> None:
+        """``roads`` gives ``graph`` under the travel times that count now; without it those of ``graph`` count."""
         self._region = region_id
-        self._graph = graph
+        self._own_graph = self._graph = graph
+        self._roads = roads or (lambda: graph)
         self._policy = policy
         self._params = params
         self._store = store
@@ -72,6 +75,7 @@ class MatchingService:
         self._records = records
         self._outbox_reader = outbox_reader
         self._rounds = Rounds(params)
+        # On the travel times of the city's folder: a driver comes nearer or not, whatever the traffic does meanwhile.
         self._watch = DriverWatch(graph, params)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
@@ -94,6 +98,7 @@ class MatchingService:
     async def run_round(self) -> RoundReport:
         """One round, from the snapshot to the offers sent."""
         began = time.perf_counter()
+        self._follow_traffic()
         open_rides, n_expired = await self._rides_to_match()
         engine = DispatchEngine(self._params, open_rides, self._policy)
         waiting = engine.waiting()
@@ -139,8 +144,22 @@ class MatchingService:
         for fault in round_.decision.faults:
             log.error("policy_fault", fault=fault)
         if self._records is not None and len(supply):
-            await self._keep(_record(self._region, round_))
+            await self._keep(self._record(round_))
         return round_, unseen(positions, free, supply)
+
+    def _follow_traffic(self) -> None:
+        """Take over new travel times: here alone, so that a whole round is decided on the same ones."""
+        graph = self._roads()
+        if graph is not self._graph:
+            self._graph = graph
+            if isinstance(self._policy, FollowsTraffic):
+                self._policy.follow_traffic(graph)
+
+    def _record(self, round_: Round) -> RoundRecord:
+        known = tuple((ride.ride_id, ride.sequence) for ride in round_.waiting)
+        times_s = None if self._graph is self._own_graph else self._graph.travel_time_s
+        matches = tuple(round_.decision.matches)
+        return RoundRecord(self._region, round_.params, known, round_.supply, matches, times_s)
 
     async def _keep(self, record: RoundRecord) -> None:
         """Record a round where it can be: riders do not wait for a disk that is full."""
@@ -193,11 +212,6 @@ class MatchingService:
             await self._leases.release(offer.driver_id, offer.ride_id, offer.token)
             return False
         return True
-
-
-def _record(region_id: str, round_: Round) -> RoundRecord:
-    known = tuple((ride.ride_id, ride.sequence) for ride in round_.waiting)
-    return RoundRecord(region_id, round_.params, known, round_.supply, tuple(round_.decision.matches))
 
 
 async def _count(steps: Iterable[Awaitable[int]]) -> int:

@@ -13,9 +13,10 @@ from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
-from dispatch.matching.policy import MatchingPolicy
+from dispatch.matching.policy import FollowsTraffic, MatchingPolicy
 from dispatch.model import WITH_DRIVER, DispatchParams, Party, Ride, RideState
 from dispatch.ports import RoundRecord
+from geo.roads.graph import RoadGraph
 
 #: Commands whose fields are all among those of the first event that they lead to.
 _PLAIN: dict[type[ev.RideEvent], type[Any]] = {
@@ -125,10 +126,11 @@ class RoundReplayed:
 
 
 def replay_rounds(
-    events: Iterable[ev.RideEvent], records: Sequence[RoundRecord], policy: MatchingPolicy
+    events: Iterable[ev.RideEvent], records: Sequence[RoundRecord], policy: MatchingPolicy, graph: RoadGraph
 ) -> Iterator[RoundReplayed]:
-    """Decide each recorded round again, on the rides as the events made them and the supply as it was recorded.
+    """Decide each recorded round again: on the rides as the events made them, the supply and travel times recorded.
 
+    ``policy`` was made for ``graph``, the roads with the travel times of the city's folder.
     Raises KeyError, naming it, for a ride that no event tells of.
     """
     wanted = {(ride_id, sequence) for record in records for ride_id, sequence in record.waiting}
@@ -137,6 +139,10 @@ def replay_rounds(
     for _, ride in Replay(params).run(list(events)):
         if (ride.ride_id, ride.sequence) in wanted:
             rides[ride.ride_id, ride.sequence] = ride
+    times_s = None
     for record in records:
+        if record.travel_time_s is not times_s and isinstance(policy, FollowsTraffic):
+            times_s = record.travel_time_s
+            policy.follow_traffic(graph if times_s is None else graph.with_travel_times(times_s))
         engine = DispatchEngine(record.params, [rides[key] for key in record.waiting], policy)
         yield RoundReplayed(record, engine.run_round(record.supply, record.supply.now_s))

@@ -62,4 +62,4 @@ def trip_durations_s(drives: Drives, trip: IntArray, factor_of_part: FloatArray)
     of_part = part_trip >= 0
     actual_s = np.bincount(trip[in_trip], drives.elapsed_s[in_trip], count)
     predicted_s = np.bincount(part_trip[of_part], (drives.free_flow_s * factor_of_part)[of_part], count)
-    return predicted_s, actual_s
+    return np.asarray(predicted_s, np.float64), np.asarray(actual_s, np.float64)

@@ -148,7 +148,7 @@ def _believed(
     traced: tuple[IntArray, npt.NDArray[np.int32], FloatArray],
     speed_mps_max: float,
 ) -> Drives:
-    """Return the steps as drives, without those that stood still or flew."""
+    """Return the steps as drives, without those that stood still, flew, or led over a closed road."""
     offset, edge, metres = traced
     step = np.repeat(np.arange(started_s.shape[0]), np.diff(offset))
     pace = np.divide(graph.travel_time_s, graph.length_m, out=np.zeros(graph.edge_count), where=graph.length_m > 0.0)
@@ -156,5 +156,5 @@ def _believed(
     way_m = np.bincount(step, metres, started_s.shape[0])
     way_s = np.bincount(step, free_flow_s, started_s.shape[0])
     # Two seconds of driving in a step are a parked car whose position trembles.
-    is_believed = (way_s > 2.0) & (way_m < speed_mps_max * elapsed_s)
+    is_believed = (way_s > 2.0) & np.isfinite(way_s) & (way_m < speed_mps_max * elapsed_s)
     return Drives(ping, started_s, elapsed_s, step, edge.astype(np.int64), free_flow_s).where(is_believed)

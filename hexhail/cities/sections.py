@@ -16,6 +16,7 @@ from pricing.model.advice import RepositioningParams
 from pricing.model.surge import SurgeParams
 from pricing.model.tariff import Tariff
 from simulator.streets.congestion import TrafficParams
+from traffic.model import LearnedTrafficParams
 
 #: The sections that are read into parameters, in the order in which they are explained.
 PARAMS: tuple[type[Any], ...] = (
@@ -26,6 +27,7 @@ PARAMS: tuple[type[Any], ...] = (
     IngestParams,
     StoreParams,
     TrafficParams,
+    LearnedTrafficParams,
 )
 #: Sections with readers of their own: the tariff, and where the city comes from, which nobody reads but people.
 OTHERS = ("tariff", "source")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def serve(
-    role: Annotated[str | None, typer.Argument(help="api, ingester, matcher, pricer or relay; without it all")] = None,
+    role: Annotated[
+        str | None, typer.Argument(help="api, ingester, matcher, pricer, relay or traffic; without it all")
+    ] = None,
 ) -> None:
     """Serve a city: one role in this process, or all of them under a supervisor. Settings: HEXHAIL_… (see doctor)."""
     use_kernel_cache()

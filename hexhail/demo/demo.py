@@ -36,7 +36,7 @@ READY_S_MAX = 90.0
 DRAIN_S_MAX = 10.0
 #: The embedded broker lets a member join after a third of this.
 EMBEDDED_SESSION_S = 3.0
-ROLES_OF_DEMO = ("relay", "matcher", "ingester", "pricer", "api")
+ROLES_OF_DEMO = ("relay", "matcher", "ingester", "pricer", "traffic", "api")
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backing.faust_worker import use_uvloop
+from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_database
-from hexhail.runtime.repeating import repeat_until_stopped
+from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.settings import Settings
 from kernel.section_reader import read_params
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dispatch.ports import Ownership
     from dispatch.service.matching import MatchingService
     from geo.city import City
+    from geo.roads.graph import RoadGraph
     from kernel.clock import CityClock
 
 
@@ -37,6 +39,7 @@ async def _match(settings: Settings) -> None:
 
     from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.metrics import AcceptanceMetrics
+    from traffic.service.watch import LOOK_EVERY_S
 
     clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
     cities = load_cities(folders)
@@ -44,13 +47,17 @@ async def _match(settings: Settings) -> None:
     database = await open_database(settings.database_url)
     store = SqlRideStore(database)
     try:
-        services, rounds = [], []
+        services: list[MatchingService] = []
+        steps: list[Step] = []
         async with joined_owners(settings) as ownership:
             for city, folder in zip(cities, folders, strict=True):
-                service = _matching(city, folder, settings, redis, store, metrics)
+                traffic = traffic_watch(city, folder, redis, clock.now_s)
+                await traffic.look()
+                steps.append((traffic.look, lambda: LOOK_EVERY_S))
+                service = _matching(city, folder, settings, redis, store, metrics, traffic.roads)
                 services.append(service)
-                rounds.append(_rounds_of(city.region.region_id, ownership, service, clock))
-            await repeat_until_stopped(*rounds)
+                steps.append(_rounds_of(city.region.region_id, ownership, service, clock))
+            await repeat_until_stopped(*steps)
             for service in services:
                 await service.finish()
     finally:
@@ -58,9 +65,7 @@ async def _match(settings: Settings) -> None:
         await redis.aclose()
 
 
-def _rounds_of(
-    region_id: str, ownership: Ownership, service: MatchingService, clock: CityClock
-) -> tuple[Callable[[], Awaitable[Any]], Callable[[], float]]:
+def _rounds_of(region_id: str, ownership: Ownership, service: MatchingService, clock: CityClock) -> Step:
     """The step that runs a round of a region if it is ours, and the wall seconds to the next, which the rounds say."""
     from dispatch.service.owned_rounds import OwnedRounds
 
@@ -69,7 +74,13 @@ def _rounds_of(
 
 
 def _matching(
-    city: City, folder: Path, settings: Settings, redis: Redis, store: SqlRideStore, metrics: AcceptanceMetrics
+    city: City,
+    folder: Path,
+    settings: Settings,
+    redis: Redis,
+    store: SqlRideStore,
+    metrics: AcceptanceMetrics,
+    roads: Callable[[], RoadGraph],
 ) -> MatchingService:
     from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.adapters.redis_leases import RedisLeases
@@ -117,4 +128,5 @@ def _matching(
         trace_log=RedisTraceLog(redis, region_id),
         outbox_reader=outbox_reader,
         records=FileRoundRecords(settings.record_dir, region_id) if settings.record_dir else None,
+        roads=roads,
     )

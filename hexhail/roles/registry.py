@@ -12,6 +12,7 @@ from hexhail.roles.ingester import run_ingester
 from hexhail.roles.matcher import run_matcher
 from hexhail.roles.pricer import run_pricer
 from hexhail.roles.relay import run_relay
+from hexhail.roles.traffic import run_traffic
 from hexhail.runtime import limits, logs
 from hexhail.runtime.connections import DependencyMissing
 from hexhail.runtime.settings import Settings
@@ -24,6 +25,7 @@ ROLES: dict[str, Callable[[Settings], None]] = {
     "matcher": run_matcher,
     "pricer": run_pricer,
     "relay": run_relay,
+    "traffic": run_traffic,
 }
 
 

@@ -76,7 +76,7 @@ def replay(folder: Path, city_dir: Path) -> Replayed:
     city, events, rounds = load_city(city_dir), read_events(folder), read_rounds(folder / ROUNDS_FOLDER)
     params = rounds[0].params if rounds else read_params(city.sections, DispatchParams)
     decided = [event for event, _ in Replay(params).run(events)]
-    again = replay_rounds(events, rounds, city_policy(city_dir, city.graph, params))
+    again = replay_rounds(events, rounds, city_policy(city_dir, city.graph, params), city.graph)
     apart_s = [one.record.supply.now_s for one in again if not one.is_same]
     return Replayed(len(events), sha256_of(events), sha256_of(decided), len(rounds), apart_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from backing.kafka import bootstrap_servers, create_topics, partition_of
 from hexhail.runtime.settings import Settings
@@ -73,8 +73,6 @@ async def connect_producer(settings: Settings) -> AIOKafkaProducer:
 @asynccontextmanager
 async def joined_owners(settings: Settings) -> AsyncIterator[KafkaOwnership]:
     """Membership among those who share out the regions; left at the end. Raises DependencyMissing."""
-    from aiokafka.errors import KafkaError
-
     from dispatch.adapters.kafka_ownership import KafkaOwnership
 
     await ensure_topics(settings)
@@ -84,15 +82,34 @@ async def joined_owners(settings: Settings) -> AsyncIterator[KafkaOwnership]:
         lambda region_id: partition_of(region_id, settings.topic_partitions),
         settings.broker_session_timeout_s,
     )
+    async with reaching_broker(settings, ownership):
+        yield ownership
+
+
+class _Member(Protocol):
+    """A member of a consumer group."""
+
+    async def start(self) -> None:
+        """Join."""
+
+    async def stop(self) -> None:
+        """Leave."""
+
+
+@asynccontextmanager
+async def reaching_broker(settings: Settings, member: _Member) -> AsyncIterator[None]:
+    """Have a member join its group, and leave at the end. Raises DependencyMissing."""
+    from aiokafka.errors import KafkaError
+
     try:
-        await ownership.start()
+        await member.start()
     except (KafkaError, OSError) as error:
-        await ownership.stop()
+        await member.stop()
         raise _broker_missing(settings, error) from error
     try:
-        yield ownership
+        yield
     finally:
-        await ownership.stop()
+        await member.stop()
 
 
 def _broker_missing(settings: Settings, error: Exception) -> DependencyMissing:

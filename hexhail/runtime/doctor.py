@@ -26,7 +26,13 @@ from hexhail.runtime.settings import Settings
 #: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
 CLOCK_SKEW_S_MAX = 1.0
 #: Where the function libraries of Redis are.
-FUNCTION_PACKAGES = ("backing.inboxes", "dispatch.adapters", "location_ingest.adapters", "pricing.adapters")
+FUNCTION_PACKAGES = (
+    "backing.inboxes",
+    "dispatch.adapters",
+    "location_ingest.adapters",
+    "pricing.adapters",
+    "traffic.adapters",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ RETRY_S = 0.5
 RETRY_S_MAX = 2.0
 
 
+#: What to do again and again, and how many wall seconds later, asked after each time.
+Step = tuple[Callable[[], Awaitable[Any]], Callable[[], float]]
+
+
 class StopEvent:
     """Set once, by a signal."""
 
@@ -41,7 +45,7 @@ class StopEvent:
                 await self._event.wait()
 
 
-async def repeat_until_stopped(*steps: tuple[Callable[[], Awaitable[Any]], Callable[[], float]]) -> None:
+async def repeat_until_stopped(*steps: Step) -> None:
     """Take each step again and again until SIGTERM or SIGINT, as many wall seconds apart as is said after each."""
     stop = StopEvent()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -130,6 +130,16 @@ def advice_planned(region_id: str) -> str:
     return f"{{{region_id}}}:advice:planned"
 
 
+# -- learned travel times: written by traffic --------------------------------------------------------------------------
+
+
+def traffic(region_id: str) -> str:
+    """Hash: the weights in force (`version`, `epoch`, `made_ms`, `roads`, `factors` as 32-bit floats by edge), the
+    newest owner's term `claimed`, the last judgement `last` as JSON, and `refused:<reason>` -> how often.
+    """
+    return f"{{{region_id}}}:traffic"
+
+
 # -- inboxes of riders and drivers: written by the relay, over all regions ---------------------------------------------
 
 

@@ -18,7 +18,11 @@ from pricing.service.quotes import find_trip, surcharges_of
 
 
 class FareService:
-    """Settles and splits the fares of one region, each by the version of the tariff that it was quoted by."""
+    """Settles and splits the fares of one region, each by the version of the tariff that it was quoted by.
+
+    Ways to another dropoff are measured on the travel times of the city's folder: the same ride costs the same whenever
+    it is settled, whatever the traffic is by then.
+    """
 
     def __init__(self, region: Region, graph: RoadGraph, archive: TariffArchive) -> None:
         self._region = region

@@ -67,21 +67,22 @@ class QuoteService:
     def __init__(
         self,
         region: Region,
-        graph: RoadGraph,
+        roads: Callable[[], RoadGraph],
         tariff: Callable[[], Tariff],
         prices: SurgePrices,
         *,
         quote_life_s: float = QUOTE_LIFE_S,
         announce: Callable[[Quote], None] = lambda quote: None,
     ) -> None:
-        """``tariff`` gives the one in force. Each quote is shown to ``announce``, which must neither wait nor fail.
+        """``roads`` gives the roads under the travel times that count now, ``tariff`` the one in force.
 
-        Asking is demand before the order. Raises ValueError if the life is not positive.
+        Each quote is shown to ``announce``, which must neither wait nor fail: asking is demand before the order.
+        Raises ValueError if the life is not positive.
         """
         if not quote_life_s > 0:
             raise ValueError(f"quote_life_s must be a positive number of seconds, not {quote_life_s}")
         self._region = region
-        self._graph = graph
+        self._roads = roads
         self._tariff = tariff
         self._prices = prices
         self._quote_life_s = quote_life_s
@@ -95,12 +96,12 @@ class QuoteService:
         The multiplier is taken in hundredths, as it is shown, so that the price can be checked by hand.
         Raises OutsideRegion, NoTrip or NoWay; ValueError for fewer seats than one.
         """
-        tariff = self._tariff()
+        tariff, graph = self._tariff(), self._roads()
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
-        trip = await asyncio.to_thread(find_trip, self._region, self._graph, pickup, dropoff)
+        trip = await asyncio.to_thread(find_trip, self._region, graph, pickup, dropoff)
         cell = int(cells.latlng_to_cells(pickup.lat_deg, pickup.lng_deg, self._region.surge_resolution)[0])
         surge_multiplier = round((await self._prices.read(cell, now_s)).multiplier, MULTIPLIER_DECIMALS)
-        due = surcharges_of(tariff, self._region, self._graph, trip, pickup, dropoff, now_s)
+        due = surcharges_of(tariff, self._region, graph, trip, pickup, dropoff, now_s)
         bill = itemise(tariff, trip.distance_m, trip.travel_time_s, surge_multiplier, due)
         quote = Quote(
             quote_id=quote_id,

@@ -139,7 +139,7 @@ async def test_a_round_decided_by_idle_time_is_recorded_with_it_and_decided_the_
     await matcher.service.run_round()
     events, rounds = await history(sqlite_store), read_rounds(tmp_path)
     assert rounds[0].supply.idle_since_s.tolist() == [1600.0, 1000.0]
-    (again,) = replay_rounds(events, rounds, OptimalPolicy(CITY))
+    (again,) = replay_rounds(events, rounds, OptimalPolicy(CITY), CITY)
     assert again.is_same
     assert [match.driver_id for match in again.matches] == ["zoe"]
     assert [event.driver_id for event in events if isinstance(event, OfferSent)] == ["adam", "zoe"]

@@ -220,6 +220,6 @@ async def test_a_round_decided_by_stars_is_recorded_with_them_and_decided_the_sa
     rounds = read_rounds(tmp_path)
     assert rounds[0].supply.rating.tolist() == pytest.approx([4.7, float("nan"), 4.9], nan_ok=True)
     assert rounds[0].supply.rating_count.tolist() == [100, 0, 100]
-    (again,) = replay_rounds(await history(sqlite_store), rounds, OptimalPolicy(CITY))
+    (again,) = replay_rounds(await history(sqlite_store), rounds, OptimalPolicy(CITY), CITY)
     assert again.is_same
     assert [match.driver_id for match in again.matches] == ["zoe"]

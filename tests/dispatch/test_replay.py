@@ -69,7 +69,7 @@ async def test_a_live_run_comes_out_the_same_bit_for_bit(recorded: Any) -> None:
     kinds = {type(event).__name__ for event in events}
     assert {"OfferDeclined", "OfferExpired", "OfferWithdrawn", "AssignmentCancelled", "RiderDroppedOff"} <= kinds
     assert sha256_of(event for event, _ in Replay(PARAMS).run(events)) == sha256_of(events)
-    again = list(replay_rounds(events, rounds, OptimalPolicy(CITY)))
+    again = list(replay_rounds(events, rounds, OptimalPolicy(CITY), CITY))
     assert len(again) >= 3
     assert all(one.is_same for one in again)
     offered = {(event.ride_id, event.driver_id) for event in events if isinstance(event, OfferSent)}
@@ -113,7 +113,7 @@ async def test_other_decisions_are_noticed_and_named(recorded: Any) -> None:
     with pytest.raises(ReplayDiverged, match="expires_s"):
         list(Replay(replace(PARAMS, offer_ttl_s=PARAMS.offer_ttl_s + 1)).run(events))
     fewer = replace(rounds[0], supply=_without_first(rounds[0].supply))
-    (first, *_) = replay_rounds(events, [fewer], OptimalPolicy(CITY))
+    (first, *_) = replay_rounds(events, [fewer], OptimalPolicy(CITY), CITY)
     assert not first.is_same
 
 

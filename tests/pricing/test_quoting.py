@@ -50,7 +50,7 @@ async def quote(
     life_s: float = 120.0,
     tariff: Tariff = TARIFF,
 ) -> Quote:
-    service = QuoteService(city.region, city.graph, lambda: tariff, prices or OneCell(), quote_life_s=life_s)
+    service = QuoteService(city.region, lambda: city.graph, lambda: tariff, prices or OneCell(), quote_life_s=life_s)
     return await service.quote(pickup, dropoff, seats=seats, rider_id="rider", quote_id="q-1", now_s=NOW_S)
 
 
@@ -180,4 +180,4 @@ async def test_a_night_is_one_by_the_clocks_of_the_region(grid_city: City) -> No
 
 def test_a_quote_that_never_holds_is_refused(grid_city: City) -> None:
     with pytest.raises(ValueError, match="quote_life_s must be a positive number"):
-        QuoteService(grid_city.region, grid_city.graph, lambda: TARIFF, OneCell(), quote_life_s=0.0)
+        QuoteService(grid_city.region, lambda: grid_city.graph, lambda: TARIFF, OneCell(), quote_life_s=0.0)

@@ -1,0 +1,36 @@
+"""The learned traffic that a city's file asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geo.city import City
+from geo.learning.traffic import EdgeSpeeds
+from kernel.params import read_params
+from traffic.model import LearnedTrafficParams
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from traffic.service.watch import TrafficWatch
+
+
+def city_profile(city: City, folder: Path) -> EdgeSpeeds | None:
+    """Read the usual traffic named in `[learned_traffic]`; None if none is named.
+
+    Raises ParamsRefused, FileNotFoundError or ValueError, which say what is wrong.
+    """
+    params = read_params(city.sections, LearnedTrafficParams)
+    return EdgeSpeeds.load(folder / params.profile, city.graph) if params.is_on and params.profile else None
+
+
+def traffic_watch(city: City, folder: Path, redis: Redis, now: Callable[[], float]) -> TrafficWatch:
+    """Make what follows the travel times in force of a city's region. Raises what `city_profile` raises."""
+    from traffic.adapters.redis_weights import RedisWeights
+    from traffic.service.watch import TrafficWatch
+
+    params = read_params(city.sections, LearnedTrafficParams)
+    store = RedisWeights(redis, city.region.region_id, city.graph)
+    return TrafficWatch(city.region, city.graph, params, store, now, city_profile(city, folder))

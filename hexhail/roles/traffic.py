@@ -1,0 +1,112 @@
+"""Traffic: believed pings into travel times of edges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backing.faust_worker import use_uvloop
+from backing.kafka import bootstrap_servers, partition_of
+from hexhail.cities.learned_traffic import city_profile
+from hexhail.cities.served import common_to, load_cities
+from hexhail.runtime.connections import connect_redis, ensure_topics, reaching_broker
+from hexhail.runtime.repeating import repeat_until_stopped
+from hexhail.runtime.settings import Settings
+from kernel.contracts.topics import PINGS_TOPIC
+from kernel.params import read_params
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from geo.city import City
+    from location_ingest.adapters.kafka_believed import BelievedPings
+    from traffic.service.update import UpdateService
+
+GROUP = "hexhail-traffic"
+#: Wall seconds that a read waits for pings: what an update may be late.
+READ_WAIT_S = 0.2
+
+
+def run_traffic(settings: Settings) -> None:
+    """Believed pings into travel times of edges, for the regions that this process owns."""
+    use_uvloop()
+    asyncio.run(_learn(settings))
+
+
+async def _learn(settings: Settings) -> None:
+    cities = load_cities(settings.city_folders)
+    redis = await connect_redis(settings)
+    try:
+        services = _services(cities, settings.city_folders, redis)
+        async with joined_pings(settings, cities) as pings:
+            learner = OwnedRegions(pings, services, settings)
+            await repeat_until_stopped((learner.step, lambda: 0.0))
+    finally:
+        await redis.aclose()
+
+
+def _services(cities: Sequence[City], folders: Sequence[Path], redis: Redis) -> list[UpdateService]:
+    """An update service for each city whose file has not switched learning off."""
+    from prometheus_client import REGISTRY
+
+    from traffic.adapters.redis_weights import RedisWeights
+    from traffic.metrics import TrafficMetrics
+    from traffic.model import LearnedTrafficParams
+    from traffic.service.update import UpdateService
+
+    metrics, services = TrafficMetrics(REGISTRY), []
+    for city, folder in zip(cities, folders, strict=True):
+        params = read_params(city.sections, LearnedTrafficParams)
+        if params.is_on:
+            store = RedisWeights(redis, city.region.region_id, city.graph)
+            profile = city_profile(city, folder)
+            services.append(UpdateService(city.region, city.graph, params, store, metrics, profile=profile))
+    return services
+
+
+@asynccontextmanager
+async def joined_pings(settings: Settings, cities: Sequence[City]) -> AsyncIterator[BelievedPings]:
+    """Membership among those who learn from pings; left at the end. Raises DependencyMissing."""
+    from location_ingest.adapters.kafka_believed import BelievedPings
+    from location_ingest.model import IngestParams
+
+    params = common_to(IngestParams.SECTION, [read_params(city.sections, IngestParams) for city in cities])
+    await ensure_topics(settings)
+    pings = BelievedPings(
+        bootstrap_servers(settings.broker_url),
+        GROUP,
+        PINGS_TOPIC,
+        lambda region_id: partition_of(region_id, settings.topic_partitions),
+        params,
+        settings.broker_session_timeout_s,
+    )
+    async with reaching_broker(settings, pings):
+        yield pings
+
+
+class OwnedRegions:
+    """Feeds the services of the regions that this process owns, and has them update when it is time."""
+
+    def __init__(self, pings: BelievedPings, services: Sequence[UpdateService], settings: Settings) -> None:
+        self._pings = pings
+        self._services = {service.region_id: service for service in services}
+        self._now = settings.clock().now_s
+        self._term_of: dict[str, int] = {}
+
+    async def step(self) -> None:
+        """Read what came, and update what is due. Raises what the stores raise; the next step goes on."""
+        for group in await self._pings.read(self._now(), READ_WAIT_S):
+            service = self._services.get(group.region_id)
+            if service is not None and group.region_id in self._term_of:
+                service.take(group.driver_ids, group.values[:, :3])
+        for region_id, service in self._services.items():
+            if not self._pings.owns(region_id):
+                self._term_of.pop(region_id, None)
+                continue
+            if self._term_of.get(region_id) != self._pings.term:
+                await service.take_over(self._now())
+                self._term_of[region_id] = self._pings.term
+            await service.update_if_due(self._now())
