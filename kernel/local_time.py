@@ -1,8 +1,9 @@
-"""Hours of the week by the clocks of a region."""
+"""Hours of the week, and dates, by the clocks of a region."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 HOURS_PER_WEEK = 168
 #: Offsets of time zones change at multiples of this: a quarter of an hour.
 _OFFSET_STEP_S = 900
+_ORDINAL_1970 = date(1970, 1, 1).toordinal()
 
 
 def hours_of_week(t_s: ArrayLike, timezone: str) -> NDArray[np.int64]:
@@ -18,14 +20,22 @@ def hours_of_week(t_s: ArrayLike, timezone: str) -> NDArray[np.int64]:
 
     ``timezone`` is an IANA name. Raises ValueError for a moment that is not finite or no date.
     """
+    return _by_local_moment(t_s, timezone, lambda moment: moment.weekday() * 24 + moment.hour)
+
+
+def local_days(t_s: ArrayLike, timezone: str) -> NDArray[np.int64]:
+    """Return the local dates (n,) of moments (n,) in Unix seconds, as days since 1970-01-01; raises as above."""
+    return _by_local_moment(t_s, timezone, lambda moment: moment.toordinal() - _ORDINAL_1970)
+
+
+def _by_local_moment(t_s: ArrayLike, timezone: str, of: Callable[[datetime], int]) -> NDArray[np.int64]:
     moments = np.atleast_1d(np.asarray(t_s, np.float64))
     if not np.isfinite(moments).all():
         raise ValueError("a moment is not a finite number")
     zone = ZoneInfo(timezone)
     steps, row = np.unique(np.floor(moments / _OFFSET_STEP_S).astype(np.int64), return_inverse=True)
     try:
-        local = [datetime.fromtimestamp(step * _OFFSET_STEP_S, zone) for step in steps.tolist()]
+        found = [of(datetime.fromtimestamp(step * _OFFSET_STEP_S, zone)) for step in steps.tolist()]
     except (OverflowError, OSError, ValueError) as error:
         raise ValueError(f"a moment is no date: {error}") from error
-    hour = np.array([moment.weekday() * 24 + moment.hour for moment in local], np.int64)
-    return hour[row]
+    return np.array(found, np.int64)[row]

@@ -49,8 +49,8 @@ class LearnedTrafficParams:
     region_change_max: float = 1.2
     #: Every so many drivers, one is held back from an update to judge it...
     held_back_one_in: int = 5
-    #: ...and their drives may be predicted worse than by the weights in force by this share: with some twenty drivers that
-    #: much is chance.
+    #: ...and their drives may be predicted worse than by the weights in force by this share: that much is chance with
+    #: some twenty drivers.
     held_back_slack: float = 0.05
 
     def __post_init__(self) -> None:

@@ -33,12 +33,12 @@ class TripErrors:
 def trips_of(drives: Drives, vehicle: npt.ArrayLike) -> IntArray:
     """Return the trip (s,) of every step, numbered from 0; -1 for steps of trips that are too short.
 
-    ``vehicle (p,)`` is whose each ping is. A trip is an unbroken sequence of steps of one vehicle, of about ``TRIP_S``.
+    ``vehicle (s,)`` is whose each step is. A trip is an unbroken sequence of steps of one vehicle, of about ``TRIP_S``.
     """
     count = drives.started_s.shape[0]
     if count == 0:
         return np.empty(0, np.int64)
-    driver = np.asarray(vehicle)[drives.ping]
+    driver = np.asarray(vehicle)
     end_s = drives.started_s + drives.elapsed_s
     breaks = np.ones(count, np.bool_)
     breaks[1:] = (driver[1:] != driver[:-1]) | (np.abs(drives.started_s[1:] - end_s[:-1]) > 1e-3)

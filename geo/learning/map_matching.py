@@ -1,6 +1,7 @@
 """Which edges cars drove, and when, from pings far apart: the input of everything learned about traffic."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,26 @@ class Drives:
     step: IntArray
     edge: IntArray
     free_flow_s: FloatArray
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Drives]") -> "Drives":
+        """Return the steps of all parts, one after the other."""
+        before = np.cumsum([0, *(part.started_s.shape[0] for part in parts)])
+        if not parts:
+            places, numbers = np.empty(0, np.int64), np.empty(0)
+            return cls(places, numbers, numbers, places, places, numbers)
+        return cls(
+            np.concatenate([part.ping for part in parts]),
+            np.concatenate([part.started_s for part in parts]),
+            np.concatenate([part.elapsed_s for part in parts]),
+            np.concatenate([part.step + first for part, first in zip(parts, before[:-1], strict=True)]),
+            np.concatenate([part.edge for part in parts]),
+            np.concatenate([part.free_flow_s for part in parts]),
+        )
+
+    def of_pings(self, rows: IntArray) -> "Drives":
+        """Return the same steps, where the pings that were matched are the ``rows`` of a longer list."""
+        return replace(self, ping=rows[self.ping])
 
     def where(self, is_kept: BoolArray) -> "Drives":
         """Return the steps for which ``is_kept (s,)`` is true, numbered anew."""
@@ -131,6 +152,13 @@ def match_pings(
     steps = (edge[at - 1], share[at - 1], edge[at], share[at])
     traced = trace_steps(by_length, graph.leaving.edge, ends, steps, REACH_FACTOR * straight_m[at] + REACH_M)
     return _believed(graph, at - 1, times_s[at - 1], times_s[at] - times_s[at - 1], traced, chosen_params.speed_mps_max)
+
+
+def load_kernels(graph: RoadGraph) -> None:
+    """Compile what matching needs, or load it from the cache: this holds the interpreter for up to a minute."""
+    tracks = ([0, 0], [0.0, 60.0], graph.lat_deg[[0, -1]], graph.lng_deg[[0, -1]])
+    spaced_pings(*tracks)
+    match_pings(graph, EdgeIndex.of(graph), *tracks)
 
 
 def _follows(vehicle: npt.NDArray[np.generic], t_s: FloatArray, gap_s_max: float) -> BoolArray:

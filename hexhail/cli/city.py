@@ -9,6 +9,7 @@ import typer
 
 from hexhail.cli.console import fail, out
 from hexhail.cli.demand import demand
+from hexhail.cli.learn_traffic import learn_traffic
 
 if TYPE_CHECKING:
     from geo.city_build import CsvSource, OsmSource
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 city_app = typer.Typer(help="Make and inspect city folders.", no_args_is_help=True)
 city_app.command("demand")(demand)
+city_app.command("learn-traffic")(learn_traffic)
 
 
 @city_app.command("build")

@@ -41,6 +41,8 @@ async def _learn(settings: Settings) -> None:
     redis = await connect_redis(settings)
     try:
         services = _services(cities, settings.city_folders, redis)
+        for service in services:
+            service.prepare()
         async with joined_pings(settings, cities) as pings:
             learner = OwnedRegions(pings, services, settings)
             await repeat_until_stopped((learner.step, lambda: 0.0))

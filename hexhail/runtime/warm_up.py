@@ -11,8 +11,7 @@ def warm_up(city_dir: Path) -> None:
 
     from dispatch.matching import assign
     from geo.city import load_city
-    from geo.learning.map_matching import match_pings, spaced_pings
-    from geo.roads.snap import EdgeIndex
+    from geo.learning import map_matching
     from geo.roads.travel_times import nearest_by_road, path
     from location_ingest.kernels import load_kernels
 
@@ -23,9 +22,7 @@ def warm_up(city_dir: Path) -> None:
     path(graph, 0, graph.node_count - 1)
     assign([0], [0], [1.0], 1, 1)
     load_kernels()
-    tracks = ([0, 0], [0.0, 60.0], graph.lat_deg[:2], graph.lng_deg[:2])
-    spaced_pings(*tracks)
-    match_pings(graph, EdgeIndex.of(graph), *tracks)
+    map_matching.load_kernels(graph)
     _ = city.search_cells, city.surge_cells
 
 

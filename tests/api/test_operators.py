@@ -69,3 +69,9 @@ async def test_an_operator_reads_the_calibration_of_the_acceptance_model(people:
     body = (await people.operator().get("/v1/ops/acceptance")).json()
     assert body == {"answers": 0, "window": 0, "brier": None, "brier_of_mean": None, "deciles": []}
     assert (await people.rider().get("/v1/ops/acceptance")).status_code == 403
+
+
+async def test_an_operator_reads_which_travel_times_count_and_riders_do_not(people: People) -> None:
+    traffic = (await people.operator().get("/v1/ops/traffic")).json()
+    assert (traffic["source"], traffic["version"], traffic["age_s"]) == ("free_flow", 0, None)
+    assert (await people.rider().get("/v1/ops/traffic")).status_code == 403

@@ -19,12 +19,15 @@ from backing.outbox.rows import OutboxRow
 from backing.redis.functions import LuaLibrary, RedisFunctions, libraries_of, other_versions, remove_libraries
 from dispatch.adapters.redis_leases import RedisLeases
 from geo.positions import pack
+from geo.roads.graph import RoadGraph
 from hexhail.runtime.doctor import FUNCTION_PACKAGES
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.columns import PositionColumns
 from pricing.adapters.redis_signals import RedisSignals
 from pricing.commands import CountRequest
 from pricing.ports import KeyedSignal
+from traffic.adapters.redis_weights import RedisWeights
+from traffic.model import Evidence
 
 pytestmark = pytest.mark.servers
 
@@ -86,6 +89,12 @@ async def count_a_request(redis: Redis) -> Callable[[int], Awaitable[object]]:
     return lambda turn: signals.count_rides([KeyedSignal(f"ride{turn}", 1, 0.0, CountRequest(0, 0.0))])
 
 
+async def put_weights_in_force(redis: Redis) -> Callable[[int], Awaitable[object]]:
+    roads = RoadGraph.from_arrays([47.0, 47.001], [8.0, 8.0], [0], [1], [111.0], [11.0])
+    weights, evidence = RedisWeights(redis, "grid", roads), Evidence(0, 0, 0, 1.0, 0, None, None)
+    return lambda turn: weights.put(1, np.ones(1), float(turn), evidence)
+
+
 @dataclass(frozen=True)
 class Shipped:
     """A library that ships, a call through its adapter, and the right answers of two turns."""
@@ -101,6 +110,7 @@ SHIPPED = [
     Shipped("backing.inboxes", "inboxes.lua", rebuild_an_inbox, (1, 2)),
     Shipped("location_ingest.adapters", "cells.lua", put_a_position, (1, 1)),
     Shipped("pricing.adapters", "signals.lua", count_a_request, ([0], [0])),
+    Shipped("traffic.adapters", "weights.lua", put_weights_in_force, (1, 2)),
 ]
 
 
@@ -153,7 +163,7 @@ def test_the_doctor_knows_every_library_that_ships() -> None:
     top = files("backing").joinpath("..")
     lua = {
         file.name
-        for package in ("dispatch", "location_ingest", "pricing", "api", "hexhail", "backing")
+        for package in ("dispatch", "location_ingest", "pricing", "traffic", "api", "hexhail", "backing")
         for file in top.joinpath(package).rglob("*.lua")
     }
     assert lua == {shipped.file_name for shipped in SHIPPED}

@@ -32,6 +32,7 @@ KEYS = {
     redis_keys.quotes: "{r}:pricing:quotes",
     redis_keys.advice: "{r}:advice",
     redis_keys.advice_planned: "{r}:advice:planned",
+    redis_keys.traffic: "{r}:traffic",
     redis_keys.inbox: "inbox:rider:alice",
 }
 ARGUMENTS = {

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from geo.roads.graph import RoadGraph
+from traffic.engine import TrafficEngine
+from traffic.model import Candidate, LearnedTrafficParams, Refusal
+from traffic.rules.checks import refusal_of
 
 SIDE = 8
 BLOCK_M, SPEED_MPS = 200.0, 10.0
@@ -54,9 +59,12 @@ class Fleet:
     def drive(
         self, factor: np.ndarray, from_s: float, until_s: float, every_s: float = 4.0, noise_m: float = 5.0
     ) -> tuple[list[str], np.ndarray]:
-        """Drive at ``factor`` times free flow; return whose pings these are and (n, 3) t_s, lat_deg, lng_deg."""
+        """Drive at ``factor`` times free flow; return whose pings these are and (n, 3) t_s, lat_deg, lng_deg.
+
+        Pings are of whole multiples of ``every_s``: driving to a time and on from there is driving at once.
+        """
         ids, places = [], []
-        for t_s in np.arange(from_s, until_s, every_s):
+        for t_s in np.arange(np.ceil(from_s / every_s), np.ceil(until_s / every_s)) * every_s:
             for at in range(len(self.ids)):
                 self._advance(at, factor, every_s)
                 edge = self.edge[at]
@@ -69,7 +77,7 @@ class Fleet:
                 north, east = self.rng.normal(0.0, noise_m, 2) / BLOCK_M
                 ids.append(self.ids[at])
                 places.append((t_s, lat + north * DEG_LAT, lng + east * DEG_LNG))
-        return ids, np.array(places)
+        return ids, np.array(places).reshape(-1, 3)
 
     def _advance(self, at: int, factor: np.ndarray, seconds: float) -> None:
         while seconds > 0.0:
@@ -80,3 +88,35 @@ class Fleet:
             seconds -= self.left_m[at] / speed
             source, target = self.graph.source[self.edge[at]], self.graph.target[self.edge[at]]
             self.edge[at], self.left_m[at] = self._next(int(target), int(source)), BLOCK_M
+
+
+class Town:
+    """An engine with weights in force, updated each five minutes with whatever fleets have driven."""
+
+    def __init__(
+        self,
+        graph: RoadGraph,
+        params: LearnedTrafficParams | None = None,
+        judge: Callable[[Candidate, np.ndarray, LearnedTrafficParams], Refusal | None] = refusal_of,
+    ) -> None:
+        self.graph = graph
+        self.params = params or LearnedTrafficParams()
+        self.judge = judge
+        self.engine = TrafficEngine(graph, self.params)
+        self.base = np.ones(graph.edge_count)
+        self.in_force = self.base
+        self.now_s = self.made_s = 1.7e9
+        self.candidate: Candidate | None = None
+
+    def live(self, *fleets: tuple[Fleet, np.ndarray]) -> Refusal | None:
+        """Have each fleet drive at its factors until the next update; return why that was refused."""
+        until_s = self.now_s + self.params.update_every_s
+        for fleet, factor in fleets:
+            self.engine.take(*fleet.drive(factor, self.now_s, until_s))
+        self.now_s = until_s
+        self.candidate = self.engine.propose(self.in_force, self.base, until_s - self.made_s, until_s)
+        refusal = self.judge(self.candidate, self.graph.length_m, self.params)
+        self.engine.settle(refusal)
+        if refusal is None:
+            self.in_force, self.made_s = self.candidate.factor, until_s
+        return refusal

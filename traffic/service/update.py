@@ -10,6 +10,7 @@ import structlog
 
 from geo.arrays import FloatArray
 from geo.city import Region
+from geo.learning.map_matching import load_kernels
 from geo.learning.traffic import EdgeSpeeds
 from geo.roads.graph import RoadGraph
 from kernel.local_time import hours_of_week
@@ -51,6 +52,10 @@ class UpdateService:
         self._epoch = 0
         self._due_s = 0.0
 
+    def prepare(self) -> None:
+        """Compile or load what the first update needs; before the process is in its group, for it misses heartbeats."""
+        load_kernels(self._graph)
+
     async def take_over(self, now_s: float) -> None:
         """Begin a term as the one owner: with an epoch of its own, and without what an earlier term remembered."""
         self._engine = TrafficEngine(self._graph, self._params)
@@ -67,7 +72,8 @@ class UpdateService:
     async def update_if_due(self, now_s: float) -> None:
         """Make an update each `update_every_s`; the next one is due in any case, also if this one fails."""
         if self._engine is not None and now_s >= self._due_s:
-            self._due_s = max(self._due_s + self._params.update_every_s, now_s)
+            every_s = self._params.update_every_s
+            self._due_s += every_s * (1.0 + (now_s - self._due_s) // every_s)
             await self.update(now_s)
 
     async def update(self, now_s: float) -> Refusal | None:

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from geo.distances import great_circle_m
 from geo.kernels.map_matching import match_tracks
-from geo.learning.map_matching import REACH_FACTOR, REACH_M, MatchParams, match_pings
+from geo.learning.map_matching import REACH_FACTOR, REACH_M, Drives, MatchParams, match_pings, spaced_pings
 from geo.roads.snap import EdgeIndex
 from geo.roads.travel_times import path
 
@@ -105,6 +105,63 @@ def test_a_parked_car_teaches_nothing(one_way_city: Any) -> None:
     here = np.full(5, one_way_city.lat_deg[0]), np.full(5, one_way_city.lng_deg[0])
     drives = match_pings(one_way_city, EdgeIndex.of(one_way_city), np.zeros(5, int), np.arange(5) * 60.0, *here)
     assert drives.edge.size == drives.elapsed_s.size == 0
+
+
+def test_pings_are_spaced_by_the_way_driven_and_a_stop_is_bridged(one_way_city):
+    lat = 47.0 + np.array([0, 10, 60, 130, 131, 131, 180, 260]) / 111_195.0
+    t_s = np.arange(8) * 20.0
+    kept = spaced_pings(np.zeros(8, int), t_s, lat, np.full(8, 8.0))
+    assert np.flatnonzero(kept).tolist() == [0, 3, 7]
+    of_two = spaced_pings([0, 0, 0, 0, 1, 1, 1, 1], t_s, lat, np.full(8, 8.0))
+    assert np.flatnonzero(of_two).tolist() == [0, 3, 4, 7]
+    after_a_silence = spaced_pings(np.zeros(8, int), t_s + np.where(np.arange(8) > 1, 200.0, 0.0), lat, np.full(8, 8.0))
+    assert np.flatnonzero(after_a_silence).tolist() == [0, 2, 6]
+
+
+def test_a_stop_at_a_light_is_slow_driving_and_a_longer_one_is_parking(one_way_city):
+    way = path(one_way_city, 0, 899)
+    lat, lng = (column[way.node[:9:2]] for column in (one_way_city.lat_deg, one_way_city.lng_deg))
+
+    def elapsed_s(wait_s):
+        t_s = way.arrival_s[:9:2] + np.where(np.arange(5) > 2, wait_s, 0.0)
+        kept = spaced_pings(np.zeros(5, int), t_s, lat, lng)
+        assert kept.all()
+        return match_pings(one_way_city, EdgeIndex.of(one_way_city), np.zeros(5, int), t_s, lat, lng).elapsed_s.sum()
+
+    assert elapsed_s(60.0) == pytest.approx(way.arrival_s[8] + 60.0)
+    assert elapsed_s(300.0) < way.arrival_s[8]
+
+
+def test_a_way_over_a_closed_road_is_not_believed(one_way_city):
+    rng = np.random.default_rng(8)
+    t_s, lat, lng, driven = drive(one_way_city, rng, 0, 899)
+    index = EdgeIndex.of(one_way_city)
+    closed = one_way_city.travel_time_s.copy()
+    closed[driven[len(driven) // 2]] = np.inf
+    vehicle = np.zeros(t_s.size, int)
+    before = match_pings(one_way_city, index, vehicle, t_s, lat, lng)
+    after = match_pings(one_way_city.with_travel_times(closed), index, vehicle, t_s, lat, lng)
+    assert np.isfinite(after.free_flow_s).all()
+    assert 0 < after.elapsed_s.size < before.elapsed_s.size
+
+
+def test_drives_that_were_matched_apart_are_the_same_as_those_matched_together(one_way_city):
+    rng, index, tracks = np.random.default_rng(3), EdgeIndex.of(one_way_city), []
+    for origin, destination in ((0, 899), (29, 870), (400, 12)):
+        tracks.append(drive(one_way_city, rng, origin, destination)[:3])
+    vehicle = np.repeat(np.arange(3), [track[0].size for track in tracks])
+    columns = [np.concatenate(column) for column in zip(*tracks, strict=True)]
+    together = match_pings(one_way_city, index, vehicle, *columns)
+    parts = []
+    for number in range(3):
+        rows = np.flatnonzero(vehicle == number)
+        parts.append(
+            match_pings(one_way_city, index, vehicle[rows], *(column[rows] for column in columns)).of_pings(rows)
+        )
+    apart = Drives.joined(parts)
+    for name in ("ping", "started_s", "elapsed_s", "step", "edge", "free_flow_s"):
+        assert np.array_equal(getattr(together, name), getattr(apart, name)), name
+    assert Drives.joined([]).elapsed_s.size == 0
 
 
 def test_invalid_input_is_refused(one_way_city: Any) -> None:

@@ -84,3 +84,40 @@ def test_invalid_input_is_refused(one_way_city: Any) -> None:
         speeds.travel_times(HOURS_PER_WEEK)
     with pytest.raises(ValueError, match="2 hours for 1 steps"):
         speeds.learn(drives_over(one_way_city, np.array([0]), 1.0), [1, 2])
+
+
+def test_what_was_learned_comes_back_from_its_file_and_goes_on_learning(one_way_city, tmp_path):
+    speeds, edges = EdgeSpeeds(one_way_city), np.arange(0, one_way_city.edge_count, 3)
+    speeds.learn(drives_over(one_way_city, edges, 2.5), np.full(edges.size, 8))
+    speeds.save(tmp_path / "traffic.npz")
+    back = EdgeSpeeds.load(tmp_path / "traffic.npz", one_way_city)
+    assert back.edges_driven == edges.size
+    for one in (speeds, back):
+        one.learn(drives_over(one_way_city, edges, 1.5), np.full(edges.size, 8))
+    for hour in (8, 9, 130):
+        assert np.array_equal(back.factors(hour), speeds.factors(hour))
+    assert [file.name for file in tmp_path.iterdir()] == ["traffic.npz"]
+
+
+def test_files_that_hold_no_traffic_of_these_roads_are_refused(one_way_city, city_with_two_islands, tmp_path):
+    path = tmp_path / "traffic.npz"
+    with pytest.raises(FileNotFoundError, match="learn-traffic"):
+        EdgeSpeeds.load(path, one_way_city)
+    speeds = EdgeSpeeds(one_way_city)
+    speeds.learn(drives_over(one_way_city, np.array([3, 4]), 2.0), [8, 8])
+    speeds.save(path)
+    with pytest.raises(ValueError, match="other roads"):
+        EdgeSpeeds.load(path, city_with_two_islands)
+    with np.load(path) as stored:
+        content = dict(stored)
+    for change, said in (
+        ({"version": 99}, "format version 99"),
+        ({"2_0_weight": np.array([1.0, np.nan])}, "holds no learned traffic"),
+        ({"2_0_key": content["2_0_key"][::-1]}, "holds no learned traffic"),
+    ):
+        np.savez(path, **(content | change))
+        with pytest.raises(ValueError, match=said):
+            EdgeSpeeds.load(path, one_way_city)
+    path.write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="holds no learned traffic"):
+        EdgeSpeeds.load(path, one_way_city)

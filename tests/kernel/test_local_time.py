@@ -1,0 +1,38 @@
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from kernel.local_time import hours_of_week, local_days
+
+
+def at(*moment: int, zone: str = "Europe/Zurich") -> float:
+    return datetime(*moment, tzinfo=ZoneInfo(zone)).timestamp()  # type: ignore[arg-type, misc]  # year, month, day, …
+
+
+def test_the_week_begins_on_monday_by_the_regions_clocks() -> None:
+    t_s = [at(2026, 1, 5, 0, 0), at(2026, 1, 5, 23, 59), at(2026, 1, 11, 23, 59), at(2026, 7, 6, 8, 30)]
+    assert hours_of_week(t_s, "Europe/Zurich").tolist() == [0, 23, 167, 8]
+
+
+def test_summer_time_and_odd_offsets_are_heeded() -> None:
+    before = at(2026, 3, 29, 1, 59, 59)
+    assert hours_of_week([before, before + 1.0], "Europe/Zurich").tolist() == [145, 147]
+    assert hours_of_week([0.0], "Asia/Kathmandu").tolist() == [3 * 24 + 5]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
+def test_every_moment_has_the_hour_and_the_date_that_the_standard_library_says(zone: str) -> None:
+    t_s = np.random.default_rng(1).uniform(1.7e9, 1.8e9, 500)
+    local = [datetime.fromtimestamp(moment, ZoneInfo(zone)) for moment in t_s.tolist()]
+    assert hours_of_week(t_s, zone).tolist() == [moment.weekday() * 24 + moment.hour for moment in local]
+    assert local_days(t_s, zone).tolist() == [(moment.date() - date(1970, 1, 1)).days for moment in local]
+
+
+def test_moments_that_are_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        hours_of_week([float("nan")], "UTC")
+    with pytest.raises(ValueError, match="no date"):
+        hours_of_week([1e18], "UTC")
+    assert hours_of_week([datetime(2026, 1, 5, 7, tzinfo=UTC).timestamp()], "UTC").tolist() == [7]
