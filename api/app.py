@@ -22,7 +22,7 @@ from api.failures import Failures
 from api.limits import BodyLimits
 from api.pings import RawPings
 from api.routes import driver, health, nearby, ride, rider, surge
-from api.routes.operator import city, matching, prices
+from api.routes.operator import city, matching, prices, traffic
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
 from api.streams.live import LiveFeed
@@ -68,7 +68,7 @@ _AUDIENCES = {
     "operators": "The city, its prices and why drivers were asked, with the token of an operator.",
     "health": "For monitoring; without a token.",
 }
-_ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, health, people, operators)
+_ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, traffic, health, people, operators)
 # The last one added is the outermost.
 _MIDDLEWARE = (RawPings, BodyLimits, Failures, RequestMetrics)
 

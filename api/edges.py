@@ -23,10 +23,12 @@ from dispatch.model import Ride
 from dispatch.ports import RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City, Region
+from geo.roads.graph import RoadGraph
 from location_ingest.service import PingGateway
 from pricing.model.advice import DriverAdvice
 from pricing.ports import PriceRecord, SurgePrices
 from pricing.service.tariff_watch import TariffWatch
+from traffic.model import TrafficFigures
 from workflows.earnings import EarningsWorkflow
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.quote import QuoteWorkflow
@@ -75,6 +77,15 @@ class RideReads(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficInForce:
+    """Learned travel times, as this API uses them and as they are made."""
+
+    #: "learned", "profile" or "free_flow": which travel times quotes are given by.
+    source: str
+    figures: TrafficFigures
+
+
+@dataclass(frozen=True, slots=True)
 class LiveFigures:
     """What the operator's page shows beside the map."""
 
@@ -109,7 +120,9 @@ class RiderEdges:
 class NearbyEdges:
     """For the cars on a rider's map."""
 
-    city: City
+    region: Region
+    #: The region's roads with the travel times that count now.
+    roads: Callable[[], RoadGraph]
     supply: RecentSupply
     #: The longest drive to a pickup for which dispatch asks a driver.
     pickup_eta_s_max: float
@@ -170,6 +183,9 @@ class OperatorEdges:
     traces: Callable[[str], Awaitable[list[RideTrace]]]
     #: How well drivers' answers are foreseen; None if the policy does not try.
     acceptance: Callable[[], Awaitable[AcceptanceFigures | None]]
+    #: Which travel times count, and how they are learned.
+    traffic: Callable[[], Awaitable[TrafficInForce]]
+    now: Now
 
 
 @dataclass(frozen=True, slots=True)

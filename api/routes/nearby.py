@@ -31,11 +31,9 @@ async def read_nearby(
     within_m: Annotated[float, Query(gt=0, le=WITHIN_M_MAX, description="and not farther than this")] = 3_000.0,
 ) -> NearbyBody:
     """Idle drivers, as of a second ago, by their distance; a quote says how soon the first of them can be there."""
-    city = edges.city
-    place = snapped(city.region, city.graph, "point", Point(lat_deg, lng_deg))
+    roads = edges.roads()
+    place = snapped(edges.region, roads, "point", Point(lat_deg, lng_deg))
     drivers = await edges.supply.drivers()
     # In a thread: the search releases the GIL and takes milliseconds in a large city.
-    found = await asyncio.to_thread(
-        nearest_drivers, drivers, city.graph, place, count, within_m, edges.pickup_eta_s_max
-    )
+    found = await asyncio.to_thread(nearest_drivers, drivers, roads, place, count, within_m, edges.pickup_eta_s_max)
     return NearbyBody(drivers=[NearbyDriverBody.of(driver) for driver in found])

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 def run_api(settings: Settings) -> None:
     """Serve riders, drivers and operators."""
     from api.app import build_app, serve_map
+    from hexhail.cities.learned_traffic import city_profile
     from hexhail.cities.sections import load_checked_city
     from hexhail.roles.api_edges import open_edges
     from pricing.errors import TariffRefused
 
     check_edge(settings.city_dir, settings.city_folders)
     # Before the server starts, for it would log a traceback.
-    load_checked_city(settings.city_dir)
+    city_profile(load_checked_city(settings.city_dir), settings.city_dir)
     missing: list[DependencyMissing | TariffRefused] = []
 
     @asynccontextmanager

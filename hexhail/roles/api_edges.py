@@ -22,6 +22,7 @@ from api.edges import (
     PriceEdges,
     ReadFigures,
     RiderEdges,
+    TrafficInForce,
 )
 from api.nearby import nearest_eta_s
 from dispatch.adapters.redis_acceptance import read_figures
@@ -34,6 +35,7 @@ from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.adapters.sql.record import SqlPriceRecord
 from pricing.service.quotes import QuoteService
+from traffic.adapters.redis_weights import read_figures as read_traffic_figures
 from workflows.earnings import EarningsWorkflow
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.quote import QuoteWorkflow
@@ -53,7 +55,9 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         yield Edges(
             access=AccessEdges(Tokens(settings.key_ring()), parts.outages),
             rider=_rider_edges(servers, parts),
-            nearby=NearbyEdges(servers.city, parts.supply, servers.dispatch.pickup_eta_s_max),
+            nearby=NearbyEdges(
+                servers.city.region, parts.traffic.roads, parts.supply, servers.dispatch.pickup_eta_s_max
+            ),
             driver=_driver_edges(servers, parts),
             feeds=_feed_edges(servers, parts),
             prices=PriceEdges(servers.city.region, parts.prices, parts.tariff, servers.clock.now_s),
@@ -65,16 +69,15 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
 
 
 def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
-    city, now, signer = servers.city, servers.clock.now_s, QuoteSigner(servers.settings.key_ring())
+    region, now, signer = servers.city.region, servers.clock.now_s, QuoteSigner(servers.settings.key_ring())
+    roads, eta_s_max = parts.traffic.roads, servers.dispatch.pickup_eta_s_max
 
     async def pickup_eta_s(node: int) -> float | None:
         drivers = await parts.supply.drivers()
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
-        return await asyncio.to_thread(nearest_eta_s, drivers, city.graph, node, servers.dispatch.pickup_eta_s_max)
+        return await asyncio.to_thread(nearest_eta_s, drivers, roads(), node, eta_s_max)
 
-    quotes = QuoteService(
-        city.region, city.graph, lambda: parts.tariff.tariff, parts.prices, announce=parts.quote_log.announce
-    )
+    quotes = QuoteService(region, roads, lambda: parts.tariff.tariff, parts.prices, announce=parts.quote_log.announce)
     return RiderEdges(
         quotes=QuoteWorkflow(quotes, signer, pickup_eta_s, now),
         requests=RequestRideWorkflow(signer, parts.rides, now),
@@ -108,6 +111,10 @@ def _price_control_edges(servers: Servers, parts: Parts) -> PriceControlEdges:
 
 def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> OperatorEdges:
     redis, region_id = servers.redis, servers.region_id
+
+    async def read_traffic() -> TrafficInForce:
+        return TrafficInForce(parts.traffic.source, await read_traffic_figures(redis, region_id))
+
     return OperatorEdges(
         city=servers.city,
         speed=servers.clock.speed,
@@ -116,6 +123,8 @@ def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> Ope
         figures=figures,
         traces=lambda ride_id: read_traces(redis, region_id, ride_id),
         acceptance=lambda: read_figures(redis, region_id),
+        traffic=read_traffic,
+        now=servers.clock.now_s,
     )
 
 

@@ -28,6 +28,7 @@ from dispatch.model import DispatchParams
 from dispatch.service.rides import RideService
 from geo.cells import CellNumbers, cells_to_strings, latlng_to_cells
 from geo.city import CITY_FILE, City
+from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
 from hexhail.runtime.database import open_database
@@ -48,6 +49,7 @@ from pricing.metrics import QuoteMetrics, TariffMetrics
 from pricing.model.surge import SurgeParams
 from pricing.service.fares import FareService
 from pricing.service.tariff_watch import TariffWatch
+from traffic.service.watch import TrafficWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Parts:
     prices: RedisPrices
     tariff: TariffWatch
     fares: FareService
+    traffic: TrafficWatch
     quote_log: KafkaQuotes
     #: Error type -> the server that it says is away.
     outages: Mapping[type[Exception], str]
@@ -114,13 +117,16 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         prices=RedisPrices(redis, region_id, read_params(city.sections, SurgeParams)),
         tariff=_tariff_watch(servers, tariffs),
         fares=FareService(city.region, city.graph, tariffs),
+        traffic=traffic_watch(city, servers.settings.city_dir, redis, now),
         quote_log=_quote_log(servers),
         outages=_outages(),
     )
     stack.push_async_callback(parts.quote_log.close)
     stack.push_async_callback(parts.gateway.close)
     await parts.tariff.start()
-    lasting = parts.inboxes.run(), listen_for_news(redis, parts.inboxes.ring), parts.tariff.watch()
+    await parts.traffic.look()
+    news = listen_for_news(redis, parts.inboxes.ring)
+    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.traffic.watch()
     stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
     return parts
 

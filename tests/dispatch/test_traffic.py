@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 
 from dispatch.adapters.round_files import TIMES_SUFFIX, FileRoundRecords, read_rounds
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.service.replay import replay_rounds
+from geo.roads.graph import RoadGraph
 from tests.dispatch.people import history, rider_cancels
 from tests.dispatch.test_matching_service import CITY, Matcher
 
@@ -17,25 +21,27 @@ from tests.dispatch.test_matching_service import CITY, Matcher
 class Traffic:
     """The roads under travel times that a test sets."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.graph = CITY
 
-    def __call__(self):
+    def __call__(self) -> RoadGraph:
         return self.graph
 
-    def slow_down(self, source, target, factor):
+    def slow_down(self, source: int, target: int, factor: float) -> None:
         times_s = CITY.travel_time_s.copy()
         times_s[(CITY.source == source) & (CITY.target == target)] *= factor
         self.graph = CITY.with_travel_times(times_s)
 
 
 @pytest.fixture
-def traffic():
+def traffic() -> Traffic:
     return Traffic()
 
 
 @pytest.mark.servers
-async def test_a_street_that_slows_down_sends_another_driver_from_the_next_round_on(store, empty_redis, clock, traffic):
+async def test_a_street_that_slows_down_sends_another_driver_from_the_next_round_on(
+    store: Any, empty_redis: Redis, clock: Any, traffic: Traffic
+) -> None:
     matcher = Matcher(store, empty_redis, clock, roads=traffic)
     await matcher.drivers(east=1, south=12)
     await matcher.request("first", 0, "alice")
@@ -50,12 +56,14 @@ async def test_a_street_that_slows_down_sends_another_driver_from_the_next_round
 
 
 @pytest.mark.servers
-async def test_a_policy_that_does_not_follow_traffic_goes_on_with_its_own_roads(store, empty_redis, clock, traffic):
+async def test_a_policy_that_does_not_follow_traffic_goes_on_with_its_own_roads(
+    store: Any, empty_redis: Redis, clock: Any, traffic: Traffic
+) -> None:
     class Stubborn:
-        def __init__(self):
+        def __init__(self) -> None:
             self.own = OptimalPolicy(CITY)
 
-        def match(self, waiting, supply, params, now_s):
+        def match(self, waiting: Any, supply: Any, params: Any, now_s: float) -> Any:
             return self.own.match(waiting, supply, params, now_s)
 
     matcher = Matcher(store, empty_redis, clock, roads=traffic, policy=Stubborn())
@@ -68,8 +76,8 @@ async def test_a_policy_that_does_not_follow_traffic_goes_on_with_its_own_roads(
 
 @pytest.mark.servers
 async def test_recorded_rounds_are_decided_again_on_the_travel_times_they_were_decided_on(
-    sqlite_store, empty_redis, clock, traffic, tmp_path
-):
+    sqlite_store: Any, empty_redis: Redis, clock: Any, traffic: Traffic, tmp_path: Path
+) -> None:
     matcher = Matcher(sqlite_store, empty_redis, clock, roads=traffic, records=FileRoundRecords(tmp_path, "manhattan"))
     await matcher.drivers(east=1, south=12)
     for number, factor in enumerate((1.0, 5.0, 1.0, 5.0, 9.0)):
@@ -91,8 +99,8 @@ async def test_recorded_rounds_are_decided_again_on_the_travel_times_they_were_d
 
 @pytest.mark.servers
 async def test_rounds_whose_travel_times_are_missing_are_not_read_as_others(
-    sqlite_store, empty_redis, clock, traffic, tmp_path
-):
+    sqlite_store: Any, empty_redis: Redis, clock: Any, traffic: Traffic, tmp_path: Path
+) -> None:
     matcher = Matcher(sqlite_store, empty_redis, clock, roads=traffic, records=FileRoundRecords(tmp_path, "manhattan"))
     await matcher.drivers(east=1)
     traffic.slow_down(1, 0, 2.0)

@@ -8,7 +8,7 @@ from kernel.local_time import hours_of_week, local_days
 
 
 def at(*moment: int, zone: str = "Europe/Zurich") -> float:
-    return datetime(*moment, tzinfo=ZoneInfo(zone)).timestamp()  # type: ignore[arg-type, misc]  # year, month, day, …
+    return datetime(*moment, tzinfo=ZoneInfo(zone)).timestamp()
 
 
 def test_the_week_begins_on_monday_by_the_regions_clocks() -> None:

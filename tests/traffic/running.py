@@ -84,7 +84,8 @@ class RunningTown:
     async def until_ready(self) -> None:
         async with asyncio.timeout(120):
             while True:
-                assert self.processes["api"].poll() is None, (self.folder / "api.log").read_text()
+                code = self.processes["api"].poll()
+                assert code is None, f"the API ended with {code}: {(self.folder / 'api.log').read_text()}"
                 with suppress(httpx.HTTPError):
                     if (await self.http.get("/readyz")).status_code == 200:
                         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +20,17 @@ EVIDENCE = Evidence(40, 600, 30, 1.2, 120, 0.30, 0.25)
 GOOD = Candidate(np.full(50, 1.1), np.ones(50), EVIDENCE)
 
 
-def changed(**evidence):
+def changed(**evidence: Any) -> Candidate:
     return replace(GOOD, evidence=replace(EVIDENCE, **evidence))
 
 
-def with_edge(factor, in_force=1.0):
+def with_edge(factor: float, in_force: float = 1.0) -> Candidate:
     factors, before = GOOD.factor.copy(), GOOD.in_force.copy()
     factors[7], before[7] = factor, in_force
     return replace(GOOD, factor=factors, in_force=before)
 
 
-def test_good_weights_pass():
+def test_good_weights_pass() -> None:
     assert refusal_of(GOOD, LENGTH_M, PARAMS) is None
 
 
@@ -48,7 +49,7 @@ def test_good_weights_pass():
         (changed(error_in_force=None, error_candidate=None), Refusal.HELD_BACK),
     ],
 )
-def test_bad_weights_are_refused_for_their_reason(candidate, refusal):
+def test_bad_weights_are_refused_for_their_reason(candidate: Candidate, refusal: Refusal) -> None:
     assert refusal_of(candidate, LENGTH_M, PARAMS) is refusal
 
 
@@ -56,7 +57,9 @@ factors = st.lists(st.floats(0.4, 8.0), min_size=5, max_size=5).map(np.array)
 
 
 @given(factors, factors)
-def test_whatever_is_asked_for_an_update_goes_no_farther_than_allowed_and_never_past_it(before, asked):
+def test_whatever_is_asked_for_an_update_goes_no_farther_than_allowed_and_never_past_it(
+    before: np.ndarray, asked: np.ndarray
+) -> None:
     length_m = np.array([10.0, 200.0, 50.0, 0.0, 120.0])
     factor = limited(before, asked, length_m, PARAMS)
     step, wish = np.log(factor / before), np.log(asked / before)
@@ -66,7 +69,7 @@ def test_whatever_is_asked_for_an_update_goes_no_farther_than_allowed_and_never_
     assert (step * wish >= -1e-12).all()
 
 
-def test_without_drives_half_of_the_way_back_takes_a_half_life():
+def test_without_drives_half_of_the_way_back_takes_a_half_life() -> None:
     back = expected_factor(np.full(1, 4.0), np.ones(1), PARAMS.half_life_s, PARAMS.half_life_s)
     assert back[0] == pytest.approx(2.0)
 
@@ -82,6 +85,6 @@ def test_without_drives_half_of_the_way_back_takes_a_half_life():
         ({"held_back_one_in": 1}, "held_back_one_in"),
     ],
 )
-def test_parameters_that_make_no_sense_are_refused(wrong, said):
+def test_parameters_that_make_no_sense_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         LearnedTrafficParams(**wrong)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from statistics import median
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -13,7 +14,7 @@ rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.floats(-3.0, 
 
 
 @given(rows)
-def test_medians_are_those_of_the_standard_library(rows):
+def test_medians_are_those_of_the_standard_library(rows: list[tuple[int, int, float]]) -> None:
     of_group = defaultdict(list)
     for group, _, value in rows:
         of_group[group].append(value)
@@ -24,8 +25,10 @@ def test_medians_are_those_of_the_standard_library(rows):
 
 
 @given(rows, st.integers(1, 4))
-def test_each_driver_counts_once_and_groups_with_few_drivers_not_at_all(rows, drivers_min):
-    of_driver = defaultdict(lambda: defaultdict(list))
+def test_each_driver_counts_once_and_groups_with_few_drivers_not_at_all(
+    rows: list[tuple[int, int, float]], drivers_min: int
+) -> None:
+    of_driver: Any = defaultdict(lambda: defaultdict(list))
     for group, driver, value in rows:
         of_driver[group][driver].append(value)
     expected = {
@@ -38,6 +41,6 @@ def test_each_driver_counts_once_and_groups_with_few_drivers_not_at_all(rows, dr
     assert dict(zip(found.tolist(), medians.tolist(), strict=True)) == expected
 
 
-def test_no_drives_have_no_medians():
+def test_no_drives_have_no_medians() -> None:
     groups, medians, count = driver_medians(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 3)
     assert len(groups) == len(medians) == len(count) == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from redis.asyncio import Redis
 
 from geo.roads.graph import RoadGraph
 from kernel.contracts import redis_keys
@@ -16,11 +18,11 @@ EVIDENCE = Evidence(40, 600, 30, 1.2, 120, 0.30, 0.25)
 
 
 @pytest.fixture
-def weights(empty_redis, graph):
+def weights(empty_redis: Redis, graph: RoadGraph) -> RedisWeights:
     return RedisWeights(empty_redis, "town", graph)
 
 
-async def test_what_is_put_is_read_with_the_next_version(weights, free):
+async def test_what_is_put_is_read_with_the_next_version(weights: RedisWeights, free: np.ndarray) -> None:
     assert await weights.stamp() is None
     assert await weights.read() is None
     epoch = await weights.claim()
@@ -32,7 +34,9 @@ async def test_what_is_put_is_read_with_the_next_version(weights, free):
     assert await weights.stamp() == (epoch, 2)
 
 
-async def test_an_owner_who_was_replaced_changes_nothing_any_more(weights, free, empty_redis):
+async def test_an_owner_who_was_replaced_changes_nothing_any_more(
+    weights: RedisWeights, free: np.ndarray, empty_redis: Redis
+) -> None:
     old = await weights.claim()
     await weights.put(old, free, 1_000.0, EVIDENCE)
     new = await weights.claim()
@@ -46,7 +50,9 @@ async def test_an_owner_who_was_replaced_changes_nothing_any_more(weights, free,
     assert await weights.put(new, free * 1.2, 1_300.0, EVIDENCE) == 2
 
 
-async def test_an_owner_goes_on_when_the_server_has_lost_everything(weights, free, empty_redis):
+async def test_an_owner_goes_on_when_the_server_has_lost_everything(
+    weights: RedisWeights, free: np.ndarray, empty_redis: Redis
+) -> None:
     epoch = await weights.claim()
     await weights.put(epoch, free, 1_000.0, EVIDENCE)
     await empty_redis.flushall()
@@ -54,13 +60,15 @@ async def test_an_owner_goes_on_when_the_server_has_lost_everything(weights, fre
     assert await weights.claim() > epoch
 
 
-async def test_a_claim_after_a_loss_is_not_older_than_those_before(weights, empty_redis):
+async def test_a_claim_after_a_loss_is_not_older_than_those_before(weights: RedisWeights, empty_redis: Redis) -> None:
     before = await weights.claim()
     await empty_redis.flushall()
     assert await weights.claim() >= before
 
 
-async def test_weights_of_other_roads_are_not_used(weights, free, empty_redis, one_street):
+async def test_weights_of_other_roads_are_not_used(
+    weights: RedisWeights, free: np.ndarray, empty_redis: Redis, one_street: RoadGraph
+) -> None:
     epoch = await weights.claim()
     await weights.put(epoch, free, 1_000.0, EVIDENCE)
     with pytest.raises(WeightsUnusable, match="other roads"):
@@ -70,7 +78,9 @@ async def test_weights_of_other_roads_are_not_used(weights, free, empty_redis, o
         await weights.read()
 
 
-async def test_operators_see_the_last_update_and_refusals_by_reason(weights, free, empty_redis):
+async def test_operators_see_the_last_update_and_refusals_by_reason(
+    weights: RedisWeights, free: np.ndarray, empty_redis: Redis
+) -> None:
     nothing = await read_figures(empty_redis, "town")
     assert (nothing.version, nothing.made_s, nothing.evidence, nothing.refused) == (0, None, None, {})
     epoch = await weights.claim()
@@ -84,5 +94,5 @@ async def test_operators_see_the_last_update_and_refusals_by_reason(weights, fre
 
 
 @pytest.fixture
-def one_street():
+def one_street() -> RoadGraph:
     return RoadGraph.from_arrays([47.0, 47.001], [8.0, 8.0], [0], [1], [111.0], [11.0])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
+from geo.roads.graph import RoadGraph
 from tests.traffic.test_watch import REGION
 from tests.traffic.town import Fleet
 from traffic.adapters.redis_weights import RedisWeights, read_figures
@@ -23,7 +27,7 @@ WALKING = 7.0
 class Running:
     """A service that has taken the region over, and the server behind it."""
 
-    def __init__(self, redis, graph, **more) -> None:
+    def __init__(self, redis: Redis, graph: RoadGraph, **more: Any) -> None:
         self.redis = redis
         self.registry = CollectorRegistry()
         self.store = RedisWeights(redis, REGION.region_id, graph)
@@ -41,7 +45,9 @@ class Running:
         return self.registry.get_sample_value("hexhail_traffic_updates_total", labels)
 
 
-async def test_an_update_is_put_in_force_and_a_poisoned_one_is_not(empty_redis, graph, free):
+async def test_an_update_is_put_in_force_and_a_poisoned_one_is_not(
+    empty_redis: Redis, graph: RoadGraph, free: np.ndarray
+) -> None:
     running = Running(empty_redis, graph)
     await running.service.take_over(START_S)
     assert await running.live(Fleet(graph, 40), free * 1.15) is None
@@ -55,14 +61,18 @@ async def test_an_update_is_put_in_force_and_a_poisoned_one_is_not(empty_redis, 
     assert (running.counted("in_force"), running.counted("region_pace")) == (1.0, 1.0)
 
 
-async def test_the_poisoned_update_comes_into_force_where_nobody_checks(empty_redis, graph, free):
+async def test_the_poisoned_update_comes_into_force_where_nobody_checks(
+    empty_redis: Redis, graph: RoadGraph, free: np.ndarray
+) -> None:
     running = Running(empty_redis, graph, judge=lambda candidate, length_m, params: None)
     await running.service.take_over(START_S)
     assert await running.live(Fleet(graph, 40, seed=9), free * WALKING) is None
     assert np.median((await running.store.read()).factor) > 1.15
 
 
-async def test_who_takes_over_goes_on_from_the_weights_in_force(empty_redis, graph, free):
+async def test_who_takes_over_goes_on_from_the_weights_in_force(
+    empty_redis: Redis, graph: RoadGraph, free: np.ndarray
+) -> None:
     first, second = Running(empty_redis, graph), Running(empty_redis, graph)
     await first.service.take_over(START_S)
     for _ in range(4):
@@ -78,7 +88,7 @@ async def test_who_takes_over_goes_on_from_the_weights_in_force(empty_redis, gra
     assert np.median((await second.store.read()).factor) > reached
 
 
-async def test_updates_come_as_often_as_the_city_says(empty_redis, graph, free):
+async def test_updates_come_as_often_as_the_city_says(empty_redis: Redis, graph: RoadGraph, free: np.ndarray) -> None:
     running = Running(empty_redis, graph)
     await running.service.take_over(START_S)
     for after_s in (10.0, 299.0, 300.0, 301.0, 599.0, 600.0, 4_000.0, 4_001.0):

@@ -8,6 +8,7 @@ import pytest
 from geo.city import Region
 from geo.learning.map_matching import Drives
 from geo.learning.traffic import EdgeSpeeds
+from geo.roads.graph import RoadGraph
 from traffic.model import LearnedTrafficParams, Weights
 from traffic.ports import WeightsUnusable
 from traffic.service.watch import TrafficWatch
@@ -33,12 +34,12 @@ class Kept:
         self.weights: Weights | None = None
         self.error: Exception | None = None
 
-    async def stamp(self):
+    async def stamp(self) -> tuple[int, int] | None:
         if isinstance(self.error, OSError):
             raise self.error
         return None if self.weights is None else (self.weights.epoch, self.weights.version)
 
-    async def read(self):
+    async def read(self) -> Weights | None:
         if self.error is not None:
             raise self.error
         return self.weights
@@ -52,20 +53,22 @@ class Clock:
 
 
 @pytest.fixture
-def kept():
+def kept() -> Kept:
     return Kept()
 
 
 @pytest.fixture
-def clock():
+def clock() -> Clock:
     return Clock()
 
 
-def times(watch):
+def times(watch: TrafficWatch) -> np.ndarray:
     return watch.roads().travel_time_s
 
 
-async def test_new_weights_are_used_from_the_next_look_on_and_a_decision_keeps_its_roads(graph, free, kept, clock):
+async def test_new_weights_are_used_from_the_next_look_on_and_a_decision_keeps_its_roads(
+    graph: RoadGraph, free: np.ndarray, kept: Kept, clock: Clock
+) -> None:
     watch = TrafficWatch(REGION, graph, LearnedTrafficParams(), kept, clock)
     await watch.look()
     assert watch.roads() is graph
@@ -80,7 +83,9 @@ async def test_new_weights_are_used_from_the_next_look_on_and_a_decision_keeps_i
     assert watch.source == "learned"
 
 
-async def test_looking_without_news_changes_nothing(graph, free, kept, clock):
+async def test_looking_without_news_changes_nothing(
+    graph: RoadGraph, free: np.ndarray, kept: Kept, clock: Clock
+) -> None:
     watch = TrafficWatch(REGION, graph, LearnedTrafficParams(), kept, clock)
     kept.weights = Weights(1, 5, clock.now_s, free * 2.0)
     await watch.look()
@@ -89,7 +94,9 @@ async def test_looking_without_news_changes_nothing(graph, free, kept, clock):
     assert watch.roads() is roads
 
 
-async def test_weights_that_nobody_renews_give_way_to_the_usual_traffic(graph, free, kept, clock):
+async def test_weights_that_nobody_renews_give_way_to_the_usual_traffic(
+    graph: RoadGraph, free: np.ndarray, kept: Kept, clock: Clock
+) -> None:
     params = LearnedTrafficParams()
     watch = TrafficWatch(REGION, graph, params, kept, clock, usual_traffic(graph))
     kept.weights = Weights(1, 5, clock.now_s, free * 2.0)
@@ -102,7 +109,7 @@ async def test_weights_that_nobody_renews_give_way_to_the_usual_traffic(graph, f
     assert np.median(times(watch) / graph.travel_time_s) == pytest.approx(1.5, rel=0.1)
 
 
-async def test_the_usual_traffic_is_that_of_the_hour(graph, kept, clock):
+async def test_the_usual_traffic_is_that_of_the_hour(graph: RoadGraph, kept: Kept, clock: Clock) -> None:
     watch = TrafficWatch(REGION, graph, LearnedTrafficParams(), kept, clock, usual_traffic(graph))
     await watch.look()
     morning = np.median(times(watch))
@@ -111,7 +118,9 @@ async def test_the_usual_traffic_is_that_of_the_hour(graph, kept, clock):
     assert np.median(times(watch)) < 0.8 * morning
 
 
-async def test_weights_that_are_none_leave_what_is_in_force(graph, free, kept, clock):
+async def test_weights_that_are_none_leave_what_is_in_force(
+    graph: RoadGraph, free: np.ndarray, kept: Kept, clock: Clock
+) -> None:
     watch = TrafficWatch(REGION, graph, LearnedTrafficParams(), kept, clock)
     kept.weights = Weights(1, 5, clock.now_s, free * 2.0)
     await watch.look()
@@ -123,14 +132,16 @@ async def test_weights_that_are_none_leave_what_is_in_force(graph, free, kept, c
     assert times(watch) == pytest.approx(2.0 * graph.travel_time_s)
 
 
-async def test_a_city_that_has_learning_switched_off_keeps_its_own_travel_times(graph, free, kept, clock):
+async def test_a_city_that_has_learning_switched_off_keeps_its_own_travel_times(
+    graph: RoadGraph, free: np.ndarray, kept: Kept, clock: Clock
+) -> None:
     watch = TrafficWatch(REGION, graph, LearnedTrafficParams(is_on=False), kept, clock)
     kept.weights = Weights(1, 5, clock.now_s, free * 2.0)
     await watch.look()
     assert watch.roads() is graph
 
 
-def usual_traffic(graph):
+def usual_traffic(graph: RoadGraph) -> EdgeSpeeds:
     """Half as fast again on Monday at 8, free flow at 13."""
     speeds = EdgeSpeeds(graph)
     for hour, factor in ((8, 1.5), (13, 1.0)):

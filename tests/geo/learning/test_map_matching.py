@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import dijkstra
 from geo.distances import great_circle_m
 from geo.kernels.map_matching import match_tracks
 from geo.learning.map_matching import REACH_FACTOR, REACH_M, Drives, MatchParams, match_pings, spaced_pings
+from geo.roads.graph import RoadGraph
 from geo.roads.snap import EdgeIndex
 from geo.roads.travel_times import path
 
@@ -107,7 +108,7 @@ def test_a_parked_car_teaches_nothing(one_way_city: Any) -> None:
     assert drives.edge.size == drives.elapsed_s.size == 0
 
 
-def test_pings_are_spaced_by_the_way_driven_and_a_stop_is_bridged(one_way_city):
+def test_pings_are_spaced_by_the_way_driven_and_a_stop_is_bridged(one_way_city: RoadGraph) -> None:
     lat = 47.0 + np.array([0, 10, 60, 130, 131, 131, 180, 260]) / 111_195.0
     t_s = np.arange(8) * 20.0
     kept = spaced_pings(np.zeros(8, int), t_s, lat, np.full(8, 8.0))
@@ -118,11 +119,11 @@ def test_pings_are_spaced_by_the_way_driven_and_a_stop_is_bridged(one_way_city):
     assert np.flatnonzero(after_a_silence).tolist() == [0, 2, 6]
 
 
-def test_a_stop_at_a_light_is_slow_driving_and_a_longer_one_is_parking(one_way_city):
+def test_a_stop_at_a_light_is_slow_driving_and_a_longer_one_is_parking(one_way_city: RoadGraph) -> None:
     way = path(one_way_city, 0, 899)
     lat, lng = (column[way.node[:9:2]] for column in (one_way_city.lat_deg, one_way_city.lng_deg))
 
-    def elapsed_s(wait_s):
+    def elapsed_s(wait_s: float) -> float:
         t_s = way.arrival_s[:9:2] + np.where(np.arange(5) > 2, wait_s, 0.0)
         kept = spaced_pings(np.zeros(5, int), t_s, lat, lng)
         assert kept.all()
@@ -132,7 +133,7 @@ def test_a_stop_at_a_light_is_slow_driving_and_a_longer_one_is_parking(one_way_c
     assert elapsed_s(300.0) < way.arrival_s[8]
 
 
-def test_a_way_over_a_closed_road_is_not_believed(one_way_city):
+def test_a_way_over_a_closed_road_is_not_believed(one_way_city: RoadGraph) -> None:
     rng = np.random.default_rng(8)
     t_s, lat, lng, driven = drive(one_way_city, rng, 0, 899)
     index = EdgeIndex.of(one_way_city)
@@ -145,7 +146,7 @@ def test_a_way_over_a_closed_road_is_not_believed(one_way_city):
     assert 0 < after.elapsed_s.size < before.elapsed_s.size
 
 
-def test_drives_that_were_matched_apart_are_the_same_as_those_matched_together(one_way_city):
+def test_drives_that_were_matched_apart_are_the_same_as_those_matched_together(one_way_city: RoadGraph) -> None:
     rng, index, tracks = np.random.default_rng(3), EdgeIndex.of(one_way_city), []
     for origin, destination in ((0, 899), (29, 870), (400, 12)):
         tracks.append(drive(one_way_city, rng, origin, destination)[:3])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from geo.learning.map_matching import Drives
 from geo.learning.traffic import FACTOR_MAX, EdgeSpeeds, part_of_week
+from geo.roads.graph import RoadGraph
 from geo.roads.travel_times import between
 from kernel.local_time import HOURS_PER_WEEK
 
@@ -86,7 +88,9 @@ def test_invalid_input_is_refused(one_way_city: Any) -> None:
         speeds.learn(drives_over(one_way_city, np.array([0]), 1.0), [1, 2])
 
 
-def test_what_was_learned_comes_back_from_its_file_and_goes_on_learning(one_way_city, tmp_path):
+def test_what_was_learned_comes_back_from_its_file_and_goes_on_learning(
+    one_way_city: RoadGraph, tmp_path: Path
+) -> None:
     speeds, edges = EdgeSpeeds(one_way_city), np.arange(0, one_way_city.edge_count, 3)
     speeds.learn(drives_over(one_way_city, edges, 2.5), np.full(edges.size, 8))
     speeds.save(tmp_path / "traffic.npz")
@@ -99,7 +103,9 @@ def test_what_was_learned_comes_back_from_its_file_and_goes_on_learning(one_way_
     assert [file.name for file in tmp_path.iterdir()] == ["traffic.npz"]
 
 
-def test_files_that_hold_no_traffic_of_these_roads_are_refused(one_way_city, city_with_two_islands, tmp_path):
+def test_files_that_hold_no_traffic_of_these_roads_are_refused(
+    one_way_city: RoadGraph, city_with_two_islands: RoadGraph, tmp_path: Path
+) -> None:
     path = tmp_path / "traffic.npz"
     with pytest.raises(FileNotFoundError, match="learn-traffic"):
         EdgeSpeeds.load(path, one_way_city)

@@ -1,13 +1,12 @@
-"""How travel times follow the traffic."""
+"""Which travel times count, and what the last update of the learned ones stood on."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from dataclasses import asdict
+
 from pydantic import BaseModel, Field
 
-from api.edges import EdgesDep, OperatorDep
-
-router = APIRouter(prefix="/v1/ops", tags=["operators"])
+from api.edges import TrafficInForce
 
 
 class EvidenceBody(BaseModel):
@@ -29,35 +28,22 @@ class TrafficBody(BaseModel):
     version: int = Field(description="of the weights that were put in force last; 0 before the first")
     epoch: int = Field(description="term of the process that made them")
     age_s: float | None = Field(description="city seconds since; null before the first")
-    judged_ago_s: float | None = Field(description="city seconds since the last update was judged")
+    judged_ago_s: float | None = Field(description="city seconds since the last update was judged; null before it")
     refusal: str | None = Field(description="why it was refused; null if it was put in force")
     refused: dict[str, int] = Field(description="updates refused so far, by reason")
     evidence: EvidenceBody | None
 
-
-@router.get("/traffic", summary="How travel times follow the traffic")
-async def read_traffic(edges: EdgesDep, operator: OperatorDep) -> TrafficBody:
-    """Version and age of the learned weights, the last update and what it stood on, and refusals by reason."""
-    traffic, now_s = await edges.traffic(), edges.now()
-    figures = traffic.figures
-    evidence = figures.evidence
-    return TrafficBody(
-        source=traffic.source,
-        version=figures.version,
-        epoch=figures.epoch,
-        age_s=None if figures.made_s is None else now_s - figures.made_s,
-        judged_ago_s=None if figures.judged_s is None else now_s - figures.judged_s,
-        refusal=figures.refusal,
-        refused=figures.refused,
-        evidence=None
-        if evidence is None
-        else EvidenceBody(
-            drivers=evidence.drivers,
-            steps=evidence.steps,
-            edges=evidence.edges,
-            pace=evidence.pace,
-            held_back_steps=evidence.held_back_steps,
-            error_in_force=evidence.error_in_force,
-            error_candidate=evidence.error_candidate,
-        ),
-    )
+    @classmethod
+    def of(cls, traffic: TrafficInForce, now_s: float) -> TrafficBody:
+        """The public face of the figures at a moment."""
+        figures = traffic.figures
+        return cls(
+            source=traffic.source,
+            version=figures.version,
+            epoch=figures.epoch,
+            age_s=None if figures.made_s is None else now_s - figures.made_s,
+            judged_ago_s=None if figures.judged_s is None else now_s - figures.judged_s,
+            refusal=figures.refusal,
+            refused=figures.refused,
+            evidence=None if figures.evidence is None else EvidenceBody(**asdict(figures.evidence)),
+        )
