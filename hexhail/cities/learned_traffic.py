@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from geo.city import City
 from geo.learning.traffic import EdgeSpeeds
-from kernel.params import read_params
+from kernel.section_reader import read_params
 from traffic.model import LearnedTrafficParams
 
 if TYPE_CHECKING:

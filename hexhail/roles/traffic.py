@@ -16,7 +16,7 @@ from hexhail.runtime.connections import connect_redis, ensure_topics, reaching_b
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import PINGS_TOPIC
-from kernel.params import read_params
+from kernel.section_reader import read_params
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
