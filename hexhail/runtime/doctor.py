@@ -60,6 +60,8 @@ async def examine() -> list[Finding]:
         findings.append(await _guarded(part, lambda check=check: check(settings)))  # type: ignore[misc]
     if any(finding.part == "Redis" and finding.ok for finding in findings):
         findings.append(await _guarded("Redis functions", lambda: _redis_functions(settings)))
+        if any(finding.part == "city" and finding.ok for finding in findings):
+            findings.append(await _guarded("learned traffic", lambda: _traffic(settings)))
     return findings
 
 
@@ -155,6 +157,31 @@ async def _redis_functions(settings: Settings) -> Finding:
     seen += f"; the server holds {len(others)} of other versions: {', '.join(others)}"
     remedy = "When no other version runs any more: `hexhail doctor --remove-old-functions`."
     return Finding("Redis functions", ok=False, seen=seen, remedy=remedy, is_needed=False)
+
+
+async def _traffic(settings: Settings) -> Finding:
+    from hexhail.cities.served import load_cities
+    from kernel.section_reader import read_params
+    from traffic.adapters.redis_weights import read_figures
+    from traffic.model import LearnedTrafficParams
+
+    now_s, redis = settings.clock().now_s(), await connect_redis(settings)
+    seen, is_fresh = [], True
+    try:
+        for city in load_cities(settings.city_folders):
+            params, region_id = read_params(city.sections, LearnedTrafficParams), city.region.region_id
+            figures = await read_figures(redis, region_id)
+            if not params.is_on or figures.made_s is None:
+                seen.append(f"{region_id}: {'nothing in force yet' if params.is_on else 'switched off'}")
+                continue
+            age_s = now_s - figures.made_s
+            is_fresh &= age_s <= params.keep_s
+            refused = f", last refusal: {figures.refusal}" if figures.refusal else ""
+            seen.append(f"{region_id}: version {figures.version}, {age_s:.0f} s old{refused}")
+    finally:
+        await redis.aclose()
+    remedy = "Travel times are the usual ones: is the role traffic running, and why are updates refused? See its log."
+    return Finding("learned traffic", is_fresh, "; ".join(seen), remedy, is_needed=False)
 
 
 async def remove_old_functions(settings: Settings) -> list[str]:
