@@ -244,7 +244,7 @@ async def say_all_again(corner: Corner) -> int:
 
 async def test_all_processes_are_looked_after_and_end_together(served_cities: ServedCities) -> None:
     pids = json.loads((served_cities.folder / "workers" / "logs" / "processes.json").read_text())
-    assert set(pids) == {"api-minato", "api-harlem", "ingester", "matcher", "pricer", "relay"}
+    assert set(pids) == {"api-minato", "api-harlem", "ingester", "matcher", "pricer", "relay", "traffic"}
     served_cities.process.send_signal(signal.SIGTERM)
     said, _ = await asyncio.to_thread(served_cities.process.communicate, timeout=PATIENCE_S)
     assert served_cities.process.returncode == 0, said

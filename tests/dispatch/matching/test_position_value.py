@@ -137,11 +137,13 @@ def test_the_bins_before_and_after_midnight_are_neighbours() -> None:
     assert 0 < first < last * 1.001
 
 
+# Each sweep of the reference leaves at most 0.7 ** (100 / 200) of the error: after 120 sweeps, none of half a cent.
+# A move of 20 seconds would leave 0.965 of it per sweep, and the reference would not be done.
 @settings(max_examples=8, deadline=None)
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 3), st.integers(0, 80_000), st.integers(0, 3), st.integers(20, 3000), st.integers(0, 4000)
+            st.integers(0, 3), st.integers(0, 80_000), st.integers(0, 3), st.integers(100, 3000), st.integers(0, 4000)
         ),
         min_size=1,
         max_size=12,
