@@ -8,7 +8,7 @@ export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 # Half a second of each start of a process, of which the tests and a running city make many.
 export UV_COMPILE_BYTECODE ?= 1
 
-.PHONY: help demo test check bench docs format lock web wheel clean
+.PHONY: help demo test coverage check bench docs format lock web wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,9 @@ demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drive
 # kernel does not notice an edit in another file that it was compiled with.
 test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
 	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+
+coverage: .venv/dev.stamp ## Branch coverage of the core by the tests that need no servers; fails below the floor in pyproject.toml
+	$(BIN)/python -m pytest -n 2 -q --cov --cov-report=term -m "not servers and not city and not browser" tests/kernel tests/geo tests/location_ingest tests/pricing tests/dispatch tests/traffic tests/workflows tests/simulator
 
 check: .venv/dev.stamp ## Formatting, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -8,9 +8,9 @@ import numpy as np
 
 from benchmarks.common.inputs import bay_area, lattice
 from benchmarks.common.measure import SHARED_DATA, Report
+from benchmarks.geo.trip_durations import Prediction, TripDurations, Trips
 from geo.learning.map_matching import MatchParams, match_pings
 from geo.learning.traffic import EdgeSpeeds
-from geo.learning.trip_durations import Prediction, TripDurations, Trips
 from geo.roads.graph import RoadGraph
 from geo.roads.snap import EdgeIndex
 from geo.roads.travel_times import between

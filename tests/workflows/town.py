@@ -105,7 +105,7 @@ class Town:
         self.rides = ObservedRides(store, MemoryLeases(), PARAMS, self.clock)
         signer = QuoteSigner(KeyRing({"1": "a secret of the tests that is long enough"}))
         fares = FareService(REGION, GRAPH, self.archive)
-        quotes = QuoteService(REGION, GRAPH, lambda: TARIFF, NoSurge())
+        quotes = QuoteService(REGION, lambda: GRAPH, lambda: TARIFF, NoSurge())
         self.quotes = QuoteWorkflow(quotes, signer, self.pickup_eta_s, self.clock)
         self.requests = RequestRideWorkflow(signer, self.rides, self.clock)
         self.finishing = FinishRideWorkflow(self.rides, fares, (ArchiveAway,))

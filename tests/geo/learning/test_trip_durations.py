@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geo.learning.trip_durations import TripDurations, Trips
+from benchmarks.geo.trip_durations import TripDurations, Trips
 
 TOWNS = np.array([[37.76, -122.42], [37.79, -122.40], [37.73, -122.47]])
 
