@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,7 +36,9 @@ _WHERE = re.compile(r" - at `\$(.*)`$")
 class ParamsRefused(ValueError):
     """A section is wrong; the message says where, what was found and what was expected."""
 
-    def __init__(self, file: str, line: int | None, key: str, found: str, expected: str) -> None:
+    def __init__(
+        self, file: str, line: int | None, key: str, found: str, expected: str, path: tuple[str | int, ...] = ()
+    ) -> None:
         where = f"{file}:{line}" if line is not None else file
         super().__init__(f"{where}: {key} is {found}; expected {expected}")
         self.file = file
@@ -43,6 +46,8 @@ class ParamsRefused(ValueError):
         self.key = key
         self.found = found
         self.expected = expected
+        #: Section, sub-tables and key of what is wrong; empty where the file is no TOML at all.
+        self.path = path
 
 
 class Sections(dict[str, Any]):
@@ -78,6 +83,36 @@ def read_params(sections: Mapping[str, Any], cls: type[P]) -> P:
         raise _refused(sections, section, cls, str(error)) from error
 
 
+def refusals_of(sections: Mapping[str, Any], cls: type[P]) -> list[ParamsRefused]:
+    """Return every mistake of a section: what is refused is left out, and the rest is read again."""
+    rest, found, left_out = deepcopy(sections), list[ParamsRefused](), set[tuple[str | int, ...]]()
+    while True:
+        try:
+            read_params(rest, cls)
+        except ParamsRefused as problem:
+            if problem.path in left_out:  # a key without a default, refused before: its absence is no second mistake
+                return found
+            found.append(problem)
+            left_out.add(problem.path)
+            if not _leave_out(rest, problem.path):
+                return found
+        else:
+            return found
+
+
+def _leave_out(sections: Mapping[str, Any], path: tuple[str | int, ...]) -> bool:
+    """Remove what stands at a path; whether there was anything."""
+    holder: Any = sections
+    for part in path[:-1]:
+        if isinstance(holder, Mapping) and part not in holder:
+            return False
+        holder = holder[part]
+    if not isinstance(holder, dict) or path[-1] not in holder:
+        return False
+    del holder[path[-1]]
+    return True
+
+
 def refuse_unknown_sections(sections: Mapping[str, Any], known: list[str]) -> None:
     """Raise ParamsRefused for a section that nothing reads."""
     for name in sections:
@@ -89,8 +124,8 @@ def refusal(sections: Mapping[str, Any], path: tuple[str | int, ...], found: str
     """The error for what stands at a path; it names the line if the sections came from a file."""
     key = f"[{path[0]}]" if len(path) == 1 else f"[{'.'.join(map(str, path[:-1]))}] {path[-1]}"
     if isinstance(sections, Sections):
-        return ParamsRefused(sections.file, line_of(sections.text, path), key, found, expected)
-    return ParamsRefused("the city", None, key, found, expected)
+        return ParamsRefused(sections.file, line_of(sections.text, path), key, found, expected, path)
+    return ParamsRefused("the city", None, key, found, expected, path)
 
 
 def _refuse_unknown(sections: Mapping[str, Any], section: Any, cls: type[Any], path: tuple[str, ...]) -> None:

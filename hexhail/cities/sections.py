@@ -8,7 +8,7 @@ from typing import Any
 
 from dispatch.model import DispatchParams
 from geo.city import CITY_FILE, City, Region, load_city
-from kernel.section_reader import ParamsRefused, read_params, refusal, refuse_unknown_sections
+from kernel.section_reader import ParamsRefused, read_params, refusal, refusals_of, refuse_unknown_sections
 from location_ingest.model import IngestParams, StoreParams
 from pricing.adapters.tariff_file import read_tariff
 from pricing.errors import TariffRefused
@@ -48,17 +48,14 @@ def load_checked_city(folder: Path) -> City:
 
 
 def problems_of(folder: Path) -> list[ParamsRefused | TariffRefused]:
-    """Return the first error of each section of a city's file. Raises OSError and what `load_city` raises."""
+    """Return every error of a city's file, section by section. Raises OSError and what `load_city` raises."""
     city, found = load_city(folder), list[ParamsRefused | TariffRefused]()
     try:
         refuse_unknown_sections(city.sections, [*(params.SECTION for params in PARAMS), *OTHERS])
     except ParamsRefused as problem:
         found.append(problem)
     for params in PARAMS:
-        try:
-            read_params(city.sections, params)
-        except ParamsRefused as problem:
-            found.append(problem)
+        found += refusals_of(city.sections, params)
     for check in (lambda: None if found else _check_limits(city.sections), lambda: tariff_in(folder)):
         try:
             check()

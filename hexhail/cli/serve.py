@@ -39,9 +39,11 @@ def serve(
 
 
 def _serve_all(roles: list[str], settings: Settings) -> None:
+    from hexhail.cities.served import load_cities
     from hexhail.runtime.serve import serve_all
     from hexhail.runtime.supervisor import GaveUp
 
+    load_cities(settings.city_folders)  # a wrong file is refused once, not by each process after its start
     try:
         asyncio.run(serve_all(roles, settings, out.print))
     except GaveUp as error:

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from dispatch.model import DispatchParams
 from dispatch.weights import ScoreWeights
-from geo.city import CITY_FILE
+from geo.city import CITY_FILE, Region
 from hexhail.cities.sections import PARAMS, load_checked_city
 from hexhail.cli.app import app
 from hexhail.runtime.settings import MANHATTAN
-from kernel.section_reader import ParamsRefused, Sections, read_params
+from kernel.section_reader import ParamsRefused, Sections, read_params, refusals_of
 from location_ingest.model import IngestParams
 from tests.patience import PATIENCE_S
 
@@ -53,6 +53,23 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_line(params: type[Any], k
         read_params(Sections("\n".join(lines), "city.toml"), params)
     assert refused.value.line == lines.index(f"{key} = {a_wrong_value(get_type_hints(params)[key])}") + 1
     assert key in refused.value.key
+
+
+def test_a_check_names_every_mistake_of_a_section_with_its_line(tmp_path: Path) -> None:
+    folder = city_with(tmp_path, '\n[dispatch]\nwindow_s = "2"\noffer_life_s = "x"\n[dispatch.score]\nidel = 1.0\n')
+    first = len(REGION.splitlines()) + 2
+    checked = CliRunner().invoke(app, ["city", "check", str(folder)])
+    assert checked.exit_code == 1
+    shown = "".join(checked.output.split("\n"))
+    for line, key in ((first + 1, "batch_window_s"), (first + 2, "offer_ttl_s"), (first + 4, "idel")):
+        assert f"city.toml:{line}: [dispatch" in shown
+        assert key in shown
+
+
+def test_a_mistake_in_a_key_without_a_default_is_named_once() -> None:
+    head = REGION.split("[tariff]")[0].replace('name = "', 'name = 7 # "')
+    (refused,) = refusals_of(Sections(head, "city.toml"), Region)
+    assert refused.key == "[region] name"
 
 
 @pytest.mark.parametrize(("params", "key"), KEYS)
@@ -102,11 +119,11 @@ def test_the_command_that_checks_a_city_says_which_line_is_wrong(tmp_path: Path)
     assert CliRunner().invoke(app, ["city", "check", str(MANHATTAN)]).exit_code == 0
 
 
-@pytest.mark.parametrize("role", ["api", "ingester", "matcher", "pricer"])
-def test_every_role_refuses_a_wrong_file_in_one_line(tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize("role", [["api"], ["ingester"], ["matcher"], ["pricer"], []])
+def test_each_role_and_the_supervisor_of_all_refuse_a_wrong_file_in_one_line(tmp_path: Path, role: list[str]) -> None:
     folder = city_with(tmp_path, WRONG)
     ended = subprocess.run(
-        [sys.executable, "-m", "hexhail", "serve", role],
+        [sys.executable, "-m", "hexhail", "serve", *role],
         env=os.environ | {"HEXHAIL_CITY_DIR": str(folder), "HEXHAIL_REDIS_URL": "redis://127.0.0.1:1/0"},
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
