@@ -19,12 +19,13 @@ from starlette.staticfiles import StaticFiles
 from api import problems
 from api.edges import Edges
 from api.failures import Failures
-from api.limits import BodyLimits
+from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
 from api.routes import driver, health, nearby, ride, rider, surge
 from api.routes.operator import city, matching, prices, traffic
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
+from api.streams.budgets import PersonBudgets
 from api.streams.live import LiveFeed
 from api.streams.sockets import OpenStreams, end
 from api.telemetry import RequestMetrics
@@ -47,6 +48,11 @@ The token comes in the `Authorization` header or, from browsers, as a subprotoco
 | 4401, 4403 | the token was refused, or has another role | get another token |
 | 4409 | you opened more streams than one person may have, and this was the oldest | use the newer one |
 | 4422 | `last_seen` is no whole number | name the last `seq` you have, or nothing |
+| 4429 | you sent more frames or bytes than you may | wait some seconds, connect again, send less at once |
+
+A stream may send 200 frames and 1 MiB at once, and 20 frames and 64 KiB a second steadily; a person twice that over
+all streams, and each stream opened counts as ten frames. Every WebSocket frame counts: messages, fragments, pings and
+pongs.
 
 **Errors** are `application/problem+json` with a stable `code` and a `hint`; after a 503 wait `Retry-After` seconds.
 **Times** are seconds on the city's clock.
@@ -70,7 +76,7 @@ _AUDIENCES = {
 }
 _ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, traffic, health, people, operators)
 # The last one added is the outermost.
-_MIDDLEWARE = (RawPings, BodyLimits, Failures, RequestMetrics)
+_MIDDLEWARE = (RawPings, BodyLimits, Failures, RequestMetrics, SafeHeaders)
 
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
@@ -104,6 +110,7 @@ async def _lifespan(app: FastAPI, open_edges: OpenEdges) -> AsyncIterator[None]:
         app.state.live = LiveFeed(edges.picture, app.state.advice)
         looking = asyncio.create_task(app.state.advice.run())
         app.state.open_streams = OpenStreams()
+        app.state.person_budgets = PersonBudgets()
         yield
         await app.state.live.close()
         await end([looking])

@@ -1,4 +1,4 @@
-"""Limits of a request body: its size, and the time it takes to arrive."""
+"""Limits of a request body, its size and the time it takes to arrive; and of what browsers make of an answer."""
 
 from __future__ import annotations
 
@@ -63,3 +63,23 @@ class BodyLimits:
         detail = f"The body was not there within {self._s_max:.0f} s."
         hint = "Send the request again, over a better line or in smaller parts."
         return ApiProblem(408, "body_too_slow", detail, hint, headers={"Connection": "close"})
+
+
+class SafeHeaders:
+    """ASGI middleware: no browser guesses another type for an answer than the one that it states."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; add the header to its response."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
+            await send(message)
+
+        await self._app(scope, receive, safe)

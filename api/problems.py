@@ -30,6 +30,7 @@ TITLES = {
     413: "Body too large",
     415: "Unsupported media type",
     422: "Unprocessable content",
+    429: "Too many requests",
     500: "Our fault",
     503: "Not available now",
 }

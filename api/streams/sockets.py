@@ -17,6 +17,8 @@ from api.access import principal_of, require_role
 from api.auth.tokens import Principal, Role
 from api.edges import AccessEdges, edges_of
 from api.problems import ApiProblem
+from api.streams.budgets import PersonBudgets
+from api.streams.websocket_protocol import budget_of
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +75,24 @@ async def accept(socket: WebSocket, access: AccessEdges, *roles: Role) -> Princi
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
-        return require_role(principal_of(_token(socket, offered), access.tokens), *roles)
+        principal = require_role(principal_of(_token(socket, offered), access.tokens), *roles)
+        _share_budget(socket, principal)
     except ApiProblem as problem:
         await refuse(socket, problem)
         return None
+    return principal
+
+
+def _share_budget(socket: WebSocket, principal: Principal) -> None:
+    """Have the stream's frames counted as the person's too. Raises ApiProblem 429 if the person has sent too much."""
+    people: PersonBudgets = socket.app.state.person_budgets
+    person = people.open_stream(principal, asyncio.get_running_loop().time())
+    if person is None:
+        detail = "You sent more than a person may, over all streams."
+        raise ApiProblem(429, "too_many_frames", detail, "Wait some seconds before you connect again.")
+    stream = budget_of(socket)
+    if stream is not None:
+        stream.share(person)
 
 
 def _token(socket: WebSocket, offered: list[str]) -> str | None:

@@ -1,18 +1,114 @@
-"""uvicorn's WebSocket protocol with a time limit for clients that stop reading."""
+"""uvicorn's WebSocket protocol with limits: a budget of frames and bytes, and time for clients that stop reading."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import Any
+
+from prometheus_client import Counter
+from starlette.websockets import WebSocket
+from uvicorn._types import ASGIReceiveEvent
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame
+from websockets.server import ServerProtocol
+
+from api.streams.budgets import SOCKET_LIMITS, FrameBudget
 
 #: Wall seconds for the last bytes of a connection. uvicorn closes a transport once they are gone, which is never if
 #: the peer has stopped reading: its socket and buffers would stay for as long as it likes.
 LAST_BYTES_S = 15.0
 #: The same when the server stops: well within its own patience.
 LAST_BYTES_AT_SHUTDOWN_S = 1.0
+#: The stream sent more frames or bytes than it may; 429 is HTTP's "too many requests".
+TOO_MUCH = 4429
+TOO_MUCH_REASON = "too_many_frames: you sent more than a stream or person may; wait, then send less at once."
+
+OVER_BUDGET = Counter("hexhail_api_streams_over_budget", "Streams closed for sending too much", ["what"])
+
+_BUDGET = "frame_budget"
+
+
+def budget_of(socket: WebSocket) -> FrameBudget | None:
+    """Return the budget of the connection under a stream; None if another server than ours serves it."""
+    return getattr(socket.state, _BUDGET, None)
+
+
+class _CountedFrames(ServerProtocol):
+    """Counts each frame as it is parsed, so that no more of a flood is parsed than the budget allows."""
+
+    def __init__(self, budget: FrameBudget, loop: asyncio.AbstractEventLoop, max_size: int | None) -> None:
+        super().__init__(extensions=[], max_size=max_size, logger=logging.getLogger("uvicorn.error"))
+        self._budget = budget
+        self._loop = loop
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take the frame, or fail the connection and drop what is left of the data received."""
+        if self._budget.take_frames(1, self._loop.time()):
+            super().recv_frame(frame)
+            return
+        OVER_BUDGET.labels("frames").inc()
+        self.refuse()
+
+    def refuse(self) -> None:
+        """Say that it was too much, and parse nothing of this connection any more."""
+        self.fail(TOO_MUCH, TOO_MUCH_REASON)
+        self.parser_exc = ProtocolError("more frames than the budget allows")
 
 
 class BoundedWebSockets(WebSocketsSansIOProtocol):
-    """Hangs up on a peer that does not take the end of its stream in time."""
+    """Hangs up on a peer that sends too much, or does not take the end of its stream in time.
+
+    Without compression, whatever the configuration says: a budget of bytes would mean little.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        loop = _loop or asyncio.get_event_loop()
+        self.budget = FrameBudget(SOCKET_LIMITS, loop.time())
+        super().__init__(config, server_state, app_state | {_BUDGET: self.budget}, loop)
+        self._frames = _CountedFrames(self.budget, loop, config.ws_max_size)
+        self.conn = self._frames
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes before anything is parsed."""
+        if self.budget.take_bytes(len(data), self.loop.time()):
+            super().data_received(data)
+            return
+        OVER_BUDGET.labels("bytes").inc()
+        self._frames.refuse()
+        self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Hang up; a peer that sent frames before its handshake was answered is told nothing."""
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        self.close_sent = True
+        self.transport.abort()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer does not read: pongs would pile up."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message; one with more behind it waits a turn, so that no stream keeps the others waiting."""
+        message = await super().receive()
+        if not self.queue.empty():
+            await asyncio.sleep(0)
+        return message
 
     async def run_asgi(self) -> None:
         """Serve the stream, then let the connection live no longer than its last bytes may take."""

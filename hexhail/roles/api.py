@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hexhail.cities.served import check_edge
@@ -11,6 +11,7 @@ from hexhail.runtime.connections import DependencyMissing
 from hexhail.runtime.settings import Settings
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
     from api.edges import Edges
@@ -52,13 +53,26 @@ def run_api(settings: Settings) -> None:
 def _serve(app: FastAPI, settings: Settings) -> None:
     import uvicorn
 
+    server = uvicorn.Server(server_config(app, settings))
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(1)
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the app is served: our protocols, with their limits."""
+    import uvicorn
+
+    from api.http_protocol import BoundedHttp
     from api.streams.people import FRAME_BYTES_MAX
     from api.streams.websocket_protocol import BoundedWebSockets
 
-    uvicorn.run(
+    return uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
+        http=BoundedHttp,
         ws=BoundedWebSockets,
         ws_max_size=FRAME_BYTES_MAX,
         # Compression of thousands of sockets takes gigabytes, and frames are small.

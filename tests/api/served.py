@@ -14,8 +14,7 @@ from fastapi import FastAPI
 
 from api.app import build_app
 from api.edges import Edges
-from api.streams.people import FRAME_BYTES_MAX
-from api.streams.websocket_protocol import BoundedWebSockets
+from hexhail.roles.api import server_config
 from hexhail.roles.api_edges import open_edges
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import Settings
@@ -52,17 +51,10 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
         broker_url=f"127.0.0.1:{broker_port}",
         database_url=f"sqlite:///{folder / 'hexhail.db'}",
         token_secrets=SECRETS,
+        api_port=port,
     )
     app = build_app(lambda: open_edges(settings))
-    config = uvicorn.Config(
-        app,
-        port=port,
-        ws=BoundedWebSockets,
-        ws_max_size=FRAME_BYTES_MAX,
-        ws_per_message_deflate=False,
-        log_config=None,
-        timeout_graceful_shutdown=3,
-    )
+    config = server_config(app, settings)
     server = uvicorn.Server(config)
     env = {
         "HEXHAIL_REDIS_URL": settings.redis_url,
