@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo import cells
+from geo.distances import lng_extent_deg
 from geo.roads.graph import RoadGraph
+from kernel.money import MINOR_UNIT_DIGITS
 from kernel.section_reader import Sections, read_params
 
 CITY_FILE = "city.toml"
@@ -42,6 +44,10 @@ class Region:
                 raise ValueError(f"{name} must be an H3 resolution, 0 to 15, not {value}")
         if not self.off_road_m_max > 0:
             raise ValueError(f"off_road_m_max must be positive metres, not {self.off_road_m_max}")
+        if self.currency not in MINOR_UNIT_DIGITS:
+            raise ValueError(
+                f"currency must be a current currency of ISO 4217 in capitals, such as USD, not {self.currency!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,10 @@ class City:
 
     @cached_property
     def bounds_deg(self) -> dict[str, float]:
-        """The smallest box round all nodes: south, west, north, east."""
-        lat, lng = self.graph.lat_deg, self.graph.lng_deg
-        return {
-            "south": float(lat.min()),
-            "west": float(lng.min()),
-            "north": float(lat.max()),
-            "east": float(lng.max()),
-        }
+        """The smallest box round all nodes: south, west, north, east; west is above east where it holds 180°."""
+        lat = self.graph.lat_deg
+        west, east = lng_extent_deg(self.graph.lng_deg)
+        return {"south": float(lat.min()), "west": west, "north": float(lat.max()), "east": east}
 
     def _cells_round_nodes(self, resolution: int) -> NDArray[np.uint64]:
         own = np.unique(cells.latlng_to_cells(self.graph.lat_deg, self.graph.lng_deg, resolution))

@@ -27,6 +27,40 @@ def great_circle_m(
     return distance
 
 
+def lng_change_deg(from_lng_deg: FloatArray, to_lng_deg: FloatArray) -> FloatArray:
+    """Return the degrees (n,) from one longitude to another the short way round, -180 to 180: east is positive."""
+    change = to_lng_deg - from_lng_deg
+    return np.where(np.abs(change) > 180.0, change - 360.0 * np.rint(change / 360.0), change)
+
+
+def within_globe_deg(lng_deg: FloatArray) -> FloatArray:
+    """Return longitudes (n,) that ran past 180° as they are written, -180 to 180; others stay bit for bit."""
+    return np.where(np.abs(lng_deg) > 180.0, lng_deg - 360.0 * np.rint(lng_deg / 360.0), lng_deg)
+
+
+def unrolled_deg(lng_deg: FloatArray) -> FloatArray:
+    """Return longitudes (n,) of points in a row without the leap at 180°: 179.9, -179.9 become 179.9, 180.1.
+
+    For lines on a plane. All stay within half the globe of the first; bit for bit as given where nothing leaps.
+    """
+    return lng_deg[:1] + lng_change_deg(lng_deg[:1], lng_deg) if np.ptp(lng_deg) > 180.0 else lng_deg
+
+
+def lng_extent_deg(lng_deg: FloatArray) -> tuple[float, float]:
+    """Return (west, east) of the narrowest span that holds longitudes (n,), n > 0, each -180 to 180.
+
+    West is above east where the span holds 180°, as in GeoJSON (RFC 7946, section 5.2).
+    """
+    least, most = float(lng_deg.min()), float(lng_deg.max())
+    if most - least <= 180.0:
+        return least, most
+    ascending = np.unique(lng_deg)
+    gap = int(np.argmax(np.diff(ascending)))
+    if ascending[gap + 1] - ascending[gap] <= 360.0 - (most - least):
+        return least, most
+    return float(ascending[gap + 1]), float(ascending[gap])
+
+
 def unit_vectors(lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> FloatArray:
     """Return the points as unit vectors (n, 3), which need no special case at the poles or the antimeridian.
 

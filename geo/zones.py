@@ -10,6 +10,7 @@ import numpy as np
 from geo.arrays import FloatArray, IntArray
 from geo.cells import cell_to_latlng, latlng_to_cells
 from geo.city import City
+from geo.distances import lng_change_deg
 from geo.roads import travel_times
 
 
@@ -41,7 +42,7 @@ class Zones:
         order = np.argsort(of_node, kind="stable")
         offset = np.concatenate([[0], np.cumsum(np.bincount(of_node))])
         lat, lng = cell_to_latlng(present)
-        away = (graph.lat_deg - lat[of_node]) ** 2 + (graph.lng_deg - lng[of_node]) ** 2
+        away = (graph.lat_deg - lat[of_node]) ** 2 + lng_change_deg(lng[of_node], graph.lng_deg) ** 2
         middle = order[[begin + away[order[begin:end]].argmin() for begin, end in pairwise(offset)]]
         origin, destination = np.divmod(np.arange(present.size**2), present.size)
         eta_s = travel_times.between(graph, middle[origin], middle[destination]).reshape(present.size, -1)

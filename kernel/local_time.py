@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,6 +13,20 @@ HOURS_PER_WEEK = 168
 #: Offsets of time zones change at multiples of this: a quarter of an hour.
 _OFFSET_STEP_S = 900
 _ORDINAL_1970 = date(1970, 1, 1).toordinal()
+
+
+def quarters_of_hour(day: date, hour: int, timezone: str) -> list[int]:
+    """Return when the quarters (Unix seconds, ascending) of a clock hour begin that the clocks of a region show.
+
+    ``hour`` counts from the midnight of ``day``; 24 and more are of the night after. Four quarters as a rule; eight of
+    an hour that the clocks show twice, fewer or none where they are put forward.
+    """
+    zone, wanted = ZoneInfo(timezone), (day + timedelta(days=hour // 24), hour % 24)
+    as_utc_s = int(datetime(wanted[0].year, wanted[0].month, wanted[0].day, wanted[1], tzinfo=UTC).timestamp())
+    # Offsets lie within a day of UTC.
+    steps = range(as_utc_s - 86_400, as_utc_s + 90_000, _OFFSET_STEP_S)
+    moments = ((step, datetime.fromtimestamp(step, zone)) for step in steps)
+    return [step for step, moment in moments if (moment.date(), moment.hour) == wanted]
 
 
 def hours_of_week(t_s: ArrayLike, timezone: str) -> NDArray[np.int64]:

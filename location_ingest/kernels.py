@@ -168,12 +168,20 @@ def _continues_jump(track: FloatArray, row: FloatArray, limit: FloatArray) -> bo
 
 
 @kernel
+def _lng_change_deg(from_deg: float, to_deg: float) -> float:
+    change_deg = to_deg - from_deg
+    if abs(change_deg) > 180.0:
+        change_deg -= 360.0 if change_deg > 0.0 else -360.0
+    return change_deg
+
+
+@kernel
 def _is_still_far(track: FloatArray, row: FloatArray, limit: FloatArray) -> bool:
     if track[_SUSPECT_IS_FAR] == 0.0 or not _continues_jump(track, row, limit):
         return False
     east = np.cos(np.radians(row[_LAT]))
-    lat_deg, lng_deg = row[_LAT] - track[_LAT], east * (row[_LNG] - track[_LNG])
-    on_lat_deg, on_lng_deg = row[_LAT] - track[_SUSPECT_LAT], east * (row[_LNG] - track[_SUSPECT_LNG])
+    lat_deg, lng_deg = row[_LAT] - track[_LAT], east * _lng_change_deg(track[_LNG], row[_LNG])
+    on_lat_deg, on_lng_deg = row[_LAT] - track[_SUSPECT_LAT], east * _lng_change_deg(track[_SUSPECT_LNG], row[_LNG])
     is_far: bool = on_lat_deg * on_lat_deg + on_lng_deg * on_lng_deg < lat_deg * lat_deg + lng_deg * lng_deg
     return is_far
 

@@ -120,9 +120,18 @@ def _is_still_far(ping: DriverPing, track: Track, params: IngestParams) -> bool:
         return False
     # Planar distance with scaled longitudes: precise enough for a comparison.
     east = math.cos(math.radians(ping.lat_deg))
-    lat_deg, lng_deg = ping.lat_deg - track.lat_deg, east * (ping.lng_deg - track.lng_deg)
-    on_lat_deg, on_lng_deg = ping.lat_deg - track.suspect_lat_deg, east * (ping.lng_deg - track.suspect_lng_deg)
+    lat_deg, lng_deg = ping.lat_deg - track.lat_deg, east * _lng_change_deg(track.lng_deg, ping.lng_deg)
+    on_lat_deg, on_lng_deg = (
+        ping.lat_deg - track.suspect_lat_deg,
+        east * _lng_change_deg(track.suspect_lng_deg, ping.lng_deg),
+    )
     return on_lat_deg * on_lat_deg + on_lng_deg * on_lng_deg < lat_deg * lat_deg + lng_deg * lng_deg
+
+
+def _lng_change_deg(from_deg: float, to_deg: float) -> float:
+    """Return degrees from one longitude to another the short way round."""
+    change_deg = to_deg - from_deg
+    return change_deg if abs(change_deg) <= 180.0 else change_deg - math.copysign(360.0, change_deg)
 
 
 def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:

@@ -9,6 +9,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from geo.city import City
+from kernel.money import MINOR_UNIT_DIGITS
 from pricing.service.tariff_watch import TariffWatch
 
 #: What ingestion calls its counters of pings that were not believed.
@@ -31,6 +32,7 @@ class CityBody(BaseModel):
     name: str
     timezone: str
     currency: str
+    minor_unit_digits: Annotated[int, Field(description="decimals of the currency: 0 for JPY, 2 for USD, 3 for KWD")]
     bounds_deg: BoundsBody
     attribution: str
     speed: Annotated[float, Field(description="city seconds in a second")]
@@ -44,6 +46,7 @@ class CityBody(BaseModel):
             name=region.name,
             timezone=region.timezone,
             currency=region.currency,
+            minor_unit_digits=MINOR_UNIT_DIGITS[region.currency],
             bounds_deg=BoundsBody(**city.bounds_deg),
             attribution=region.attribution,
             speed=speed,

@@ -42,14 +42,15 @@ post(driver, "/v1/drivers/me/pings", {"pings": [{"t_s": shift["changed_s"], **TI
 
 # The rider asks for a price and takes it. The key makes it safe to send the request again.
 quote = post(rider, "/v1/quotes", {"pickup": TIMES_SQUARE, "dropoff": UNION_SQUARE})
-print(f"{quote['price_cents'] / 100:.2f} {quote['currency']}, {quote['distance_m']:.0f} m")
+digits = quote["minor_unit_digits"]  # amounts are whole minor units: 1250 is 12.50 USD and 1250 JPY
+print(f"{quote['price_cents'] / 10**digits:.{digits}f} {quote['currency']}, {quote['distance_m']:.0f} m")
 key = {"Idempotency-Key": str(uuid.uuid4())}
 ride = post(rider, "/v1/rides", {"quote_id": quote["quote_id"]}, **key)
 
 # Whoever is matched gets an offer on the stream and has some seconds to answer.
 with connect(f"{API.replace('http', 'ws')}/v1/drivers/me/stream", additional_headers=driver_headers) as stream:
     offer = wait_for(stream, "OfferSent")
-    print(f"offer: pickup in {offer['pickup_eta_s']:.0f} s for {offer['fare_cents'] / 100:.2f}")
+    print(f"offer: pickup in {offer['pickup_eta_s']:.0f} s for {offer['fare_cents'] / 10**digits:.{digits}f}")
     post(driver, f"/v1/offers/{offer['offer_id']}/accept")
 
 for step in ("arrived", "picked-up", "dropped-off"):
@@ -61,5 +62,5 @@ with connect(replay, additional_headers=rider_headers) as stream:
     fare = wait_for(stream, "RiderDroppedOff")
 print(
     f"arrived after {time.strftime('%M:%S', time.gmtime(fare['at_s'] - ride['requested_s']))}: "
-    f"{fare['fare_cents'] / 100:.2f} {fare['currency']}"
+    f"{fare['fare_cents'] / 10**digits:.{digits}f} {fare['currency']}"
 )

@@ -8,10 +8,9 @@ import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -86,11 +85,12 @@ def make_demand(
         raise ValueError(f"the number of trips must be 1 to {TRIPS_MAX:,.0f}, not {trips:g}")
     if drivers < 1:
         raise ValueError(f"the number of drivers must be at least 1, not {drivers}")
-    known = _sketched(city.graph, trips) if files is None else _counted(city.graph, files, day, trips, on_progress)
+    known = _sketched(city.graph, trips) if files is None else _counted(city.graph, files, day, on_progress)
+    volumes, skipped = known.volumes.by_clocks(day, city.region.timezone)
+    volumes = _scaled(volumes, trips)
     on_progress("drawing the day")
-    midnight_s = datetime.combine(day, time(), ZoneInfo(city.region.timezone)).timestamp()
     generator = np.random.default_rng(seed)
-    requests = draw_day(city.graph, known.corners, known.seed_flows, known.volumes, midnight_s, generator)
+    requests = draw_day(city.graph, known.corners, known.seed_flows, volumes, day, city.region.timezone, generator)
     about = {
         "what": STYLISED if files is None else FITTED,
         "city": city.region.name,
@@ -101,7 +101,9 @@ def make_demand(
         "drivers": drivers,
         "seed": seed,
     }
-    return Demand(requests, draw_drivers(city.graph, known.corners, known.volumes, drivers, generator), about)
+    if skipped:
+        about["hours_skipped_by_clocks"] = skipped
+    return Demand(requests, draw_drivers(city.graph, known.corners, volumes, drivers, generator), about)
 
 
 def _sketched(graph: RoadGraph, trips: float | None) -> _Known:
@@ -114,10 +116,10 @@ def _sketched(graph: RoadGraph, trips: float | None) -> _Known:
     return _Known(corners, volumes, stylised_flows(distance_m, volumes))
 
 
-def _counted(graph: RoadGraph, files: ZoneFiles, day: date, trips: float | None, on_progress: OnProgress) -> _Known:
+def _counted(graph: RoadGraph, files: ZoneFiles, day: date, on_progress: OnProgress) -> _Known:
     on_progress("reading zones, volumes and trips")
     zone, lat_deg, lng_deg = _read_zones(files.zones)
-    volumes = _scaled(_read_volumes(files.volumes, zone, day.weekday()), trips)
+    volumes = _read_volumes(files.volumes, zone, day.weekday())
     seen = _read_trips(files.trips, PointIndex.of(lat_deg, lng_deg), zone.size)
     on_progress("fitting pairs of zones")
     return _Known(ZoneCorners.of(graph, lat_deg, lng_deg), volumes, seed_of(distances_m(lat_deg, lng_deg), seen))

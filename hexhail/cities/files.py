@@ -31,15 +31,22 @@ rounding_cents = 1
 """
 
 
+def check_names(name: str, currency: str) -> None:
+    """Raise ValueError for a name or currency that cannot stand in a city's file."""
+    if currency not in MINOR_UNIT_DIGITS:
+        raise ValueError(
+            f"--currency must be a current currency of ISO 4217 in capital letters, such as USD, not {currency!r}"
+        )
+    if not name.isprintable() or any(sign in name for sign in '"\\'):
+        raise ValueError(f"--name must be printable, without quotes and backslashes, not {name!r}")
+
+
 def write_city_file(folder: Path, *, name: str, timezone: str, currency: str, is_osm: bool) -> bool:
     """Write `city.toml` unless there is one; returns whether it was written.
 
     Raises ValueError for a name or currency that cannot stand there.
     """
-    if currency not in MINOR_UNIT_DIGITS:
-        raise ValueError(f"--currency must be a currency of ISO 4217 in capital letters, such as USD, not {currency!r}")
-    if not name.isprintable() or any(sign in name for sign in '"\\'):
-        raise ValueError(f"--name must be printable, without quotes and backslashes, not {name!r}")
+    check_names(name, currency)
     path = folder / CITY_FILE
     if path.exists():
         return False

@@ -35,10 +35,11 @@ def build(
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from geo.roads.build import CityBuildError
-    from hexhail.cities.files import write_city_file
+    from hexhail.cities.files import check_names, write_city_file
 
     try:
         ZoneInfo(timezone)
+        check_names(name or out_dir.name, currency)
         source = _source(osm, nodes, edges, country.upper() if country else None)
         report = _build_with_progress(source, out_dir)
         written = write_city_file(

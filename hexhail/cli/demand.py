@@ -45,6 +45,8 @@ def demand(
     except (ValueError, OSError) as error:
         fail(str(error))
     out.print(f"{len(made.requests):,} requests and {drivers:,} drivers in {out_dir} ({REQUESTS_FILE}, …)")
+    for hour in made.about.get("hours_skipped_by_clocks", []):
+        out.print(f"nobody asks from {hour % 24}:00 to {hour % 24 + 1}:00: the clocks are put forward over that hour")
     out.print(str(made.about["what"]))
 
 

@@ -18,6 +18,7 @@ from geo.roads.graph import roads_sha256
 from hexhail.runs.price_history import PriceHistory
 from hexhail.runs.run_folder import DRIVERS_FILE, SUMMARY_FILE, read_events
 from hexhail.runs.sightings import read_sightings
+from kernel.money import MINOR_UNIT_DIGITS
 from simulator.service.event_log import lines
 from simulator.streets.tracks import STATES, Tracks, tracks_of
 
@@ -68,6 +69,7 @@ class RecordedRun:
                 "name": region.name,
                 "timezone": region.timezone,
                 "currency": region.currency,
+                "minor_unit_digits": MINOR_UNIT_DIGITS[region.currency],
                 "attribution": region.attribution,
                 "bounds_deg": self.city.bounds_deg,
                 "speed": 1,

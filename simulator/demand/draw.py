@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
 from geo.arrays import FloatArray, IntArray
 from geo.point_index import PointIndex
 from geo.roads.graph import RoadGraph
+from kernel.local_time import quarters_of_hour
 from simulator.demand.requests import Requests
 from simulator.demand.zone_flows import ZoneVolumes, balanced
 
 #: Road nodes farther than this from every zone centre are not used: the zone volumes do not cover them.
 ZONE_REACH_M = 3_000.0
-HOUR_S = 3_600.0
+QUARTER_S = 900.0
 #: Parties of one, two, three and more, as New York's taxi meters counted them in a peak hour of November 2013.
 PARTY_SHARES = (0.72, 0.13, 0.04, 0.11)
 
@@ -56,13 +58,15 @@ def draw_day(
     corners: ZoneCorners,
     seed_flows: FloatArray,
     volumes: ZoneVolumes,
-    midnight_s: float,
+    day: date,
+    timezone: str,
     generator: np.random.Generator,
 ) -> Requests:
     """Requests of a day that agree with the volumes: their number, their hours, their zones.
 
     In each hour as many as its pickups, rounded over the day so that the sum is right; pairs by `seed_flows` (z, z)
-    balanced to the hour's totals; moments even over the hour. Parties are drawn by `PARTY_SHARES`.
+    balanced to the hour's totals; moments even over the time that the region's clocks show the hour, which they must
+    (`ZoneVolumes.by_clocks`). Parties are drawn by `PARTY_SHARES`.
     """
     allowed = seed_flows * (1.0 - corners.share_a_corner())
     starts = np.rint(np.concatenate([[0.0], np.cumsum(volumes.pickups.sum(axis=1))])).astype(np.int64)
@@ -72,11 +76,18 @@ def draw_day(
             continue
         flows = balanced(allowed, volumes.pickups[row], volumes.dropoffs[row])
         pair = _draw_pairs(flows, count, generator)
-        t_s.append(midnight_s + HOUR_S * (volumes.hour[row] + generator.random(count)))
+        t_s.append(_moments(quarters_of_hour(day, int(volumes.hour[row]), timezone), generator.random(count)))
         begin, end = _draw_corners(corners, pair // flows.shape[1], pair % flows.shape[1], generator)
         pickup.append(begin)
         dropoff.append(end)
     return _requests(graph, np.concatenate(t_s), np.concatenate(pickup), np.concatenate(dropoff), generator)
+
+
+def _moments(quarters_s: list[int], share: FloatArray) -> FloatArray:
+    """Unix seconds (n,) at shares (n,) from 0 to below 1 of the time in quarters of an hour."""
+    into = share * len(quarters_s)
+    at = into.astype(np.int64)
+    return np.asarray(np.array(quarters_s, np.float64)[at] + QUARTER_S * (into - at))
 
 
 def draw_drivers(

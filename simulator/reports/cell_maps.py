@@ -25,6 +25,10 @@ def cell_maps(outlines_deg: Sequence[FloatArray], frames: Sequence[tuple[str, Fl
         frames: (title, multipliers (c,)) of each map.
     """
     corners = np.concatenate(outlines_deg) if outlines_deg else np.zeros((1, 2))
+    # One plane for all: longitudes go on past 180°.
+    turn_deg = np.array([0.0, 360.0]) if np.ptp(corners[:, 1]) > 180.0 else np.zeros(2)
+    outlines_deg = [outline + turn_deg * (outline[:, 1:] < 0.0) for outline in outlines_deg]
+    corners = corners + turn_deg * (corners[:, 1:] < 0.0)
     (south, west), (north, east) = corners.min(axis=0), corners.max(axis=0)
     shrink = math.cos(math.radians((south + north) / 2.0))
     scale = _SIDE / max(float(north - south), float(east - west) * shrink, 1e-9)

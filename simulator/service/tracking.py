@@ -10,7 +10,7 @@ import numpy as np
 
 from dispatch.ports import Positions
 from geo.arrays import FloatArray, IntArray
-from geo.distances import EARTH_RADIUS_M
+from geo.distances import EARTH_RADIUS_M, lng_change_deg, within_globe_deg
 from geo.roads.graph import RoadGraph
 from location_ingest.column_engine import ColumnEngine
 from location_ingest.columns import ROW_NUMBERS, PingColumns
@@ -66,7 +66,7 @@ class Tracking:
         values = np.full((at.size, ROW_NUMBERS), math.nan)
         values[:, 0] = now_s
         values[:, 1] = lat + fixes.north_m[at] / _M_PER_DEG
-        values[:, 2] = lng + fixes.east_m[at] / (_M_PER_DEG * np.cos(np.radians(lat)))
+        values[:, 2] = within_globe_deg(lng + fixes.east_m[at] / (_M_PER_DEG * np.cos(np.radians(lat))))
         values[:, 4] = speed_mps[sent]
         values[:, 5] = ACCURACY_PER_DEVIATION * self.params.noise_m
         self._judge(at, values, now_s)
@@ -113,6 +113,6 @@ class Tracking:
         is_known = np.isfinite(self.lat_deg[row])
         row, lat_deg, lng_deg = row[is_known], lat_deg[is_known], lng_deg[is_known]
         north = self.lat_deg[row] - lat_deg
-        east = (self.lng_deg[row] - lng_deg) * np.cos(np.radians(lat_deg))
+        east = lng_change_deg(lng_deg, self.lng_deg[row]) * np.cos(np.radians(lat_deg))
         self._error_sum_m += float(np.hypot(north, east).sum()) * _M_PER_DEG
         self._errors += row.size

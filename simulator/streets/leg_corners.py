@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray
-from geo.distances import great_circle_m
+from geo.distances import great_circle_m, lng_change_deg
 from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
 
@@ -62,7 +62,7 @@ class LegCorners:
         nodes, shares, places = [way.node[:1]], [share[:1]], [self._graph.edge_points(int(way.edge[0]))[:1]]
         for at, edge in enumerate(way.edge.tolist()):
             points = self._graph.edge_points(edge)
-            east = np.diff(points[:, 1]) * math.cos(math.radians(points[0, 0]))
+            east = lng_change_deg(points[:-1, 1], points[1:, 1]) * math.cos(math.radians(points[0, 0]))
             part = _shares(np.concatenate([[0.0], np.cumsum(np.hypot(east, np.diff(points[:, 0])))]))
             nodes.append(np.full(len(points) - 1, way.node[at + 1]))
             shares.append(share[at] + part[1:] * (share[at + 1] - share[at]))

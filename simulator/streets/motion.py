@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Motion:
         lat_deg, lng_deg = self.lat_deg[corner - 1], self.lng_deg[corner - 1]
         return Position(
             lat_deg + share * (self.lat_deg[corner] - lat_deg),
-            lng_deg + share * (self.lng_deg[corner] - lng_deg),
+            _between_deg(lng_deg, self.lng_deg[corner], share),
             self.heading_deg[corner - 1],
             self.speed_mps[corner - 1],
         )
@@ -89,6 +90,15 @@ class Motion:
             return self.node[-1], now_s
         corner = bisect_left(self.reach_s, now_s, lo=1)
         return self.node[corner], self.reach_s[corner]
+
+
+def _between_deg(from_deg: float, to_deg: float, share: float) -> float:
+    """The longitude at a share of the short way from one to another, -180 to 180."""
+    east_deg = to_deg - from_deg
+    if abs(east_deg) <= 180.0:
+        return from_deg + share * east_deg
+    lng_deg = from_deg + share * (east_deg - math.copysign(360.0, east_deg))
+    return lng_deg if abs(lng_deg) <= 180.0 else lng_deg - math.copysign(360.0, lng_deg)
 
 
 class Drive:

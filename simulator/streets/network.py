@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from geo.arrays import FloatArray, IntArray
-from geo.distances import EARTH_RADIUS_M
+from geo.distances import EARTH_RADIUS_M, unrolled_deg
 from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
 from kernel.points import Point
@@ -120,8 +120,11 @@ def _from_mid_road(motion: Movement, onward: Motion, now_s: float) -> Motion:
 
 
 def _metres(graph: RoadGraph) -> tuple[FloatArray, FloatArray]:
-    """Return (east_m (n,), north_m (n,)) on a plane that touches the city's middle: good to 0.1 % across a city."""
+    """Return (east_m (n,), north_m (n,)) on a plane that touches the city's middle: good to 0.1 % across a city.
+
+    East is from the first node, or from Greenwich in a city that does not hold 180°.
+    """
     middle_lat = float(graph.lat_deg.mean())
     m_per_deg = np.pi / 180.0 * EARTH_RADIUS_M
-    east_m: FloatArray = graph.lng_deg * (m_per_deg * np.cos(np.radians(middle_lat)))
+    east_m: FloatArray = unrolled_deg(graph.lng_deg) * (m_per_deg * np.cos(np.radians(middle_lat)))
     return east_m, graph.lat_deg * m_per_deg

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dispatch import events as ev
 from geo.arrays import FloatArray
-from geo.distances import great_circle_m
+from geo.distances import great_circle_m, unrolled_deg, within_globe_deg
 from geo.roads.graph import RoadGraph
 from kernel.points import Place
 from kernel.supply import DriverState
@@ -282,7 +282,8 @@ class _TrackBuilder:
         done = int(np.searchsorted(t_s, now_s, "right"))
         driver.pass_by(t_s[1:done], lat_deg[1:done], lng_deg[1:done], state)
         if done < t_s.size:
-            driver.stand(now_s, float(np.interp(now_s, t_s, lat_deg)), float(np.interp(now_s, t_s, lng_deg)), state)
+            lng_here_deg = within_globe_deg(np.interp([now_s], t_s, unrolled_deg(lng_deg)))
+            driver.stand(now_s, float(np.interp(now_s, t_s, lat_deg)), float(lng_here_deg[0]), state)
             driver.node = int(nodes[done])
 
     def _place(self, node: int) -> tuple[float, float]:

@@ -205,3 +205,26 @@ def test_a_simulated_day_leaves_its_figures_and_all_its_events(tmp_path: Path) -
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["gps"]["pings_accepted"] > 0
     wrong = hexhail(*simulate, "--skip-bad", "--policy=guess")
     assert "there is no policy 'guess': choose" in wrong.stderr
+
+
+@pytest.mark.parametrize("code", ["HRK", "BGN", "ANG", "usd", "XAU", "XXX", "EURO"])
+def test_a_code_that_is_no_current_currency_is_refused_before_anything_is_built(tmp_path: Path, code: str) -> None:
+    (tmp_path / "nodes.csv").write_text("node,lat,lng\na,0,0\nb,0,0.001\n")
+    (tmp_path / "edges.csv").write_text("source,target,length_m,travel_time_s\na,b,111,9\nb,a,111,9\n")
+    files = ("--nodes", str(tmp_path / "nodes.csv"), "--edges", str(tmp_path / "edges.csv"))
+    refused = hexhail("city", "build", *files, "--out", str(tmp_path / "town"), "--currency", code)
+    assert refused.returncode == 1
+    assert f"--currency must be a current currency of ISO 4217 in capital letters, such as USD, not '{code}'" in (
+        refused.stderr
+    )
+    assert not (tmp_path / "town").exists()
+
+
+def test_a_region_with_a_currency_of_the_past_is_refused(tmp_path: Path) -> None:
+    write_city_file(tmp_path, name="Town", timezone="UTC", currency="EUR", is_osm=False)
+    path = tmp_path / "city.toml"
+    path.write_text(path.read_text().replace('"EUR"', '"HRK"'))
+    for command in ("show", "check"):
+        refused = hexhail("city", command, str(tmp_path))
+        assert refused.returncode == 1
+        assert "currency must be a current currency of ISO 4217" in refused.stderr

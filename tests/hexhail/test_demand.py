@@ -147,3 +147,29 @@ def test_options_that_do_not_go_together_are_refused(city: Any, counted: Any, tm
     assert "go together" in demand(city, tmp_path / "x", "--zones", str(counted / "zones.csv")).output
     assert "--trips 20000" in demand(city, tmp_path / "x").output
     assert "at least 1" in demand(city, tmp_path / "x", "--trips", "10", "--drivers", "0").output
+
+
+@pytest.mark.parametrize("day", ["2016-03-13", "2016-11-06"])
+def test_demand_lands_in_its_clock_hour_on_days_when_clocks_change(city: Any, counted: Any, day: str) -> None:
+    """In spring the clocks of Los Angeles go from 2 to 3, in autumn from 2 back to 1."""
+    volumes = [(zone, hour, 10 * zone, 10 * zone) for zone in (1, 2, 3, 9) for hour in (0, 1, 2, 3, 9, 20)]
+    write(counted / "volumes.csv", "zone,hour,pickups,dropoffs", volumes)
+    result = demand(city, counted / "day", *from_counts(counted), "--date", day)
+    assert result.exit_code == 0, result.output
+    zone = ZoneInfo("America/Los_Angeles")
+    moments = [datetime.fromtimestamp(float(row["t_s"]), zone) for row in rows_of(counted / "day")]
+    assert {moment.date().isoformat() for moment in moments} == {day}
+    hours = [moment.hour for moment in moments]
+    spring = day == "2016-03-13"
+    assert {hour: hours.count(hour) for hour in set(hours)} == dict.fromkeys(
+        (0, 1, 3, 9, 20) if spring else (0, 1, 2, 3, 9, 20), 150
+    )
+    assert ("the clocks are put forward over that hour" in result.output) is spring
+    if not spring:  # the hour that comes twice has its riders in both
+        assert 50 <= sum(moment.hour == 1 and moment.fold == 1 for moment in moments) <= 100
+
+
+def test_a_day_without_an_hour_has_as_many_trips_as_asked_for(city: Any, tmp_path: Path) -> None:
+    result = demand(city, tmp_path, "--trips", "500", "--date", "2016-03-13")
+    assert result.exit_code == 0, result.output
+    assert len(rows_of(tmp_path)) == 500

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from kernel.local_time import hours_of_week, local_days
+from kernel.local_time import hours_of_week, local_days, quarters_of_hour
 
 
 def at(*moment: int, zone: str = "Europe/Zurich") -> float:
@@ -36,3 +36,18 @@ def test_moments_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="no date"):
         hours_of_week([1e18], "UTC")
     assert hours_of_week([datetime(2026, 1, 5, 7, tzinfo=UTC).timestamp()], "UTC").tolist() == [7]
+
+
+def test_a_clock_hour_is_as_long_as_the_clocks_show_it() -> None:
+    def hour(day: date, hour: int, zone: str) -> list[float]:
+        return [
+            (step - at(day.year, day.month, day.day, zone=zone)) / 900 for step in quarters_of_hour(day, hour, zone)
+        ]
+
+    assert hour(date(2026, 1, 5), 8, "Europe/Zurich") == [32, 33, 34, 35]
+    assert hour(date(2026, 1, 5), 25, "Europe/Zurich") == [100, 101, 102, 103]
+    assert hour(date(2026, 3, 29), 2, "Europe/Zurich") == []
+    assert hour(date(2026, 3, 29), 3, "Europe/Zurich") == [8, 9, 10, 11]
+    assert hour(date(2026, 10, 25), 2, "Europe/Zurich") == list(range(8, 16))
+    assert hour(date(2026, 4, 5), 1, "Australia/Lord_Howe") == [4, 5, 6, 7, 8, 9]
+    assert hour(date(2011, 12, 30), 8, "Pacific/Apia") == []  # a day that Samoa left out

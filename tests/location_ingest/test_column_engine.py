@@ -29,7 +29,7 @@ pings = st.builds(
         st.floats(NOW_S - 400, NOW_S + 30), st.integers(-20, 20).map(lambda n: NOW_S + 20 * n), st.just(float("nan"))
     ),
     lat_deg=st.one_of(st.floats(40.7, 40.8), st.sampled_from([40.75, 40.7501, 41.2, 91.0, float("nan")])),
-    lng_deg=st.sampled_from([-73.98, -73.9801, -73.5, -181.0]),
+    lng_deg=st.sampled_from([-73.98, -73.9801, -73.5, -181.0, 179.9999, -179.9999, 179.6]),
     heading_deg=odd,
     speed_mps=odd,
     accuracy_m=odd,

@@ -258,3 +258,19 @@ def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named() -> 
         read_params({"ingest": {"agility": 1}}, IngestParams)
     with pytest.raises(ValueError, match="remove_after_s must be"):
         read_params({"cells": {"remove_after_s": -1}}, StoreParams)
+
+
+def test_a_jump_over_180_is_as_far_as_elsewhere() -> None:
+    """Who jumped far and goes on from there stays in quarantine, however long after: over 180° as anywhere."""
+
+    def verdicts(lng_deg: float) -> list[Reason | None]:
+        track, told = None, []
+        for after_s, east_deg in ((0.0, -0.3), (10.0, -0.0001), (700.0, 0.0001), (710.0, 0.0002)):
+            moved = (lng_deg + east_deg + 180.0) % 360.0 - 180.0
+            ping = replace(PING, t_s=NOW_S + after_s, lat_deg=0.0, lng_deg=moved)
+            reason, track = judge(ping, track, NOW_S + after_s, PARAMS)
+            told.append(reason)
+        return told
+
+    assert verdicts(180.0) == verdicts(100.0)
+    assert verdicts(100.0)[1:3] == [Reason.IMPOSSIBLE_JUMP] * 2

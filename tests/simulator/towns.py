@@ -23,7 +23,8 @@ SIDE = 5
 STEP_DEG = 0.0009
 
 
-def small_town() -> RoadGraph:
+def small_town(west_deg: float = 0.0) -> RoadGraph:
+    """The town with its west end at a longitude; what lies past 180° is written from -180° on."""
     row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
     edges = [
         (node, other)
@@ -33,7 +34,12 @@ def small_town() -> RoadGraph:
     ]
     source, target = zip(*edges, strict=True)
     return RoadGraph.from_arrays(
-        row * STEP_DEG, column * STEP_DEG, source, target, np.full(len(edges), 100.0), np.full(len(edges), 10.0)
+        row * STEP_DEG,
+        (west_deg + column * STEP_DEG + 180.0) % 360.0 - 180.0 if west_deg else column * STEP_DEG,
+        source,
+        target,
+        np.full(len(edges), 100.0),
+        np.full(len(edges), 10.0),
     )
 
 

@@ -217,8 +217,8 @@ def build_app(city: City, dist: Path = DIST, name: str = "Gridville", timezone: 
     def read_city(authorization: str = Header("")) -> dict[str, Any] | JSONResponse:
         if authorization != f"Bearer {TOKEN}":
             return refusal()
-        about = {"region_id": name.lower(), "name": name, "timezone": timezone, "currency": "EUR", "speed": SPEED}
-        return about | {"bounds_deg": city.graph.bounds_deg(), "attribution": "Made-up streets"}
+        about = {"region_id": name.lower(), "name": name, "timezone": timezone, "currency": "EUR", "minor_unit_digits": 2}
+        return about | {"speed": SPEED, "bounds_deg": city.graph.bounds_deg(), "attribution": "Made-up streets"}
 
     @app.get("/v1/ops/city/roads", response_model=None)
     def read_roads(authorization: str = Header("")) -> dict[str, Any] | JSONResponse:

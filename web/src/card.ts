@@ -100,13 +100,13 @@ export class Card {
 
   private drawStory({ cell, rows }: { cell: string; rows: [string, string][] }): void {
     const [lat_deg, lng_deg] = cellToLatLng(cell);
-    const { x, y } = this.city.map.project([lng_deg, lat_deg]);
+    const { x, y } = this.city.project(lat_deg, lng_deg);
     this.fillSurge(this.city.surge.of(cell), rows, "Esc lets go");
     this.move(x, y, 18);
   }
 
   private place(sight: Sight, isPicked: boolean): void {
-    const { x, y } = this.city.map.project([sight.lng_deg, sight.lat_deg]);
+    const { x, y } = this.city.project(sight.lat_deg, sight.lng_deg);
     const radius_px = sight.radius_px * markScale(this.city.map.getZoom()) + 6;
     this.fill(sight.title, sight.rows, sight.colour, isPicked ? "Esc lets go" : "");
     this.move(x, y, radius_px + 10);

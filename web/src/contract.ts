@@ -12,6 +12,8 @@ export interface City {
   timezone: string;
   bounds_deg: { south: number; west: number; north: number; east: number };
   currency: string;
+  /** Decimals of the currency by ISO 4217: 2 of USD, 0 of JPY. What browsers know (CLDR) differs for 16 currencies. */
+  minor_unit_digits: number;
   attribution: string;
   /** City seconds per second of ours. */
   speed: number;

@@ -21,6 +21,22 @@ export function mercator(lat_deg: number, lng_deg: number): Origin {
   return { x: lng_deg / 360 + 0.5, y: 0.5 - Math.log((1 + sin) / (1 - sin)) / (4 * Math.PI) };
 }
 
+/** Mercator units from one x to another the short way round: a city on both sides of 180° is one city. */
+export function eastward(from: number, to: number): number {
+  const x = to - from;
+  return x - Math.round(x);
+}
+
+/** A longitude as near to another as can be, past 180° if need be: maps draw lines and boxes between plain numbers. */
+export function unrolled(lng_deg: number, near_deg: number): number {
+  return lng_deg - 360 * Math.round((lng_deg - near_deg) / 360);
+}
+
+/** [west, south, east, north] of a box, whose east is above its west also where it holds 180°. */
+export function boxOf({ south, west, north, east }: { south: number; west: number; north: number; east: number }): [number, number, number, number] {
+  return [west, south, east < west ? east + 360 : east, north];
+}
+
 export function latLng(x: number, y: number): [number, number] {
   return [(Math.atan(Math.sinh(Math.PI * (1 - 2 * y))) * 180) / Math.PI, (x - 0.5) * 360];
 }
@@ -103,7 +119,7 @@ export class Motion {
     const heading_deg = drivers.heading_deg[i] ?? null;
     const heading = ((heading_deg ?? 0) * Math.PI) / 180;
     const state = stateIndex(drivers.state[i] as Drivers["state"][number]);
-    const dx = x - this.origin.x;
+    const dx = eastward(this.origin.x, x);
     const dy = y - this.origin.y;
     after.set([dx, dy, dx, dy, heading, heading, state, heading_deg === null ? 0 : 1], i * STRIDE);
     this.counts[state] = (this.counts[state] ?? 0) + 1;

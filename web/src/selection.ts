@@ -1,6 +1,6 @@
 import type { Frame, OpenRequest } from "./contract";
 import * as format from "./format";
-import { latLng, type Motion, mercator } from "./motion";
+import { eastward, latLng, type Motion, mercator } from "./motion";
 import { ringRadius_px } from "./rings";
 import { LOOKS } from "./states";
 
@@ -110,6 +110,6 @@ export class Sights {
 
   private relative(lat_deg: number, lng_deg: number): { x: number; y: number } {
     const { x, y } = mercator(lat_deg, lng_deg);
-    return { x: x - this.motion.origin.x, y: y - this.motion.origin.y };
+    return { x: eastward(this.motion.origin.x, x), y: y - this.motion.origin.y };
   }
 }

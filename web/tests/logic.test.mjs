@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { runnerImport } from "vite";
 
 const load = async (path) => (await runnerImport(new URL(path, import.meta.url).pathname, { logLevel: "silent" })).module;
-const { Motion, latLng, mercator, shortestTurn } = await load("../src/motion.ts");
+const { Motion, boxOf, latLng, mercator, shortestTurn, unrolled } = await load("../src/motion.ts");
 const { backoffMs } = await load("../src/backoff.ts");
 const { parse } = await load("../src/stream.ts");
 const format = await load("../src/format.ts");
@@ -137,4 +137,20 @@ test("the story of a cell begins with why, and tells each change, the newest fir
     ["Rules", "3-ab"],
   ]);
   assert.deepEqual(storyRows([], String), [["Last day", "no change"]]);
+});
+
+test("a city on both sides of 180° is one city: its box, its middle, and drivers that glide over the line", () => {
+  assert.deepEqual(boxOf({ south: -17, west: 179.9, north: -16, east: -179.7 }), [179.9, -17, 180.3, -16]);
+  assert.deepEqual(boxOf({ south: 40, west: -74, north: 41, east: -73 }), [-74, 40, -73, 41]);
+  const here = mercator(-16.8, 180);
+  const motion = new Motion(here);
+  motion.take(drivers(179.999, { lat_deg: [-16.8] }), 0, 0, true);
+  motion.take(drivers(-179.999, { lat_deg: [-16.8] }), 5, 500, true);
+  near(motion.at(0, 0).x * 360, -0.001);
+  near(motion.at(0, 0.5).x * 360, 0);
+  near(motion.at(0, 1).x * 360, 0.001);
+});
+
+test("a longitude is written as near to another as can be", () => {
+  assert.deepEqual([unrolled(-179.5, 179), unrolled(179.5, -179), unrolled(-73.98, -74), unrolled(-73.98, 105)], [180.5, -180.5, -73.98, -73.98]);
 });

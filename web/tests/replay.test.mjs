@@ -99,5 +99,23 @@ test("headings are clockwise from north, and none at rest", () => {
 });
 
 test("a fare has the decimals of its currency", () => {
-  assert.deepEqual([money(1250, "USD"), money(1250, "JPY"), money(1250, "KWD")], ["12.50 USD", "1250 JPY", "1.250 KWD"]);
+  const of = (currency, minor_unit_digits) => money(1250, { currency, minor_unit_digits });
+  assert.deepEqual([of("USD", 2), of("JPY", 0), of("KWD", 3), of("IQD", 3)], ["12.50 USD", "1250 JPY", "1.250 KWD", "1.250 IQD"]);
+});
+
+test("a driver who goes over 180° goes the short way, in one line", () => {
+  const run = { begin_s: 0, end_s: 20, drivers: ["d"], driver_states: DRIVER_STATES, rides: { ride_id: [], lat_deg: [], lng_deg: [], t_ms: [], picked_ms: [], ended_ms: [], end: [], open: [] } };
+  const tracks = {
+    offset: Int32Array.of(0, 3),
+    t_ms: Int32Array.of(0, 10_000, 20_000),
+    lat_e6: Int32Array.of(0, 0, 0),
+    lng_e6: Int32Array.of(179_990_000, -179_990_000, -179_980_000),
+    state: Uint8Array.of(TO_PICKUP, TO_PICKUP, IDLE),
+  };
+  const played = new Recording(run, tracks, new PriceBoard(NO_PRICES));
+  const { lng_deg, heading_deg } = played.frame(7500).drivers;
+  assert.ok(Math.abs(lng_deg[0] - 180.005) < 1e-9, `${lng_deg[0]}`);
+  assert.deepEqual(heading_deg, [90]);
+  const lngs = played.way("d", 0, 20_000).flatMap(({ places }) => places.map(([lng]) => Math.round(lng * 1e3) / 1e3));
+  assert.deepEqual(lngs, [179.99, 180.01, 180.02]);
 });

@@ -13,6 +13,8 @@ from api.access import OperatorDep
 from api.edges import OperatorEdgesDep
 from api.schemas.operators import CityBody, FiguresBody, TariffBody, TotalsBody
 from api.streams.live import LiveFeedDep
+from geo.arrays import FloatArray
+from geo.distances import unrolled_deg
 from geo.roads.graph import RoadGraph
 
 router = APIRouter(prefix="/v1/ops", tags=["operators"])
@@ -60,6 +62,12 @@ async def read_roads(edges: OperatorEdgesDep, operator: OperatorDep) -> Response
     return Response(body, media_type=GEOJSON, headers={"Cache-Control": "private, max-age=3600"})
 
 
+def _line(points_deg: FloatArray) -> list[list[float]]:
+    """Places (p, 2) lat, lng as GeoJSON; a line over 180° goes on past it, as maps draw it in one piece."""
+    line: list[list[float]] = np.round(np.column_stack([unrolled_deg(points_deg[:, 1]), points_deg[:, 0]]), 6).tolist()
+    return line
+
+
 def roads_geojson(graph: RoadGraph) -> bytes:
     """The road graph as a GeoJSON FeatureCollection."""
     low = np.minimum(graph.source, graph.target)
@@ -72,7 +80,7 @@ def roads_geojson(graph: RoadGraph) -> bytes:
             "properties": {"speed_kmh": float(speed_kmh[edge])},
             "geometry": {
                 "type": "LineString",
-                "coordinates": np.round(graph.edge_points(int(edge))[:, ::-1], 6).tolist(),
+                "coordinates": _line(graph.edge_points(int(edge))),
             },
         }
         for edge in first

@@ -1,6 +1,7 @@
 import type { GeoJSONSource, Map as MapLibreMap } from "maplibre-gl";
 import type { Frame } from "../contract";
 import { cssColour } from "../dom";
+import { unrolled } from "../motion";
 
 const SOURCE = "advice";
 const LINE = "advice-line";
@@ -36,7 +37,7 @@ export class AdviceLines {
       const at = row.get(driver_id);
       const from = at === undefined ? undefined : [drivers.lng_deg[at], drivers.lat_deg[at]];
       if (from?.[0] === undefined || from[1] === undefined) continue;
-      const to = [lng_deg, lat_deg];
+      const to = [unrolled(lng_deg, from[0]), lat_deg];
       features.push(feature({ type: "LineString", coordinates: [[from[0], from[1]], to] }), feature({ type: "Point", coordinates: to }));
     }
     const key = JSON.stringify(features);

@@ -2,7 +2,7 @@ import "maplibre-gl/dist/maplibre-gl.css";
 import { Map as MapLibreMap, setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import type { City, Frame, Roads } from "../contract";
-import { type Motion, mercator } from "../motion";
+import { boxOf, type Motion, mercator, unrolled } from "../motion";
 import type { Subject } from "../selection";
 import { AdviceLines } from "./advice";
 import { emptyStyle, paintBasemap, setRoads } from "./basemap";
@@ -41,7 +41,7 @@ export class CityMap {
     this.map = new MapLibreMap({
       container,
       style: emptyStyle(),
-      center: [(city.bounds_deg.west + city.bounds_deg.east) / 2, (city.bounds_deg.south + city.bounds_deg.north) / 2],
+      center: middleOf(city),
       maxPitch: 0,
       minZoom: 8,
       maxZoom: 19,
@@ -107,8 +107,13 @@ export class CityMap {
   }
 
   goTo(place: { lat_deg: number; lng_deg: number }): void {
-    const center: [number, number] = [place.lng_deg, place.lat_deg];
+    const center: [number, number] = [unrolled(place.lng_deg, this.map.getCenter().lng), place.lat_deg];
     this.map.easeTo({ center, zoom: Math.max(14.5, this.map.getZoom()), animate: this.glides });
+  }
+
+  /** The pixel of a place, in the copy of the world that is in view. */
+  project(lat_deg: number, lng_deg: number): { x: number; y: number } {
+    return this.map.project([unrolled(lng_deg, this.map.getCenter().lng), lat_deg]);
   }
 
   /** Mercator units in so many pixels at the present zoom. */
@@ -127,8 +132,7 @@ export class CityMap {
   }
 
   private box(): [number, number, number, number] {
-    const { south, west, north, east } = this.city.bounds_deg;
-    return [west, south, east, north];
+    return boxOf(this.city.bounds_deg);
   }
 
   /** Draws again for as long as anything moves; a hidden page draws nothing, since its browser asks for no picture. */
@@ -152,8 +156,13 @@ export class CityMap {
 
 /** The middle of the city, which all places on the map are kept relative to. */
 export function originOf(city: City): { x: number; y: number } {
-  const { south, west, north, east } = city.bounds_deg;
-  return mercator((south + north) / 2, (west + east) / 2);
+  const [lng_deg, lat_deg] = middleOf(city);
+  return mercator(lat_deg, lng_deg);
+}
+
+function middleOf(city: City): [lng_deg: number, lat_deg: number] {
+  const [west, south, east, north] = boxOf(city.bounds_deg);
+  return [(west + east) / 2, (south + north) / 2];
 }
 
 /** What the panel leaves of the page: the middle of that is the middle of the map. */

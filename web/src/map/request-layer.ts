@@ -1,7 +1,7 @@
 import type { CustomLayerInterface, CustomRenderMethodInput, Map as MapLibreMap } from "maplibre-gl";
 import type { OpenRequest } from "../contract";
 import { cssRgb } from "../dom";
-import { mercator, type Origin } from "../motion";
+import { eastward, mercator, type Origin } from "../motion";
 import { ringRadius_px } from "../rings";
 import { buildProgram, setCamera, Squares, uniformsOf } from "./gl";
 
@@ -77,7 +77,7 @@ export class RequestLayer implements CustomLayerInterface {
     requests.forEach((request, i) => {
       const { x, y } = mercator(request.lat_deg, request.lng_deg);
       const radius_px = ringRadius_px(now_s - request.requested_s);
-      this.places.set([x - this.origin.x, y - this.origin.y, radius_px, Number(request.state === "OFFERED")], i * STRIDE);
+      this.places.set([eastward(this.origin.x, x), y - this.origin.y, radius_px, Number(request.state === "OFFERED")], i * STRIDE);
     });
     this.fresh = true;
   }

@@ -3,6 +3,7 @@ import type { ExpressionSpecification, GeoJSONSource, Map as MapLibreMap } from 
 import type { SurgeCell } from "../contract";
 import { cssColour } from "../dom";
 import * as format from "../format";
+import { unrolled } from "../motion";
 
 const SOURCE = "surge";
 /** The multiplier with the deepest colour; higher ones are rare, and their label shows the number. */
@@ -95,13 +96,19 @@ function drawLabel(text: string): ImageData {
   return pen.getImageData(0, 0, 88, 36);
 }
 
+/** [lng, lat] of a cell's corners, in one piece also where it lies on 180°. */
+function outline(cell: string): [number, number][] {
+  const corners = cellToBoundary(cell, true);
+  return corners.map(([lng, lat]) => [unrolled(lng as number, corners[0]![0] as number), lat as number]);
+}
+
 function collection(cells: readonly SurgeCell[]): GeoJSON.FeatureCollection {
   return {
     type: "FeatureCollection",
     features: cells.map(({ cell, multiplier }) => ({
       type: "Feature",
       properties: { multiplier, label: format.multiplier(multiplier) },
-      geometry: { type: "Polygon", coordinates: [cellToBoundary(cell, true)] },
+      geometry: { type: "Polygon", coordinates: [outline(cell)] },
     })),
   };
 }

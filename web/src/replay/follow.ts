@@ -1,5 +1,6 @@
 import type { Card } from "../card";
 import type { CityMap } from "../map/city-map";
+import { unrolled } from "../motion";
 import type { Subject } from "../selection";
 import type { RideEvent, Run } from "./contract";
 import type { Trail } from "./trail";
@@ -51,7 +52,9 @@ export class Follow {
   private bring(ride: string, beside: HTMLElement): void {
     const { rides } = this.run;
     const i = rides.ride_id.indexOf(ride);
-    const places = [[rides.lng_deg[i] as number, rides.lat_deg[i] as number], ...this.trail.shown.flatMap((stretch) => stretch.places)];
+    const places = [[rides.lng_deg[i] as number, rides.lat_deg[i] as number], ...this.trail.shown.flatMap((stretch) => stretch.places.map((place) => [...place]))];
+    const first = places[0]![0] as number;
+    for (const place of places) place[0] = unrolled(place[0] as number, first);
     const [lng, lat] = [0, 1].map((axis) => places.map((place) => place[axis] as number)) as [number[], number[]];
     const { width, height } = beside.getBoundingClientRect();
     const isSheet = width > innerWidth * 0.7;

@@ -92,7 +92,7 @@ async function start(): Promise<void> {
     },
     () => timeline.show(),
   );
-  const trace = new Trace(byId("trace"), {
+  const trace = new Trace(byId("trace"), run.city, {
     events: eventsOf,
     clock: (now_s) => panel.clock(now_s).time,
     onShow: (subject, events, bring) => {
@@ -115,7 +115,7 @@ async function start(): Promise<void> {
   };
   const pixel = (id: string): [number, number] => {
     const [lat_deg, lng_deg] = place(motion.indexOf(id) ?? 0);
-    const { x, y } = map.map.project([lng_deg, lat_deg]);
+    const { x, y } = map.project(lat_deg, lng_deg);
     return [x, y];
   };
   window.replay = {

@@ -1,4 +1,5 @@
 import type { Drivers, DriverState, Figures, Frame, OpenRequest } from "../contract";
+import { unrolled } from "../motion";
 import type { Run, Tracks } from "./contract";
 import type { PriceBoard } from "./price-board";
 
@@ -89,7 +90,9 @@ export class Recording {
       const doing = this.stateOf(state[at] as number);
       let stretch = stretches.at(-1);
       if (stretch?.state !== doing) stretches.push((stretch = { state: doing, places: [this.between(at, from_ms)] }));
-      stretch.places.push(this.between(at, to_ms));
+      // On from the place before, also past 180°.
+      const [lng, lat] = this.between(at, to_ms);
+      stretch.places.push([unrolled(lng, stretch.places.at(-1)![0]), lat]);
     }
     return stretches.filter(({ places: [first, ...others] }) => others.some((place) => place[0] !== first?.[0] || place[1] !== first?.[1]));
   }
@@ -106,8 +109,14 @@ export class Recording {
     const { t_ms, lat_e6, lng_e6 } = this.tracks;
     const [begin_ms, end_ms] = [t_ms[at] as number, t_ms[at + 1] as number];
     const share = Math.min(1, Math.max(0, (now_ms - begin_ms) / (end_ms - begin_ms)));
-    const mix = (values: Int32Array) => ((values[at] as number) + share * ((values[at + 1] as number) - (values[at] as number))) / 1e6;
-    return [mix(lng_e6), mix(lat_e6)];
+    const north = (lat_e6[at + 1] as number) - (lat_e6[at] as number);
+    return [((lng_e6[at] as number) + share * this.east(at, at + 1)) / 1e6, ((lat_e6[at] as number) + share * north) / 1e6];
+  }
+
+  /** Millionths of a degree from a corner to another the short way round. */
+  private east(at: number, next: number): number {
+    const east = (this.tracks.lng_e6[next] as number) - (this.tracks.lng_e6[at] as number);
+    return east - 360e6 * Math.round(east / 360e6);
   }
 
   /** The state of a number; one that this page does not know is shown as stale rather than hidden. */
@@ -152,7 +161,7 @@ export class Recording {
     const lat = lat_e6[at] as number;
     const lng = lng_e6[at] as number;
     const north = (lat_e6[next] as number) - lat;
-    const east = (lng_e6[next] as number) - lng;
+    const east = this.east(at, next);
     found.id.push(id);
     found.lat_deg.push((lat + share * north) / 1e6);
     found.lng_deg.push((lng + share * east) / 1e6);

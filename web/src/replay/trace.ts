@@ -1,3 +1,4 @@
+import type { City } from "../contract";
 import { h } from "../dom";
 import type { RideEvent } from "./contract";
 
@@ -41,6 +42,7 @@ export class Trace {
 
   constructor(
     private readonly box: HTMLElement,
+    private readonly city: City,
     private readonly handlers: TraceHandlers,
   ) {}
 
@@ -75,7 +77,7 @@ export class Trace {
   private item(event: RideEvent): HTMLElement {
     const other = event.ride_id === this.subject ? event.driver_id : event.ride_id;
     const go = h("button", { type: "button", class: "moment", onclick: () => this.handlers.onSeek(event.at_s) },
-      h("time", {}, this.handlers.clock(event.at_s)), h("strong", {}, words(event.event)), h("span", { class: "quiet" }, detail(event)));
+      h("time", {}, this.handlers.clock(event.at_s)), h("strong", {}, words(event.event)), h("span", { class: "quiet" }, detail(event, this.city)));
     const link = other ? [h("button", { type: "button", class: "other", title: `Show ${other}`, onclick: () => void this.show(other) }, other)] : [];
     return h("li", {}, go, ...link);
   }
@@ -86,17 +88,15 @@ function words(name: string): string {
   return name.replace(/([a-z])([A-Z])/g, (_, before: string, after: string) => `${before} ${after.toLowerCase()}`);
 }
 
-/** An amount of minor units with the decimals of its currency: 1250 is "12.50 USD" and "1250 JPY". */
-export function money(minorUnits: number, currency?: string): string {
-  if (!currency) return `${minorUnits}`;
-  const { maximumFractionDigits: digits = 2 } = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
+/** An amount of minor units with the decimals of the city's currency: 1250 is "12.50 USD" and "1250 JPY". */
+export function money(minorUnits: number, { currency, minor_unit_digits: digits }: Pick<City, "currency" | "minor_unit_digits">): string {
   return `${(minorUnits / 10 ** digits).toFixed(digits)} ${currency}`;
 }
 
-function detail(event: RideEvent): string {
+function detail(event: RideEvent, city: City): string {
   const said: string[] = [];
   if (event.pickup_eta_s !== undefined) said.push(`pickup in ${Math.round(event.pickup_eta_s)} s`);
-  if (event.fare_cents !== undefined && event.event !== "OfferSent") said.push(money(event.fare_cents, event.currency));
+  if (event.fare_cents !== undefined && event.event !== "OfferSent") said.push(money(event.fare_cents, city));
   if (event.by) said.push(`by the ${event.by}`);
   if (event.reason) said.push(event.reason);
   return said.join(", ");
