@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from api import problems
 from api.edges import Edges
 from api.failures import Failures
+from api.keyed_answers import KeyedAnswers, declare
 from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
 from api.routes import driver, health, nearby, ride, rider, surge
@@ -54,6 +55,10 @@ A stream may send 200 frames and 1 MiB at once, and 20 frames and 64 KiB a secon
 all streams, and each stream opened counts as ten frames. Every WebSocket frame counts: messages, fragments, pings and
 pongs.
 
+**Again.** Send an `Idempotency-Key` with a request that you may have to repeat: the same key and body get the same
+answer again, with `Idempotency-Replayed: true`. Without one it is safe too to repeat an acceptance, a refusal, a step
+of a ride or a cancellation of your own: you get the ride as it is.
+
 **Errors** are `application/problem+json` with a stable `code` and a `hint`; after a 503 wait `Retry-After` seconds.
 **Times** are seconds on the city's clock.
 """
@@ -76,7 +81,7 @@ _AUDIENCES = {
 }
 _ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, traffic, health, people, operators)
 # The last one added is the outermost.
-_MIDDLEWARE = (RawPings, BodyLimits, Failures, RequestMetrics, SafeHeaders)
+_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics, SafeHeaders)
 
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
@@ -98,7 +103,7 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
         app.include_router(routes.router)
     for middleware in _MIDDLEWARE:
         app.add_middleware(middleware)
-    _declare_problems(app)
+    _extend_document(app)
     return app
 
 
@@ -135,14 +140,15 @@ def serve_map(app: FastAPI, web_dir: Path) -> None:
         app.mount("/assets", GZipMiddleware(StaticFiles(directory=web_dir / "assets")), name="assets")
 
 
-def _declare_problems(app: FastAPI) -> None:
-    """Add the problem that every operation may answer with to the OpenAPI document."""
+def _extend_document(app: FastAPI) -> None:
+    """Add to the OpenAPI document what the middleware does: problems and idempotency keys."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = problems.Problem.model_json_schema()
+        declare(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI has its document extended

@@ -24,6 +24,7 @@ from dispatch.ports import RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City, Region
 from geo.roads.graph import RoadGraph
+from kernel.idempotency import IdempotencyKey
 from location_ingest.service import PingGateway
 from pricing.model.advice import DriverAdvice
 from pricing.ports import PriceRecord, SurgePrices
@@ -76,6 +77,18 @@ class RideReads(Protocol):
         ...
 
 
+class KeptAnswers(Protocol):
+    """Answers to requests that came with an idempotency key."""
+
+    async def find(self, idempotency: IdempotencyKey) -> str | None:
+        """The answer given to this key before, None if it is new. Raises IdempotencyConflict."""
+        ...
+
+    async def keep(self, idempotency: IdempotencyKey, answer: str) -> str:
+        """Keep the answer if the key is new; return the one that stands. Raises IdempotencyConflict."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficInForce:
     """Learned travel times, as this API uses them and as they are made."""
@@ -101,10 +114,11 @@ ReadFigures = Callable[[], Awaitable[LiveFigures]]
 
 @dataclass(frozen=True, slots=True)
 class AccessEdges:
-    """For every route and stream: who is asking, and which errors say that a server is away."""
+    """For every route and stream: who asks, what was answered before, and which errors say that a server is away."""
 
     tokens: Tokens
     outages: Outages
+    answers: KeptAnswers
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.lifecycle import begin, require_move, step
 from dispatch.rules.rating import is_new_rating
+from dispatch.rules.repeats import has_answered, has_cancelled, has_given_back
 
 
 class DispatchEngine:
@@ -48,6 +49,16 @@ class DispatchEngine:
         """The ride as it stands. Raises NotFound."""
         return self._book.get(ride_id)
 
+    def ride_about(self, command: cmd.RideCommand) -> Ride:
+        """The ride that a command is about, by its own id or its offer's. Raises NotFound."""
+        offer_id = getattr(command, "offer_id", None)
+        if offer_id is None:
+            return self.ride(getattr(command, "ride_id", ""))
+        ride = self._book.of_offer(offer_id)
+        if ride is None:
+            raise NotFound("offer", offer_id)
+        return ride
+
     def open_rides(self) -> list[Ride]:
         """Rides without a driver, the oldest request first."""
         return self._book.open()
@@ -61,7 +72,7 @@ class DispatchEngine:
         return self._book.with_driver()
 
     def handle(self, command: cmd.RideCommand, now_s: float) -> list[ev.RideEvent]:
-        """Carry a command out and say what happened.
+        """Carry a command out and say what happened: nothing, if the same person did the same before.
 
         Raises a CommandRefused, and changes nothing, if the command breaks a rule.
         """
@@ -148,6 +159,8 @@ class DispatchEngine:
         )
 
     def _accept(self, command: cmd.AcceptOffer, now_s: float) -> list[ev.RideEvent]:
+        if self._has_answered(command.offer_id, command.driver_id, OfferState.ACCEPTED):
+            return []
         ride = self._offered_ride(command.offer_id, command.driver_id, now_s)
         offer = ride.offer
         assert offer is not None  # _offered_ride found the ride by it
@@ -165,6 +178,8 @@ class DispatchEngine:
         )
 
     def _decline(self, command: cmd.DeclineOffer, now_s: float) -> list[ev.RideEvent]:
+        if self._has_answered(command.offer_id, command.driver_id, OfferState.DECLINED):
+            return []
         ride = self._offered_ride(command.offer_id, command.driver_id, now_s)
         return self._happen(
             ride,
@@ -179,18 +194,11 @@ class DispatchEngine:
     def _cancel(self, command: cmd.CancelRide, now_s: float) -> list[ev.RideEvent]:
         ride = self.ride(command.ride_id)
         if command.by is Party.DRIVER:
-            if ride.driver_id != command.principal_id:
-                raise NotFound("ride", command.ride_id)
-            return self._happen(
-                ride,
-                ev.AssignmentCancelled,
-                now_s,
-                "giving the ride back",
-                driver_id=command.principal_id,
-                reason=command.reason,
-            )
+            return self._give_back(ride, command, now_s)
         if command.by is Party.RIDER and ride.rider_id != command.principal_id:
             raise NotFound("ride", command.ride_id)
+        if has_cancelled(ride, command.by):
+            return []
         withdrawn = self._withdraw(ride, now_s)
         ride = self.ride(ride.ride_id)
         cancelled = self._happen(
@@ -203,6 +211,20 @@ class DispatchEngine:
             driver_id=ride.driver_id,
         )
         return withdrawn + cancelled
+
+    def _give_back(self, ride: Ride, command: cmd.CancelRide, now_s: float) -> list[ev.RideEvent]:
+        driver_id = command.principal_id
+        if has_given_back(ride, driver_id):
+            return []
+        self._own_ride(ride.ride_id, driver_id)
+        return self._happen(
+            ride,
+            ev.AssignmentCancelled,
+            now_s,
+            "giving the ride back",
+            driver_id=driver_id,
+            reason=command.reason,
+        )
 
     def _take_back(self, command: cmd.TakeBack, now_s: float) -> list[ev.RideEvent]:
         ride = self._own_ride(command.ride_id, command.driver_id)
@@ -218,15 +240,21 @@ class DispatchEngine:
         )
 
     def _arrive(self, command: cmd.ReportArrival, now_s: float) -> list[ev.RideEvent]:
+        if self._own_ride(command.ride_id, command.driver_id).arrived_s is not None:
+            return []
         ride = self._next_ride(command.ride_id, command.driver_id, ev.DriverArrived, "arriving")
         return self._happen(ride, ev.DriverArrived, now_s, "arriving", driver_id=command.driver_id)
 
     def _pick_up(self, command: cmd.ReportPickup, now_s: float) -> list[ev.RideEvent]:
+        if self._own_ride(command.ride_id, command.driver_id).picked_up_s is not None:
+            return []
         ride = self._next_ride(command.ride_id, command.driver_id, ev.RiderPickedUp, "picking up")
         return self._happen(ride, ev.RiderPickedUp, now_s, "picking up", driver_id=command.driver_id)
 
     def _drop_off(self, command: cmd.ReportDropoff, now_s: float) -> list[ev.RideEvent]:
         ride = self._own_ride(command.ride_id, command.driver_id)
+        if ride.dropped_off_s is not None:
+            return []
         return self._happen(
             ride,
             ev.RiderDroppedOff,
@@ -286,6 +314,10 @@ class DispatchEngine:
             offer_id=ride.offer.offer_id,
             driver_id=ride.offer.driver_id,
         )
+
+    def _has_answered(self, offer_id: str, driver_id: str, answer: OfferState) -> bool:
+        ride = self._book.of_offer(offer_id)
+        return ride is not None and ride.offer is not None and has_answered(ride, ride.offer, driver_id, answer)
 
     def _offered_ride(self, offer_id: str, driver_id: str, now_s: float) -> Ride:
         """The ride behind a standing offer. Raises NotFound or OfferGone."""

@@ -55,7 +55,7 @@ class OfferGone(CommandRefused):
     """The offer was answered, ran out or was withdrawn."""
 
     code = "offer_gone"
-    hint = "Wait for the next offer on your stream."
+    hint = "This ride is not yours; any ride that you have is unchanged. The next offer comes on your stream."
 
     def __init__(self, offer_id: str, state: str) -> None:
         super().__init__(f"Offer {offer_id} does not stand any more: it is {state}.")
@@ -66,7 +66,7 @@ class DriverBusy(CommandRefused):
     """The driver has an offer, a next ride or a rider aboard that does not leave room for it."""
 
     code = "driver_busy"
-    hint = "Finish or cancel the present ride or offer first."
+    hint = "Go on with the ride that you have, or answer the offer that stands; then try again."
 
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"Driver {driver_id} has a live ride or offer.")
@@ -96,10 +96,15 @@ class QuoteUsed(CommandRefused):
     """The quote has become a ride already."""
 
     code = "quote_used"
-    hint = "Ask for a new quote; to repeat a request safely, repeat it with the same Idempotency-Key."
+    hint = (
+        "The ride is yours: repeat the request with the same Idempotency-Key and you get it. Another needs a new quote."
+    )
 
-    def __init__(self, quote_id: str) -> None:
-        super().__init__(f"Quote {quote_id} has become a ride already.")
+    def __init__(self, quote_id: str, ride_id: str | None = None) -> None:
+        """`ride_id` is the ride that it became; None while that is being written."""
+        super().__init__(f"Quote {quote_id} has become {f'ride {ride_id}' if ride_id else 'a ride'} already.")
+        if ride_id:
+            self.hint = f"The ride is yours: read it with GET /v1/rides/{ride_id}. Another ride needs a new quote."
 
 
 class AlreadyRated(CommandRefused):

@@ -105,6 +105,8 @@ class Ride:
     driver_id: str | None = None
     #: Drivers who said no, kept silent or gave the ride back: not asked again.
     refused_by: tuple[str, ...] = ()
+    #: Those of them who had taken the ride.
+    given_back_by: tuple[str, ...] = ()
     assigned_s: float | None = None
     arrived_s: float | None = None
     picked_up_s: float | None = None

@@ -13,11 +13,6 @@ from kernel.idempotency import IdempotencyKey
 
 router = APIRouter(prefix="/v1", tags=["riders"])
 
-_REPLAYED = {
-    "description": "true if this request was answered before; absent if not",
-    "schema": {"type": "string", "enum": ["true"]},
-}
-
 
 @router.post("/quotes", status_code=201, summary="Ask what a ride would cost")
 async def ask_quote(body: QuoteRequest, edges: RiderEdgesDep, rider: RiderDep) -> QuoteBody:
@@ -29,7 +24,6 @@ async def ask_quote(body: QuoteRequest, edges: RiderEdgesDep, rider: RiderDep) -
     "/rides",
     status_code=201,
     summary="Request the ride of a quote",
-    responses={201: {"headers": {"Idempotency-Replayed": _REPLAYED}}},
 )
 async def request_ride(
     body: RideRequestBody, key: RequestKey, edges: RiderEdgesDep, rider: RiderDep, response: Response

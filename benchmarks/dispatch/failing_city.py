@@ -250,7 +250,7 @@ class MachineCity:
     def _decide(self, command: cmd.RideCommand, rides: Sequence[Ride]) -> Decision:
         engine = self.engine_type(PARAMS, rides)
         events = engine.handle(command, self.now_s)
-        return Decision(events, engine.ride(events[0].ride_id))
+        return Decision(events, engine.ride_about(command))
 
     def _expired(self, ride_id: str, rides: Sequence[Ride]) -> Decision:
         engine = self.engine_type(PARAMS, rides)

@@ -102,8 +102,9 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
         case ev.RideRated():
             return {"stars": event.stars}
         case ev.AssignmentCancelled():
-            refused_by = (*ride.refused_by, event.driver_id)
-            return {"driver_id": None, "assigned_s": None, "arrived_s": None, "refused_by": refused_by}
+            released = {"driver_id": None, "assigned_s": None, "arrived_s": None}
+            refused_by, given_back_by = (*ride.refused_by, event.driver_id), (*ride.given_back_by, event.driver_id)
+            return {**released, "refused_by": refused_by, "given_back_by": given_back_by}
         case ev.RideCancelled():
             return {"ended_s": event.at_s, "cancelled_by": event.by, "cancel_reason": event.reason}
         case ev.RideExpired():

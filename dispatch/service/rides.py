@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
@@ -11,6 +12,7 @@ from dispatch.errors import NotFound
 from dispatch.model import DispatchParams, Party, Ride, RideState, Shift
 from dispatch.ports import Decision, Leases, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
+from dispatch.rules.repeats import as_left
 from kernel.idempotency import IdempotencyKey
 
 #: Makes the command about a ride, from the ride as it is locked and the city time in seconds.
@@ -36,8 +38,10 @@ class RideService:
 
         If the caller is cancelled, because the client has hung up, the command is done as a whole or not at all.
         """
-        ride_id = getattr(command, "ride_id", None)
-        return await self._transact(scope_of(command), ride_id, lambda engine, now_s: command, idempotency)
+        outcome = await self._transact(scope_of(command), lambda engine, now_s: command, idempotency)
+        if not outcome.events and _is_refusal(command) and not outcome.is_replay:
+            return replace(outcome, ride=as_left(outcome.ride))
+        return outcome
 
     async def handle_locked(self, ride_id: str, command_of: CommandOf) -> Outcome:
         """As `handle`, with a command about this ride that `command_of` makes inside the transaction.
@@ -46,12 +50,12 @@ class RideService:
         may be called again if the transaction has to be repeated. Raises what it raises; nothing has changed then.
         """
         return await self._transact(
-            Scope(ride_id=ride_id), ride_id, lambda engine, now_s: command_of(engine.ride(ride_id), now_s)
+            Scope(ride_id=ride_id), lambda engine, now_s: command_of(engine.ride(ride_id), now_s)
         )
 
     async def expire(self, ride_id: str) -> Outcome:
         """End the ride's offer, or the ride, if its time is over; nothing happens if somebody was quicker."""
-        return await self._transact(Scope(ride_id=ride_id), ride_id, lambda engine, now_s: cmd.ExpireDue())
+        return await self._transact(Scope(ride_id=ride_id), lambda engine, now_s: cmd.ExpireDue(), ride_id=ride_id)
 
     async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
         """Return the answer given to this key before, None if it is new. Raises IdempotencyConflict."""
@@ -79,17 +83,18 @@ class RideService:
     async def _transact(
         self,
         scope: Scope,
-        ride_id: str | None,
         command_of: Callable[[DispatchEngine, float], cmd.RideCommand],
         idempotency: IdempotencyKey | None = None,
+        ride_id: str | None = None,
     ) -> Outcome:
-        """`ride_id` is the ride that the command is about, None if only its events say so."""
+        """`ride_id` is the ride to return, for a command that names neither a ride nor an offer."""
 
         def decide(rides: Sequence[Ride]) -> Decision:
             now_s = self._now()
             engine = DispatchEngine(self._params, rides)
-            events = engine.handle(command_of(engine, now_s), now_s)
-            return Decision(events, engine.ride(ride_id or events[0].ride_id))
+            command = command_of(engine, now_s)
+            events = engine.handle(command, now_s)
+            return Decision(events, engine.ride_about(command) if ride_id is None else engine.ride(ride_id))
 
         outcome = await self._store.transact(scope, decide, idempotency)
         self._release_lease(outcome)
@@ -108,6 +113,11 @@ class RideService:
         self._releases.discard(task)
         if not task.cancelled():
             task.exception()  # seen: a Redis that is away costs no more than waiting for the lease to run out
+
+
+def _is_refusal(command: cmd.RideCommand) -> bool:
+    """Whether a driver says by the command that the ride is for others."""
+    return isinstance(command, cmd.DeclineOffer) or (isinstance(command, cmd.CancelRide) and command.by is Party.DRIVER)
 
 
 def scope_of(command: cmd.RideCommand) -> Scope:

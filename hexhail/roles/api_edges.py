@@ -28,6 +28,7 @@ from api.nearby import nearest_eta_s
 from dispatch.adapters.redis_acceptance import read_figures
 from dispatch.adapters.redis_rounds import read_rounds
 from dispatch.adapters.redis_traces import read_traces
+from dispatch.adapters.sql.answers import SqlKeptAnswers
 from hexhail.roles.api_parts import Parts, Servers, connect_servers, start_parts
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
@@ -53,7 +54,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         parts = await start_parts(servers, stack)
         figures = _figures(servers, parts)
         yield Edges(
-            access=AccessEdges(Tokens(settings.key_ring()), parts.outages),
+            access=AccessEdges(Tokens(settings.key_ring()), parts.outages, SqlKeptAnswers(servers.database)),
             rider=_rider_edges(servers, parts),
             nearby=NearbyEdges(
                 servers.city.region, parts.traffic.roads, parts.supply, servers.dispatch.pickup_eta_s_max

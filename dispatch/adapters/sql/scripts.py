@@ -112,6 +112,8 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
     if not decision.events:
         return
     body = msgspec.json.encode(ride).decode()
+    if before is None:
+        yield from _require_unused_quote(ride.quote_id)
     try:
         if before is None:
             yield Statement(
@@ -143,6 +145,13 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
         if isinstance(decision.events[0], RideRequested):
             raise QuoteUsed(ride.quote_id) from None
         raise DriverBusy(scope.driver_id or ride.driver_id or "?") from None
+
+
+def _require_unused_quote(quote_id: str) -> Script[None]:
+    """Refuse a second ride of a quote with the name of the first; the unique index refuses those that race."""
+    rows = yield Statement(sql.FIND_RIDE_OF_QUOTE, (quote_id,))
+    if rows:
+        raise QuoteUsed(quote_id, rows[0][0])
 
 
 def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:

@@ -22,7 +22,10 @@ LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}
 
 FIND_KEY = "SELECT body_sha256, response FROM idempotency WHERE principal = ?1 AND key = ?2"
 ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response) VALUES (?1, ?2, ?3, ?4)"
+#: Two requests with one key may run at once: the first answer stands.
+ADD_KEY_IF_NEW = ADD_KEY + " ON CONFLICT (principal, key) DO NOTHING"
 
+FIND_RIDE_OF_QUOTE = "SELECT ride_id FROM rides WHERE quote_id = ?1"
 ADD_RIDE = (
     "INSERT INTO rides (ride_id, region_id, rider_id, quote_id, state, driver_id, sequence, token, requested_s, body)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
