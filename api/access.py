@@ -8,24 +8,33 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.auth.tokens import Principal, Role, TokenInvalid, Tokens
-from api.edges import AccessDep
+from api.auth.tokens import Grant, Principal, Role, TokenInvalid
+from api.edges import AccessDep, AccessEdges
 from api.problems import ApiProblem
 
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`hexhail token --role rider --subject alice`")
 TOKEN_HINT = "Send 'Authorization: Bearer <token>'; for a demo: hexhail token --help."  # noqa: S105 - names no token
 
+EXPIRED, REVOKED = "it has expired", "it was revoked"
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
-def principal_of(token: str | None, tokens: Tokens) -> Principal:
-    """Return whom a token was issued for. Raises ApiProblem 401."""
-    challenge = {"WWW-Authenticate": "Bearer"}
+
+def grant_of(token: str | None, access: AccessEdges) -> Grant:
+    """Return what a token grants. Raises ApiProblem 401 for one that is missing, invalid, expired or revoked."""
     if not token:
-        raise ApiProblem(401, "token_missing", "This operation needs a token.", TOKEN_HINT, headers=challenge)
+        raise ApiProblem(401, "token_missing", "This operation needs a token.", TOKEN_HINT, headers=_CHALLENGE)
     try:
-        return tokens.verify(token)
+        grant = access.tokens.verify(token)
     except TokenInvalid as error:
-        detail = f"The token was refused: {error}."
-        raise ApiProblem(401, "token_invalid", detail, TOKEN_HINT, headers=challenge) from error
+        raise token_refused(str(error)) from error
+    if access.revocations.refuses(grant):
+        raise token_refused(REVOKED)
+    return grant
+
+
+def token_refused(why: str) -> ApiProblem:
+    """The problem of a token that does not count, or no longer."""
+    return ApiProblem(401, "token_invalid", f"The token was refused: {why}.", TOKEN_HINT, headers=_CHALLENGE)
 
 
 def require_role(principal: Principal, *roles: Role) -> Principal:
@@ -41,7 +50,8 @@ def _for(*roles: Role) -> Callable[..., Awaitable[Principal]]:
     async def principal(
         access: AccessDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
-        return require_role(principal_of(credentials.credentials if credentials else None, access.tokens), *roles)
+        grant = grant_of(credentials.credentials if credentials else None, access)
+        return require_role(grant.principal, *roles)
 
     return principal
 

@@ -23,7 +23,7 @@ from api.keyed_answers import KeyedAnswers, declare
 from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
 from api.routes import driver, health, nearby, ride, rider, surge
-from api.routes.operator import city, matching, prices, traffic
+from api.routes.operator import city, matching, prices, tokens, traffic
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
 from api.streams.budgets import PersonBudgets
@@ -46,7 +46,8 @@ The token comes in the `Authorization` header or, from browsers, as a subprotoco
 | 1009 | a frame had more than 512 KiB | send less at once |
 | 1012 | the server is stopping | connect again |
 | 1013 | you did not read, or a part of the service is away | connect again after a moment |
-| 4401, 4403 | the token was refused, or has another role | get another token |
+| 4401 | the token was refused, has expired or was revoked, also later on; the reason says which | get another token |
+| 4403 | the token has another role | use the token of the role |
 | 4409 | you opened more streams than one person may have, and this was the oldest | use the newer one |
 | 4422 | `last_seen` is no whole number | name the last `seq` you have, or nothing |
 | 4429 | you sent more frames or bytes than you may | wait some seconds, connect again, send less at once |
@@ -79,7 +80,7 @@ _AUDIENCES = {
     "operators": "The city, its prices and why drivers were asked, with the token of an operator.",
     "health": "For monitoring; without a token.",
 }
-_ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, traffic, health, people, operators)
+_ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, traffic, tokens, health, people, operators)
 # The last one added is the outermost.
 _MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics, SafeHeaders)
 
@@ -114,7 +115,7 @@ async def _lifespan(app: FastAPI, open_edges: OpenEdges) -> AsyncIterator[None]:
         app.state.advice = AdviceFeed(edges.feeds.advice, edges.feeds.now)
         app.state.live = LiveFeed(edges.picture, app.state.advice)
         looking = asyncio.create_task(app.state.advice.run())
-        app.state.open_streams = OpenStreams()
+        app.state.open_streams = OpenStreams(edges.access.revocations)
         app.state.person_budgets = PersonBudgets()
         yield
         await app.state.live.close()

@@ -13,6 +13,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from api.auth.revocation_watch import RevocationWatch
 from api.auth.tokens import Tokens
 from api.failures import Outages
 from api.inboxes import InboxReads
@@ -117,6 +118,7 @@ class AccessEdges:
     """For every route and stream: who asks, what was answered before, and which errors say that a server is away."""
 
     tokens: Tokens
+    revocations: RevocationWatch
     outages: Outages
     answers: KeptAnswers
 

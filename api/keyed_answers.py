@@ -133,14 +133,16 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _principal(scope: Scope) -> str | None:
-    """Whose key it is; None for a token that the route will refuse."""
+    """Whose key it is; None for a token that the route will refuse, as expired or revoked."""
     scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
+    access = edges_of(scope).access
     try:
-        return edges_of(scope).access.tokens.verify(token).inbox
+        grant = access.tokens.verify(token)
     except TokenInvalid:
         return None
+    return None if access.revocations.refuses(grant) else grant.principal.inbox
 
 
 def _check(key: str) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access import principal_of, require_role
+from api.access import grant_of, require_role
 from api.auth.tokens import Role
 from api.edges import edges_of
 from api.problems import ApiProblem
@@ -93,8 +93,8 @@ class RawPings:
         edges = edges_of(scope)
         headers = Headers(scope=scope)
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        principal = principal_of(token if scheme.lower() == "bearer" else None, edges.access.tokens)
-        require_role(principal, Role.DRIVER)
+        grant = grant_of(token if scheme.lower() == "bearer" else None, edges.access)
+        principal = require_role(grant.principal, Role.DRIVER)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await Request(scope, receive).body()
         numbers = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")

@@ -18,12 +18,12 @@ router = APIRouter()
 @router.websocket("/v1/ops/stream")
 async def live_stream(socket: WebSocket, access: AccessDep, feed: LiveFeedDep) -> None:
     """About two frames a second; the newest counts."""
-    operator = await sockets.accept(socket, access, Role.OPERATOR)
-    if operator is None:
+    grant = await sockets.accept(socket, access, Role.OPERATOR)
+    if grant is None:
         return
     queue = feed.watch()
     try:
-        await sockets.converse(socket, operator, _push(socket, queue), _until_hang_up(socket))
+        await sockets.converse(socket, grant, _push(socket, queue), _until_hang_up(socket))
     finally:
         feed.leave(queue)
 

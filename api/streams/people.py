@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketState
 
 from api import failures
-from api.auth.tokens import Principal, Role
+from api.auth.tokens import Grant, Principal, Role
 from api.edges import AccessDep, AccessEdges, FeedEdges, FeedEdgesDep
 from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
 from api.problems import ApiProblem
@@ -41,9 +41,10 @@ async def rider_stream(socket: WebSocket, access: AccessDep, feeds: FeedEdgesDep
     """A rider's events."""
     accepted = await _accept(socket, access, Role.RIDER)
     if accepted is not None:
-        rider, last_seen = accepted
+        grant, last_seen = accepted
+        rider = grant.principal
         push = _push(socket, feeds, rider, last_seen)
-        await sockets.converse(socket, rider, push, _take(socket, access, feeds, rider))
+        await sockets.converse(socket, grant, push, _take(socket, access, feeds, rider))
 
 
 @router.websocket("/v1/drivers/me/stream")
@@ -51,18 +52,19 @@ async def driver_stream(socket: WebSocket, access: AccessDep, feeds: FeedEdgesDe
     """A driver's offers, events and advice out, pings in."""
     accepted = await _accept(socket, access, Role.DRIVER)
     if accepted is not None:
-        driver, last_seen = accepted
+        grant, last_seen = accepted
+        driver = grant.principal
         push = _push(socket, feeds, driver, last_seen, advice)
-        await sockets.converse(socket, driver, push, _take(socket, access, feeds, driver))
+        await sockets.converse(socket, grant, push, _take(socket, access, feeds, driver))
 
 
-async def _accept(socket: WebSocket, access: AccessEdges, role: Role) -> tuple[Principal, int] | None:
-    """Accept a socket; returns whose it is and what was seen last, None after refusing it."""
-    principal = await sockets.accept(socket, access, role)
-    if principal is None:
+async def _accept(socket: WebSocket, access: AccessEdges, role: Role) -> tuple[Grant, int] | None:
+    """Accept a socket; returns what its token grants and what was seen last, None after refusing it."""
+    grant = await sockets.accept(socket, access, role)
+    if grant is None:
         return None
     try:
-        return principal, _last_seen(socket)
+        return grant, _last_seen(socket)
     except ApiProblem as problem:
         await sockets.refuse(socket, problem)
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterator
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,8 +15,9 @@ from prometheus_client import Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api import failures
-from api.access import principal_of, require_role
-from api.auth.tokens import Principal, Role
+from api.access import EXPIRED, REVOKED, grant_of, require_role, token_refused
+from api.auth.revocation_watch import RevocationWatch
+from api.auth.tokens import Grant, Principal, Role
 from api.edges import AccessEdges, edges_of
 from api.problems import ApiProblem
 from api.streams.budgets import PersonBudgets
@@ -29,6 +32,9 @@ SEND_TIMEOUT_S = 10.0
 #: A task that was told to end is told again after so long.
 CANCEL_AGAIN_S = 0.2
 
+#: Wall seconds after which a stream compares its token's end with the wall clock again: somebody may have set it.
+CLOCK_LOOK_S = 60.0
+
 TRY_AGAIN_LATER = 1013
 INTERNAL_ERROR = 1011
 #: Another stream of the same principal has taken this one's place: connecting again would only drive that one out.
@@ -41,32 +47,79 @@ STREAMS_MAX = {Role.RIDER: 4, Role.DRIVER: 4, Role.OPERATOR: 100}
 STREAMS = Gauge("hexhail_api_streams", "Open WebSocket streams", ["role"])
 
 
-class OpenStreams:
-    """The streams of each principal; one too many ends the oldest."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a stream ends, as its close frame says."""
 
-    def __init__(self) -> None:
-        self._of: dict[Principal, list[asyncio.Future[None]]] = {}
+    code: int
+    reason: str = ""
+
+    @classmethod
+    def of(cls, problem: ApiProblem) -> Ending:
+        """4000 + the problem's status, and as much of it as a close reason holds: 123 bytes."""
+        return cls(4000 + problem.status, f"{problem.code}: {problem.detail}"[:120])
+
+
+@dataclass(eq=False, slots=True)
+class _OpenStream:
+    """A stream, and the token that it was opened with."""
+
+    grant: Grant
+    #: Done when the stream has to end before one of its sides does.
+    ending: asyncio.Future[Ending]
+
+    def end(self, ending: Ending) -> None:
+        """Have the stream end; the first reason counts."""
+        if not self.ending.done():
+            self.ending.set_result(ending)
+
+
+class OpenStreams:
+    """The streams of each principal. One too many ends the oldest; a token that counts no more ends its own."""
+
+    def __init__(self, revocations: RevocationWatch, now: Callable[[], float] = time.time) -> None:
+        """``now`` gives wall seconds since 1970."""
+        self._of: dict[Principal, list[_OpenStream]] = {}
+        self._revocations = revocations
+        self._now = now
+        revocations.on_news = self._end_revoked
 
     @contextmanager
-    def enter(self, principal: Principal) -> Iterator[asyncio.Future[None]]:
-        """Be one of the principal's streams; the future is done when a newer one wants the place."""
-        ousted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def enter(self, grant: Grant) -> Iterator[asyncio.Future[Ending]]:
+        """Be one of the principal's streams; the future is done when this one has to end, and says why."""
+        stream = _OpenStream(grant, asyncio.get_running_loop().create_future())
+        principal = grant.principal
         own = self._of.setdefault(principal, [])
-        own.append(ousted)
+        own.append(stream)
         if len(own) > STREAMS_MAX[principal.role]:
-            own.pop(0).set_result(None)
+            own.pop(0).end(Ending(REPLACED))
+        if self._revocations.refuses(grant):  # since its token was verified
+            stream.end(Ending.of(token_refused(REVOKED)))
+        watch = asyncio.create_task(self._end_expired(stream))
         STREAMS.labels(principal.role).inc()
         try:
-            yield ousted
+            yield stream.ending
         finally:
+            watch.cancel()
             STREAMS.labels(principal.role).dec()
-            if ousted in own:
-                own.remove(ousted)
+            if stream in own:
+                own.remove(stream)
             if not own and self._of.get(principal) is own:
                 del self._of[principal]
 
+    async def _end_expired(self, stream: _OpenStream) -> None:
+        """Sleep until the token has expired by the wall clock, which may be set meanwhile; then end its stream."""
+        while (left_s := stream.grant.expires_s - self._now()) > 0.0:
+            await asyncio.sleep(min(left_s, CLOCK_LOOK_S))
+        stream.end(Ending.of(token_refused(EXPIRED)))
 
-async def accept(socket: WebSocket, access: AccessEdges, *roles: Role) -> Principal | None:
+    def _end_revoked(self) -> None:
+        for stream in [stream for own in self._of.values() for stream in own]:
+            if self._revocations.refuses(stream.grant):
+                stream.end(Ending.of(token_refused(REVOKED)))
+
+
+async def accept(socket: WebSocket, access: AccessEdges, *roles: Role) -> Grant | None:
     """Accept a socket whose token is of one of the roles; None after closing it with 4401 or 4403.
 
     The token comes in the Authorization header or, from browsers, which cannot set one, as the subprotocol
@@ -75,12 +128,12 @@ async def accept(socket: WebSocket, access: AccessEdges, *roles: Role) -> Princi
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
-        principal = require_role(principal_of(_token(socket, offered), access.tokens), *roles)
-        _share_budget(socket, principal)
+        grant = grant_of(_token(socket, offered), access)
+        _share_budget(socket, require_role(grant.principal, *roles))
     except ApiProblem as problem:
         await refuse(socket, problem)
         return None
-    return principal
+    return grant
 
 
 def _share_budget(socket: WebSocket, principal: Principal) -> None:
@@ -104,26 +157,31 @@ def _token(socket: WebSocket, offered: list[str]) -> str | None:
 
 async def refuse(socket: WebSocket, problem: ApiProblem) -> None:
     """Close an accepted socket with 4000 + the problem's status."""
-    # A close reason holds 123 bytes.
-    await _close_quietly(socket, 4000 + problem.status, f"{problem.code}: {problem.detail}"[:120])
+    ending = Ending.of(problem)
+    await _close_quietly(socket, ending.code, ending.reason)
 
 
-async def converse(socket: WebSocket, principal: Principal, *sides: Coroutine[Any, Any, None]) -> None:
-    """Run the sides of a stream until one of them ends or a newer stream takes the place, then close the socket."""
+async def converse(socket: WebSocket, grant: Grant, *sides: Coroutine[Any, Any, None]) -> None:
+    """Run the sides of a stream until one of them ends, its token does, or a newer stream takes its place.
+
+    Then close the socket.
+    """
     streams: OpenStreams = socket.app.state.open_streams
-    with streams.enter(principal) as ousted:
+    with streams.enter(grant) as ending:
         tasks = [asyncio.create_task(side) for side in sides]
         try:
-            await asyncio.wait({*tasks, ousted}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {*tasks, ending}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await end(tasks)
-        code = REPLACED if ousted.done() else TRY_AGAIN_LATER
+        told = ending.result() if ending.done() else Ending(TRY_AGAIN_LATER)
     outages = edges_of(socket.scope).access.outages
     for task in tasks:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
-            code = INTERNAL_ERROR if failures.told(error, outages).status == 500 else TRY_AGAIN_LATER
-    await _close_quietly(socket, code)
+            is_ours = failures.told(error, outages).status == 500
+            told = Ending(INTERNAL_ERROR if is_ours else TRY_AGAIN_LATER)
+    await _close_quietly(socket, told.code, told.reason)
 
 
 async def end(tasks: Collection[asyncio.Task[Any]]) -> None:

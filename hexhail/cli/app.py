@@ -14,7 +14,7 @@ from hexhail.cli.pings import pings_app
 from hexhail.cli.replay import replay_app
 from hexhail.cli.serve import serve
 from hexhail.cli.simulate import simulate
-from hexhail.cli.token import token
+from hexhail.cli.token import token_app
 from hexhail.cli.trace import trace
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ app.command()(trace)
 app.command()(export)
 replay_app.command("rides")(rides)
 app.add_typer(pings_app, name="pings")
-app.command()(token)
+app.add_typer(token_app, name="token")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(bench)
 
 

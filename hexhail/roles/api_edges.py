@@ -54,7 +54,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
         parts = await start_parts(servers, stack)
         figures = _figures(servers, parts)
         yield Edges(
-            access=AccessEdges(Tokens(settings.key_ring()), parts.outages, SqlKeptAnswers(servers.database)),
+            access=_access_edges(servers, parts),
             rider=_rider_edges(servers, parts),
             nearby=NearbyEdges(
                 servers.city.region, parts.traffic.roads, parts.supply, servers.dispatch.pickup_eta_s_max
@@ -67,6 +67,11 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             picture=_picture_edges(servers, parts, figures),
             health=_health_edges(servers, parts),
         )
+
+
+def _access_edges(servers: Servers, parts: Parts) -> AccessEdges:
+    tokens, kept = Tokens(servers.settings.key_ring()), SqlKeptAnswers(servers.database)
+    return AccessEdges(tokens, parts.revocations, parts.outages, kept)
 
 
 def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:

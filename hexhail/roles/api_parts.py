@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.auth.redis_revocations import RedisRevocations
+from api.auth.revocation_watch import RevocationWatch
 from api.inboxes import InboxReads
 from api.streams.sockets import end
 from api.supply import RecentSupply
@@ -84,6 +86,7 @@ class Parts:
     fares: FareService
     traffic: TrafficWatch
     quote_log: KafkaQuotes
+    revocations: RevocationWatch
     #: Error type -> the server that it says is away.
     outages: Mapping[type[Exception], str]
 
@@ -119,14 +122,16 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         fares=FareService(city.region, city.graph, tariffs),
         traffic=traffic_watch(city, servers.settings.city_dir, redis, now),
         quote_log=_quote_log(servers),
+        revocations=RevocationWatch(RedisRevocations(redis)),
         outages=_outages(),
     )
     stack.push_async_callback(parts.quote_log.close)
     stack.push_async_callback(parts.gateway.close)
     await parts.tariff.start()
     await parts.traffic.look()
+    await parts.revocations.look()
     news = listen_for_news(redis, parts.inboxes.ring)
-    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.traffic.watch()
+    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.traffic.watch(), parts.revocations.run()
     stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
     return parts
 

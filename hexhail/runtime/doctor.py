@@ -27,6 +27,7 @@ from hexhail.runtime.settings import Settings
 CLOCK_SKEW_S_MAX = 1.0
 #: Where the function libraries of Redis are.
 FUNCTION_PACKAGES = (
+    "api.auth",
     "backing.inboxes",
     "dispatch.adapters",
     "location_ingest.adapters",

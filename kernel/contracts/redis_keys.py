@@ -155,3 +155,13 @@ INBOX_NEWS = "inbox.news"
 INBOXES_COMPLETE = "inbox.complete"
 #: String: the claim of the relay that rebuilds the inboxes.
 INBOXES_REBUILDING = "inbox.rebuilding"
+
+# -- tokens that no longer count: written by the API, over all regions -------------------------------------------------
+
+#: Hash: `token:<jti>` or `subject:<role>:<id>` -> the revocation as JSON. One tag, so that a cluster has all three
+#: keys in one slot.
+REVOKED = "{tokens}:revoked"
+#: Sorted set: the same names by the wall milliseconds at which they may be forgotten.
+REVOKED_UNTIL = "{tokens}:revoked:until"
+#: Integer: how many revocations there were; a process that knows it has read them all.
+REVOKED_VERSION = "{tokens}:revoked:version"

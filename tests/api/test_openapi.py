@@ -46,6 +46,7 @@ async def valid_body(path: str, people: People, rider: Any) -> dict[str, Any]:
         "/v1/drivers/me/status": {"status": "offline", "seats": 4},
         "/v1/drivers/me/pings": {"pings": [ping]},
         "/v1/rides/{ride_id}/rating": {"stars": 5},
+        "/v1/ops/tokens/revoke": {"token_id": "none", "reason": "a drill"},
         "/v1/rides/{ride_id}/dropped-off": {"dropoff": TRIP["dropoff"]},
     }
     if path == "/v1/rides":
@@ -92,6 +93,8 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     for brake in ("freeze", "unfreeze"):
         await operator.post(f"/v1/ops/surge/{brake}", {"reason": "a drill"})
     await operator.get("/v1/ops/surge/orders")
+    await operator.post("/v1/ops/tokens/revoke", {"role": "rider", "subject": "nobody", "reason": "a drill"})
+    await operator.get("/v1/ops/tokens/revocations")
     await rider.get("/v1/drivers/nearby", params=TRIP["pickup"])
     await driver.get("/v1/drivers/me/advice")
     await driver.report_place()

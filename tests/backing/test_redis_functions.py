@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from api.auth.redis_revocations import RedisRevocations
+from api.auth.revocations import revoke_token
 from backing.inboxes.redis_inboxes import RedisInboxes
 from backing.outbox.rows import OutboxRow
 from backing.redis.functions import LuaLibrary, RedisFunctions, libraries_of, other_versions, remove_libraries
@@ -95,6 +98,16 @@ async def put_weights_in_force(redis: Redis) -> Callable[[int], Awaitable[object
     return lambda turn: weights.put(1, np.ones(1), float(turn), evidence)
 
 
+async def revoke_a_token(redis: Redis) -> Callable[[int], Awaitable[object]]:
+    revocations = RedisRevocations(redis)
+
+    async def call(turn: int) -> object:
+        await revocations.add(revoke_token(f"t{turn}", time.time(), "operator", "a drill"))
+        return len(await revocations.read())
+
+    return call
+
+
 @dataclass(frozen=True)
 class Shipped:
     """A library that ships, a call through its adapter, and the right answers of two turns."""
@@ -111,6 +124,7 @@ SHIPPED = [
     Shipped("location_ingest.adapters", "cells.lua", put_a_position, (1, 1)),
     Shipped("pricing.adapters", "signals.lua", count_a_request, ([0], [0])),
     Shipped("traffic.adapters", "weights.lua", put_weights_in_force, (1, 2)),
+    Shipped("api.auth", "revocations.lua", revoke_a_token, (1, 2)),
 ]
 
 

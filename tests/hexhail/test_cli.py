@@ -228,3 +228,44 @@ def test_a_region_with_a_currency_of_the_past_is_refused(tmp_path: Path) -> None
         refused = hexhail("city", command, str(tmp_path))
         assert refused.returncode == 1
         assert "currency must be a current currency of ISO 4217" in refused.stderr
+
+
+def revoked_in(port: int) -> dict[str, Any]:
+    with Redis(port=port) as redis:
+        held: Any = redis.hgetall("{tokens}:revoked")
+        return {name.decode(): json.loads(value) for name, value in held.items()}
+
+
+@pytest.mark.servers
+def test_token_revoke_takes_a_token_its_id_or_a_subject(valkey_port: int) -> None:
+    settings = {"HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0", "HEXHAIL_TOKEN_SECRETS": SECRETS}
+    with Redis(port=valkey_port) as redis:
+        redis.flushall()
+    token = hexhail("token", "--role", "driver", "--subject", "dora", **settings).stdout.strip()
+    done = hexhail("token", "revoke", "--token", token, "--reason", "a lost phone", **settings)
+    assert done.returncode == 0, done.stderr
+    [(name, entry)] = revoked_in(valkey_port).items()
+    assert name.startswith("token:")
+    assert done.stdout == f"revoked {name}\n"
+    assert entry["reason"] == "a lost phone"
+    assert entry["until_ms"] - entry["revoked_ms"] <= 3605_000
+    hexhail("token", "revoke", "--id", "t2", "--reason", "leaked", **settings)
+    hexhail("token", "revoke", "--role", "rider", "--subject", "rita", "--reason", "left", **settings)
+    assert set(revoked_in(valkey_port)) == {name, "token:t2", "subject:rider:rita"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "give one of --token, --id, or --role with --subject"),
+        (("--role", "rider"), "give one of --token, --id, or --role with --subject"),
+        (("--id", "t", "--role", "rider", "--subject", "rita"), "give one of --token"),
+        (("--role", "king", "--subject", "rita"), "'king' is not a valid Role"),
+        (("--role", "rider", "--subject", "no id"), "'no id' is no id of a rider"),
+        (("--token", "x.y.z"), "nothing to revoke: the token is refused as it is"),
+    ],
+)
+def test_token_revoke_says_what_it_needs(options: tuple[str, ...], message: str) -> None:
+    done = hexhail("token", "revoke", "--reason", "why not", *options, HEXHAIL_TOKEN_SECRETS=SECRETS)
+    assert done.returncode == 1
+    assert message in done.stderr
