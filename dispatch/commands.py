@@ -11,7 +11,7 @@ from kernel.points import Place
 
 @dataclass(frozen=True, slots=True)
 class RequestRide:
-    """A rider wants to go; the quote's price holds. `receipt`: see `Ride`."""
+    """A rider wants to go; the quote's price holds. `receipt` and `map_id`: see `Ride`."""
 
     ride_id: str
     region_id: str
@@ -23,6 +23,16 @@ class RequestRide:
     fare_cents: int
     currency: str
     receipt: Mapping[str, object] | None = None
+    map_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Leave a waiting ride out of the rounds on this map, where its pickup or dropoff is near no road."""
+
+    ride_id: str
+    map_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,7 @@ class SetShift:
 
 RideCommand = (
     RequestRide
+    | SetAside
     | SendOffer
     | AcceptOffer
     | DeclineOffer

@@ -42,6 +42,7 @@ class DispatchEngine:
             cmd.ReportPickup: self._pick_up,
             cmd.ReportDropoff: self._drop_off,
             cmd.RateRide: self._rate,
+            cmd.SetAside: self._set_aside,
             cmd.ExpireDue: self._expire_due,
         }
 
@@ -128,11 +129,19 @@ class DispatchEngine:
             fare_cents=command.fare_cents,
             currency=command.currency,
             receipt=command.receipt,
+            map_id=command.map_id,
         )
         if command.ride_id in self._book:
             raise IllegalMove(command.ride_id, self._book.get(command.ride_id).state, "a second request")
         self._book.put(begin(event))
         return [event]
+
+    def _set_aside(self, command: cmd.SetAside, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        if ride.set_aside_on == command.map_id:  # its rider knows
+            return []
+        reason, map_id = command.reason, command.map_id
+        return self._happen(ride, ev.RideSetAside, now_s, "leaving it out", map_id=map_id, reason=reason)
 
     def _send_offer(self, command: cmd.SendOffer, now_s: float) -> list[ev.RideEvent]:
         ride = self.ride(command.ride_id)

@@ -34,6 +34,16 @@ class RideRequested(RideEvent):
     fare_cents: int
     currency: str
     receipt: Mapping[str, object] | None = None
+    #: The map whose numbers the two places hold; empty where nobody knows.
+    map_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideSetAside(RideEvent):
+    """No round looks at the ride on this map; it waits for another map, its rider's cancellation or its expiry."""
+
+    map_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +164,7 @@ class MatchFound:
 #: Those that a ride's log consists of.
 RIDE_EVENTS: tuple[type[RideEvent], ...] = (
     RideRequested,
+    RideSetAside,
     OfferSent,
     OfferAccepted,
     OfferDeclined,

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dispatch.matching.calibration import AcceptanceFigures
+
+
+class MatchingMetrics:
+    """What the rounds of a region leave out; made once, by the composition root."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.off_map = Gauge(
+            "hexhail_rides_off_map",
+            "Open rides whose pickup or dropoff is near no road of the matcher's map: no round looks at them.",
+            ["region"],
+            registry=registry,
+        )
+        #: kind: as in `SqlRideStore`, or driver, command, policy fault.
+        self.set_aside = Counter(
+            "hexhail_matching_set_aside_total",
+            "What a round left out because it could not be read or decided on, and went on without; the log names it.",
+            ["region", "kind"],
+            registry=registry,
+        )
 
 
 class AcceptanceMetrics:

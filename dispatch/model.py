@@ -118,6 +118,10 @@ class Ride:
     receipt: Mapping[str, object] | None = None
     #: What the rider gave it, None as long as nothing was given.
     stars: int | None = None
+    #: The map whose numbers `pickup` and `dropoff` hold (`geo.places`); empty where nobody knows.
+    map_id: str = ""
+    #: The map on which the ride had no place, so that its rider was told; None if there was none.
+    set_aside_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
 from dispatch.model import DispatchParams, Ride, Shift, SupplySnapshot
 from kernel.idempotency import IdempotencyKey
+from kernel.points import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ class Carrying:
 
     driver_id: str
     seats: int
-    dropoff_node: int
+    dropoff: Place
+    #: See `Ride.map_id`.
+    map_id: str = ""
     stars_sum: int = 0
     stars_count: int = 0
 
@@ -128,8 +131,8 @@ class EventTail(Protocol):
         """How many messages of all streams were ever committed, and how many of them are published."""
         ...
 
-    async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
-        """The next events of a region after a position, in order, each with its own."""
+    async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent | None]]:
+        """The next events of a region after a position, in order, each with its own; None where it cannot be read."""
         ...
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from geo import cells
 from geo.distances import lng_extent_deg
+from geo.places import Places
 from geo.roads.graph import RoadGraph
 from kernel.money import MINOR_UNIT_DIGITS
 from kernel.section_reader import Sections, read_params
@@ -57,6 +58,11 @@ class City:
     region: Region
     graph: RoadGraph
     sections: Mapping[str, Any]
+
+    @cached_property
+    def places(self) -> Places:
+        """Where points lie on this map, and the map's id."""
+        return Places.of(self.graph, self.region.off_road_m_max)
 
     @cached_property
     def search_cells(self) -> NDArray[np.uint64]:

@@ -61,15 +61,27 @@ def unpack(packed: list[bytes]) -> NDArray[Any]:
     return np.frombuffer(b"".join(packed), PACKED)
 
 
-def newest_positions(entries: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, ...], NDArray[Any]]:
-    """Return the drivers' ids, ascending, and their newest positions (n,) of `PACKED`.
+def newest_positions(
+    entries: Sequence[tuple[bytes, bytes]],
+) -> tuple[tuple[str, ...], NDArray[Any], dict[str, str]]:
+    """Return the drivers' ids, ascending, their newest positions (n,) of `PACKED`, and why which entries were left out.
 
     ``entries`` are (driver_id, packed position) of all cells of a region. A driver who crosses a border while the cells
-    are read may stand in two of them. Raises ValueError as `unpack` does.
+    are read may stand in two of them. One bad entry takes no position from the others.
     """
-    packed = unpack([value for _, value in entries])
-    driver_id = np.array([name.decode() for name, _ in entries], dtype=np.str_)
+    named = [(name.decode(errors="replace"), value) for name, value in entries]
+    left_out = {
+        name: f"{len(value)} bytes, not {PACKED.itemsize}: was it written by another version?"
+        for name, value in named
+        if len(value) != PACKED.itemsize
+    }
+    packed = unpack([value for _, value in named if len(value) == PACKED.itemsize])
+    driver_id = np.array([name for name, value in named if len(value) == PACKED.itemsize], dtype=np.str_)
+    on_globe = (np.abs(packed["lat_e7"] / 1e7) <= 90.0) & (np.abs(packed["lng_e7"] / 1e7) <= 180.0)
+    if not on_globe.all():
+        left_out |= dict.fromkeys(driver_id[~on_globe].tolist(), "a place that is not on the globe")
+        driver_id, packed = driver_id[on_globe], packed[on_globe]
     order = np.lexsort((packed["t_ms"], driver_id))
     driver_id, packed = driver_id[order], packed[order]
     is_newest = np.append(driver_id[1:] != driver_id[:-1], True)[: len(order)]
-    return tuple(driver_id[is_newest].tolist()), packed[is_newest]
+    return tuple(driver_id[is_newest].tolist()), packed[is_newest], left_out

@@ -9,7 +9,8 @@ PricingError
 │   ├── QuoteForged           it is not one of ours, or it was changed
 │   ├── QuoteExpired          its time is over
 │   ├── QuoteVersionUnknown   ours, but of a version that this one does not read
-│   └── QuoteOfAnotherRider   ours, but given to somebody else
+│   ├── QuoteOfAnotherRider   ours, but given to somebody else
+│   └── QuoteOffMap           ours, but the map has changed, and a point of it is near no road any more
 ├── FieldWrong                a key of a tariff is wrong
 └── TariffRefused             a tariff file is wrong, and at which line
 """
@@ -111,6 +112,16 @@ class QuoteOfAnotherRider(QuoteUnusable):
 
     def __init__(self) -> None:
         super().__init__("The quote was given to another rider.")
+
+
+class QuoteOffMap(QuoteUnusable):
+    """The map has changed since the quote was given, and one of its points is near no road any more."""
+
+    code = "quote_off_map"
+    hint = "Ask for a new quote (POST /v1/quotes), from and to points near a road."
+
+    def __init__(self, which: str, region_id: str) -> None:
+        super().__init__(f"The map of region {region_id} has changed: the quoted {which} is near no road any more.")
 
 
 class FieldWrong(PricingError, ValueError):

@@ -14,6 +14,7 @@ from dispatch.rounds import Rounds
 from dispatch.service.pickup_watch import DriverWatch
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
+from geo.places import Places
 from kernel.section_reader import read_params
 from kernel.supply import DriverState
 from location_ingest.model import IngestParams
@@ -109,7 +110,7 @@ class Day:
             Leases(self._dispatch.offer_ttl_s),
             handlers,
             Rounds(self._dispatch),
-            DriverWatch(city.graph, self._dispatch),
+            DriverWatch(Places(city.graph, ""), self._dispatch),
         )
         self._surge = surge_of(city, requests) if params.is_surge_on else None
         market = market_of(city, requests, self._ways, self._surge)

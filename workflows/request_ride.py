@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dispatch.commands import RequestRide
 from dispatch.ports import Outcome
 from dispatch.service.rides import RideService
+from geo.places import Places
 from kernel.idempotency import IdempotencyKey
-from pricing.errors import QuoteExpired
+from pricing.errors import QuoteExpired, QuoteOffMap
 from pricing.model.quotes import Quote
 from workflows.ports import Now, QuoteSigning
 from workflows.receipts import to_plain
@@ -22,10 +23,13 @@ class RequestRideWorkflow:
     signing: QuoteSigning
     rides: RideService
     now: Now
+    #: The map of this process; without it quotes are taken at their nodes.
+    places: Places | None = None
 
     async def request(self, rider_id: str, signed_quote: str, idempotency: IdempotencyKey) -> Outcome:
         """Begin the ride of a quote; return once it is durable.
 
+        A quote of another map keeps its price; its points are taken to the roads of this one.
         Raises pricing.errors.QuoteUnusable, dispatch.errors.QuoteUsed or IdempotencyConflict. An answer that was given
         to this key before stays the answer, also after the quote has expired.
         """
@@ -36,7 +40,10 @@ class RequestRideWorkflow:
             if before is None:
                 raise
             return before
-        return await self.rides.handle(request_of(quote, uuid.uuid4().hex), idempotency)
+        command = request_of(quote, uuid.uuid4().hex)
+        if self.places is not None:
+            command = on_own_map(command, self.places)
+        return await self.rides.handle(command, idempotency)
 
 
 def request_of(quote: Quote, ride_id: str) -> RequestRide:
@@ -53,4 +60,17 @@ def request_of(quote: Quote, ride_id: str) -> RequestRide:
         fare_cents=quote.price_cents,
         currency=quote.currency,
         receipt=to_plain(quote.receipt),
+        map_id=quote.map_id,
     )
+
+
+def on_own_map(command: RequestRide, own: Places) -> RequestRide:
+    """Return the request with both places on this map. Raises QuoteOffMap where one is near no road of it."""
+    ends = {"pickup": command.pickup, "dropoff": command.dropoff}
+    if all(own.holds(end, command.map_id) for end in ends.values()):
+        return command
+    found = dict(zip(ends, own.at(list(ends.values())), strict=True))
+    for which, place in found.items():
+        if place is None:
+            raise QuoteOffMap(which, command.region_id)
+    return replace(command, map_id=own.map_id, **found)  # type: ignore[arg-type]  # None was refused

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from redis.asyncio import Redis
 
+from backing.left_out import LeftOut
 from dispatch.ports import Positions
 from geo.positions import UNKNOWN_HEADING, newest_positions
 from kernel.contracts import redis_keys
@@ -15,8 +16,10 @@ from kernel.contracts import redis_keys
 class RedisSupply:
     """`Supply` of one region: all its cells in one pipeline, one decoding."""
 
-    def __init__(self, redis: Redis, region_id: str, cells: Sequence[str]) -> None:
+    def __init__(self, redis: Redis, region_id: str, cells: Sequence[str], left_out: LeftOut | None = None) -> None:
         self._redis = redis
+        self._region = region_id
+        self._left_out = left_out or LeftOut("driver")
         self._keys = [redis_keys.cell(region_id, cell) for cell in cells]
 
     async def positions(self) -> Positions:
@@ -25,7 +28,8 @@ class RedisSupply:
         for key in self._keys:
             pipeline.hgetall(key)
         buckets: list[dict[bytes, bytes]] = await pipeline.execute()
-        driver_id, packed = newest_positions([entry for bucket in buckets for entry in bucket.items()])
+        driver_id, packed, left_out = newest_positions([entry for bucket in buckets for entry in bucket.items()])
+        self._left_out.tell(self._region, left_out)
         heading_cdeg = packed["heading_cdeg"]
         return Positions(
             driver_id=driver_id,

@@ -7,6 +7,7 @@ from dispatch import events as ev
 #: Events delivered to the rider: all but offers that a driver declined or let expire.
 _FOR_RIDER = (
     ev.RideRequested,
+    ev.RideSetAside,
     ev.OfferAccepted,
     ev.AssignmentCancelled,
     ev.DriverArrived,

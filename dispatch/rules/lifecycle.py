@@ -12,6 +12,7 @@ from dispatch.model import Offer, OfferState, Party, Ride, RideState
 #: Legal moves; a pair that is not in the table is illegal.
 MOVES: dict[tuple[RideState, type[ev.RideEvent]], RideState] = {
     (RideState.REQUESTED, ev.OfferSent): RideState.OFFERED,
+    (RideState.REQUESTED, ev.RideSetAside): RideState.REQUESTED,
     (RideState.REQUESTED, ev.RideCancelled): RideState.CANCELLED,
     (RideState.REQUESTED, ev.RideExpired): RideState.EXPIRED,
     (RideState.OFFERED, ev.OfferAccepted): RideState.ASSIGNED,
@@ -61,6 +62,7 @@ def begin(event: ev.RideRequested) -> Ride:
         requested_s=event.at_s,
         sequence=event.sequence,
         receipt=event.receipt,
+        map_id=event.map_id,
     )
 
 
@@ -91,6 +93,8 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
         return _offered(ride, event)
     if type(event) in OFFER_ENDS:
         return _answered(ride, event)
+    if isinstance(event, ev.RideSetAside):
+        return {"set_aside_on": event.map_id}
     match event:
         case ev.DriverArrived():
             return {"arrived_s": event.at_s}
@@ -105,6 +109,12 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
             released = {"driver_id": None, "assigned_s": None, "arrived_s": None}
             refused_by, given_back_by = (*ride.refused_by, event.driver_id), (*ride.given_back_by, event.driver_id)
             return {**released, "refused_by": refused_by, "given_back_by": given_back_by}
+    return _ended(event)
+
+
+def _ended(event: ev.RideEvent) -> dict[str, Any]:
+    """What the end of a ride without a trip changes."""
+    match event:
         case ev.RideCancelled():
             return {"ended_s": event.at_s, "cancelled_by": event.by, "cancel_reason": event.reason}
         case ev.RideExpired():

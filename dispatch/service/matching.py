@@ -13,6 +13,7 @@ from dispatch.engine import DispatchEngine
 from dispatch.errors import CommandRefused
 from dispatch.matching.policy import FollowsTraffic, MatchingPolicy
 from dispatch.matching.reasons import Reason
+from dispatch.metrics import MatchingMetrics
 from dispatch.model import DispatchParams, Ride
 from dispatch.ports import (
     Carrying,
@@ -28,9 +29,11 @@ from dispatch.ports import (
 from dispatch.rounds import Round, Rounds
 from dispatch.service.outbox_reader import OutboxReader
 from dispatch.service.pickup_watch import DriverWatch
+from dispatch.service.placing import RidePlaces
 from dispatch.service.rides import RideService
 from dispatch.service.supply import supply_snapshot, unseen
 from dispatch.service.traces import TraceWriter
+from geo.places import Places
 from geo.roads.graph import RoadGraph
 
 log = structlog.get_logger(__name__)
@@ -59,8 +62,13 @@ class MatchingService:
         records: RoundRecords | None = None,
         outbox_reader: OutboxReader | None = None,
         roads: Callable[[], RoadGraph] | None = None,
+        places: Places | None = None,
+        metrics: MatchingMetrics | None = None,
     ) -> None:
-        """``roads`` gives ``graph`` under the travel times that count now; without it those of ``graph`` count."""
+        """``roads`` gives ``graph`` under the travel times that count now; without it those of ``graph`` count.
+
+        ``places`` takes rides of other maps to ``graph``; without it all rides must be of the graph.
+        """
         self._region = region_id
         self._own_graph = self._graph = graph
         self._roads = roads or (lambda: graph)
@@ -76,7 +84,8 @@ class MatchingService:
         self._outbox_reader = outbox_reader
         self._rounds = Rounds(params)
         # On the travel times of the city's folder: a driver comes nearer or not, whatever the traffic does meanwhile.
-        self._watch = DriverWatch(graph, params)
+        self._places = RidePlaces(region_id, places or Places(graph, ""), rides, metrics)
+        self._watch = DriverWatch(self._places.places, params)
         self._traces = None if trace_log is None else TraceWriter(trace_log)
 
     async def start(self) -> None:
@@ -125,11 +134,11 @@ class MatchingService:
         """The open rides once what is due has expired and lost drivers' rides wait again; how many rides expired."""
         open_rides = await self._store.open_rides(self._region)
         n_expired = await self._expire_due(open_rides)
-        if await self._take_back() or n_expired:
+        if await self._watch_pickups() or n_expired:
             open_rides = await self._store.open_rides(self._region)
         if self._outbox_reader is not None:
             await self._outbox_reader.catch_up()
-        return open_rides, n_expired
+        return await self._places.open_on_map(open_rides), n_expired
 
     async def _decide(self, engine: DispatchEngine, n_waiting: int) -> tuple[Round, dict[Reason, int]]:
         """The round on the newest positions, and how many drivers of the region it did not see, by the reason."""
@@ -143,6 +152,7 @@ class MatchingService:
         round_ = await asyncio.to_thread(self._rounds.decide, engine, supply, now_s)
         for fault in round_.decision.faults:
             log.error("policy_fault", fault=fault)
+            self._places.count("policy fault")
         if self._records is not None and len(supply):
             await self._keep(self._record(round_))
         return round_, unseen(positions, free, supply)
@@ -170,12 +180,22 @@ class MatchingService:
             log.warning("round_not_recorded", error=str(error))
 
     async def _carrying_drivers(self) -> list[Carrying]:
-        return await self._store.carrying_drivers(self._region) if self._params.chain_within_s else []
+        if not self._params.chain_within_s:
+            return []
+        return self._places.carrying_on_map(await self._store.carrying_drivers(self._region))
 
     async def _expire_due(self, open_rides: Sequence[Ride]) -> int:
         expected = DispatchEngine(self._params, open_rides).handle(cmd.ExpireDue(), self._now())
         due = sorted({event.ride_id for event in expected})
         return await _count(self._expire(ride_id) for ride_id in due)
+
+    async def _watch_pickups(self) -> int:
+        """As `_take_back`; a watch that fails costs no round."""
+        try:
+            return await self._take_back()
+        except Exception:  # if a store is away, the round itself says so
+            log.exception("pickup_watch_failed", region_id=self._region)
+            return 0
 
     async def _take_back(self) -> int:
         """Rides whose driver will not come wait again from this round on; returns how many."""
@@ -190,6 +210,10 @@ class MatchingService:
             try:
                 await self._rides.handle(command)
             except CommandRefused:  # arrived, cancelled or picked up since the rides were read
+                continue
+            except Exception:  # the others are taken back all the same
+                log.exception("ride_not_taken_back", ride_id=command.ride_id, driver_id=command.driver_id)
+                self._places.count("command")
                 continue
             taken += 1
             log.warning("ride_taken_back", ride_id=command.ride_id, driver_id=command.driver_id, reason=command.reason)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from dispatch.events import RideEvent
 from dispatch.matching.answers import Answers
 from dispatch.matching.expected import ExpectedPolicy
 from dispatch.matching.policy import LearningPolicy
@@ -63,16 +64,22 @@ class OutboxReader:
             log.warning("acceptance_state_refused", reason=str(error))
 
     async def catch_up(self) -> None:
-        """Pass on what was committed since the last call; log failures, and skip an event that the policy fails on."""
+        """Pass on what was committed since the last call, but for what cannot be read or makes the policy fail."""
         try:
             placed = await self._tail.events_since(self._region, self._position, EVENTS_PER_ROUND)
             for position, event in placed:
                 self._position = position
                 if isinstance(event, self._policy.observed_events):
-                    self._policy.observe(event)
+                    self._observe(event)
             await self._keep()
         except Exception:  # a policy that has learned less can still match
             log.exception("outbox_reading_failed")
+
+    def _observe(self, event: RideEvent) -> None:
+        try:
+            self._policy.observe(event)
+        except Exception:  # one event that is not learned from takes nothing from those after it
+            log.exception("event_not_learned", region_id=self._region, ride_id=event.ride_id, sequence=event.sequence)
 
     async def _keep(self) -> None:
         now_s = self._now()

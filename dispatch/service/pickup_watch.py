@@ -11,7 +11,8 @@ from dispatch.commands import TakeBack
 from dispatch.model import DispatchParams, Ride, RideState
 from dispatch.ports import Positions
 from dispatch.rules.pickup_watch import PickupWatch, Sighting
-from geo.roads.graph import RoadGraph
+from dispatch.rules.places import on_map
+from geo.places import Places
 from geo.roads.travel_times import between
 
 #: City seconds between two looks: well below the silence that is waited for, and a small part of a round's work.
@@ -21,8 +22,9 @@ LOOK_EVERY_S = 5.0
 class DriverWatch:
     """Watches the drivers of one region on their way to pickups; what it remembers may be lost without harm."""
 
-    def __init__(self, graph: RoadGraph, params: DispatchParams) -> None:
-        self._graph = graph
+    def __init__(self, places: Places, params: DispatchParams) -> None:
+        self._places = places
+        self._graph = places.graph
         self._watch = PickupWatch(params)
         self._next_look_s = float("-inf")
 
@@ -48,9 +50,19 @@ class DriverWatch:
         ]
 
     def _sightings(self, rides: Sequence[Ride], positions: Positions) -> dict[str, Sighting]:
-        """Of each driver whose position is known: when it was taken, and how far the pickup was from there."""
+        """Of each driver whose position is known: when it was taken, and how far the pickup was from there.
+
+        Of a driver whose pickup is near no road of this map only the silence counts.
+        """
         row_of = {driver_id: row for row, driver_id in enumerate(positions.driver_id)}
-        seen = [(ride, row_of[ride.driver_id]) for ride in rides if ride.driver_id in row_of]
+        placed = on_map([ride for ride in rides if ride.driver_id in row_of], self._places)
+        lost = {
+            ride.ride_id: Sighting(float(positions.t_s[row_of[ride.driver_id or ""]]), None) for ride in placed.off_map
+        }
+        return lost | self._measured([(ride, row_of[ride.driver_id or ""]) for ride in placed.rides], positions)
+
+    def _measured(self, seen: Sequence[tuple[Ride, int]], positions: Positions) -> dict[str, Sighting]:
+        """The sightings of rides on this map, each with the row of its driver's position."""
         rows = np.array([row for _, row in seen], np.int64)
         node, _ = self._graph.snap(positions.lat_deg[rows], positions.lng_deg[rows])
         pickup = np.array([ride.pickup.node for ride, _ in seen], np.int64)

@@ -21,6 +21,7 @@ from geo.roads.graph import RoadGraph
 #: Commands whose fields are all among those of the first event that they lead to.
 _PLAIN: dict[type[ev.RideEvent], type[Any]] = {
     ev.RideRequested: cmd.RequestRide,
+    ev.RideSetAside: cmd.SetAside,
     ev.OfferSent: cmd.SendOffer,
     ev.OfferAccepted: cmd.AcceptOffer,
     ev.OfferDeclined: cmd.DeclineOffer,

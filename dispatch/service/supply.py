@@ -42,7 +42,8 @@ def supply_snapshot(
 ) -> SupplySnapshot:
     """The drivers whom a round of `n_waiting` requests may ask, by the rules of `dispatch.rules.supply`.
 
-    `carrying` are the drivers with a rider aboard and neither an offer nor a ride after it.
+    `carrying` are the drivers with a rider aboard and neither an offer nor a ride after it; their
+    dropoffs are on the graph's map.
     """
     trip_of = {trip.driver_id: trip for trip in carrying}
     free_here, aboard_here = (_is_in(positions, drivers) for drivers in (free, trip_of))
@@ -51,7 +52,7 @@ def supply_snapshot(
     considered = aboard_considered(
         aboard_here & ~free_here, fresh, int(np.count_nonzero(idle)), n_waiting, params.chain_within_s
     )
-    dropoff_node = {driver_id: trip.dropoff_node for driver_id, trip in trip_of.items()}
+    dropoff_node = {driver_id: trip.dropoff.node for driver_id, trip in trip_of.items()}
     node, free_in_s = _free_at(positions, idle, considered, dropoff_node, graph, params.chain_within_s)
     rows = np.flatnonzero(may_be_asked(idle, considered, free_in_s, params.chain_within_s))
     driver_id = tuple(positions.driver_id[row] for row in rows)

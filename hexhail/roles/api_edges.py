@@ -83,10 +83,18 @@ def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
         return await asyncio.to_thread(nearest_eta_s, drivers, roads(), node, eta_s_max)
 
-    quotes = QuoteService(region, roads, lambda: parts.tariff.tariff, parts.prices, announce=parts.quote_log.announce)
+    places = servers.city.places
+    quotes = QuoteService(
+        region,
+        roads,
+        lambda: parts.tariff.tariff,
+        parts.prices,
+        announce=parts.quote_log.announce,
+        map_id=places.map_id,
+    )
     return RiderEdges(
         quotes=QuoteWorkflow(quotes, signer, pickup_eta_s, now),
-        requests=RequestRideWorkflow(signer, parts.rides, now),
+        requests=RequestRideWorkflow(signer, parts.rides, now, places),
         rides=parts.rides,
     )
 

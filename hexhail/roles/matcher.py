@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from dispatch.adapters.sql.store import SqlRideStore
-    from dispatch.metrics import AcceptanceMetrics
+    from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
     from dispatch.ports import Ownership
     from dispatch.service.matching import MatchingService
     from geo.city import City
@@ -38,14 +38,15 @@ async def _match(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
     from dispatch.adapters.sql.store import SqlRideStore
-    from dispatch.metrics import AcceptanceMetrics
+    from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
     from traffic.service.watch import LOOK_EVERY_S
 
     clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
+    matching_metrics = MatchingMetrics(REGISTRY)
     cities = load_cities(folders)
     redis = await connect_redis(settings)
     database = await open_database(settings.database_url)
-    store = SqlRideStore(database)
+    store = SqlRideStore(database, matching_metrics.set_aside)
     try:
         services: list[MatchingService] = []
         steps: list[Step] = []
@@ -54,7 +55,7 @@ async def _match(settings: Settings) -> None:
                 traffic = traffic_watch(city, folder, redis, clock.now_s)
                 await traffic.look()
                 steps.append((traffic.look, lambda: LOOK_EVERY_S))
-                service = _matching(city, folder, settings, redis, store, metrics, traffic.roads)
+                service = _matching(city, folder, settings, redis, store, metrics, traffic.roads, matching_metrics)
                 services.append(service)
                 steps.append(_rounds_of(city.region.region_id, ownership, service, clock))
             await repeat_until_stopped(*steps)
@@ -81,7 +82,9 @@ def _matching(
     store: SqlRideStore,
     metrics: AcceptanceMetrics,
     roads: Callable[[], RoadGraph],
+    matching_metrics: MatchingMetrics,
 ) -> MatchingService:
+    from backing.left_out import LeftOut
     from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_rounds import RedisRoundLog
@@ -121,7 +124,9 @@ def _matching(
         params=params,
         store=store,
         rides=RideService(store, leases, params, clock.now_s),
-        supply=RedisSupply(redis, region_id, cells_to_strings(city.search_cells)),
+        supply=RedisSupply(
+            redis, region_id, cells_to_strings(city.search_cells), LeftOut("driver", matching_metrics.set_aside)
+        ),
         leases=leases,
         round_log=RedisRoundLog(redis, region_id),
         now=clock.now_s,
@@ -129,4 +134,6 @@ def _matching(
         outbox_reader=outbox_reader,
         records=FileRoundRecords(settings.record_dir, region_id) if settings.record_dir else None,
         roads=roads,
+        places=city.places,
+        metrics=matching_metrics,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from redis.asyncio import Redis
 
+from backing.left_out import LeftOut
 from geo.cells import cells_to_strings
 from geo.city import City
 from geo.positions import newest_positions
@@ -31,6 +32,8 @@ class RedisSupply:
         if not stale_after_s > 0:
             raise ValueError(f"stale_after_s must be a positive number of seconds, not {stale_after_s}")
         self._redis: Any = redis
+        self._region = city.region.region_id
+        self._left_out = LeftOut("driver")
         self._free_drivers = free_drivers
         self._surge_cells = city.surge_cells
         self._surge_resolution = city.region.surge_resolution
@@ -40,7 +43,7 @@ class RedisSupply:
     async def snapshot(self, now_s: float) -> SupplySnapshot:
         """Read all cells in one round trip, and who is free.
 
-        Raises what `free_drivers` raises, and ValueError if a position was written by another version.
+        Raises what `free_drivers` raises. A position that cannot be read is left out and named in the log.
         """
         idle, fresh = await self._read(now_s)
         index = cell_indices(self._surge_cells, self._surge_resolution, idle.lat_deg, idle.lng_deg)
@@ -58,7 +61,8 @@ class RedisSupply:
         for key in self._cell_keys:
             pipeline.hgetall(key)
         buckets, free = await asyncio.gather(pipeline.execute(), self._free_drivers())
-        driver_id, positions = newest_positions([entry for bucket in buckets for entry in bucket.items()])
+        driver_id, positions, left_out = newest_positions([entry for bucket in buckets for entry in bucket.items()])
+        self._left_out.tell(self._region, left_out)
         fresh = is_fresh(positions["t_ms"] / 1e3, now_s, self._stale_after_s)
         free_here = np.fromiter((name in free for name in driver_id), np.bool_, len(driver_id))
         at = np.flatnonzero(is_idle(free_here, fresh))

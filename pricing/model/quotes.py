@@ -65,6 +65,8 @@ class Quote:
     tax_cents: int
     issued_s: float
     expires_s: float
+    #: The map whose numbers the nodes are (`geo.places`); empty in quotes of before maps had ids.
+    map_id: str = ""
 
     def __post_init__(self) -> None:
         for name in ("quote_id", "region_id", "rider_id"):

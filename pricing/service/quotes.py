@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from geo import cells
+from geo import cells, places
 from geo.arrays import IntArray
 from geo.city import Region
 from geo.roads import travel_times
@@ -39,10 +39,10 @@ class Trip:
 
 def snapped(region: Region, graph: RoadGraph, which: str, point: Point) -> Place:
     """Return a point with its road node; ``which`` names it in the error. Raises OutsideRegion."""
-    [node], [off_road_m] = graph.snap(point.lat_deg, point.lng_deg)
+    [place], [off_road_m] = places.snapped(graph, [point])
     if off_road_m > region.off_road_m_max:
         raise OutsideRegion(which, region.region_id, float(off_road_m), region.off_road_m_max)
-    return Place(point.lat_deg, point.lng_deg, int(node))
+    return place
 
 
 def find_trip(region: Region, graph: RoadGraph, pickup: Point, dropoff: Point) -> Trip:
@@ -73,8 +73,11 @@ class QuoteService:
         *,
         quote_life_s: float = QUOTE_LIFE_S,
         announce: Callable[[Quote], None] = lambda quote: None,
+        map_id: str = "",
     ) -> None:
         """``roads`` gives the roads under the travel times that count now, ``tariff`` the one in force.
+
+        ``map_id`` is that of the roads: quotes name it beside their nodes.
 
         Each quote is shown to ``announce``, which must neither wait nor fail: asking is demand before the order.
         Raises ValueError if the life is not positive.
@@ -87,6 +90,7 @@ class QuoteService:
         self._prices = prices
         self._quote_life_s = quote_life_s
         self._announce = announce
+        self._map_id = map_id
 
     async def quote(
         self, pickup: Point, dropoff: Point, *, seats: int, rider_id: str, quote_id: str, now_s: float
@@ -122,6 +126,7 @@ class QuoteService:
             tax_cents=bill.tax_cents,
             issued_s=now_s,
             expires_s=now_s + self._quote_life_s,
+            map_id=self._map_id,
         )
         self._announce(quote)
         return quote

@@ -9,6 +9,8 @@ import msgspec
 
 from dispatch.events import RIDE_EVENTS, RideEvent
 
+#: A simulated day has one map and does not name it.
+_NO_MAP = b',"map_id":""}'
 _HEADS = {kind: f'{{"event":"{kind.__name__}",'.encode() for kind in RIDE_EVENTS}
 
 
@@ -16,7 +18,8 @@ def lines(events: Iterable[RideEvent]) -> Iterator[bytes]:
     """Yield each event as a JSON object without a line break: its type under `event`, then its fields in order."""
     encode = msgspec.json.Encoder().encode
     for event in events:
-        yield _HEADS[type(event)] + encode(event)[1:]
+        line = _HEADS[type(event)] + encode(event)[1:]
+        yield line.removesuffix(_NO_MAP) + b"}" if line.endswith(_NO_MAP) else line
 
 
 def sha256_of(events: Iterable[RideEvent]) -> str:

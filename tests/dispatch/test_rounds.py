@@ -25,6 +25,7 @@ from dispatch.service.matching import MatchingService
 from dispatch.service.pickup_watch import DriverWatch
 from dispatch.service.rides import RideService
 from dispatch.service.supply import supply_snapshot
+from geo.places import Places
 from kernel.points import Place
 from simulator.service.leases import Leases
 from simulator.service.virtual_dispatch import VirtualDispatch
@@ -140,7 +141,7 @@ class VirtualCity:
         self._story, self._params = story, params
         engine = DispatchEngine(params, policy=OptimalPolicy(CITY))
         self.dispatch = VirtualDispatch(
-            engine, Leases(params.offer_ttl_s), {}, Rounds(params), DriverWatch(CITY, params)
+            engine, Leases(params.offer_ttl_s), {}, Rounds(params), DriverWatch(Places(CITY, ""), params)
         )
 
     def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
@@ -154,7 +155,7 @@ class VirtualCity:
             elif ride.driver_id is not None:
                 bound.add(ride.driver_id)
         free = {name: FreeDriver(4, 0.0) for name in self._story.drivers if name not in bound | aboard.keys()}
-        carrying = [Carrying(name, 4, aboard[name].dropoff.node) for name in sorted(aboard.keys() - bound)]
+        carrying = [Carrying(name, 4, aboard[name].dropoff) for name in sorted(aboard.keys() - bound)]
         return supply_snapshot(self._story.seen, free, carrying, CITY, self._params, now_s, n_waiting=n_waiting)
 
     def positions(self) -> Positions:

@@ -71,12 +71,22 @@ async def test_busy_and_stale_drivers_are_no_supply_but_busy_ones_are_fresh(
     assert (int(supply.idle_per_cell.sum()), supply.fresh_drivers) == (1, 2)
 
 
-async def test_a_position_of_another_version_is_refused_in_words(empty_redis: Redis, grid_city: City) -> None:
+async def test_a_position_that_cannot_be_read_takes_nothing_from_the_others(
+    empty_redis: Redis, grid_city: City, capsys: pytest.CaptureFixture[str]
+) -> None:
     await stand(empty_redis, grid_city, "driver", 40.751, -73.979)
     [key] = await empty_redis.keys()
+    off_globe = np.array([NOW_S]), np.array([91.0]), np.array([0.0]), np.array([0.0]), np.array([0.0])
     await empty_redis.hset(key, "older", b"\x00" * 18)
-    with pytest.raises(ValueError, match="has 24 bytes, this one 18"):
-        await supply_of(empty_redis, grid_city).snapshot(NOW_S)
+    await empty_redis.hset(key, "lost", pack(*off_globe).tobytes())
+    await empty_redis.hset(key, b"\xff\xfe", pack(*off_globe).tobytes()[:23])
+    supply = supply_of(empty_redis, grid_city, "driver", "older", "lost")
+    for _ in range(2):
+        snapshot = await supply.snapshot(NOW_S)
+        assert (int(snapshot.idle_per_cell.sum()), snapshot.fresh_drivers) == (1, 1)
+    said = capsys.readouterr().out
+    assert said.count("18 bytes, not 24") == 1
+    assert said.count("not on the globe") == 1
 
 
 def test_a_position_that_is_never_fresh_is_refused(grid_city: City) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dispatch.errors import IdempotencyConflict, QuoteUsed
+from geo.places import Places
 from kernel.idempotency import IdempotencyKey
-from pricing.errors import QuoteExpired, QuoteOfAnotherRider
-from tests.workflows.town import DROPOFF, PICKUP, Town
+from pricing.errors import QuoteExpired, QuoteOfAnotherRider, QuoteOffMap
+from tests.dispatch.maps import backwards, without_first
+from tests.workflows.town import DROPOFF, GRAPH, PICKUP, REGION, Town
 from workflows.receipts import receipt_of
 
 
@@ -61,3 +65,28 @@ async def test_another_riders_quote_begins_no_ride(town: Town) -> None:
     signed = await town.quotes.quote("alice", PICKUP, DROPOFF, 1)
     with pytest.raises(QuoteOfAnotherRider):
         await town.requests.request("bob", signed.text, key("one", rider_id="bob"))
+
+
+async def test_a_quote_of_another_map_keeps_its_price_and_is_taken_to_this_one(town: Town) -> None:
+    signed = await town.quotes.quote("alice", PICKUP, DROPOFF, 1)
+    own = Places.of(backwards(GRAPH), REGION.off_road_m_max)
+    requests = replace(town.requests, places=own)
+    ride = (await requests.request("alice", signed.text, key("one"))).ride
+    assert (ride.fare_cents, receipt_of(ride)) == (signed.quote.price_cents, signed.quote.receipt)
+    assert (ride.pickup.node, ride.dropoff.node, ride.map_id) == (GRAPH.node_count - 1, 81, own.map_id)
+    assert (ride.pickup.lat_deg, ride.pickup.lng_deg) == (PICKUP.lat_deg, PICKUP.lng_deg)
+
+
+async def test_a_quote_of_this_map_is_taken_at_its_nodes(town: Town) -> None:
+    signed = await town.quotes.quote("alice", PICKUP, DROPOFF, 1)
+    assert signed.quote.map_id == Places.of(GRAPH).map_id
+    requests = replace(town.requests, places=Places.of(GRAPH))
+    ride = (await requests.request("alice", signed.text, key("one"))).ride
+    assert (ride.pickup, ride.dropoff) == signed.quote.places
+
+
+async def test_a_quote_to_where_no_road_leads_any_more_is_refused_in_words(town: Town) -> None:
+    signed = await town.quotes.quote("alice", PICKUP, DROPOFF, 1)
+    requests = replace(town.requests, places=Places.of(without_first(GRAPH, 70), REGION.off_road_m_max))
+    with pytest.raises(QuoteOffMap, match="the quoted pickup is near no road any more"):
+        await requests.request("alice", signed.text, key("one"))

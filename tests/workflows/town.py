@@ -9,6 +9,7 @@ from dispatch import commands as cmd
 from dispatch.model import Party, Ride
 from dispatch.service.rides import RideService
 from geo.city import Region
+from geo.places import map_id_of
 from kernel.idempotency import IdempotencyKey
 from kernel.keyring import KeyRing
 from kernel.points import Point
@@ -105,7 +106,7 @@ class Town:
         self.rides = ObservedRides(store, MemoryLeases(), PARAMS, self.clock)
         signer = QuoteSigner(KeyRing({"1": "a secret of the tests that is long enough"}))
         fares = FareService(REGION, GRAPH, self.archive)
-        quotes = QuoteService(REGION, lambda: GRAPH, lambda: TARIFF, NoSurge())
+        quotes = QuoteService(REGION, lambda: GRAPH, lambda: TARIFF, NoSurge(), map_id=map_id_of(GRAPH))
         self.quotes = QuoteWorkflow(quotes, signer, self.pickup_eta_s, self.clock)
         self.requests = RequestRideWorkflow(signer, self.rides, self.clock)
         self.finishing = FinishRideWorkflow(self.rides, fares, (ArchiveAway,))

@@ -50,13 +50,15 @@ ADD_OFFER = (
 END_OFFER = "UPDATE offers SET state = ?1, body = ?2 WHERE offer_id = ?3 AND state = 'SENT' RETURNING offer_id"
 
 OPEN_RIDES = (
-    "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('REQUESTED', 'OFFERED') ORDER BY requested_s, ride_id"
+    "SELECT ride_id, body FROM rides WHERE region_id = ?1 AND state IN ('REQUESTED', 'OFFERED')"
+    " ORDER BY requested_s, ride_id"
 )
 LIVE_RIDES = (
-    "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') ORDER BY ride_id"
+    "SELECT ride_id, body FROM rides WHERE region_id = ?1 AND state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP')"
+    " ORDER BY ride_id"
 )
 LATEST_TRIPS = (
-    "SELECT body FROM rides WHERE region_id = ?1 AND state IN ('ON_TRIP', 'COMPLETED')"
+    "SELECT ride_id, body FROM rides WHERE region_id = ?1 AND state IN ('ON_TRIP', 'COMPLETED')"
     " ORDER BY requested_s DESC LIMIT ?2"
 )
 FREE_DRIVERS = (
@@ -67,7 +69,7 @@ FREE_DRIVERS = (
 )
 #: The list of states is redundant: without it SQLite does not use the index of live rides.
 CARRYING_DRIVERS = (
-    "SELECT s.driver_id, s.seats, c.body, s.stars_sum, s.stars_count"
+    "SELECT s.driver_id, s.seats, c.body, s.stars_sum, s.stars_count, c.ride_id"
     " FROM rides c JOIN shifts s ON s.driver_id = c.driver_id"
     " WHERE c.region_id = ?1 AND c.state IN ('ASSIGNED', 'ARRIVED', 'ON_TRIP') AND c.state = 'ON_TRIP'"
     " AND s.status = 'online'"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from backing.left_out import LeftOut
 from backing.outbox.outbox import SqlOutbox
 from backing.sql.database import Database
 from dispatch.adapters.event_codec import decode
@@ -13,13 +17,18 @@ from dispatch.ports import Carrying, Decide, FreeDriver, Outcome, Scope
 from kernel.contracts.topics import RIDE_EVENTS_STREAM
 from kernel.idempotency import IdempotencyKey
 
+#: What may be found unreadable, each read as a whole and told apart from the others.
+KINDS = ("open ride", "live ride", "trip", "ride aboard", "event")
+
 
 class SqlRideStore:
     """`RideStore` and `EventTail` over a database that other stores may share; whoever opened it closes it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, set_aside: Any = None) -> None:
+        """``set_aside`` is a Prometheus counter with the labels region and kind, of what could not be read."""
         self._database = database
         self._outbox = SqlOutbox(database)
+        self._left_out = {kind: LeftOut(kind, set_aside) for kind in KINDS}
 
     async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
         """See `RideStore.transact`."""
@@ -36,15 +45,15 @@ class SqlRideStore:
 
     async def open_rides(self, region_id: str) -> list[Ride]:
         """See `RideStore.open_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._database.read(sql.OPEN_RIDES, region_id)]
+        return self._readable("open ride", region_id, await self._database.read(sql.OPEN_RIDES, region_id))
 
     async def live_rides(self, region_id: str) -> list[Ride]:
         """See `RideStore.live_rides`."""
-        return [scripts.read_ride(body) for (body,) in await self._database.read(sql.LIVE_RIDES, region_id)]
+        return self._readable("live ride", region_id, await self._database.read(sql.LIVE_RIDES, region_id))
 
     async def latest_trips(self, region_id: str, limit: int) -> list[Ride]:
         """Rides that have been picked up, the newest requests first."""
-        return [scripts.read_ride(body) for (body,) in await self._database.read(sql.LATEST_TRIPS, region_id, limit)]
+        return self._readable("trip", region_id, await self._database.read(sql.LATEST_TRIPS, region_id, limit))
 
     async def free_drivers(self) -> dict[str, FreeDriver]:
         """See `RideStore.free_drivers`."""
@@ -52,7 +61,14 @@ class SqlRideStore:
 
     async def carrying_drivers(self, region_id: str) -> list[Carrying]:
         """See `RideStore.carrying_drivers`."""
-        return [scripts.read_carrying(row) for row in await self._database.read(sql.CARRYING_DRIVERS, region_id)]
+        carrying, left_out = [], {}
+        for row in await self._database.read(sql.CARRYING_DRIVERS, region_id):
+            try:
+                carrying.append(scripts.read_carrying(row))
+            except scripts.UNREADABLE as error:
+                left_out[str(row[-1])] = str(error)
+        self._left_out["ride aboard"].tell(region_id, left_out)
+        return carrying
 
     async def set_shift(self, shift: Shift) -> Shift:
         """See `RideStore.set_shift`."""
@@ -66,10 +82,29 @@ class SqlRideStore:
         """See `RideStore.newest_token`."""
         return int((await self._database.read(sql.NEWEST_FENCE, region_id))[0][0])
 
-    async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent]]:
+    async def events_since(self, region_id: str, position: int, limit: int) -> list[tuple[int, RideEvent | None]]:
         """See `EventTail.events_since`."""
         rows = await self._outbox.since(RIDE_EVENTS_STREAM, region_id, position, limit)
-        return [(at, decode(payload)) for at, payload in rows]
+        events, left_out = list[tuple[int, RideEvent | None]](), {}
+        for at, payload in rows:
+            try:
+                events.append((at, decode(payload)))
+            except scripts.UNREADABLE as error:
+                left_out[str(at)] = str(error)
+                events.append((at, None))
+        self._left_out["event"].tell(region_id, left_out)
+        return events
+
+    def _readable(self, kind: str, region_id: str, rows: Sequence[Sequence[Any]]) -> list[Ride]:
+        """The rides in rows of ride_id and body, without those that cannot be read: they are named and counted."""
+        rides, left_out = [], {}
+        for ride_id, body in rows:
+            try:
+                rides.append(scripts.read_ride(body))
+            except scripts.UNREADABLE as error:
+                left_out[str(ride_id)] = str(error)
+        self._left_out[kind].tell(region_id, left_out)
+        return rides
 
     async def history(self) -> list[str]:
         """Every event ever, as JSON; those of one ride in their order."""

@@ -409,7 +409,7 @@ async def test_who_carries_a_rider_and_has_nothing_after_that_is_told_with_where
     await do(rides, request("one"), offer("one"), accept("one-1"), arrive("one"))
     assert await store.carrying_drivers("manhattan") == []
     await do(rides, pick_up("one"))
-    assert await store.carrying_drivers("manhattan") == [Carrying("dora", 4, THERE.node)]
+    assert await store.carrying_drivers("manhattan") == [Carrying("dora", 4, THERE)]
     assert await store.carrying_drivers("elsewhere") == []
     await do(rides, request("two", "bob"), offer("two", token=2))
     assert await store.carrying_drivers("manhattan") == []
