@@ -31,18 +31,18 @@ class RequestRideWorkflow:
 
         A quote of another map keeps its price; its points are taken to the roads of this one.
         Raises pricing.errors.QuoteUnusable, dispatch.errors.QuoteUsed or IdempotencyConflict. An answer that was given
-        to this key before stays the answer, also after the quote has expired.
+        to this key before stays the answer, also after the quote has expired or the map has changed.
         """
         try:
             quote = self.signing.verify(signed_quote, self.now(), rider_id=rider_id)
-        except QuoteExpired:
+            command = request_of(quote, uuid.uuid4().hex)
+            if self.places is not None:
+                command = on_own_map(command, self.places)
+        except (QuoteExpired, QuoteOffMap):
             before = await self.rides.replay(idempotency)
             if before is None:
                 raise
             return before
-        command = request_of(quote, uuid.uuid4().hex)
-        if self.places is not None:
-            command = on_own_map(command, self.places)
         return await self.rides.handle(command, idempotency)
 
 

@@ -90,3 +90,11 @@ async def test_a_quote_to_where_no_road_leads_any_more_is_refused_in_words(town:
     requests = replace(town.requests, places=Places.of(without_first(GRAPH, 70), REGION.off_road_m_max))
     with pytest.raises(QuoteOffMap, match="the quoted pickup is near no road any more"):
         await requests.request("alice", signed.text, key("one"))
+
+
+async def test_an_answer_that_was_given_before_the_map_changed_stays_the_answer(town: Town) -> None:
+    signed = await town.quotes.quote("alice", PICKUP, DROPOFF, 1)
+    ride = (await town.requests.request("alice", signed.text, key("one"))).ride
+    requests = replace(town.requests, places=Places.of(without_first(GRAPH, 70), REGION.off_road_m_max))
+    again = await requests.request("alice", signed.text, key("one"))
+    assert (again.ride, again.is_replay) == (ride, True)
