@@ -35,8 +35,12 @@ _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say
 
 **Streams.** The WebSockets `/v1/riders/me/stream?last_seen=N` and `/v1/drivers/me/stream?last_seen=N` begin with
 `{"type": "ready", "last_seen": N}` and push `{"type": "event", "seq": …, "event": "OfferSent", …}` in order, each once.
-After a reconnect name the last `seq` you have and get what came after it. Either side may send `{"type": "ping"}` and
-gets `{"type": "pong"}`; drivers send `{"type": "pings", "pings": […]}` with the pings of `POST /v1/drivers/me/pings`.
+After a reconnect name the last `seq` you have and get what came after it. Where that cannot be, because the position is
+ahead of the log, no longer kept, or of a log that was restored to an older state, also on an open stream, a frame
+`{"type": "reset", "reason": "ahead_of_log" | "not_kept" | "log_restored", "last_seen": 0, …}` says so: forget the `seq`
+you have and read your rides anew; what is kept of your events follows, from the oldest.
+Either side may send `{"type": "ping"}` and gets `{"type": "pong"}`; drivers send
+`{"type": "pings", "pings": […]}` with the pings of `POST /v1/drivers/me/pings`.
 Frames of text are JSON, frames of bytes the same as MessagePack; answers are text.
 A frame that is refused changes nothing and is answered with `{"type": "error", "code": …, "detail": …, "hint": …}`.
 The token comes in the `Authorization` header or, from browsers, as a subprotocol: `["hexhail.v1", "bearer.<token>"]`.

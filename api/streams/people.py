@@ -10,7 +10,9 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from api import failures
 from api.auth.tokens import Grant, Principal, Role
+from api.cursors import WORDS, Gap
 from api.edges import AccessDep, AccessEdges, FeedEdges, FeedEdgesDep
+from api.inboxes import InboxCursor
 from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
 from api.problems import ApiProblem
 from api.streams import sockets
@@ -80,15 +82,25 @@ def _last_seen(socket: WebSocket) -> int:
 
 
 async def _push(
-    socket: WebSocket, feeds: FeedEdges, principal: Principal, after: int, advice: AdviceFeed | None = None
+    socket: WebSocket, feeds: FeedEdges, principal: Principal, last_seen: int, advice: AdviceFeed | None = None
 ) -> None:
-    await sockets.send_json(socket, {"type": "ready", "last_seen": after})
+    await sockets.send_json(socket, {"type": "ready", "last_seen": last_seen})
+    cursor = InboxCursor(feeds.inboxes, principal.inbox, last_seen)
     with advice.listening(principal.id, socket) if advice is not None else nullcontext():
         while socket.client_state is WebSocketState.CONNECTED:
-            for position, payload in await feeds.inboxes.next_page(principal.inbox, after):
+            found = await cursor.next()
+            if isinstance(found, Gap):
+                await sockets.send_json(socket, _reset(found))
+                continue
+            for position, payload in found:
                 # The payload is a JSON object of its own; its fields go beside ours.
                 await sockets.send(socket, f'{{"type":"event","seq":{position},{payload[1:].decode()}')
-                after = position
+
+
+def _reset(gap: Gap) -> dict[str, object]:
+    """The frame that says that the stream begins anew, with the oldest event that is kept."""
+    hint = "Forget the last seq you have, read your rides anew, and take the events that follow as they come."
+    return {"type": "reset", "reason": gap, "last_seen": 0, "detail": WORDS[gap], "hint": hint}
 
 
 async def _take(socket: WebSocket, access: AccessEdges, feeds: FeedEdges, principal: Principal) -> None:

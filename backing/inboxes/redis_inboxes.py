@@ -85,14 +85,20 @@ class RedisInboxes:
         await self._functions.call("hexhail_inbox_complete", keys, [claim, complete_to])
 
     async def clear(self) -> None:
-        """See `Inboxes.clear`. The position goes last: who dies in the middle has not cleared them."""
+        """See `Inboxes.clear`.
+
+        The position goes last: who dies in the middle has not cleared them. With it comes the mark of a restoration.
+        """
         some: list[bytes] = []
         async for key in self._redis.scan_iter(match=redis_keys.inbox("*"), count=CLEAR_KEYS):
             some.append(key)
             if len(some) >= CLEAR_KEYS:
                 await self._redis.unlink(*some)
                 some.clear()
-        await self._redis.unlink(*some, redis_keys.INBOXES_COMPLETE)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.unlink(*some, redis_keys.INBOXES_COMPLETE)
+        pipeline.set(redis_keys.INBOXES_RESTORED, uuid.uuid4().hex)
+        await pipeline.execute()
 
 
 def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:

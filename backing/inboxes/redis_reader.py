@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import stamina
@@ -37,6 +37,21 @@ class RedisInboxReader:
             keys[key]: [(position_of(entry_id), fields[b"payload"]) for entry_id, fields in entries]
             for key, entries in pairs
         }
+
+    async def look(self, positions: Collection[tuple[str, int]]) -> tuple[int | None, str | None, set[tuple[str, int]]]:
+        """Position up to which the inboxes are complete (None if nobody knows), the mark of the last restoration of an
+        older log (None if there is none), and those of the (name, position) that are kept; in one round trip.
+        """
+        asked = list(positions)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xrevrange(redis_keys.INBOXES_COMPLETE, count=1)
+        pipeline.get(redis_keys.INBOXES_RESTORED)
+        for name, position in asked:
+            pipeline.xrange(redis_keys.inbox(name), f"{position}-0", f"{position}-0", count=1)
+        complete, restored, *found = await pipeline.execute()
+        newest = position_of(complete[0][0]) if complete else None
+        kept = {one for one, entries in zip(asked, found, strict=True) if entries}
+        return newest, restored.decode() if restored else None, kept
 
 
 async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:

@@ -217,7 +217,7 @@ class Load:
         def hear(text: bytes) -> None:
             nonlocal last_seen
             event = json.loads(text)
-            last_seen = event.get("seq", last_seen)
+            last_seen = 0 if event.get("type") == "reset" else event.get("seq", last_seen)
             if event.get("event") == "OfferSent":
                 self.received_s.setdefault(event["ride_id"], self.city_s())
                 self.spawn(self.on_offer(self, driver_id, event))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
+from api.cursors import LogState
 from api.inboxes import InboxReads
 from api.streams.sockets import end
 from api.supply import RecentSupply
@@ -91,6 +92,15 @@ class Parts:
     outages: Mapping[type[Exception], str]
 
 
+class _Inboxes(RedisInboxReader):
+    """The inboxes as the API reads them."""
+
+    async def look_at_log(self, positions: Collection[tuple[str, int]]) -> tuple[LogState, set[tuple[str, int]]]:
+        """See `InboxReader.look_at_log`."""
+        newest, restored, kept = await self.look(positions)
+        return LogState(newest, restored), kept
+
+
 async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
     """Connect to Redis, the SQL database and the broker; the stack closes them. Raises DependencyMissing."""
     city = load_checked_city(settings.city_dir)
@@ -116,7 +126,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         rides=RideService(store, leases, servers.dispatch, now),
         supply=RecentSupply(positions, store.free_drivers, city.graph, servers.dispatch, now),
         gateway=_gateway(servers),
-        inboxes=InboxReads(RedisInboxReader(redis)),
+        inboxes=InboxReads(_Inboxes(redis)),
         prices=RedisPrices(redis, region_id, read_params(city.sections, SurgeParams)),
         tariff=_tariff_watch(servers, tariffs),
         fares=FareService(city.region, city.graph, tariffs),

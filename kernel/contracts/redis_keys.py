@@ -153,6 +153,9 @@ INBOX_NEWS = "inbox.news"
 #: Stream whose one entry is the position up to which all inboxes are complete. It never goes back, and only a rebuild
 #: makes it: it is absent as long as Redis lacks what was written before.
 INBOXES_COMPLETE = "inbox.complete"
+#: String: changes each time the inboxes were cleared because SQL was restored to an older state. Streams that are open
+#: then are told.
+INBOXES_RESTORED = "inbox.restored"
 #: String: the claim of the relay that rebuilds the inboxes.
 INBOXES_REBUILDING = "inbox.rebuilding"
 

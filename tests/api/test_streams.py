@@ -19,6 +19,8 @@ from api.streams import sockets as api_sockets
 from api.streams import websocket_protocol
 from api.streams.people import FRAME_BYTES_MAX
 from api.streams.sockets import STREAMS_MAX, end
+from backing.inboxes.redis_inboxes import RedisInboxes
+from backing.outbox.rows import OutboxRow
 from kernel.contracts import redis_keys
 from tests.api.installation import People, Person, Valkey
 from tests.api.served import Served
@@ -88,6 +90,76 @@ async def test_news_reach_every_stream_of_a_principal_at_once(
             await fill_inbox(own_valkey, driver, range(position, position + 1))
             for stream in (phone, tablet):
                 assert (await stream.frame())["number"] == position
+
+
+def rows_of(person: Person, *positions: int) -> list[OutboxRow]:
+    """Committed events of a person, as the relay reads them from SQL."""
+    name = f"{person.role}:{person.id}"
+    return [
+        OutboxRow(
+            position=position,
+            stream="ride.events",
+            key="ride",
+            sequence=position,
+            region_id="manhattan",
+            inboxes=(name,),
+            payload=json.dumps({"event": "Numbered", "number": position}),
+        )
+        for position in positions
+    ]
+
+
+async def rebuild(valkey: Valkey, rows: list[OutboxRow]) -> None:
+    """Build the inboxes anew with the rows, as the relay does."""
+
+    async def read() -> list[OutboxRow]:
+        return rows
+
+    async with redis.asyncio.Redis(port=valkey.port) as client:
+        await RedisInboxes(client).rebuild(read)
+
+
+async def test_a_client_ahead_of_the_log_is_told_so_and_gets_what_there_is(
+    served: Served, served_people: People, own_valkey: Valkey
+) -> None:
+    rider = served_people.rider()
+    await rebuild(own_valkey, rows_of(rider, 3, 7))
+    async with rider.stream(last_seen=5000) as stream:
+        frame = await stream.frame()
+        assert (frame["type"], frame["reason"], frame["last_seen"]) == ("reset", "ahead_of_log", 0)
+        assert frame["detail"]
+        assert "read your rides anew" in frame["hint"]
+        assert [(await stream.frame())["number"] for _ in range(2)] == [3, 7]
+
+
+async def test_a_client_whose_last_event_is_no_longer_kept_is_told_so(
+    served: Served, served_people: People, own_valkey: Valkey
+) -> None:
+    rider = served_people.rider()
+    await rebuild(own_valkey, rows_of(rider, 30, 31))
+    async with rider.stream(last_seen=20) as stream:
+        assert (await stream.frame())["reason"] == "not_kept"
+        assert [(await stream.frame())["number"] for _ in range(2)] == [30, 31]
+
+
+async def test_nobody_hears_silence_after_sql_was_restored_to_an_older_state(
+    served: Served, served_people: People, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "LOOK_AGAIN_S", 0.2)
+    rider, other = served_people.rider(), served_people.driver()
+    await rebuild(own_valkey, rows_of(rider, 90, 100))
+    async with rider.stream() as open_stream, other.stream() as without_events:
+        assert [(await open_stream.frame())["number"] for _ in range(2)] == [90, 100]
+        # SQL is at 90 again; the relay sees that the inboxes are ahead of it, as `Relay._complete_inboxes` does.
+        async with redis.asyncio.Redis(port=own_valkey.port) as client:
+            await RedisInboxes(client).clear()
+        await rebuild(own_valkey, rows_of(rider, 90))
+        assert (await open_stream.frame())["reason"] in ("log_restored", "ahead_of_log")
+        assert (await open_stream.frame())["number"] == 90
+        await fill_inbox(own_valkey, rider, range(91, 93))
+        assert [(await open_stream.frame())["number"] for _ in range(2)] == [91, 92]
+        await without_events.say({"type": "ping"})
+        assert await without_events.frame() == {"type": "pong"}
 
 
 @pytest.mark.parametrize("last_seen", ["-1", "x", "1.5", "9007199254740993", "\u0663", "1" * 50])

@@ -418,9 +418,14 @@ async def test_a_new_database_beside_an_old_redis_gets_inboxes_of_its_own(
     with capture_logs() as logged:
         await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
     assert [line["event"] for line in logged] == ["inboxes_of_another_database"]
+    reader = RedisInboxReader(empty_redis)
+    _, restored, _ = await reader.look(())
+    assert restored is not None, "streams that are open learn that positions went back"
     await lives(rides, 2, first=lives_after)
     await drain(Relay(outbox, Silent(), RedisInboxes(empty_redis)))
     await assert_inboxes_are_complete(empty_redis, outbox)
+    newest, still, kept = await reader.look({("rider:nobody", 1)})
+    assert (newest, still, kept) == ((await outbox.progress())[0], restored, set())
 
 
 async def test_inboxes_that_are_ahead_of_what_is_marked_are_not_cleared(

@@ -106,6 +106,11 @@ class EventStream:
         elif kind == "event" and frame.get("seq", 0) > self._last_seen:
             self._last_seen = frame["seq"]
             self._on_event(frame)
+        elif kind == "reset":
+            # What was told no longer holds, or some of it was lost: begin anew, and see what the service says now.
+            self._last_seen = frame["last_seen"]
+            self._figures.stream_resets[str(frame.get("reason", ""))] += 1
+            self._on_ready()
         elif kind == "advice" and self._on_advice is not None:
             self._on_advice(frame)
         elif kind == "error":

@@ -48,6 +48,8 @@ class PopulationFigures(msgspec.Struct):
     http_errors: Counter[str] = msgspec.field(default_factory=Counter)
     #: By kind, of WebSockets that could not be opened or broke.
     stream_errors: Counter[str] = msgspec.field(default_factory=Counter)
+    #: By reason, of streams that were told to begin anew.
+    stream_resets: Counter[str] = msgspec.field(default_factory=Counter)
     #: By code, of WebSocket frames that were refused.
     frame_errors: Counter[str] = msgspec.field(default_factory=Counter)
     reconnects: int = 0
