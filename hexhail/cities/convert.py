@@ -24,7 +24,9 @@ import numpy.typing as npt
 
 from geo.arrays import BoolArray, FloatArray
 from geo.city import CITY_FILE
+from geo.roads.build import bounded_times
 from geo.roads.graph import RoadGraph
+from geo.roads.rules import LIMIT_KMH_MAX
 from simulator.demand.requests import Requests
 
 HIVE_VERSION = "1.3.1"
@@ -86,6 +88,7 @@ python -m hexhail.cities.convert nrel.hive-{version}-py3-none-any.whl hexhail/ci
 ## What was changed
 
 - Of {links:,} links, {parallel} stood beside a quicker one between the same two nodes and were left out.
+- {bounded} of these links would be driven faster than {kmh_max:.0f} km/h; they have the travel time of that speed.
 - {off_component} nodes lay outside the largest strongly connected part: from every node one can drive to every other.
 - Of {rows:,} rows, {off_road:,} begin or end more than {off_road_m:.0f} m from every node (they leave Manhattan) and
   {same_node} begin and end at the same node. They are left out.
@@ -106,6 +109,8 @@ class Report:
     links: int
     parallel_links: int
     nodes_off_component: int
+    #: Edges that the source drives faster than any road allows; they got the travel time of the highest speed.
+    bounded_speeds: int
     nodes: int
     edges: int
     rows: int
@@ -122,6 +127,7 @@ class _Roads:
     links: int
     parallel_links: int
     nodes_off_component: int
+    bounded_speeds: int
 
 
 def convert_hive(wheel: Path, out_dir: Path, on_progress: Callable[[str], None]) -> Report:
@@ -141,7 +147,8 @@ def convert_hive(wheel: Path, out_dir: Path, on_progress: Callable[[str], None])
             f"{wheel} does not hold the data expected of {HIVE_VERSION} ({error!r}); {HIVE_REMEDY}"
         ) from error
     report = Report(
-        roads.links, roads.parallel_links, roads.nodes_off_component, roads.graph.node_count, roads.graph.edge_count,
+        roads.links, roads.parallel_links, roads.nodes_off_component, roads.bounded_speeds,
+        roads.graph.node_count, roads.graph.edge_count,
         len(rows), unusable, spread, len(requests),
     )  # fmt: skip
     roads.graph.save(out_dir)
@@ -184,6 +191,7 @@ def _road_graph(network: Mapping[str, Any]) -> _Roads:
         if source in renumbered and target in renumbered
     )
     source, target, travel_time_s, length_m = zip(*edges, strict=True)
+    times_s, bounded = bounded_times(np.array(length_m), np.array(travel_time_s), LIMIT_KMH_MAX)
     graph = RoadGraph.from_arrays(
         lat_deg=[nodes[number]["y"] for number in kept],
         lng_deg=[nodes[number]["x"] for number in kept],
@@ -191,9 +199,9 @@ def _road_graph(network: Mapping[str, Any]) -> _Roads:
         target=target,
         # Centimetres are finer than the survey, and a third of the file.
         length_m=np.round(length_m, 2),
-        travel_time_s=travel_time_s,
+        travel_time_s=times_s,
     )
-    return _Roads(graph, len(links), len(links) - len(quickest), len(nodes) - len(kept))
+    return _Roads(graph, len(links), len(links) - len(quickest), len(nodes) - len(kept), bounded)
 
 
 def largest_strong_component(node_count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -272,6 +280,8 @@ def _readme(report: Report) -> str:
         edges=report.edges,
         links=report.links,
         parallel=report.parallel_links,
+        bounded=report.bounded_speeds or "None",
+        kmh_max=LIMIT_KMH_MAX,
         off_component=report.nodes_off_component or "No",
         rows=report.rows,
         off_road=report.unusable_rows["off_road"],

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from geo.city_build import CsvSource, OsmSource
     from geo.roads.build import BuildReport
 
+#: A part that is not served is named from this share of the road length on: a bridge may be missing.
+PART_SHARE_TOLD = 0.01
+
 city_app = typer.Typer(help="Make and inspect city folders.", no_args_is_help=True)
 city_app.command("demand")(demand)
 city_app.command("learn-traffic")(learn_traffic)
@@ -27,6 +30,9 @@ def build(
     nodes: Annotated[Path | None, typer.Option(help="CSV: node,lat,lng; goes with --edges")] = None,
     edges: Annotated[Path | None, typer.Option(help="CSV: source,target,length_m,travel_time_s")] = None,
     country: Annotated[str | None, typer.Option(help="two letters: its default speeds, for --osm")] = None,
+    taxis_are_psv: Annotated[
+        bool, typer.Option(help="whether taxis may use what is open to public service vehicles (psv), for --osm")
+    ] = True,
     name: Annotated[str | None, typer.Option(help="the city's name; without it the folder's")] = None,
     timezone: Annotated[str, typer.Option(help="IANA name, such as Europe/Vaduz")] = "UTC",
     currency: Annotated[str, typer.Option(help="three letters of ISO 4217")] = "USD",
@@ -40,7 +46,7 @@ def build(
     try:
         ZoneInfo(timezone)
         check_names(name or out_dir.name, currency)
-        source = _source(osm, nodes, edges, country.upper() if country else None)
+        source = _source(osm, nodes, edges, country.upper() if country else None, taxis_are_psv)
         report = _build_with_progress(source, out_dir)
         written = write_city_file(
             out_dir, name=name or out_dir.name, timezone=timezone, currency=currency, is_osm=osm is not None
@@ -48,18 +54,38 @@ def build(
     except (CityBuildError, ValueError, OSError, ZoneInfoNotFoundError) as error:
         fail(str(error))
     out.print(f"{report.node_count} nodes, {report.edge_count} edges, {report.edges_m / 1e3:.0f} km of them")
-    for reason, count in report.dropped.items():
-        out.print(f"left out {count} {reason}")
+    _tell_report(report)
     out.print(
         f"{out_dir / 'city.toml'} {'written with a placeholder tariff: edit it' if written else 'kept as it was'}"
     )
 
 
-def _source(osm: Path | None, nodes: Path | None, edges: Path | None, country: str | None) -> OsmSource | CsvSource:
+def _tell_report(report: BuildReport) -> None:
+    for reason, count in report.dropped.items():
+        out.print(f"left out {count} {reason}")
+    if report.lost_share:
+        out.print(f"left out {report.lost_share:.1%} of the road length: it cannot be both reached and left")
+    whole_m = report.edges_m / (1.0 - report.lost_share)
+    if report.next_part_deg and report.next_part_m >= PART_SHARE_TOLD * whole_m:
+        lat_deg, lng_deg = report.next_part_deg
+        out.print(
+            f"the town is in parts: {report.next_part_m / 1e3:.1f} km of roads near {lat_deg:.5f}, {lng_deg:.5f} are "
+            "not served; is a bridge missing in the extract, or closed to taxis?"
+        )
+    if report.closed_points:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in report.closed_points.items())
+        out.print(f"closed to taxis: {kinds}")
+    if report.bounded_speeds:
+        out.print(f"{report.bounded_speeds} speeds of the source are none that a road has, and were replaced")
+
+
+def _source(
+    osm: Path | None, nodes: Path | None, edges: Path | None, country: str | None, taxis_are_psv: bool
+) -> OsmSource | CsvSource:
     from geo.city_build import CsvSource, OsmSource
 
     if osm is not None and nodes is None and edges is None:
-        return OsmSource(osm, country)
+        return OsmSource(osm, country, taxis_are_psv)
     if osm is None and nodes is not None and edges is not None:
         return CsvSource(nodes, edges)
     raise ValueError("give either --osm FILE, or both --nodes FILE and --edges FILE")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from geo.city import load_city
+from geo.roads.rules import LIMIT_KMH_MAX
 from hexhail.cities import convert as city_convert
 from hexhail.cities.convert import SourceError, convert_hive, largest_strong_component, spread_within_minutes
 from simulator.demand.requests import REQUESTS_FILE, load_requests
@@ -21,7 +22,7 @@ NODES = [{"id": 10 * number, "y": 40.75 + 0.002 * number, "x": -73.98} for numbe
 LINKS = [
     {"source": source, "target": target, "length": 222.386, "travel_time": travel_time_s}
     for source, target, travel_time_s in [
-        (0, 10, 20.0), (0, 10, 18.5), (10, 0, 20.0), (10, 20, 20.0), (20, 10, 20.0), (20, 30, 20.0),
+        (0, 10, 20.0), (0, 10, 18.5), (10, 0, 20.0), (10, 20, 3.0), (20, 10, 20.0), (20, 30, 20.0),
     ]
 ]  # fmt: skip
 HEADER = "request_id,o_lat,o_lon,d_lat,d_lon,departure_time,passengers"
@@ -50,7 +51,7 @@ def make_wheel(path: Path, *, leave_out: str = "", rows: list[str] = ROWS) -> Pa
 def test_counts_what_it_keeps_and_what_it_leaves_out(tmp_path: Path) -> None:
     report = convert_hive(make_wheel(tmp_path / "hive.whl"), tmp_path / "city", lambda _: None)
     assert (report.links, report.parallel_links, report.nodes_off_component) == (6, 1, 1)
-    assert (report.nodes, report.edges) == (3, 4)
+    assert (report.nodes, report.edges, report.bounded_speeds) == (3, 4, 1)
     assert (report.rows, report.requests, report.spread_requests) == (5, 2 + 1, 2)
     assert report.unusable_rows == {"off_road": 1, "same_node": 1}
 
@@ -128,6 +129,7 @@ def test_the_shipped_city_is_whole_and_small() -> None:
     city, requests = load_city(SHIPPED), load_requests(SHIPPED)
     assert (city.graph.node_count, city.graph.edge_count, len(requests)) == (4_197, 7_529, 17_966)
     _, distance_m = city.graph.snap(requests.pickup_deg[:, 0], requests.pickup_deg[:, 1])
+    assert (city.graph.length_m / city.graph.travel_time_s).max() <= LIMIT_KMH_MAX / 3.6 * 1.001  # lengths are rounded
     assert distance_m.max() <= city.region.off_road_m_max
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 700_000
 
