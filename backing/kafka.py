@@ -6,7 +6,10 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from backing.retry import RestartNeeded
+
 if TYPE_CHECKING:
+    from aiokafka import AIOKafkaConsumer
     from aiokafka.admin import AIOKafkaAdminClient
 
 _TOPIC_EXISTS = 36
@@ -38,6 +41,23 @@ def bootstrap_servers(broker_url: str) -> list[str]:
 def partition_of(region_id: str, partitions: int) -> int:
     """Return the partition, 0 to partitions - 1, in which everything of a region travels; the same on every machine."""
     return zlib.crc32(region_id.encode()) % partitions
+
+
+def require_coordination(consumer: AIOKafkaConsumer) -> None:
+    """Raise RestartNeeded if a subscribed consumer has stopped to take part in its group, which it never mends itself.
+
+    aiokafka does its share of the group protocol in one task. When an error that it does not expect ends this task,
+    every later call raises a KafkaError like those that pass, the group gives the partitions away, and nobody joins
+    again.
+    """
+    task = consumer._coordinator._coordination_task  # noqa: SLF001 - test_ownership.py holds the name
+    if not task.done():
+        return
+    cause = None if task.cancelled() else task.exception()
+    raise RestartNeeded(
+        f"The task that coordinates this process's share of Kafka partitions has ended ({cause or 'cancelled'}). "
+        "It does not come back: the process must be started again."
+    ) from cause
 
 
 async def create_topics(broker_url: str, names: Sequence[str], partitions: int) -> None:

@@ -10,6 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 
+class RestartNeeded(Exception):
+    """This process cannot mend itself by trying again: it must end, so that its supervisor starts another.
+
+    The message says what died.
+    """
+
+
 class Backoff:
     """Wall seconds to wait before another try: doubling from ``first_s`` to ``longest_s``."""
 
@@ -56,11 +63,13 @@ async def retry_until_stopped(
 ) -> bool:
     """Call ``attempt`` until it raises nothing; return False if the process is to stop before that.
 
-    ``on_failure`` is told each error and the wall seconds to the next try.
+    ``on_failure`` is told each error and the wall seconds to the next try. Raises RestartNeeded as ``attempt`` does.
     """
     while not stop.should_stop:
         try:
             await attempt()
+        except RestartNeeded:
+            raise
         except Exception as error:  # whatever a server that goes away makes its client raise
             wait_s = backoff.next_s()
             on_failure(error, wait_s)

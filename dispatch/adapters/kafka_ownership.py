@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
+from backing.kafka import require_coordination
+
 log = structlog.get_logger(__name__)
 
 GROUP = "hexhail-matcher"
@@ -51,7 +53,8 @@ class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         await self._consumer.stop()
 
     async def owns(self, region_id: str) -> bool:
-        """See `Ownership.owns`."""
+        """See `Ownership.owns`. Raises RestartNeeded if this process can own nothing any more."""
+        require_coordination(self._consumer)
         # Whoever never asks for messages is taken for hung.
         await self._consumer.getmany(timeout_ms=0)
         return self._partition_of(region_id) in self._owned

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from backing.retry import RestartNeeded
 from hexhail.roles.api import run_api
 from hexhail.roles.ingester import run_ingester
 from hexhail.roles.matcher import run_matcher
@@ -30,7 +31,10 @@ ROLES: dict[str, Callable[[Settings], None]] = {
 
 
 def run(role: str, settings: Settings) -> None:
-    """Run one role until it is told to stop; exits with 1 and one line if a server it needs does not answer."""
+    """Run one role until it is told to stop.
+
+    Exits with 1 and one line if a server it needs does not answer, or if it can not go on and must be started again.
+    """
     logs.configure(role)
     limits.raise_open_files()
     if settings.metrics_port:
@@ -44,4 +48,7 @@ def run(role: str, settings: Settings) -> None:
     except (DependencyMissing, TariffRefused) as error:
         log.error("not_started", detail=str(error))  # noqa: TRY400 - the line says all there is
         print(f"hexhail {role}: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it by hand
+        raise SystemExit(1) from None
+    except RestartNeeded as error:
+        log.error("restart_needed", detail=str(error))  # noqa: TRY400 - as above
         raise SystemExit(1) from None

@@ -54,7 +54,10 @@ async def repeat_until_stopped(*steps: Step) -> None:
 
 
 async def repeat(step: Callable[[], Awaitable[Any]], every_s: Callable[[], float], stop: StopEvent) -> None:
-    """Take a step each ``every_s()`` wall seconds until ``stop``; one that fails is logged and taken again."""
+    """Take a step each ``every_s()`` wall seconds until ``stop``; one that fails is logged and taken again.
+
+    Raises RestartNeeded as the step does.
+    """
     loop = asyncio.get_running_loop()
     due = loop.time()
     while await retry_until_stopped(step, stop, Backoff(RETRY_S, RETRY_S_MAX), _log_failure):

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
+from backing.kafka import require_coordination
 from location_ingest.adapters.ping_codec import decode_columns
 from location_ingest.column_engine import ColumnEngine
 from location_ingest.columns import PingColumns
@@ -72,7 +73,11 @@ class BelievedPings(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return self._partition_of(region_id) in self._owned
 
     async def read(self, now_s: float, wait_s: float) -> list[PingColumns]:
-        """Return the believed pings that came since the last call, waiting up to ``wait_s`` wall seconds for one."""
+        """Return the believed pings that came since the last call, waiting up to ``wait_s`` wall seconds for one.
+
+        Raises RestartNeeded if this process can own nothing any more.
+        """
+        require_coordination(self._consumer)
         found: dict[Any, list[Any]] = await self._consumer.getmany(
             timeout_ms=round(wait_s * 1e3), max_records=MESSAGES_MAX
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backing.retry import Backoff, retry_until_stopped
+from backing.retry import Backoff, RestartNeeded, retry_until_stopped
 from hexhail.runtime.repeating import StopEvent, repeat
 from tests.patience import PATIENCE_S
 
@@ -117,3 +117,16 @@ async def test_a_stop_that_is_set_during_a_wait_ends_it() -> None:
     async with asyncio.timeout(PATIENCE_S):
         await stop.sleep(3600.0)
     assert stop.should_stop
+
+
+async def test_an_error_that_only_a_restart_mends_is_not_tried_again() -> None:
+    calls = 0
+
+    async def is_hopeless() -> None:
+        nonlocal calls
+        calls += 1
+        raise RestartNeeded("the coordination task has ended")
+
+    with pytest.raises(RestartNeeded):
+        await retry_until_stopped(is_hopeless, RecordedStop(), Backoff(0.1, 0.2), lambda error, s: None)
+    assert calls == 1

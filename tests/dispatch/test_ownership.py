@@ -8,7 +8,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ import pytest
 from redis.asyncio import Redis
 
 from backing.kafka import create_topics
+from backing.retry import RestartNeeded
+from dispatch.adapters.kafka_ownership import KafkaOwnership
 from dispatch.events import OfferSent
 from dispatch.rules.invariants import check_history
+from hexhail.runtime.repeating import StopEvent, repeat
 from tests.dispatch.people import history
 from tests.dispatch.test_matching_service import Matcher
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.servers
 
@@ -96,3 +99,38 @@ async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
     events = await history(sqlite_store)
     assert check_history(events).violations == []
     assert sum(isinstance(event, OfferSent) for event in events) == 4
+
+
+@pytest.mark.parametrize("death", ["an unforeseen error", "a cancellation"])
+async def test_a_matcher_whose_coordination_task_dies_ends_so_that_it_is_started_again(
+    broker_port: int, death: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It raised the same KafkaError each round before, and retried it for ever, while nobody ran the rounds."""
+    topic = f"owners-{uuid.uuid4().hex[:8]}"
+    await create_topics(f"127.0.0.1:{broker_port}", [topic], 1)
+    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], topic, lambda region_id: 0, 3.0)
+    await ownership.start()
+    coordinator = ownership._consumer._coordinator
+    stop = StopEvent()
+
+    async def owns() -> Any:
+        return await ownership.owns("manhattan")
+
+    async def unforeseen() -> None:
+        raise ZeroDivisionError("nobody thought of this")
+
+    try:
+        await eventually(owns)
+        if death == "a cancellation":
+            coordinator._coordination_task.cancel()
+        else:
+            monkeypatch.setattr(coordinator, "ensure_coordinator_known", unforeseen)
+            coordinator.coordinator_dead()
+            coordinator.request_rejoin()
+        with pytest.raises(RestartNeeded, match="has ended"):
+            async with asyncio.timeout(PATIENCE_S):
+                await repeat(owns, lambda: 0.05, stop)
+    finally:
+        stop.set()
+        with suppress(asyncio.CancelledError):  # of the task that the test cancelled
+            await ownership.stop()
