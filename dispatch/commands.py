@@ -64,7 +64,7 @@ class DeclineOffer:
 
 @dataclass(frozen=True, slots=True)
 class CancelRide:
-    """A rider gives the ride up, or its driver gives it back."""
+    """A rider gives the ride up, its driver gives it back, or an operator or the system ends it for nothing."""
 
     ride_id: str
     by: Party
@@ -108,6 +108,67 @@ class ReportDropoff:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportNoShow:
+    """The rider did not come. Refused until `wait_s` after the arrival; `fare_cents` is the fee."""
+
+    ride_id: str
+    driver_id: str
+    wait_s: float
+    fare_cents: int = 0
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndRide:
+    """End a ride without its driver: a trip as driven, a ride at its pickup as a no-show.
+
+    Without a fare the one that was agreed stands, and a no-show costs nothing.
+    """
+
+    ride_id: str
+    by: Party
+    reason: str
+    fare_cents: int | None = None
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndOverdue:
+    """End a ride as `EndRide` does, or give it to another driver before the arrival, if it is overdue."""
+
+    ride_id: str
+    fare_cents: int | None = None
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reassign:
+    """Take a ride from the driver who has it, or is asked for it: it is matched anew."""
+
+    ride_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawOffer:
+    """The driver cannot take the ride any more, having gone off shift."""
+
+    offer_id: str
+    driver_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectRide:
+    """Change what is owed, or where the rider left, of a ride that has ended; None leaves it as it is."""
+
+    ride_id: str
+    reason: str
+    fare_cents: int | None = None
+    dropoff: Place | None = None
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RateRide:
     """The rider says how the trip was, in stars from 1 to 5."""
 
@@ -122,7 +183,12 @@ class RateRide:
 
 @dataclass(frozen=True, slots=True)
 class ExpireDue:
-    """End the offers and requests whose time is over."""
+    """End the offers and requests whose time is over, and the rides that are overdue.
+
+    Without `with_drivers` only rides that have none: the live service settles the others, each by itself.
+    """
+
+    with_drivers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +211,12 @@ RideCommand = (
     | ReportArrival
     | ReportPickup
     | ReportDropoff
+    | ReportNoShow
+    | EndRide
+    | EndOverdue
+    | Reassign
+    | WithdrawOffer
+    | CorrectRide
     | RateRide
     | ExpireDue
 )

@@ -9,13 +9,17 @@ from typing import Any
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.book import Book
-from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, StaleToken
+from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, StaleToken, TooEarly
 from dispatch.matching.guard import decide_safely
 from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
+from dispatch.rules.deadlines import REASONS, OverdueQueue, overdue_s
 from dispatch.rules.lifecycle import begin, require_move, step
 from dispatch.rules.rating import is_new_rating
 from dispatch.rules.repeats import has_answered, has_cancelled, has_given_back
+
+#: The reason in the event of a no-show that the driver reports.
+NO_SHOW = "no_show"
 
 
 class DispatchEngine:
@@ -31,6 +35,9 @@ class DispatchEngine:
         self._params = params
         self._policy = policy
         self._book = Book(rides)
+        self._overdue = OverdueQueue(params, self._book.get)
+        for ride in self._book.with_driver():
+            self._overdue.put(ride)
         self._handlers: dict[type[Any], Callable[[Any, float], list[ev.RideEvent]]] = {
             cmd.RequestRide: self._request,
             cmd.SendOffer: self._send_offer,
@@ -41,6 +48,12 @@ class DispatchEngine:
             cmd.ReportArrival: self._arrive,
             cmd.ReportPickup: self._pick_up,
             cmd.ReportDropoff: self._drop_off,
+            cmd.ReportNoShow: self._report_no_show,
+            cmd.EndRide: self._end,
+            cmd.EndOverdue: self._end_overdue,
+            cmd.Reassign: self._reassign,
+            cmd.WithdrawOffer: self._withdraw_offer,
+            cmd.CorrectRide: self._correct,
             cmd.RateRide: self._rate,
             cmd.SetAside: self._set_aside,
             cmd.ExpireDue: self._expire_due,
@@ -104,9 +117,10 @@ class DispatchEngine:
         return decide_safely(self._policy, waiting, supply, params, now_s)
 
     def next_deadline_s(self) -> float | None:
-        """When ExpireDue will have something to do next; None if nothing is open."""
+        """When ExpireDue will have something to do next; None if nothing has a deadline."""
         deadlines = [self._deadline_s(ride) for ride in self._book.open()]
-        return min(deadlines, default=None)
+        overdue_s = self._overdue.next_s()
+        return min(deadlines if overdue_s is None else [*deadlines, overdue_s], default=None)
 
     def _deadline_s(self, ride: Ride) -> float:
         if ride.state is RideState.OFFERED and ride.offer is not None:
@@ -208,6 +222,8 @@ class DispatchEngine:
             raise NotFound("ride", command.ride_id)
         if has_cancelled(ride, command.by):
             return []
+        if command.by is Party.RIDER and ride.state is RideState.ON_TRIP:
+            raise IllegalMove(ride.ride_id, ride.state, "cancelling")
         withdrawn = self._withdraw(ride, now_s)
         ride = self.ride(ride.ride_id)
         cancelled = self._happen(
@@ -262,7 +278,7 @@ class DispatchEngine:
 
     def _drop_off(self, command: cmd.ReportDropoff, now_s: float) -> list[ev.RideEvent]:
         ride = self._own_ride(command.ride_id, command.driver_id)
-        if ride.dropped_off_s is not None:
+        if ride.state is RideState.COMPLETED:  # also one that was ended for its driver
             return []
         return self._happen(
             ride,
@@ -283,6 +299,8 @@ class DispatchEngine:
 
     def _expire_due(self, command: cmd.ExpireDue, now_s: float) -> list[ev.RideEvent]:
         happened: list[ev.RideEvent] = []
+        for ride in self._overdue.take_due(now_s) if command.with_drivers else ():
+            happened += self._close_overdue(ride, cmd.EndOverdue(ride.ride_id), now_s)
         for ride in self.open_rides():
             if ride.offer is not None and ride.state is RideState.OFFERED and ride.offer.expires_s <= now_s:
                 offer = ride.offer
@@ -293,6 +311,82 @@ class DispatchEngine:
             if ride.state is RideState.REQUESTED and ride.requested_s + self._params.max_wait_s <= now_s:
                 happened += self._happen(ride, ev.RideExpired, now_s, "expiry")
         return happened
+
+    # -- endings without the driver ----------------------------------------------------------------------------------
+
+    def _report_no_show(self, command: cmd.ReportNoShow, now_s: float) -> list[ev.RideEvent]:
+        ride = self._own_ride(command.ride_id, command.driver_id)
+        if ride.is_no_show:
+            return []
+        require_move(ride, ev.RiderDidNotShow, "a no-show")
+        left_s = command.wait_s - (now_s - (ride.arrived_s or now_s))
+        if left_s > 0:
+            raise TooEarly(ride.ride_id, left_s)
+        ending = cmd.EndRide(ride.ride_id, Party.DRIVER, NO_SHOW, command.fare_cents, command.receipt)
+        return self._end(ending, now_s)
+
+    def _end(self, command: cmd.EndRide, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        at_pickup = ride.state is RideState.ARRIVED
+        standing = (0, None) if at_pickup else (ride.fare_cents, ride.receipt)
+        fare_cents, receipt = standing if command.fare_cents is None else (command.fare_cents, command.receipt)
+        return self._happen(
+            ride,
+            ev.RiderDidNotShow if at_pickup else ev.TripClosed,
+            now_s,
+            "ending without a dropoff",
+            driver_id=ride.driver_id,
+            by=command.by,
+            reason=command.reason,
+            fare_cents=fare_cents,
+            currency=ride.currency,
+            receipt=receipt,
+        )
+
+    def _end_overdue(self, command: cmd.EndOverdue, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        deadline_s = overdue_s(ride, self._params)
+        if deadline_s is None or now_s < deadline_s:
+            return []
+        return self._close_overdue(ride, command, now_s)
+
+    def _close_overdue(self, ride: Ride, command: cmd.EndOverdue, now_s: float) -> list[ev.RideEvent]:
+        reason = REASONS[ride.state]
+        if ride.state is RideState.ASSIGNED:
+            return self._release(ride, reason, now_s)
+        ending = cmd.EndRide(ride.ride_id, Party.SYSTEM, reason, command.fare_cents, command.receipt)
+        return self._end(ending, now_s)
+
+    def _reassign(self, command: cmd.Reassign, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        return self._withdraw(ride, now_s) or self._release(ride, command.reason, now_s)
+
+    def _release(self, ride: Ride, reason: str, now_s: float) -> list[ev.RideEvent]:
+        wanted = "taking it from its driver"
+        return self._happen(ride, ev.AssignmentCancelled, now_s, wanted, driver_id=ride.driver_id, reason=reason)
+
+    def _withdraw_offer(self, command: cmd.WithdrawOffer, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride_about(command)
+        is_standing = ride.offer is not None and ride.offer.driver_id == command.driver_id
+        return self._withdraw(ride, now_s) if is_standing else []
+
+    def _correct(self, command: cmd.CorrectRide, now_s: float) -> list[ev.RideEvent]:
+        ride = self.ride(command.ride_id)
+        if ride.state is RideState.CANCELLED and not ride.is_no_show:  # nothing is owed of it
+            raise IllegalMove(ride.ride_id, ride.state, "a correction")
+        is_new_fare = command.fare_cents is not None
+        return self._happen(
+            ride,
+            ev.RideCorrected,
+            now_s,
+            "a correction",
+            driver_id=ride.driver_id,
+            reason=command.reason,
+            fare_cents=command.fare_cents if is_new_fare else ride.fare_cents,
+            currency=ride.currency,
+            dropoff=command.dropoff or ride.dropoff,
+            receipt=command.receipt if is_new_fare else ride.receipt,
+        )
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
@@ -309,7 +403,9 @@ class DispatchEngine:
             rider_id=ride.rider_id,
             **facts,
         )
-        self._book.put(step(ride, event))
+        after = step(ride, event)
+        self._book.put(after)
+        self._overdue.put(after)
         return [event]
 
     def _withdraw(self, ride: Ride, now_s: float) -> list[ev.RideEvent]:

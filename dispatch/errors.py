@@ -5,6 +5,7 @@ DispatchError
 │   ├── NotFound              no such ride or offer, or none of the caller's
 │   ├── IllegalMove           the ride is in a state that does not allow it
 │   ├── OfferGone             the offer does not stand any more
+│   ├── TooEarly              the rider may still come
 │   ├── DriverBusy            the driver has an offer, a next ride or a rider aboard that does not leave room for it
 │   ├── OffShift              the driver does not work at the moment
 │   ├── StaleToken            a newer lease on the ride or the driver was used already
@@ -62,6 +63,17 @@ class OfferGone(CommandRefused):
         self.state = state
 
 
+class TooEarly(CommandRefused):
+    """The rider may still come: the time that the tariff lets a driver wait is not over."""
+
+    code = "too_early"
+
+    def __init__(self, ride_id: str, seconds_left: float) -> None:
+        super().__init__(f"The rider of ride {ride_id} has {seconds_left:.0f} s left to come.")
+        self.seconds_left = seconds_left
+        self.hint = f"Wait for {seconds_left:.0f} s more, then report the no-show again."
+
+
 class DriverBusy(CommandRefused):
     """The driver has an offer, a next ride or a rider aboard that does not leave room for it."""
 
@@ -101,7 +113,8 @@ class QuoteUsed(CommandRefused):
     )
 
     def __init__(self, quote_id: str, ride_id: str | None = None) -> None:
-        """`ride_id` is the ride that it became; None while that is being written."""
+        """`ride_id` is the ride that it became; None while nobody has looked."""
+        self.quote_id = quote_id
         super().__init__(f"Quote {quote_id} has become {f'ride {ride_id}' if ride_id else 'a ride'} already.")
         if ride_id:
             self.hint = f"The ride is yours: read it with GET /v1/rides/{ride_id}. Another ride needs a new quote."

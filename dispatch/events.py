@@ -91,7 +91,7 @@ class OfferExpired(RideEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferWithdrawn(RideEvent):
-    """The ride ended while the driver was being asked."""
+    """The offer ended unanswered: the ride ended, or the driver went off shift, or an operator took it back."""
 
     offer_id: str
     driver_id: str
@@ -99,7 +99,7 @@ class OfferWithdrawn(RideEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentCancelled(RideEvent):
-    """The driver gave the ride back before the pickup; it is matched anew."""
+    """The driver gave the ride back before the pickup, or it was taken from them; it is matched anew."""
 
     driver_id: str
     reason: str | None
@@ -130,6 +130,42 @@ class RiderDroppedOff(RideEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TripClosed(RideEvent):
+    """The trip was ended although no dropoff was reported: by its deadline, or by an operator."""
+
+    driver_id: str
+    by: Party
+    reason: str
+    fare_cents: int
+    currency: str
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderDidNotShow(RideEvent):
+    """The rider did not come to the pickup; the fare is the fee for that."""
+
+    driver_id: str
+    by: Party
+    reason: str
+    fare_cents: int
+    currency: str
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideCorrected(RideEvent):
+    """An operator has corrected what is owed, or where the rider left, after the end of the ride."""
+
+    driver_id: str
+    reason: str
+    fare_cents: int
+    currency: str
+    dropoff: Place
+    receipt: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RideRated(RideEvent):
     """The rider has said how the trip was, after its end; the ride stays completed."""
 
@@ -139,7 +175,7 @@ class RideRated(RideEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RideCancelled(RideEvent):
-    """The ride ended before a trip."""
+    """The ride was cancelled, and nothing is owed; during a trip by an operator alone."""
 
     by: Party
     reason: str | None
@@ -174,6 +210,9 @@ RIDE_EVENTS: tuple[type[RideEvent], ...] = (
     DriverArrived,
     RiderPickedUp,
     RiderDroppedOff,
+    TripClosed,
+    RiderDidNotShow,
+    RideCorrected,
     RideRated,
     RideCancelled,
     RideExpired,

@@ -54,6 +54,7 @@ class Party(StrEnum):
     RIDER = "rider"
     DRIVER = "driver"
     SYSTEM = "system"
+    OPERATOR = "operator"
 
 
 class ShiftStatus(StrEnum):
@@ -114,7 +115,12 @@ class Ride:
     ended_s: float | None = None
     cancelled_by: Party | None = None
     cancel_reason: str | None = None
-    #: How the fare came about, as pricing wrote it: kept and handed on, never read here.
+    #: Whether it ended because the rider did not come: `fare_cents` is then the fee for that.
+    is_no_show: bool = False
+    #: Who ended the trip or the waiting at the pickup if no dropoff was reported, and why.
+    ended_by: Party | None = None
+    end_reason: str | None = None
+    #: How the fare came about, as pricing wrote it: kept and handed on; only the quoted trip time is read here.
     receipt: Mapping[str, object] | None = None
     #: What the rider gave it, None as long as nothing was given.
     stars: int | None = None
@@ -122,6 +128,13 @@ class Ride:
     map_id: str = ""
     #: The map on which the ride had no place, so that its rider was told; None if there was none.
     set_aside_on: str | None = None
+
+    @property
+    def owed_cents(self) -> int | None:
+        """What the rider owes: the fare of a trip, the fee of a no-show, else nothing; None before the end."""
+        if self.state not in TERMINAL:
+            return None
+        return self.fare_cents if self.state is RideState.COMPLETED or self.is_no_show else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +206,13 @@ class DispatchParams:
     silent_after_s: float = 90.0
     #: Nor one who came no nearer for so long: longer than the lights and the queues of a bad street.
     stalled_after_s: float = 240.0
+    #: A drive to the pickup or a trip is overdue after this many times its quoted time and the slack; then it is ended.
+    #: 0: rides have no deadlines, and one whose driver is never heard of again stays for ever.
+    overdue_factor: float = 3.0
+    #: Time on top of that: a break, a jam, a stop on the way.
+    overdue_slack_s: float = 1800.0
+    #: A driver at the pickup who says nothing for so long is gone, and so is the rider: the ride ends as a no-show.
+    pickup_overdue_s: float = 1800.0
     #: Who drops off within so long may be asked for the ride after; 0: nobody before the dropoff.
     chain_within_s: float = 120.0
     #: A rider may rate a trip for so long after its end: three days, while it is remembered.
@@ -213,12 +233,15 @@ class DispatchParams:
             "stale_after_s",
             "silent_after_s",
             "stalled_after_s",
+            "pickup_overdue_s",
             "rating_within_s",
         ):
             value = getattr(self, name)
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a positive number of seconds, not {value}")
-        for name in ("batch_window_s_min", "pickup_cap_s_min", "chain_within_s"):
+        if not (self.overdue_factor == 0 or 1 <= self.overdue_factor < float("inf")):
+            raise ValueError(f"overdue_factor must be 0, or a number from 1, not {self.overdue_factor}")
+        for name in ("batch_window_s_min", "pickup_cap_s_min", "overdue_slack_s", "chain_within_s"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be a number of seconds from 0, not {value}")

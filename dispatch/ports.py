@@ -80,7 +80,7 @@ class RideStore(Protocol):
 
         Raises what `decide` raises (nothing is written then), DriverBusy where an index refuses a second live offer,
         next ride or ride aboard, OffShift or StaleToken for an offer decided on an older state of its driver,
-        QuoteUsed, or IdempotencyConflict.
+        OffShift for an acceptance by a driver who does not work any more, QuoteUsed, or IdempotencyConflict.
         """
         ...
 
@@ -113,6 +113,10 @@ class RideStore(Protocol):
 
         Raises DriverBusy for going off shift with a live ride.
         """
+        ...
+
+    async def standing_offers(self, driver_id: str) -> list[str]:
+        """Ids of the offers that stand at a driver."""
         ...
 
     async def outbox_progress(self) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dispatch.engine import DispatchEngine
 from dispatch.events import RideEvent
 from dispatch.matching.policy import LearningPolicy, MatchingPolicy
@@ -45,6 +47,8 @@ from simulator.streets.ways import Ways
 SAMPLE_S = 60.0
 #: Interval at which congestion is recomputed; short compared with a trip.
 TRAFFIC_S = 60.0
+#: Beside the seed of a day, for the drivers whose phones die.
+DEAD_PHONES_STREAM = 7
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class Day:
             self._agenda.at(self.begin_s, self._measure_traffic, 1)
         if self.fleet.tracking is not None:
             self._agenda.at(self.begin_s, self._ping, 1)
+        if self._params.dead_phone_share:
+            self._plan_dead_phones(self._close_s - self._params.drain_s)
         for watcher in self._watchers:
             self._agenda.at(self.begin_s + watcher.tick_s, self._ticker(watcher), 1)
 
@@ -253,6 +259,27 @@ class Day:
         self._crowd.close()
         self.virtual_dispatch.close(now_s)
         self.fleet.close(now_s)
+        self._plan_deadline()
+
+    def _plan_deadline(self) -> None:
+        """After the last round, the trips that are still under way are ended by their deadlines."""
+        deadline_s = self.virtual_dispatch.next_deadline_s
+        if deadline_s is not None:
+            self._agenda.at(deadline_s, self._end_overdue, 0)
+
+    def _end_overdue(self, _: int, now_s: float) -> None:
+        self.virtual_dispatch.expire(now_s)
+        self._plan_deadline()
+
+    def _kill_phone(self, number: int, now_s: float) -> None:
+        self.fleet.kill_phone(number, now_s)
+
+    def _plan_dead_phones(self, last_request_s: float) -> None:
+        """A generator of its own: everything else is drawn as in a day on which no phone dies."""
+        generator = np.random.default_rng((self._params.seed, DEAD_PHONES_STREAM))
+        count = round(self._params.dead_phone_share * len(self.fleet.driver_id))
+        for number in sorted(generator.permutation(len(self.fleet.driver_id))[:count].tolist()):
+            self._agenda.at(generator.uniform(self.begin_s, last_request_s), self._kill_phone, number)
 
     def _never_ended(self) -> list[str]:
         return [

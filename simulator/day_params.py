@@ -37,6 +37,8 @@ class DayParams:
     #: GPS errors, see `simulator.service.gps.GpsParams`; if both are 0, the service sees true positions.
     gps_noise_m: float = 0.0
     gps_gap_share: float = 0.0
+    #: Share of the drivers whose phones die for good, each at a random time before the last request.
+    dead_phone_share: float = 0.0
     #: Whether the fleet and the time of day slow traffic; configured by section `[traffic]` of the city's file.
     is_congestion_on: bool = False
     #: Further overrides, by the keys of `[dispatch]`; `score` overrides `[dispatch.score]`.
@@ -46,6 +48,8 @@ class DayParams:
         for name in ("boarding_s", "drain_s"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a number of seconds from 0, not {getattr(self, name)}")
+        if not 0.0 <= self.dead_phone_share <= 1.0:
+            raise ValueError(f"dead_phone_share must be from 0 to 1, not {self.dead_phone_share}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, but is {self.seed}")
         self.dispatch({})

@@ -116,8 +116,15 @@ class RideBody(BaseModel):
     picked_up_s: float | None
     dropped_off_s: float | None
     ended_s: float | None
-    cancelled_by: Literal["rider", "driver", "system"] | None
+    cancelled_by: Literal["rider", "driver", "system", "operator"] | None
     cancel_reason: str | None
+    is_no_show: Annotated[bool, Field(description="the rider did not come; `fare_cents` is the fee for that")]
+    ended_by: Annotated[
+        Literal["rider", "driver", "system", "operator"] | None,
+        Field(description="who ended it without a dropoff: a no-show's driver, a deadline or an operator"),
+    ]
+    end_reason: str | None
+    owed_cents: Annotated[int | None, Field(description="what the rider owes; null until the ride has ended")]
     receipt: Annotated[ReceiptBody | None, Field(description="null for rides without a quote of this service")]
 
     @classmethod
@@ -145,5 +152,9 @@ class RideBody(BaseModel):
             ended_s=ride.ended_s,
             cancelled_by=ride.cancelled_by.value if ride.cancelled_by else None,
             cancel_reason=ride.cancel_reason,
+            is_no_show=ride.is_no_show,
+            ended_by=ride.ended_by.value if ride.ended_by else None,
+            end_reason=ride.end_reason,
+            owed_cents=ride.owed_cents,
             receipt=ReceiptBody.of(receipt) if receipt else None,
         )

@@ -20,7 +20,7 @@ from geo.roads.graph import RoadGraph
 STATE_VERSION = 1
 #: The events that answer an offer, and whether each is an acceptance.
 _ANSWERS: dict[type[ev.RideEvent], bool] = {ev.OfferAccepted: True, ev.OfferDeclined: False, ev.OfferExpired: False}
-_ENDS = (ev.RiderPickedUp, ev.RideCancelled, ev.RideExpired)
+_ENDS = (ev.RiderPickedUp, ev.RiderDidNotShow, ev.RideCancelled, ev.RideExpired)
 #: The events that a learner observes.
 OBSERVED_EVENTS: tuple[type[ev.RideEvent], ...] = (
     ev.OfferSent,

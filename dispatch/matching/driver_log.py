@@ -59,6 +59,11 @@ class DriverLog:
                         self._errands[event.ride_id].is_at_pickup = True
                 case ev.RiderDroppedOff():
                     self._end(event.ride_id, event.at_s, event.fare_cents, is_driven=True)
+                case ev.RiderDidNotShow():
+                    self._end(event.ride_id, event.at_s, event.fare_cents, is_driven=False)
+                case ev.TripClosed():  # when and where it ended, and where the driver is now, nobody knows
+                    self._errands.pop(event.ride_id, None)
+                    self._free.pop(event.driver_id, None)
                 case ev.AssignmentCancelled() | ev.RideCancelled():
                     self._end(event.ride_id, event.at_s, 0, is_driven=False)
 

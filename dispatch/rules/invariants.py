@@ -11,7 +11,9 @@ from dispatch.model import TERMINAL, Ride
 from dispatch.rules.lifecycle import OFFER_ENDS, begin, step
 
 #: Events after which the ride is no longer its driver's next ride.
-_LEAVES_NEXT = (ev.AssignmentCancelled, ev.RideCancelled, ev.RiderPickedUp)
+_LEAVES_NEXT = (ev.AssignmentCancelled, ev.RideCancelled, ev.RiderDidNotShow, ev.RiderPickedUp)
+#: Events after which the rider is no longer aboard.
+_LEAVES_CAR = (ev.RiderDroppedOff, ev.TripClosed, ev.RideCancelled)
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class History:
             del self._next_of_driver[driver_id]
         if isinstance(event, ev.RiderPickedUp):
             self._aboard_of_driver[driver_id] = event.ride_id
-        elif isinstance(event, ev.RiderDroppedOff) and self._aboard_of_driver.get(driver_id) == event.ride_id:
+        elif isinstance(event, _LEAVES_CAR) and self._aboard_of_driver.get(driver_id) == event.ride_id:
             del self._aboard_of_driver[driver_id]
 
 

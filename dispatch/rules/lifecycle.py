@@ -25,8 +25,13 @@ MOVES: dict[tuple[RideState, type[ev.RideEvent]], RideState] = {
     (RideState.ARRIVED, ev.RiderPickedUp): RideState.ON_TRIP,
     (RideState.ARRIVED, ev.AssignmentCancelled): RideState.REQUESTED,
     (RideState.ARRIVED, ev.RideCancelled): RideState.CANCELLED,
+    (RideState.ARRIVED, ev.RiderDidNotShow): RideState.CANCELLED,
     (RideState.ON_TRIP, ev.RiderDroppedOff): RideState.COMPLETED,
+    (RideState.ON_TRIP, ev.TripClosed): RideState.COMPLETED,
+    (RideState.ON_TRIP, ev.RideCancelled): RideState.CANCELLED,
     (RideState.COMPLETED, ev.RideRated): RideState.COMPLETED,
+    (RideState.COMPLETED, ev.RideCorrected): RideState.COMPLETED,
+    (RideState.CANCELLED, ev.RideCorrected): RideState.CANCELLED,
 }
 
 #: The state of an offer after each event.
@@ -38,7 +43,16 @@ OFFER_ENDS: dict[type[ev.RideEvent], OfferState] = {
 }
 
 #: Events that release the driver of a ride, who is idle from then on.
-FREES_DRIVER = (ev.RiderDroppedOff, ev.AssignmentCancelled, ev.RideCancelled)
+FREES_DRIVER = (
+    ev.RiderDroppedOff,
+    ev.TripClosed,
+    ev.RiderDidNotShow,
+    ev.AssignmentCancelled,
+    ev.RideCancelled,
+)
+
+#: Events that say what is owed.
+_CHARGES = (ev.RiderDroppedOff, ev.TripClosed, ev.RiderDidNotShow, ev.RideCorrected)
 
 
 def require_move(ride: Ride, event_type: type[ev.RideEvent], wanted: str) -> None:
@@ -95,14 +109,13 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
         return _answered(ride, event)
     if isinstance(event, ev.RideSetAside):
         return {"set_aside_on": event.map_id}
+    if isinstance(event, _CHARGES):
+        return _charged(event)
     match event:
         case ev.DriverArrived():
             return {"arrived_s": event.at_s}
         case ev.RiderPickedUp():
             return {"picked_up_s": event.at_s}
-        case ev.RiderDroppedOff():
-            ended = {"dropped_off_s": event.at_s, "ended_s": event.at_s}
-            return {**ended, "fare_cents": event.fare_cents, "receipt": event.receipt}
         case ev.RideRated():
             return {"stars": event.stars}
         case ev.AssignmentCancelled():
@@ -120,6 +133,20 @@ def _ended(event: ev.RideEvent) -> dict[str, Any]:
         case ev.RideExpired():
             return {"ended_s": event.at_s, "cancelled_by": Party.SYSTEM}
     raise InvariantBroken(f"{type(event).__name__} is in the table, but nothing says what it does")
+
+
+def _charged(event: ev.RiderDroppedOff | ev.TripClosed | ev.RiderDidNotShow | ev.RideCorrected) -> dict[str, Any]:
+    owed: dict[str, Any] = {"fare_cents": event.fare_cents, "receipt": event.receipt}
+    match event:
+        case ev.RideCorrected():
+            return {**owed, "dropoff": event.dropoff}
+        case ev.RiderDroppedOff():
+            return {**owed, "dropped_off_s": event.at_s, "ended_s": event.at_s}
+        case ev.TripClosed():
+            return {**owed, "ended_s": event.at_s, "ended_by": event.by, "end_reason": event.reason}
+        case ev.RiderDidNotShow():
+            ended = {"ended_s": event.at_s, "ended_by": event.by, "end_reason": event.reason}
+            return {**owed, **ended, "is_no_show": True}
 
 
 def _offered(ride: Ride, event: ev.OfferSent) -> dict[str, Any]:

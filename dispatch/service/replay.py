@@ -49,15 +49,22 @@ def command_of(events: Sequence[ev.RideEvent], at: int) -> cmd.RideCommand:
     if (plain := _PLAIN.get(type(event))) is not None:
         command: cmd.RideCommand = plain(**{field.name: getattr(event, field.name) for field in fields(plain)})
         return command
-    if isinstance(event, ev.OfferWithdrawn) and at + 1 < len(events):  # by whoever cancels the ride
-        event = events[at + 1]
+    following = events[at + 1] if at + 1 < len(events) else None
+    if isinstance(event, ev.OfferWithdrawn):
+        if not (isinstance(following, ev.RideCancelled) and following.ride_id == event.ride_id):
+            return cmd.WithdrawOffer(event.offer_id, event.driver_id)
+        event = following  # by whoever cancels the ride
     match event:
+        case ev.TripClosed() | ev.RiderDidNotShow():
+            return cmd.EndRide(event.ride_id, event.by, event.reason, event.fare_cents, event.receipt)
+        case ev.RideCorrected():
+            return cmd.CorrectRide(event.ride_id, event.reason, event.fare_cents, event.dropoff, event.receipt)
         case ev.OfferExpired() | ev.RideExpired():
             return cmd.ExpireDue()
         case ev.RideCancelled():
             return cmd.CancelRide(event.ride_id, event.by, event.rider_id, event.reason)
         case ev.AssignmentCancelled():
-            # Taken back or given back: the event is the same.
+            # Taken back, overdue or given back: the event is the same.
             return cmd.CancelRide(event.ride_id, Party.DRIVER, event.driver_id, event.reason)
     raise ValueError(f"no command begins with {type(event).__name__}, which is event {at}")
 

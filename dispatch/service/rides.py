@@ -9,7 +9,7 @@ from dataclasses import replace
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import NotFound
-from dispatch.model import DispatchParams, Party, Ride, RideState, Shift
+from dispatch.model import DispatchParams, Party, Ride, RideState, Shift, ShiftStatus
 from dispatch.ports import Decision, Leases, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.rules.repeats import as_left
@@ -55,7 +55,9 @@ class RideService:
 
     async def expire(self, ride_id: str) -> Outcome:
         """End the ride's offer, or the ride, if its time is over; nothing happens if somebody was quicker."""
-        return await self._transact(Scope(ride_id=ride_id), lambda engine, now_s: cmd.ExpireDue(), ride_id=ride_id)
+        return await self._transact(
+            Scope(ride_id=ride_id), lambda engine, now_s: cmd.ExpireDue(with_drivers=False), ride_id=ride_id
+        )
 
     async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
         """Return the answer given to this key before, None if it is new. Raises IdempotencyConflict."""
@@ -77,8 +79,13 @@ class RideService:
         return ride
 
     async def set_shift(self, command: cmd.SetShift) -> Shift:
-        """Put a driver on or off shift. Raises DriverBusy."""
-        return await self._store.set_shift(Shift(command.driver_id, command.status, command.seats, self._now()))
+        """Put a driver on or off shift; who goes off shift is not asked any longer. Raises DriverBusy."""
+        shift = await self._store.set_shift(Shift(command.driver_id, command.status, command.seats, self._now()))
+        if shift.status is ShiftStatus.OFFLINE:
+            for offer_id in await self._store.standing_offers(command.driver_id):
+                # Answered or run out since: nothing is left to withdraw. An acceptance in between is refused.
+                await self.handle(cmd.WithdrawOffer(offer_id, command.driver_id))
+        return shift
 
     async def _transact(
         self,
@@ -123,7 +130,7 @@ def _is_refusal(command: cmd.RideCommand) -> bool:
 def scope_of(command: cmd.RideCommand) -> Scope:
     """What the store must read for the command to be decided."""
     match command:
-        case cmd.AcceptOffer() | cmd.DeclineOffer():
+        case cmd.AcceptOffer() | cmd.DeclineOffer() | cmd.WithdrawOffer():
             return Scope(offer_id=command.offer_id, driver_id=command.driver_id)
         case cmd.SendOffer() | cmd.ReportArrival() | cmd.ReportPickup():
             return Scope(ride_id=command.ride_id, driver_id=command.driver_id)

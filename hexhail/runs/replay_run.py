@@ -33,10 +33,13 @@ _OPENNESS: dict[type[ev.RideEvent], int] = {
     ev.AssignmentCancelled: _REQUESTED,
     ev.OfferAccepted: _CLOSED,
     ev.RideCancelled: _CLOSED,
+    ev.RiderDidNotShow: _CLOSED,
     ev.RideExpired: _CLOSED,
 }
 _ENDS: dict[type[ev.RideEvent], str] = {
     ev.RiderDroppedOff: "completed",
+    ev.TripClosed: "completed",
+    ev.RiderDidNotShow: "cancelled",
     ev.RideCancelled: "cancelled",
     ev.RideExpired: "expired",
 }

@@ -55,6 +55,8 @@ async def summarise(
         "offers_expired": happened[ev.OfferExpired],
         "offers_withdrawn": happened[ev.OfferWithdrawn],
         "given_back_by_driver": happened[ev.AssignmentCancelled],
+        "trips_closed": happened[ev.TripClosed],
+        "no_shows": happened[ev.RiderDidNotShow],
         "completed": by_state[RideState.COMPLETED],
         "cancelled": by_state[RideState.CANCELLED],
         "expired": by_state[RideState.EXPIRED],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from dispatch import events as ev
 from kernel.money import in_units
 
-_ENDS_OF_WAIT = (ev.RiderPickedUp, ev.RideCancelled, ev.RideExpired)
+_ENDS_OF_WAIT = (ev.RiderPickedUp, ev.RiderDidNotShow, ev.RideCancelled, ev.RideExpired)
 
 
 @dataclass(frozen=True, slots=True)

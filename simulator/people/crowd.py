@@ -90,6 +90,8 @@ class Crowd:
             ev.DriverArrived: self._on_arrival,
             ev.RiderPickedUp: self._on_pickup,
             ev.RiderDroppedOff: self._on_end,
+            ev.TripClosed: self._on_end,
+            ev.RiderDidNotShow: self._on_end,
             ev.RideCancelled: self._on_end,
             ev.RideExpired: self._on_end,
         }

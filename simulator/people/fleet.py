@@ -80,6 +80,8 @@ class Fleet:
             ev.OfferWithdrawn: self._on_end,
             ev.AssignmentCancelled: self._on_release,
             ev.RideCancelled: self._on_release,
+            ev.RiderDidNotShow: self._on_release,
+            ev.TripClosed: self._on_trip_closed,
         }
 
     def supply(self, now_s: float, n_waiting: int) -> SupplySnapshot:
@@ -186,12 +188,26 @@ class Fleet:
         self._follow(number, now_s)
 
     def _on_release(self, event: ev.RideEvent, now_s: float) -> None:
-        assert isinstance(event, ev.AssignmentCancelled | ev.RideCancelled)
+        assert isinstance(event, ev.AssignmentCancelled | ev.RideCancelled | ev.RiderDidNotShow)
         if event.driver_id is None:
             return
         number = self._number_of[event.driver_id]
         self._is_bound[number], self._idle_since_s[number] = False, now_s
         self._drivers[number].released(event.ride_id, now_s)
+        self._follow(number, now_s)
+
+    def _on_trip_closed(self, event: ev.RideEvent, now_s: float) -> None:
+        assert isinstance(event, ev.TripClosed)
+        number = self._number_of[event.driver_id]
+        self._is_carrying[number], self._idle_since_s[number] = False, now_s
+        self.odometer.drop_off(number, now_s)
+        self._drivers[number].released(event.ride_id, now_s)
+        self._follow(number, now_s)
+
+    def kill_phone(self, number: int, now_s: float) -> None:
+        """From now on nothing is sent and nothing is answered: the service still knows what was said before."""
+        self._drivers[number].dark_until_s = math.inf
+        self._planned_s[number] = math.inf
         self._follow(number, now_s)
 
     # -- what drivers do ---------------------------------------------------------------------------------------------
@@ -251,7 +267,7 @@ class Fleet:
     def _follow(self, number: int, now_s: float) -> None:
         """Schedule the driver's next `wake` and record the movement; call it after each change of a driver."""
         driver = self._drivers[number]
-        wake_s = max(driver.wake_s, now_s)
+        wake_s = max(driver.wake_s, now_s) if driver.dark_until_s < math.inf else math.inf
         if wake_s != self._planned_s[number] and not (self._is_closed and driver.errand is None):
             self._planned_s[number] = wake_s
             if wake_s < math.inf:

@@ -127,8 +127,17 @@ class VirtualDispatch:
         if offer is not None:
             self._leases.release(offer.driver_id, offer.ride_id, offer.token)
 
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When `expire` will have something to do next; None if nothing has a deadline."""
+        return self._engine.next_deadline_s()
+
+    def expire(self, now_s: float) -> None:
+        """End what is due, as each round does."""
+        self.handle(cmd.ExpireDue(), now_s)
+
     def close(self, now_s: float) -> None:
-        """Cancel every ride before its pickup; trips under way continue to their dropoff."""
+        """Cancel every ride before its pickup; trips under way continue to their dropoff or their deadline."""
         for ride in sorted(self._history.rides.values(), key=lambda ride: ride.ride_id):
             if ride.state not in TERMINAL and ride.state is not RideState.ON_TRIP:
                 self.handle(cmd.CancelRide(ride.ride_id, Party.SYSTEM, "", "the service closed"), now_s)

@@ -151,6 +151,8 @@ class _TrackBuilder:
             ev.DriverArrived: self._arrived,
             ev.RiderPickedUp: self._picked_up,
             ev.RiderDroppedOff: self._dropped_off,
+            ev.TripClosed: self._dropped_off,
+            ev.RiderDidNotShow: self._called_back,
             ev.AssignmentCancelled: self._called_back,
             ev.RideCancelled: self._called_back,
         }

@@ -14,7 +14,7 @@ from backing.sql.scripts import Dialect, Duplicate, Script, Statement
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
-from dispatch.events import OfferSent, RideEvent, RideRated, RideRequested
+from dispatch.events import OfferAccepted, OfferSent, RideEvent, RideRated, RideRequested
 from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, Decision, Outcome, Scope
 from dispatch.rules.audience import inboxes
@@ -114,8 +114,6 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
     if not decision.events:
         return
     body = msgspec.json.encode(ride).decode()
-    if before is None:
-        yield from _require_unused_quote(ride.quote_id)
     try:
         if before is None:
             yield Statement(
@@ -149,23 +147,19 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
         raise DriverBusy(scope.driver_id or ride.driver_id or "?") from None
 
 
-def _require_unused_quote(quote_id: str) -> Script[None]:
-    """Refuse a second ride of a quote with the name of the first; the unique index refuses those that race."""
-    rows = yield Statement(sql.FIND_RIDE_OF_QUOTE, (quote_id,))
-    if rows:
-        raise QuoteUsed(quote_id, rows[0][0])
-
-
 def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
     offer = ride.offer
     if offer is None:
         return
     body = msgspec.json.encode(offer).decode()
     if isinstance(event, OfferSent):
+        yield from _require_on_shift(offer.driver_id)
         yield from _require_askable(offer, ride.region_id)
         row = (offer.offer_id, ride.ride_id, ride.region_id, offer.driver_id, offer.token, OfferState.SENT, body)
         yield Statement(sql.ADD_OFFER, row)
     elif type(event) in OFFER_ENDS:
+        if isinstance(event, OfferAccepted):
+            yield from _require_on_shift(offer.driver_id)
         ended = yield Statement(sql.END_OFFER, (offer.state, body, offer.offer_id))
         if not ended:
             raise InvariantBroken(f"offer {offer.offer_id} had ended before it ended")
@@ -179,11 +173,15 @@ def _write_driver(event: RideEvent) -> Script[None]:
         yield Statement(sql.ADD_STARS, (event.stars, event.driver_id))
 
 
+def _require_on_shift(driver_id: str) -> Script[None]:
+    """Refuse what concerns a driver who does not work any more; the scope has locked the row of the shift."""
+    shift = yield Statement(sql.SHIFT_OF_DRIVER, (driver_id,))
+    if not shift or shift[0][0] != ShiftStatus.ONLINE:
+        raise OffShift(driver_id)
+
+
 def _require_askable(offer: Offer, region_id: str) -> Script[None]:
     """Refuse an offer that was decided on an older state of the driver, whom the scope has locked."""
-    shift = yield Statement(sql.SHIFT_OF_DRIVER, (offer.driver_id,))
-    if not shift or shift[0][0] != ShiftStatus.ONLINE:
-        raise OffShift(offer.driver_id)
     newest, has_next = (yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region_id)))[0]
     if offer.token <= newest:
         raise StaleToken(offer.token, newest)

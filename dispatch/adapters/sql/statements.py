@@ -16,6 +16,7 @@ FIND_RIDES_OF_DRIVER = (
 FIND_OFFERED_RIDES_OF_DRIVER = (
     "SELECT r.body FROM rides r JOIN offers o ON o.ride_id = r.ride_id WHERE o.driver_id = ?1 AND o.state = 'SENT'"
 )
+STANDING_OFFERS_OF_DRIVER = "SELECT offer_id FROM offers WHERE driver_id = ?1 AND state = 'SENT'"
 #: PostgreSQL locks what a decision is made on; SQLite has one writer at a time.
 LOCK = {"sqlite": "", "postgres": " FOR UPDATE"}
 LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}

@@ -11,6 +11,7 @@ from backing.sql.database import Database
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
+from dispatch.errors import QuoteUsed
 from dispatch.events import RideEvent
 from dispatch.model import Ride, Shift
 from dispatch.ports import Carrying, Decide, FreeDriver, Outcome, Scope
@@ -32,7 +33,14 @@ class SqlRideStore:
 
     async def transact(self, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None = None) -> Outcome:
         """See `RideStore.transact`."""
-        return await self._database.run(lambda: scripts.transact(self._database.dialect, scope, decide, idempotency))
+        try:
+            return await self._database.run(
+                lambda: scripts.transact(self._database.dialect, scope, decide, idempotency)
+            )
+        except QuoteUsed as used:
+            # Not in the transaction: what it reads before the index refuses may have changed by then.
+            rows = await self._database.read(sql.FIND_RIDE_OF_QUOTE, used.quote_id)
+            raise QuoteUsed(used.quote_id, *rows[0]) from None
 
     async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
         """See `RideStore.replay`."""
@@ -73,6 +81,10 @@ class SqlRideStore:
     async def set_shift(self, shift: Shift) -> Shift:
         """See `RideStore.set_shift`."""
         return await self._database.run(lambda: scripts.set_shift(self._database.dialect, shift))
+
+    async def standing_offers(self, driver_id: str) -> list[str]:
+        """See `RideStore.standing_offers`."""
+        return [offer_id for (offer_id,) in await self._database.read(sql.STANDING_OFFERS_OF_DRIVER, driver_id)]
 
     async def outbox_progress(self) -> tuple[int, int]:
         """See `RideStore.outbox_progress`."""

@@ -193,7 +193,7 @@ class DriverApp:
         elif name in ("OfferDeclined", "OfferExpired", "OfferWithdrawn"):
             self.driver.offer_gone(event["offer_id"], now_s)
             self._do([])
-        elif name in ("AssignmentCancelled", "RideCancelled"):
+        elif name in ("AssignmentCancelled", "RideCancelled", "TripClosed", "RiderDidNotShow"):
             self._release(event["ride_id"])
         elif name == "OfferAccepted" and not self._has_ride(event["ride_id"]):
             self._add(TakeUp(event["ride_id"]))

@@ -25,6 +25,8 @@ STATE_AFTER = {
     "DriverArrived": "ARRIVED",
     "RiderPickedUp": "ON_TRIP",
     "RiderDroppedOff": "COMPLETED",
+    "TripClosed": "COMPLETED",
+    "RiderDidNotShow": "CANCELLED",
     "RideCancelled": "CANCELLED",
     "RideExpired": "EXPIRED",
 }

@@ -21,7 +21,7 @@ export interface Span {
 /** The clock of a replay counts whole milliseconds. */
 const MS_S = 0.001;
 const BEGINS = "OfferAccepted";
-const ENDS = ["AssignmentCancelled", "RideCancelled", "RiderDroppedOff"];
+const ENDS = ["AssignmentCancelled", "RideCancelled", "RiderDroppedOff", "TripClosed", "RiderDidNotShow"];
 
 /** Who worked on a ride and when; a ride that is not over at the end of the run counts up to `end_s`. */
 export function spansOf(events: readonly RideEvent[], begin_s: number, end_s: number): Span[] {
