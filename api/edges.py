@@ -32,6 +32,7 @@ from pricing.ports import PriceRecord, SurgePrices
 from pricing.service.tariff_watch import TariffWatch
 from traffic.model import TrafficFigures
 from workflows.earnings import EarningsWorkflow
+from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
@@ -150,6 +151,7 @@ class DriverEdges:
 
     rides: RideService
     finishing: FinishRideWorkflow
+    ending: EndRideWorkflow
     earnings: EarningsWorkflow
     advice: AdviceReads
     now: Now

@@ -125,6 +125,8 @@ def problem_of(error: Exception) -> ApiProblem | None:
         retry_after = {"Retry-After": str(max(1, round(error.retry_after_s)))}
         hint = "Nothing is lost: send the same pings again after Retry-After seconds."
         return ApiProblem(503, "ping_log_unavailable", f"{error}.", hint, headers=retry_after)
+    if isinstance(error, dispatch_errors.TooEarly):
+        return ApiProblem(409, error.code, str(error), error.hint, seconds_left=error.seconds_left)
     for error_type, status in STATUS.items():
         if isinstance(error, error_type):
             return ApiProblem(status, error.code, str(error), error.hint)

@@ -18,6 +18,8 @@ DispatchError
 
 from __future__ import annotations
 
+import math
+
 from kernel.errors import HexhailError
 
 
@@ -69,9 +71,9 @@ class TooEarly(CommandRefused):
     code = "too_early"
 
     def __init__(self, ride_id: str, seconds_left: float) -> None:
-        super().__init__(f"The rider of ride {ride_id} has {seconds_left:.0f} s left to come.")
-        self.seconds_left = seconds_left
-        self.hint = f"Wait for {seconds_left:.0f} s more, then report the no-show again."
+        self.seconds_left = math.ceil(seconds_left)
+        super().__init__(f"The rider of ride {ride_id} has {self.seconds_left} s left to come.")
+        self.hint = f"Wait for {self.seconds_left} s more, then report the no-show again."
 
 
 class DriverBusy(CommandRefused):

@@ -111,6 +111,15 @@ async def dropped_off(
     return RideBody.of(await edges.finishing.finish(ride_id, driver.id, left_at))
 
 
+@router.post("/rides/{ride_id}/no-show", summary="The rider does not come")
+async def no_show(ride_id: RideId, edges: DriverEdgesDep, driver: DriverDep) -> RideBody:
+    """Ends the ride at the pickup with the tariff's fee, once you have waited as long as the tariff says.
+
+    Before that it is refused as `too_early`; `seconds_left` says how long you still have to wait.
+    """
+    return RideBody.of(await edges.ending.report_no_show(ride_id, driver.id))
+
+
 @router.get("/drivers/me/rides/{ride_id}/earnings", summary="What you earn with a ride")
 async def read_earnings(ride_id: RideId, edges: DriverEdgesDep, driver: DriverDep) -> EarningsBody:
     """What the rider pays without tax, less the platform's commission; as agreed until the dropoff.

@@ -38,6 +38,7 @@ from pricing.adapters.sql.record import SqlPriceRecord
 from pricing.service.quotes import QuoteService
 from traffic.adapters.redis_weights import read_figures as read_traffic_figures
 from workflows.earnings import EarningsWorkflow
+from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
@@ -103,6 +104,7 @@ def _driver_edges(servers: Servers, parts: Parts) -> DriverEdges:
     return DriverEdges(
         rides=parts.rides,
         finishing=FinishRideWorkflow(parts.rides, parts.fares, tuple(parts.outages)),
+        ending=EndRideWorkflow(parts.rides, parts.fares),
         earnings=EarningsWorkflow(parts.rides, parts.fares),
         advice=RedisAdvice(servers.redis, servers.region_id),
         now=servers.clock.now_s,

@@ -58,6 +58,7 @@ async def _match(settings: Settings) -> None:
                 service = _matching(city, folder, settings, redis, store, metrics, traffic.roads, matching_metrics)
                 services.append(service)
                 steps.append(_rounds_of(city.region.region_id, ownership, service, clock))
+                steps.append(_endings_of(city, ownership, redis, store, clock))
             await repeat_until_stopped(*steps)
             for service in services:
                 await service.finish()
@@ -72,6 +73,29 @@ def _rounds_of(region_id: str, ownership: Ownership, service: MatchingService, c
 
     step = OwnedRounds(region_id, ownership, service).step
     return step, lambda: clock.wall_duration_s(service.window_s)
+
+
+def _endings_of(city: City, ownership: Ownership, redis: Redis, store: SqlRideStore, clock: CityClock) -> Step:
+    """The step that ends the overdue rides of a region if it is ours, and the wall seconds to the next."""
+    from dispatch.adapters.redis_leases import RedisLeases
+    from dispatch.model import DispatchParams
+    from dispatch.service.rides import RideService
+    from pricing.adapters.redis_tariffs import RedisTariffs
+    from pricing.service.fares import FareService
+    from workflows.end_ride import LOOK_EVERY_S, EndRideWorkflow, OverdueRides
+
+    region_id, params = city.region.region_id, read_params(city.sections, DispatchParams)
+    leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
+    ending = EndRideWorkflow(
+        RideService(store, leases, params, clock.now_s),
+        FareService(city.region, city.graph, RedisTariffs(redis, region_id)),
+    )
+    overdue = OverdueRides(ending, params, lambda: store.live_rides(region_id), clock.now_s)
+
+    async def step() -> int:
+        return await overdue.look() if await ownership.owns(region_id) else 0
+
+    return step, lambda: clock.wall_duration_s(LOOK_EVERY_S)
 
 
 def _matching(

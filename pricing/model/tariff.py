@@ -144,6 +144,19 @@ class AtDropoff:
 
 
 @dataclass(frozen=True, slots=True)
+class NoShow:
+    """How long a driver waits for a rider who does not come, and what that costs the rider."""
+
+    #: From the driver's arrival until the driver may end the ride.
+    wait_s: float = 300.0
+    fee_cents: int = 0
+
+    def __post_init__(self) -> None:
+        _require_number(self, "wait_s", 0, 86_400)
+        _require_cents(self, "fee_cents")
+
+
+@dataclass(frozen=True, slots=True)
 class DriverShare:
     """What the platform keeps and adds. Tolls pass to the driver in full, booking fees stay with the platform."""
 
@@ -192,6 +205,8 @@ class Tariff:
     surcharges: tuple[Surcharge, ...] = ()
     #: None: the quote's price is final.
     at_dropoff: AtDropoff | None = None
+    #: None: the usual wait, and no fee.
+    no_show: NoShow | None = None
     driver: DriverShare = field(default_factory=DriverShare)
 
     def __post_init__(self) -> None:
@@ -232,7 +247,10 @@ class Tariff:
     @cached_property
     def version(self) -> str:
         """Sixteen hex digits that stand for the whole content, and for no layout or comment of the file."""
-        content = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        content_of = asdict(self)
+        if self.no_show is None:  # a key that came later: a tariff without it keeps the version it had
+            del content_of["no_show"]
+        content = json.dumps(content_of, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

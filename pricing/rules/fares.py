@@ -60,6 +60,11 @@ def itemise(
     return _billed(tariff, parts, untaxed, at_most_cents)
 
 
+def fee(tariff: Tariff, name: str, amount_cents: int) -> Bill:
+    """Return the bill of a single amount beside any trip, taxed and rounded as fares are."""
+    return _billed(tariff, {name: amount_cents * PARTS}, set(), None)
+
+
 def _metered(tariff: Tariff, distance_m: int, travel_time_s: int) -> dict[str, int]:
     parts = {
         "base": tariff.base_cents * PARTS,

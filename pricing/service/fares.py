@@ -45,6 +45,10 @@ class FareService:
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
         return DropoffTerms(tariff, await asyncio.to_thread(self._other_trip, tariff, receipt, pickup, left_at))
 
+    async def tariff_of(self, receipt: Receipt) -> Tariff | None:
+        """The tariff that a trip was quoted by; None if nobody kept it. Raises what the archive raises."""
+        return await self._archive.find(receipt.tariff_version)
+
     def _other_trip(self, tariff: Tariff, receipt: Receipt, pickup: Point, left_at: Point) -> OtherTrip | None:
         """Return the trip to where the rider left; None if none of the region's roads leads there."""
         try:

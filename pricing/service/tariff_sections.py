@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from geo import cells
 from pricing.errors import FieldWrong
-from pricing.model.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone, zone_of
+from pricing.model.tariff import AtDropoff, DriverShare, NoShow, Surcharge, Tariff, Tax, Zone, zone_of
 
 T = TypeVar("T")
 #: `FieldWrong.found` of a key that is not there, and of a key that nothing reads.
@@ -39,7 +39,7 @@ def tariff_of(sections: Mapping[str, Any]) -> Tariff:
     values["surge_on"] = _strings(values, "surge_on", Tariff.surge_on, ("tariff",))
     values["zones"] = _zones(values.get("zones", {}))
     values["surcharges"] = _surcharges(values.get("surcharges", []))
-    for key, kind in (("tax", Tax), ("at_dropoff", AtDropoff), ("driver", DriverShare)):
+    for key, kind in (("tax", Tax), ("at_dropoff", AtDropoff), ("no_show", NoShow), ("driver", DriverShare)):
         if key in values:
             values[key] = _built(kind, _table(values, key, ("tariff",)), "tariff", key)
     return _built(Tariff, values, "tariff")

@@ -28,6 +28,7 @@ MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("post", "/v1/rides/{ride_id}/arrived"): frozenset({Role.DRIVER}),
     ("post", "/v1/rides/{ride_id}/picked-up"): frozenset({Role.DRIVER}),
     ("post", "/v1/rides/{ride_id}/dropped-off"): frozenset({Role.DRIVER}),
+    ("post", "/v1/rides/{ride_id}/no-show"): frozenset({Role.DRIVER}),
     ("post", "/v1/offers/{offer_id}/accept"): frozenset({Role.DRIVER}),
     ("post", "/v1/offers/{offer_id}/decline"): frozenset({Role.DRIVER}),
     ("post", "/v1/drivers/me/status"): frozenset({Role.DRIVER}),

@@ -57,7 +57,7 @@ async def valid_body(path: str, people: People, rider: Any) -> dict[str, Any]:
 def person_for(path: str, people: People, rider: Person) -> Person:
     if path.startswith("/v1/ops"):
         return people.operator()
-    is_riders = path.startswith(("/v1/quotes", "/v1/rides")) and not path.endswith(("arrived", "up", "off"))
+    is_riders = path.startswith(("/v1/quotes", "/v1/rides")) and not path.endswith(("arrived", "up", "off", "no-show"))
     return rider if is_riders else people.driver()
 
 

@@ -33,5 +33,5 @@ def test_the_page_explains_every_key_there_is() -> None:
         ),
         *("zone", "at", "from", "until", "weekdays", "taxed", "to_driver", "place_tolerance_m"),
         *("time_tolerance_share", "time_tolerance_s", "above_quote_share_max", "waiting_free_s"),
-        *("waiting_per_minute_cents", "commission_percent", "surge_commission_percent"),
+        *("waiting_per_minute_cents", "wait_s", "fee_cents", "commission_percent", "surge_commission_percent"),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import hashlib
+import json
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,7 @@ from hexhail.runtime.settings import MANHATTAN
 from kernel.toml_lines import line_of
 from pricing.adapters.tariff_file import read_tariff, tariff_of_text
 from pricing.errors import TariffRefused
-from pricing.model.tariff import AtDropoff, DriverShare, Surcharge, Tariff, Tax, Zone
+from pricing.model.tariff import AtDropoff, DriverShare, NoShow, Surcharge, Tariff, Tax, Zone
 from tests.pricing.tariffs import tariffs
 
 TEXT = """[region]
@@ -172,3 +174,15 @@ def test_a_file_that_is_not_there_is_an_error_of_the_file_system(tmp_path: Path)
 def test_the_archive_keeps_all_there_is_in_a_tariff() -> None:
     """A field that has no type msgspec can read back would only be missed when a ride is settled."""
     assert {field.name for field in fields(Tariff)} == set(msgspec.to_builtins(tariff_of_text(TEXT, "")))
+
+
+def test_rules_for_no_shows_are_read_and_tariffs_without_them_keep_their_version() -> None:
+    plain = tariff_of_text(TEXT, "city.toml")
+    ruled = tariff_of_text(TEXT + "\n[tariff.no_show]\nwait_s = 240.0\nfee_cents = 500\n", "city.toml")
+    assert (plain.no_show, ruled.no_show) == (None, NoShow(240.0, 500))
+    assert ruled.version != plain.version
+    without = {name: value for name, value in asdict(plain).items() if name != "no_show"}
+    content = json.dumps(without, sort_keys=True, separators=(",", ":"))
+    assert plain.version == hashlib.sha256(content.encode()).hexdigest()[:16]
+    with pytest.raises(TariffRefused, match=r"tariff\.no_show\.fee_cents is 2\.5"):
+        tariff_of_text(TEXT + "\n[tariff.no_show]\nfee_cents = 2.5\n", "city.toml")

@@ -15,9 +15,9 @@ from pricing.model.quotes import Receipt
 from pricing.rules.dropoff import Change, Driven, DropoffTerms, OtherTrip, fare_at_dropoff
 from tests.dispatch.people import history, pick_up
 from tests.workflows.town import DROPOFF, FARTHER, TARIFF, Town, crossing
-from workflows import finish_ride
-from workflows.finish_ride import Agreed, FareTerms, settle
+from workflows import settlement
 from workflows.receipts import receipt_of
+from workflows.settlement import Agreed, FareTerms, settle
 
 
 def fare_of_the_recorded_times(ended: Ride, quoted: Ride, other_trip: OtherTrip | None = None) -> tuple[int, Receipt]:
@@ -105,7 +105,7 @@ async def test_a_fare_that_cannot_be_computed_leaves_the_ride_as_it_was(
 ) -> None:
     quoted = await town.on_trip()
     with monkeypatch.context() as broken:
-        broken.setattr(finish_ride, "fare_at_dropoff", None)
+        broken.setattr(settlement, "fare_at_dropoff", None)
         with pytest.raises(TypeError):
             await town.finishing.finish(quoted.ride_id, "dora", None)
     assert await town.rides.find_for_driver(quoted.ride_id, "dora") == quoted

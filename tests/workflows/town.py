@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from dispatch import commands as cmd
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.model import Party, Ride
 from dispatch.service.rides import RideService
 from geo.city import Region
@@ -15,19 +16,22 @@ from kernel.keyring import KeyRing
 from kernel.points import Point
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.model.surge import SurgePrice
-from pricing.model.tariff import AtDropoff, Tariff
+from pricing.model.tariff import AtDropoff, NoShow, Tariff
 from pricing.service.fares import FareService
 from pricing.service.quotes import QuoteService
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, accept, arrive, grid_city, offer, on_shift
 from tests.pricing.tariffs import TAXI
 from workflows.earnings import EarningsWorkflow
+from workflows.end_ride import EndRideWorkflow, OverdueRides
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
 
 #: Waiting costs after two minutes, and a fare may be far above its quote.
 TARIFF = replace(
-    TAXI, at_dropoff=AtDropoff(waiting_free_s=120.0, waiting_per_minute_cents=60, above_quote_share_max=5.0)
+    TAXI,
+    at_dropoff=AtDropoff(waiting_free_s=120.0, waiting_per_minute_cents=60, above_quote_share_max=5.0),
+    no_show=NoShow(wait_s=240.0, fee_cents=500),
 )
 REGION = Region("manhattan", "A street", "America/New_York", "USD", 9, 8, 150.0, "drawn for the tests")
 #: 61 crossings in two rows, 100 m and 10 s apart.
@@ -98,7 +102,7 @@ class ObservedRides(RideService):
 class Town:
     """The workflows of a region."""
 
-    def __init__(self, store: object) -> None:
+    def __init__(self, store: SqlRideStore) -> None:
         self.store = store
         self.clock = Clock()
         self.archive = Archive()
@@ -111,6 +115,8 @@ class Town:
         self.requests = RequestRideWorkflow(signer, self.rides, self.clock)
         self.finishing = FinishRideWorkflow(self.rides, fares, (ArchiveAway,))
         self.earnings = EarningsWorkflow(self.rides, fares)
+        self.ending = EndRideWorkflow(self.rides, fares)
+        self.overdue = OverdueRides(self.ending, PARAMS, lambda: self.store.live_rides("manhattan"), self.clock)
 
     async def pickup_eta_s(self, node: int) -> float | None:
         return self.etas_s.get(node)

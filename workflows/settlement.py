@@ -1,0 +1,57 @@
+"""What a ride was agreed on, and the fare of its trip once that has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch.errors import InvariantBroken
+from dispatch.model import Ride, RideState
+from kernel.points import Point
+from pricing.model.quotes import Receipt
+from pricing.rules.dropoff import Driven, DropoffTerms, fare_at_dropoff
+from workflows.receipts import receipt_of, to_plain
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What rider and service agreed on with the quote; no event changes it before the dropoff."""
+
+    pickup: Point
+    dropoff: Point
+    receipt: Receipt
+
+    @classmethod
+    def of(cls, ride: Ride) -> Agreed | None:
+        """Return what was agreed on for a ride; None for one that was requested without a quote of this service."""
+        receipt = receipt_of(ride)
+        return cls(ride.pickup, ride.dropoff, receipt) if receipt is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class FareTerms:
+    """What a fare is settled by, read before the ride is locked."""
+
+    agreed: Agreed
+    dropoff: DropoffTerms
+
+
+def settle(ride: Ride, terms: FareTerms | None, now_s: float | None) -> tuple[int | None, dict[str, object] | None]:
+    """Return fare and receipt of a ride that ends at `now_s`; (None, None) where those of the ride stand.
+
+    None for `now_s`: nobody knows when the trip ended, and it counts as long as it was quoted.
+    A ride that cannot end now has none either: to refuse the command is dispatch's part.
+    Raises InvariantBroken if the terms are those of another agreement.
+    """
+    if terms is None or ride.state is not RideState.ON_TRIP or ride.picked_up_s is None:
+        return None, None
+    if Agreed.of(ride) != terms.agreed:
+        raise InvariantBroken(f"what was agreed on for ride {ride.ride_id} changed while its fare was settled")
+    arrived_s = ride.arrived_s if ride.arrived_s is not None else ride.picked_up_s
+    quoted_s = terms.agreed.receipt.travel_time_s
+    driven = Driven(
+        travel_time_s=quoted_s if now_s is None else max(now_s - ride.picked_up_s, 0.0),
+        waited_s=max(ride.picked_up_s - arrived_s, 0.0),
+        other_trip=terms.dropoff.other_trip,
+    )
+    fare_cents, receipt = fare_at_dropoff(terms.dropoff.tariff, ride.fare_cents, terms.agreed.receipt, driven)
+    return fare_cents, to_plain(receipt)
