@@ -54,7 +54,7 @@ The token comes in the `Authorization` header or, from browsers, as a subprotoco
 | 4403 | the token has another role | use the token of the role |
 | 4409 | you opened more streams than one person may have, and this was the oldest | use the newer one |
 | 4422 | `last_seen` is no whole number | name the last `seq` you have, or nothing |
-| 4429 | you sent more frames or bytes than you may | wait some seconds, connect again, send less at once |
+| 4429 | you sent more frames or bytes than you may | wait 5 s, connect again, send less at once |
 
 A stream may send 200 frames and 1 MiB at once, and 20 frames and 64 KiB a second steadily; a person twice that over
 all streams, and each stream opened counts as ten frames. Every WebSocket frame counts: messages, fragments, pings and

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api.penalties import HELD_MAX, PENALTY_S, PenaltyBox, credential_of
+
 #: Wall seconds from the connection, or from a request's first byte, to the end of its head. A phone on a poor line
 #: sends its kilobyte within this.
 HEAD_S_MAX = 10.0
@@ -25,7 +27,10 @@ HANGUPS = Counter("hexhail_api_hangups", "Connections closed because a request d
 class BoundedHttp(HttpToolsProtocol):
     """Closes a connection whose request does not arrive in time, or whose head is too large."""
 
+    #: Shared with the WebSockets of the server; one of its own waits for nobody.
+    penalties = PenaltyBox()
     _deadline: asyncio.TimerHandle | None = None
+    _is_held = False
     _head_bytes = 0
     _is_head = True
 
@@ -37,6 +42,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._clear_deadline()
+        if self._is_held:
+            self.penalties.held -= 1
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -76,9 +83,20 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """From here on the WebSocket's limits count."""
+        """From here on the WebSocket's limits count; a token that was just cut off has to wait for its refusal."""
         self._clear_deadline()
-        super().handle_websocket_upgrade()
+        if not self.penalties.waits(credential_of(self.headers), self.loop.time()):
+            super().handle_websocket_upgrade()
+        elif self.penalties.held < HELD_MAX:
+            self._is_held = True
+            self.penalties.held += 1
+            self.transport.pause_reading()
+            self._set_deadline(PENALTY_S, self._refuse_flood)
+        else:
+            self._refuse_flood()
+
+    def _refuse_flood(self) -> None:
+        self._refuse(429, "too_many_frames", "A stream of this token was just closed for sending too much.")
 
     def _set_deadline(self, seconds: float, late: Callable[[], None]) -> None:
         self._clear_deadline()

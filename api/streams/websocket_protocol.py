@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter
 from starlette.websockets import WebSocket
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -16,6 +16,7 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
+from api.penalties import PenaltyBox, credential_of
 from api.streams.budgets import SOCKET_LIMITS, FrameBudget
 
 #: Wall seconds for the last bytes of a connection. uvicorn closes a transport once they are gone, which is never if
@@ -65,6 +66,9 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
     Without compression, whatever the configuration says: a budget of bytes would mean little.
     """
 
+    #: Where tokens wait that sent too much.
+    penalties = PenaltyBox()
+
     def __init__(
         self,
         config: Config,
@@ -90,6 +94,8 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """Hang up; a peer that sent frames before its handshake was answered is told nothing."""
         if self.conn.close_sent is not None:
+            if self.conn.close_sent.code == TOO_MUCH:
+                self._penalise()
             super().handle_parser_exception()
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
@@ -102,6 +108,15 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
             super().handle_ping()
         else:
             self.conn.data_to_send()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; the application closes a stream with 4429 too, if its person has nothing left."""
+        if message["type"] == "websocket.close" and message.get("code") == TOO_MUCH:
+            self._penalise()
+        await super().send(message)
+
+    def _penalise(self) -> None:
+        self.penalties.put(credential_of(self.scope["headers"]), self.loop.time())
 
     async def receive(self) -> ASGIReceiveEvent:
         """Return the next message; one with more behind it waits a turn, so that no stream keeps the others waiting."""

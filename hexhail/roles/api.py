@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ def run_api(settings: Settings) -> None:
     async def opened() -> AsyncIterator[Edges]:
         try:
             async with open_edges(settings) as edges:
+                _spare_the_collector()
                 yield edges
         except (DependencyMissing, TariffRefused) as error:
             missing.append(error)
@@ -48,6 +50,15 @@ def run_api(settings: Settings) -> None:
         if missing:
             raise missing[0] from None
         raise
+
+
+def _spare_the_collector() -> None:
+    """Keep what was loaded by now, a city's roads and a million objects of libraries, out of garbage collections.
+
+    A full collection goes through all of it and stops the loop for most of a second; bursts of connections cause some.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _serve(app: FastAPI, settings: Settings) -> None:
@@ -65,15 +76,17 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     import uvicorn
 
     from api.http_protocol import BoundedHttp
+    from api.penalties import PenaltyBox
     from api.streams.people import FRAME_BYTES_MAX
     from api.streams.websocket_protocol import BoundedWebSockets
 
+    shared = {"penalties": PenaltyBox()}
     return uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
-        http=BoundedHttp,
-        ws=BoundedWebSockets,
+        http=type("Http", (BoundedHttp,), shared),
+        ws=type("WebSockets", (BoundedWebSockets,), shared),
         ws_max_size=FRAME_BYTES_MAX,
         # Compression of thousands of sockets takes gigabytes, and frames are small.
         ws_per_message_deflate=False,

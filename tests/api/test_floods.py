@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from api import http_protocol
+from api import http_protocol, penalties
 from api.streams import websocket_protocol
 from api.streams.budgets import SOCKET_LIMITS
 from tests.api.installation import People, Person, assert_problem
@@ -47,15 +47,22 @@ async def connection(url: str, sent: bytes) -> AsyncIterator[tuple[asyncio.Strea
             await writer.wait_closed()
 
 
-@asynccontextmanager
-async def raw_stream(person: Person) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A driver's stream that is ready; IncompleteReadError with what was said instead."""
-    request = (
+def handshake(token: str) -> bytes:
+    """The request that opens a driver's stream."""
+    return (
         "GET /v1/drivers/me/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Authorization: {person.headers['Authorization']}\r\n\r\n"
-    )
-    async with connection(person.installation.url, request.encode()) as (reader, writer):
+        f"Authorization: Bearer {token}\r\n\r\n"
+    ).encode()
+
+
+@asynccontextmanager
+async def raw_stream(
+    person: Person, token: str = ""
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A driver's stream that is ready; IncompleteReadError with what was said instead."""
+    request = handshake(token or person.installation.tokens.issue(person.role, person.id))
+    async with connection(person.installation.url, request) as (reader, writer):
         async with asyncio.timeout(PATIENCE_S):
             await reader.readuntil(b'"last_seen":0}')
         yield reader, writer
@@ -108,10 +115,26 @@ async def test_a_stream_that_sends_too_many_frames_is_closed_with_4429(
     assert struct.pack(">H", websocket_protocol.TOO_MUCH) + b"too_many_frames" in received
 
 
-async def test_a_person_who_was_cut_off_cannot_connect_at_once_and_others_can(
-    served: Served, served_people: People
+async def test_a_token_that_was_cut_off_has_to_wait_and_others_need_not(
+    served: Served, served_people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(penalties, "PENALTY_S", 2 * PATIENCE_S)
+    monkeypatch.setattr(http_protocol, "PENALTY_S", 0.3)
     greedy, modest = served_people.driver(), served_people.driver()
+    token = served.tokens.issue(greedy.role, greedy.id)
+    async with raw_stream(greedy, token) as (reader, writer):
+        await send_all(writer, FLOODS["messages"][: 21 * 300])
+        await rest_of(reader)
+    async with connection(served.url, handshake(token)) as (reader, _):
+        assert b"429 Too Many Requests" in (answer := await rest_of(reader))
+        assert b'"code":"too_many_frames"' in answer
+    async with modest.stream() as stream:
+        await stream.say({"type": "ping"})
+        assert await stream.frame() == {"type": "pong"}
+
+
+async def test_a_person_with_many_tokens_has_one_budget(served: Served, served_people: People) -> None:
+    greedy = served_people.driver()
     for _ in range(2):
         async with raw_stream(greedy) as (reader, writer):
             await send_all(writer, FLOODS["messages"][: 21 * 300])
@@ -120,9 +143,17 @@ async def test_a_person_who_was_cut_off_cannot_connect_at_once_and_others_can(
         async with raw_stream(greedy):
             pass
     assert struct.pack(">H", 4429) + b"too_many_frames" in refused.value.partial
-    async with modest.stream() as stream:
-        await stream.say({"type": "ping"})
-        assert await stream.frame() == {"type": "pong"}
+
+
+def test_a_penalty_ends_and_the_oldest_gives_way() -> None:
+    box = penalties.PenaltyBox()
+    box.put(b"a", 0.0)
+    assert box.waits(b"a", penalties.PENALTY_S - 0.1)
+    assert not box.waits(b"a", penalties.PENALTY_S)
+    assert not box.waits(b"b", 0.0)
+    for number in range(penalties.TOKENS_MAX + 1):
+        box.put(b"%d" % number, 1.0)
+    assert [box.waits(b"%d" % number, 1.0) for number in (0, 1, penalties.TOKENS_MAX)] == [False, True, True]
 
 
 async def test_a_stream_that_sends_too_many_bytes_is_closed_with_4429(served: Served, served_people: People) -> None:
