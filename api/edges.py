@@ -34,6 +34,7 @@ from traffic.model import TrafficFigures
 from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
+from workflows.offering import Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
 
@@ -131,6 +132,7 @@ class RiderEdges:
     quotes: QuoteWorkflow
     requests: RequestRideWorkflow
     rides: RideService
+    offering: Offering
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,8 @@ class HealthEdges:
 
     #: Name of a part -> raises, with a message that says what to do, if it does not answer.
     checks: Mapping[str, Callable[[], Awaitable[Any]]]
+    #: Whether the region's rounds are run, in words; "ok" if they are.
+    matching: Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def told(error: Exception, outages: Outages) -> ApiProblem:
 
 
 def _part_away(part: str) -> ApiProblem:
-    detail = f"The service cannot reach its {part} at the moment."
+    detail = f"The service cannot use its {part} at the moment."
     hint = "Send the request again after Retry-After seconds; with the same Idempotency-Key where there is one."
     return ApiProblem(503, "part_unavailable", detail, hint, headers={"Retry-After": str(RETRY_AFTER_S)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ STATUS: Mapping[type[HexhailError], int] = {
     dispatch_errors.NotFound: 404,
     dispatch_errors.IdempotencyConflict: 422,
     dispatch_errors.CommandRefused: 409,
+    dispatch_errors.OffersStopped: 503,
     pricing_errors.QuoteExpired: 409,
     pricing_errors.QuoteUnusable: 422,
     pricing_errors.QuoteRefused: 422,
@@ -122,15 +124,19 @@ def problem_of(error: Exception) -> ApiProblem | None:
     if isinstance(error, PingsRefused):
         return _pings_problem(error.refusals)
     if isinstance(error, PingLogUnavailable):
-        retry_after = {"Retry-After": str(max(1, round(error.retry_after_s)))}
         hint = "Nothing is lost: send the same pings again after Retry-After seconds."
-        return ApiProblem(503, "ping_log_unavailable", f"{error}.", hint, headers=retry_after)
+        return ApiProblem(503, "ping_log_unavailable", f"{error}.", hint, headers=_retry_after(error))
     if isinstance(error, dispatch_errors.TooEarly):
         return ApiProblem(409, error.code, str(error), error.hint, seconds_left=error.seconds_left)
     for error_type, status in STATUS.items():
         if isinstance(error, error_type):
-            return ApiProblem(status, error.code, str(error), error.hint)
+            return ApiProblem(status, error.code, str(error), error.hint, headers=_retry_after(error))
     return None
+
+
+def _retry_after(error: HexhailError) -> dict[str, str] | None:
+    """The header in whole seconds, never shorter than the error says."""
+    return None if error.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
 
 
 def _pings_problem(refusals: Sequence[tuple[int, str]]) -> ApiProblem:

@@ -13,6 +13,7 @@ DispatchError
 │   ├── AlreadyRated          the rider gave the trip other stars before
 │   ├── RatingTooLate         the trip ended too long ago
 │   └── IdempotencyConflict   the same key came with another body
+├── OffersStopped             nobody can be asked at the moment
 └── InvariantBroken           ours: must not happen
 """
 
@@ -31,6 +32,17 @@ class CommandRefused(DispatchError):
     """The caller broke a rule; nothing has changed."""
 
     code = "refused"
+
+
+class OffersStopped(DispatchError):
+    """No driver can be asked, for the store of leases takes no writes; a request would wait for nobody."""
+
+    code = "offers_stopped"
+    hint = "Nothing was begun: send the same request, with the same Idempotency-Key, after Retry-After seconds."
+    retry_after_s = 2.0
+
+    def __init__(self) -> None:
+        super().__init__("No driver can be asked at the moment: a part of the service does not take writes.")
 
 
 class NotFound(CommandRefused):

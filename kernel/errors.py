@@ -10,3 +10,5 @@ class HexhailError(Exception):
     code = "error"
     #: What the caller can do.
     hint = ""
+    #: Wall seconds after which trying again makes sense; None where it does not.
+    retry_after_s: float | None = None

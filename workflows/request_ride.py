@@ -6,12 +6,14 @@ import uuid
 from dataclasses import dataclass, replace
 
 from dispatch.commands import RequestRide
+from dispatch.errors import OffersStopped
 from dispatch.ports import Outcome
 from dispatch.service.rides import RideService
 from geo.places import Places
 from kernel.idempotency import IdempotencyKey
 from pricing.errors import QuoteExpired, QuoteOffMap
 from pricing.model.quotes import Quote
+from workflows.offering import Offering
 from workflows.ports import Now, QuoteSigning
 from workflows.receipts import to_plain
 
@@ -25,20 +27,25 @@ class RequestRideWorkflow:
     now: Now
     #: The map of this process; without it quotes are taken at their nodes.
     places: Places | None = None
+    #: Whether drivers can be asked; without it requests are always taken.
+    offering: Offering | None = None
 
     async def request(self, rider_id: str, signed_quote: str, idempotency: IdempotencyKey) -> Outcome:
         """Begin the ride of a quote; return once it is durable.
 
         A quote of another map keeps its price; its points are taken to the roads of this one.
-        Raises pricing.errors.QuoteUnusable, dispatch.errors.QuoteUsed or IdempotencyConflict. An answer that was given
-        to this key before stays the answer, also after the quote has expired or the map has changed.
+        Raises pricing.errors.QuoteUnusable, dispatch.errors.QuoteUsed, OffersStopped or IdempotencyConflict. An
+        answer that was given to this key before stays the answer, also after the quote has expired, the map has
+        changed or offers have stopped.
         """
         try:
             quote = self.signing.verify(signed_quote, self.now(), rider_id=rider_id)
             command = request_of(quote, uuid.uuid4().hex)
             if self.places is not None:
                 command = on_own_map(command, self.places)
-        except (QuoteExpired, QuoteOffMap):
+            if self.offering is not None:
+                await self.offering.require()
+        except (QuoteExpired, QuoteOffMap, OffersStopped):
             before = await self.rides.replay(idempotency)
             if before is None:
                 raise

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.edges import HealthEdgesDep
 from api.schemas.health import Health
+from backing.probes import WritesRefused
 
 log = structlog.get_logger(__name__)
 
@@ -29,15 +30,20 @@ async def healthz() -> Health:
 
 @router.get(
     "/readyz",
-    summary="Everything it depends on answers",
+    summary="Everything it depends on answers and takes writes",
     response_model=Health,
-    responses={503: {"model": Health, "description": "A part does not answer"}},
+    responses={503: {"model": Health, "description": "A part does not answer, or refuses writes"}},
 )
 async def readyz(edges: HealthEdgesDep) -> Response:
-    """503 if not, and which part it is; its own words are in the log."""
+    """503 if not, and which part it is; its own words are in the log.
+
+    Each store is written to, at most once a second: one that can be read may still refuse every ride. `matching` says
+    whether rounds are run, which this process can not mend: it alone is no reason for a 503.
+    """
     results = await asyncio.gather(*(_check(name, check) for name, check in edges.checks.items()))
     checks = dict(zip(edges.checks, results, strict=True))
     ok = all(result == "ok" for result in results)
+    checks["matching"] = await edges.matching()
     health = Health(status="ok" if ok else "failing", checks=checks)
     return JSONResponse(health.model_dump(), 200 if ok else 503)
 
@@ -48,6 +54,9 @@ async def _check(name: str, check: Callable[[], Awaitable[Any]]) -> str:
             await check()
     except TimeoutError:
         return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
+    except WritesRefused as error:
+        log.warning("not_ready", part=name, error=repr(error))
+        return f"refuses writes: {error}"
     except Exception as error:
         # Whoever may not log in need not learn addresses; the log has the words.
         log.warning("not_ready", part=name, error=repr(error))

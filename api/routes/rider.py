@@ -9,6 +9,7 @@ from api.edges import RiderEdgesDep
 from api.routes.parameters import RequestKey, RideId
 from api.schemas.rides import QuoteBody, QuoteRequest, RatingBody, RideBody, RideRequestBody
 from dispatch import commands as cmd
+from dispatch.model import OPEN
 from kernel.idempotency import IdempotencyKey
 
 router = APIRouter(prefix="/v1", tags=["riders"])
@@ -30,13 +31,15 @@ async def request_ride(
 ) -> RideBody:
     """From the answer on, the ride is taken in and will be ended: completed, cancelled or expired.
 
+    While the store of leases takes no writes nobody can be asked, and the request is refused with `offers_stopped` and
+    `Retry-After`. While nobody runs the matching rounds it is taken, and `notice` says that it waits.
     Sent again with the same Idempotency-Key and body, it gives the same answer, with `Idempotency-Replayed: true`.
     """
     idempotency = IdempotencyKey.of_body(rider.inbox, key, body.model_dump_json())
     outcome = await edges.requests.request(rider.id, body.quote_id, idempotency)
     if outcome.is_replay:
         response.headers["Idempotency-Replayed"] = "true"
-    return RideBody.of(outcome.ride)
+    return RideBody.of(outcome.ride, await edges.offering.notice() if outcome.ride.state in OPEN else None)
 
 
 @router.post("/rides/{ride_id}/rating", summary="Rate a ride of yours after its end")

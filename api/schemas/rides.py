@@ -126,9 +126,12 @@ class RideBody(BaseModel):
     end_reason: str | None
     owed_cents: Annotated[int | None, Field(description="what the rider owes; null until the ride has ended")]
     receipt: Annotated[ReceiptBody | None, Field(description="null for rides without a quote of this service")]
+    notice: Annotated[str | None, Field(description="a word for the rider, such as that nobody is asked just now")] = (
+        None
+    )
 
     @classmethod
-    def of(cls, ride: Ride) -> RideBody:
+    def of(cls, ride: Ride, notice: str | None = None) -> RideBody:
         """The public face of a ride."""
         receipt = receipt_of(ride)
         return cls(
@@ -157,4 +160,5 @@ class RideBody(BaseModel):
             end_reason=ride.end_reason,
             owed_cents=ride.owed_cents,
             receipt=ReceiptBody.of(receipt) if receipt else None,
+            notice=notice,
         )

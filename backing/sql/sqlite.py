@@ -213,6 +213,8 @@ def _in_savepoint(connection: sqlite3.Connection, script: Callable[[], Script[An
     try:
         result = play(connection, script())
     except Exception as error:
+        if not connection.in_transaction:  # SQLite itself rolled back all: the disk is full
+            raise
         connection.execute("ROLLBACK TO script")
         connection.execute("RELEASE script")
         return None, error

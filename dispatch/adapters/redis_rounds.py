@@ -27,6 +27,12 @@ class RedisRoundLog:
         await pipeline.execute()
 
 
+async def last_round(redis: Redis, region_id: str) -> RoundReport | None:
+    """The newest report; None before the region's first round."""
+    line = await redis.lindex(redis_keys.rounds(region_id), 0)
+    return None if line is None else msgspec.json.decode(line, type=RoundReport)
+
+
 async def read_rounds(redis: Redis, region_id: str) -> list[RoundReport]:
     """The last reports, the newest first."""
     return [

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from redis.exceptions import RedisError
 
 from api.auth.tokens import Tokens
 from api.edges import (
@@ -25,13 +28,17 @@ from api.edges import (
     TrafficInForce,
 )
 from api.nearby import nearest_eta_s
+from api.remembered import Remembered
+from backing.kafka import partition_of
+from backing.probes import probe_broker, probe_sql
 from dispatch.adapters.redis_acceptance import read_figures
-from dispatch.adapters.redis_rounds import read_rounds
+from dispatch.adapters.redis_rounds import last_round, read_rounds
 from dispatch.adapters.redis_traces import read_traces
 from dispatch.adapters.sql.answers import SqlKeptAnswers
 from hexhail.roles.api_parts import Parts, Servers, connect_servers, start_parts
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
+from kernel.contracts.topics import PROBES_TOPIC
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.adapters.sql.record import SqlPriceRecord
@@ -40,6 +47,7 @@ from traffic.adapters.redis_weights import read_figures as read_traffic_figures
 from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
+from workflows.offering import SILENT_AFTER_S, Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
 
@@ -84,7 +92,7 @@ def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
         return await asyncio.to_thread(nearest_eta_s, drivers, roads(), node, eta_s_max)
 
-    places = servers.city.places
+    places, offering = servers.city.places, Offering(parts.redis_writes.refusal, _silent_s(servers))
     quotes = QuoteService(
         region,
         roads,
@@ -95,9 +103,23 @@ def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
     )
     return RiderEdges(
         quotes=QuoteWorkflow(quotes, signer, pickup_eta_s, now),
-        requests=RequestRideWorkflow(signer, parts.rides, now, places),
+        requests=RequestRideWorkflow(signer, parts.rides, now, places, offering),
         rides=parts.rides,
+        offering=offering,
     )
+
+
+def _silent_s(servers: Servers) -> Callable[[], Awaitable[float | None]]:
+    """How to learn the wall seconds since the region's last round; None if none is known, or Redis does not say."""
+
+    async def silent_s() -> float | None:
+        try:
+            last = await last_round(servers.redis, servers.region_id)
+        except (RedisError, OSError):
+            return None
+        return None if last is None else servers.clock.wall_duration_s(servers.clock.now_s() - last.at_s)
+
+    return silent_s
 
 
 def _driver_edges(servers: Servers, parts: Parts) -> DriverEdges:
@@ -157,13 +179,29 @@ def _picture_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> Pict
     )
 
 
+async def _both(answers: Callable[[], Awaitable[Any]], writes: Remembered) -> None:
+    await answers()
+    await writes()
+
+
 def _health_edges(servers: Servers, parts: Parts) -> HealthEdges:
+    partition = partition_of(servers.region_id, servers.settings.topic_partitions)
+    broker_writes = Remembered(lambda: probe_broker(servers.producer, PROBES_TOPIC, partition))
+    sql_writes = Remembered(lambda: probe_sql(servers.database))
+
+    async def matching() -> str:
+        silent_s = await _silent_s(servers)()
+        if silent_s is None:
+            return "no round is known"
+        return "ok" if silent_s <= SILENT_AFTER_S else f"no round for {silent_s:.0f} s"
+
     return HealthEdges(
         checks={
-            "redis": servers.redis.ping,
-            "broker": lambda: servers.producer.client.force_metadata_update(),
-            "sql": lambda: parts.store.newest_token(servers.region_id),
-        }
+            "redis": lambda: _both(servers.redis.ping, parts.redis_writes),
+            "broker": lambda: _both(servers.producer.client.force_metadata_update, broker_writes),
+            "sql": lambda: _both(lambda: parts.store.newest_token(servers.region_id), sql_writes),
+        },
+        matching=matching,
     )
 
 

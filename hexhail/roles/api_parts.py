@@ -19,10 +19,12 @@ from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.cursors import LogState
 from api.inboxes import InboxReads
+from api.remembered import Remembered
 from api.streams.sockets import end
 from api.supply import RecentSupply
 from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
 from backing.kafka import partition_of
+from backing.probes import probe_redis
 from backing.sql.database import Database
 from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.adapters.redis_supply import RedisSupply
@@ -37,6 +39,7 @@ from hexhail.runtime.connections import connect_producer, connect_redis, ensure_
 from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
 from kernel.clock import CityClock
+from kernel.contracts import redis_keys
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
 from kernel.section_reader import read_params
 from location_ingest.adapters.kafka_pings import KafkaPings
@@ -88,6 +91,8 @@ class Parts:
     traffic: TrafficWatch
     quote_log: KafkaQuotes
     revocations: RevocationWatch
+    #: Raises if Redis does not take writes.
+    redis_writes: Remembered
     #: Error type -> the server that it says is away.
     outages: Mapping[type[Exception], str]
 
@@ -133,6 +138,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         traffic=traffic_watch(city, servers.settings.city_dir, redis, now),
         quote_log=_quote_log(servers),
         revocations=RevocationWatch(RedisRevocations(redis)),
+        redis_writes=Remembered(lambda: probe_redis(redis, redis_keys.write_probe(region_id))),
         outages=_outages(),
     )
     stack.push_async_callback(parts.quote_log.close)
@@ -181,10 +187,17 @@ def _gateway(servers: Servers) -> PingGateway:
 
 
 def _outages() -> dict[type[Exception], str]:
-    """The errors by which each server's client says that it cannot reach the server."""
+    """The errors by which each server's client says that the server is away or refuses to serve."""
     outages: dict[type[Exception], str] = {RedisError: "Redis server", sqlite3.OperationalError: "database"}
     with suppress(ImportError):
         import asyncpg
 
-        outages |= {asyncpg.PostgresConnectionError: "database", asyncpg.InterfaceError: "database"}
+        refusals = (
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+            asyncpg.ReadOnlySQLTransactionError,
+            asyncpg.InsufficientResourcesError,  # a full disk is one
+            asyncpg.OperatorInterventionError,
+        )
+        outages |= dict.fromkeys(refusals, "database")
     return outages | {ConnectionError: "servers", TimeoutError: "servers"}

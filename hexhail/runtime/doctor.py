@@ -17,11 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from backing.outbox.outbox import SqlOutbox
+from backing.probes import WritesRefused, probe_broker, probe_redis, probe_sql
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from backing.sql import migrate
 from hexhail.runtime.connections import connect_producer, connect_redis
 from hexhail.runtime.database import SQL_PACKAGES, open_database
 from hexhail.runtime.settings import Settings
+from kernel.contracts import redis_keys
+from kernel.contracts.topics import PROBES_TOPIC
 
 #: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
 CLOCK_SKEW_S_MAX = 1.0
@@ -34,6 +37,13 @@ FUNCTION_PACKAGES = (
     "pricing.adapters",
     "traffic.adapters",
 )
+
+#: What to do about a store that answers and takes no writes.
+WRITE_REMEDIES = {
+    "Redis": "Is it a replica (name the primary in HEXHAIL_REDIS_URL), full (maxmemory), or unable to save to disk?",
+    "broker": "Bring back the brokers that are away, or lower min.insync.replicas of the topics.",
+    "SQL": "Is its disk full, is it read-only, or a standby (name the primary in HEXHAIL_DATABASE_URL)?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ async def examine() -> list[Finding]:
     if any(finding.part == "Redis" and finding.ok for finding in findings):
         findings.append(await _guarded("Redis functions", lambda: _redis_functions(settings)))
         if any(finding.part == "city" and finding.ok for finding in findings):
+            findings.append(await _guarded("matching", lambda: _matching(settings)))
             findings.append(await _guarded("learned traffic", lambda: _traffic(settings)))
     return findings
 
@@ -72,6 +83,8 @@ async def _guarded(part: str, check: Callable[[], Awaitable[Finding]]) -> Findin
             return await check()
     except TimeoutError:
         return Finding(part, ok=False, seen="no answer within 8 s", remedy="Is the address right, and not firewalled?")
+    except WritesRefused as error:
+        return Finding(part, ok=False, seen=f"answers, and refuses writes: {error}", remedy=WRITE_REMEDIES[part])
     except Exception as error:
         remedy = f"To serve a city it must be there; `hexhail demo` brings a {part} of its own."
         return Finding(part, ok=False, seen=str(error) or repr(error), remedy=remedy)
@@ -134,6 +147,7 @@ async def _redis(settings: Settings) -> Finding:
     redis = await connect_redis(settings)
     try:
         info = await redis.info("server")
+        await probe_redis(redis, redis_keys.write_probe("doctor"))
         seconds, microseconds = await redis.time()
     finally:
         await redis.aclose()
@@ -185,6 +199,25 @@ async def _traffic(settings: Settings) -> Finding:
     return Finding("learned traffic", is_fresh, "; ".join(seen), remedy, is_needed=False)
 
 
+async def _matching(settings: Settings) -> Finding:
+    from dispatch.adapters.redis_rounds import last_round
+    from hexhail.cities.served import load_cities
+    from workflows.offering import SILENT_AFTER_S
+
+    clock, redis, seen, is_run = settings.clock(), await connect_redis(settings), [], True
+    try:
+        for city in load_cities(settings.city_folders):
+            region_id = city.region.region_id
+            last = await last_round(redis, region_id)
+            age_s = None if last is None else clock.wall_duration_s(clock.now_s() - last.at_s)
+            is_run &= age_s is not None and age_s <= SILENT_AFTER_S
+            seen.append(f"{region_id}: {'no round yet' if age_s is None else f'last round {age_s:.0f} s ago'}")
+    finally:
+        await redis.aclose()
+    remedy = "Rides are taken and wait: is the role matcher running, and what does its log say?"
+    return Finding("matching", is_run, "; ".join(seen), remedy, is_needed=False)
+
+
 async def remove_old_functions(settings: Settings) -> list[str]:
     """Delete the function libraries of other versions; return their names. Raises DependencyMissing."""
     redis = await connect_redis(settings)
@@ -199,10 +232,14 @@ async def remove_old_functions(settings: Settings) -> list[str]:
 async def _broker(settings: Settings) -> Finding:
     producer = await connect_producer(settings)
     try:
-        brokers = len(producer.client.cluster.brokers())
+        cluster = await producer.client.fetch_all_metadata()
+        brokers, has_topic = len(cluster.brokers()), PROBES_TOPIC in cluster.topics()
+        if has_topic:  # writing to one that is not there may create it
+            await probe_broker(producer, PROBES_TOPIC, 0)
     finally:
         await producer.stop()
-    return Finding("broker", ok=True, seen=f"{brokers} of them, at {settings.broker_url}")
+    writes = "" if has_topic else "; the next start creates its topics"
+    return Finding("broker", ok=True, seen=f"{brokers} of them, at {settings.broker_url}{writes}")
 
 
 async def _sql(settings: Settings) -> Finding:
@@ -220,6 +257,7 @@ async def _sql(settings: Settings) -> Finding:
         if versions != newest:
             seen = f"schema {_schema(versions) or 'none'}, the next start makes it {_schema(newest)}"
             return Finding("SQL", ok=True, seen=seen)
+        await probe_sql(database)
         committed, published = await SqlOutbox(database).progress()
     seen = f"{committed} messages, {committed - published} to be published; schema {_schema(newest)}"
     return Finding("SQL", ok=True, seen=seen)

@@ -44,6 +44,14 @@ PINGS_REJECTED_PREFIX = "pings_rejected:"
 RIDE_EVENTS_CONSUMED = "ride_events_consumed"
 QUOTES_CONSUMED = "quotes_consumed"
 
+# -- whether writes are taken: written by who asks --------------------------------------------------------------------
+
+
+def write_probe(region_id: str) -> str:
+    """String, there for a moment: whether the server takes writes."""
+    return f"{{{region_id}}}:probe"
+
+
 # -- leases, and what operators see of rounds: written by dispatch -----------------------------------------------------
 
 

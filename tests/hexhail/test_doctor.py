@@ -6,10 +6,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import redis.asyncio
 
 from backing.sql import migrate
+from hexhail.runtime import embedded
 from hexhail.runtime.database import SQL_PACKAGES, open_database
 from hexhail.runtime.doctor import Finding, examine
+from tests.api.installation import Valkey
 
 UPGRADE = Path(__file__).parents[1] / "upgrade"
 
@@ -55,3 +58,41 @@ async def test_a_database_of_a_newer_version_fails(tmp_path: Path, monkeypatch: 
     finding = await finding_of(url, monkeypatch)
     assert not finding.ok
     assert "written by a newer version" in finding.seen
+
+
+async def test_an_sqlite_file_that_can_not_be_written_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite takes a file as read-only whose header names a newer format for writing; root may write any other."""
+    path = tmp_path / "read-only.db"
+    await (await open_database(f"sqlite:///{path}")).close()
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x03")
+    finding = await finding_of(f"sqlite:///{path}", monkeypatch)
+    assert not finding.ok
+    assert "readonly" in finding.seen
+    assert "standby" in finding.remedy
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("fault", ["replica", "full"])
+async def test_a_redis_that_takes_no_writes_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    valkey = Valkey(embedded.free_port(), tmp_path / "valkey")
+    valkey.start()
+    monkeypatch.setenv("HEXHAIL_REDIS_URL", f"redis://127.0.0.1:{valkey.port}/0")
+    try:
+        async with redis.asyncio.Redis(port=valkey.port) as client:
+            assert (await redis_finding()).ok
+            if fault == "replica":
+                await client.replicaof("127.0.0.1", 1)
+            else:
+                await client.config_set("maxmemory", 1)
+            finding = await redis_finding()
+            assert not finding.ok
+            assert finding.seen.startswith("answers, and refuses writes: ")
+            assert "replica" in finding.remedy
+    finally:
+        valkey.kill()
+
+
+async def redis_finding() -> Finding:
+    return next(finding for finding in await examine() if finding.part == "Redis")
