@@ -23,7 +23,7 @@ from api.keyed_answers import KeyedAnswers, declare
 from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
 from api.routes import driver, health, nearby, ride, rider, surge
-from api.routes.operator import city, matching, prices, tokens, traffic
+from api.routes.operator import city, matching, prices, rides, tokens, traffic
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
 from api.streams.budgets import PersonBudgets
@@ -84,7 +84,22 @@ _AUDIENCES = {
     "operators": "The city, its prices and why drivers were asked, with the token of an operator.",
     "health": "For monitoring; without a token.",
 }
-_ROUTES = (rider, nearby, ride, driver, surge, city, prices, matching, traffic, tokens, health, people, operators)
+_ROUTES = (
+    rider,
+    nearby,
+    ride,
+    driver,
+    surge,
+    city,
+    prices,
+    matching,
+    rides,
+    traffic,
+    tokens,
+    health,
+    people,
+    operators,
+)
 # The last one added is the outermost.
 _MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics, SafeHeaders)
 

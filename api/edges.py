@@ -20,7 +20,7 @@ from api.inboxes import InboxReads
 from api.supply import RecentSupply
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
-from dispatch.model import Ride
+from dispatch.model import Intervened, Ride
 from dispatch.ports import RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City, Region
@@ -34,6 +34,7 @@ from traffic.model import TrafficFigures
 from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
+from workflows.intervene import InterveneWorkflow
 from workflows.offering import Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
@@ -209,6 +210,16 @@ class OperatorEdges:
 
 
 @dataclass(frozen=True, slots=True)
+class RideControlEdges:
+    """For what operators do with rides."""
+
+    rides: RideService
+    intervening: InterveneWorkflow
+    #: The newest interventions, in one ride or in all of the region, at most so many.
+    interventions: Callable[[str | None, int], Awaitable[list[Intervened]]]
+
+
+@dataclass(frozen=True, slots=True)
 class PictureEdges:
     """For the operators' live picture."""
 
@@ -245,6 +256,7 @@ class Edges:
     prices: PriceEdges
     price_control: PriceControlEdges
     operator: OperatorEdges
+    ride_control: RideControlEdges
     picture: PictureEdges
     health: HealthEdges
 
@@ -271,6 +283,7 @@ FeedEdgesDep = Annotated[FeedEdges, _given(lambda edges: edges.feeds)]
 PriceEdgesDep = Annotated[PriceEdges, _given(lambda edges: edges.prices)]
 PriceControlEdgesDep = Annotated[PriceControlEdges, _given(lambda edges: edges.price_control)]
 OperatorEdgesDep = Annotated[OperatorEdges, _given(lambda edges: edges.operator)]
+RideControlEdgesDep = Annotated[RideControlEdges, _given(lambda edges: edges.ride_control)]
 HealthEdgesDep = Annotated[HealthEdges, _given(lambda edges: edges.health)]
 #: The rides, for routes that riders and drivers share.
 RidesDep = Annotated[RideService, _given(lambda edges: edges.rider.rides)]

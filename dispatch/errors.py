@@ -5,6 +5,7 @@ DispatchError
 │   ├── NotFound              no such ride or offer, or none of the caller's
 │   ├── IllegalMove           the ride is in a state that does not allow it
 │   ├── OfferGone             the offer does not stand any more
+│   ├── OffRoad               no road of the region is near the place
 │   ├── TooEarly              the rider may still come
 │   ├── DriverBusy            the driver has an offer, a next ride or a rider aboard that does not leave room for it
 │   ├── OffShift              the driver does not work at the moment
@@ -75,6 +76,16 @@ class OfferGone(CommandRefused):
     def __init__(self, offer_id: str, state: str) -> None:
         super().__init__(f"Offer {offer_id} does not stand any more: it is {state}.")
         self.state = state
+
+
+class OffRoad(CommandRefused):
+    """No road of the region is near the place."""
+
+    code = "off_road"
+    hint = "Give a place on or near a road of the region, or leave it out."
+
+    def __init__(self, which: str) -> None:
+        super().__init__(f"The {which} is not near any road of the region.")
 
 
 class TooEarly(CommandRefused):

@@ -138,6 +138,27 @@ class Ride:
 
 
 @dataclass(frozen=True, slots=True)
+class Intervention:
+    """Who changes a ride that is not theirs, what they do and why."""
+
+    #: "operator:<id>", or "system" for a deadline.
+    by_whom: str
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intervened:
+    """An intervention as it is kept: what it did to which ride, and when."""
+
+    ride_id: str
+    #: Number of the last of the ride's events that it led to.
+    sequence: int
+    at_s: float
+    intervention: Intervention
+
+
+@dataclass(frozen=True, slots=True)
 class Shift:
     """A driver's wish to work."""
 

@@ -13,7 +13,7 @@ from dispatch.events import MatchFound, RideEvent
 from dispatch.matching.answers import AnswersState
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
-from dispatch.model import DispatchParams, Ride, Shift, SupplySnapshot
+from dispatch.model import DispatchParams, Intervened, Intervention, Ride, Shift, SupplySnapshot
 from kernel.idempotency import IdempotencyKey
 from kernel.points import Place
 
@@ -33,6 +33,8 @@ class Decision:
 
     events: Sequence[RideEvent]
     ride: Ride
+    #: Kept in the same transaction, if there are events.
+    intervention: Intervention | None = None
 
 
 #: Called inside the transaction with the rides of the scope. It may be called again if the transaction has to be.
@@ -117,6 +119,10 @@ class RideStore(Protocol):
 
     async def standing_offers(self, driver_id: str) -> list[str]:
         """Ids of the offers that stand at a driver."""
+        ...
+
+    async def interventions(self, region_id: str, ride_id: str | None, limit: int) -> list[Intervened]:
+        """The newest interventions in a region, or in one of its rides; the newest first."""
         ...
 
     async def outbox_progress(self) -> tuple[int, int]:

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import structlog
 
 from dispatch.commands import EndOverdue, ReportNoShow, RideCommand
-from dispatch.model import DispatchParams, Party, Ride, RideState
+from dispatch.model import DispatchParams, Intervention, Party, Ride
 from dispatch.ports import Outcome
-from dispatch.rules.deadlines import overdue_s
+from dispatch.rules.deadlines import REASONS, overdue_s
 from dispatch.service.rides import RideService
 from pricing.model.tariff import Tariff
-from pricing.rules.dropoff import DropoffTerms
-from pricing.rules.no_show import no_show_fare, no_show_of
+from pricing.rules.no_show import no_show_of
 from pricing.service.fares import FareService
 from workflows.ports import Now
-from workflows.receipts import receipt_of, to_plain
-from workflows.settlement import Agreed, FareTerms, settle
+from workflows.receipts import receipt_of
+from workflows.settlement import no_show_owed, settled
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +40,7 @@ class EndRideWorkflow:
         """
         ride = await self.rides.find(ride_id, Party.DRIVER, driver_id)
         tariff = await self._tariff(ride)
-        fee_cents, receipt = _no_show(ride, tariff)
+        fee_cents, receipt = no_show_owed(ride, tariff)
         command = ReportNoShow(ride_id, driver_id, no_show_of(tariff).wait_s, fee_cents, receipt)
         return (await self.rides.handle(command)).ride
 
@@ -55,7 +54,8 @@ class EndRideWorkflow:
         def command_of(locked: Ride, now_s: float) -> RideCommand:
             return EndOverdue(locked.ride_id, *settled(locked, tariff))
 
-        return await self.rides.handle_locked(ride.ride_id, command_of)
+        intervention = Intervention("system", "end_overdue", REASONS.get(ride.state, "overdue"))
+        return await self.rides.handle_locked(ride.ride_id, command_of, intervention)
 
     async def _tariff(self, ride: Ride) -> Tariff | None:
         receipt = receipt_of(ride)
@@ -90,26 +90,3 @@ class OverdueRides:
         for event in outcome.events:
             log.warning("ride_overdue", ride_id=ride.ride_id, driver_id=ride.driver_id, event_=type(event).__name__)
         return bool(outcome.events)
-
-
-def settled(ride: Ride, tariff: Tariff | None) -> tuple[int | None, dict[str, object] | None]:
-    """Return what is owed, and its receipt, if the ride ends now without a dropoff; (None, None) where nothing changes.
-
-    A trip takes as long as it was quoted, because nobody knows when it ended; waiting at the pickup is known. It costs
-    what was agreed where nobody kept the tariff.
-    """
-    if ride.state is RideState.ARRIVED:
-        return _no_show(ride, tariff)
-    agreed = Agreed.of(ride)
-    if agreed is None or tariff is None or tariff.at_dropoff is None:
-        return None, None
-    return settle(ride, FareTerms(agreed, DropoffTerms(tariff, None)), None)
-
-
-def _no_show(ride: Ride, tariff: Tariff | None) -> tuple[int, dict[str, object] | None]:
-    """Return the fee of a no-show and its receipt; no fee where nobody kept the tariff."""
-    receipt = receipt_of(ride)
-    if receipt is None or tariff is None:
-        return 0, None
-    fee_cents, charged = no_show_fare(tariff, receipt)
-    return fee_cents, to_plain(charged)

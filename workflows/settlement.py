@@ -8,7 +8,9 @@ from dispatch.errors import InvariantBroken
 from dispatch.model import Ride, RideState
 from kernel.points import Point
 from pricing.model.quotes import Receipt
+from pricing.model.tariff import Tariff
 from pricing.rules.dropoff import Driven, DropoffTerms, fare_at_dropoff
+from pricing.rules.no_show import no_show_fare
 from workflows.receipts import receipt_of, to_plain
 
 
@@ -55,3 +57,26 @@ def settle(ride: Ride, terms: FareTerms | None, now_s: float | None) -> tuple[in
     )
     fare_cents, receipt = fare_at_dropoff(terms.dropoff.tariff, ride.fare_cents, terms.agreed.receipt, driven)
     return fare_cents, to_plain(receipt)
+
+
+def settled(ride: Ride, tariff: Tariff | None) -> tuple[int | None, dict[str, object] | None]:
+    """Return what is owed, and its receipt, if the ride ends now without a dropoff; (None, None) where nothing changes.
+
+    A trip takes as long as it was quoted, because nobody knows when it ended; waiting at the pickup is known. It costs
+    what was agreed where nobody kept the tariff.
+    """
+    if ride.state is RideState.ARRIVED:
+        return no_show_owed(ride, tariff)
+    agreed = Agreed.of(ride)
+    if agreed is None or tariff is None or tariff.at_dropoff is None:
+        return None, None
+    return settle(ride, FareTerms(agreed, DropoffTerms(tariff, None)), None)
+
+
+def no_show_owed(ride: Ride, tariff: Tariff | None) -> tuple[int, dict[str, object] | None]:
+    """Return the fee of a no-show and its receipt; no fee where nobody kept the tariff."""
+    receipt = receipt_of(ride)
+    if receipt is None or tariff is None:
+        return 0, None
+    fee_cents, charged = no_show_fare(tariff, receipt)
+    return fee_cents, to_plain(charged)

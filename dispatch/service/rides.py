@@ -9,7 +9,7 @@ from dataclasses import replace
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
 from dispatch.errors import NotFound
-from dispatch.model import DispatchParams, Party, Ride, RideState, Shift, ShiftStatus
+from dispatch.model import DispatchParams, Intervention, Party, Ride, RideState, Shift, ShiftStatus
 from dispatch.ports import Decision, Leases, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.rules.repeats import as_left
@@ -43,14 +43,20 @@ class RideService:
             return replace(outcome, ride=as_left(outcome.ride))
         return outcome
 
-    async def handle_locked(self, ride_id: str, command_of: CommandOf) -> Outcome:
+    async def handle_locked(
+        self, ride_id: str, command_of: CommandOf, intervention: Intervention | None = None
+    ) -> Outcome:
         """As `handle`, with a command about this ride that `command_of` makes inside the transaction.
+
+        An intervention is kept with what it led to.
 
         `command_of` gets the ride as it is locked and the time at which the command is decided; it must not wait, and
         may be called again if the transaction has to be repeated. Raises what it raises; nothing has changed then.
         """
         return await self._transact(
-            Scope(ride_id=ride_id), lambda engine, now_s: command_of(engine.ride(ride_id), now_s)
+            Scope(ride_id=ride_id),
+            lambda engine, now_s: command_of(engine.ride(ride_id), now_s),
+            intervention=intervention,
         )
 
     async def expire(self, ride_id: str) -> Outcome:
@@ -62,6 +68,13 @@ class RideService:
     async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
         """Return the answer given to this key before, None if it is new. Raises IdempotencyConflict."""
         return await self._store.replay(idempotency)
+
+    async def read(self, ride_id: str) -> Ride:
+        """A ride as last committed, whoever it belongs to. Raises NotFound."""
+        ride = await self._store.find_ride(ride_id)
+        if ride is None:
+            raise NotFound("ride", ride_id)
+        return ride
 
     async def find(self, ride_id: str, role: Party, principal_id: str) -> Ride:
         """A ride as its rider or its driver sees it. Raises NotFound for anyone else's."""
@@ -93,6 +106,7 @@ class RideService:
         command_of: Callable[[DispatchEngine, float], cmd.RideCommand],
         idempotency: IdempotencyKey | None = None,
         ride_id: str | None = None,
+        intervention: Intervention | None = None,
     ) -> Outcome:
         """`ride_id` is the ride to return, for a command that names neither a ride nor an offer."""
 
@@ -101,7 +115,8 @@ class RideService:
             engine = DispatchEngine(self._params, rides)
             command = command_of(engine, now_s)
             events = engine.handle(command, now_s)
-            return Decision(events, engine.ride_about(command) if ride_id is None else engine.ride(ride_id))
+            ride = engine.ride_about(command) if ride_id is None else engine.ride(ride_id)
+            return Decision(events, ride, intervention)
 
         outcome = await self._store.transact(scope, decide, idempotency)
         self._release_lease(outcome)

@@ -24,6 +24,7 @@ from api.edges import (
     PriceControlEdges,
     PriceEdges,
     ReadFigures,
+    RideControlEdges,
     RiderEdges,
     TrafficInForce,
 )
@@ -47,6 +48,7 @@ from traffic.adapters.redis_weights import read_figures as read_traffic_figures
 from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
+from workflows.intervene import InterveneWorkflow
 from workflows.offering import SILENT_AFTER_S, Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
@@ -73,6 +75,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             prices=PriceEdges(servers.city.region, parts.prices, parts.tariff, servers.clock.now_s),
             price_control=_price_control_edges(servers, parts),
             operator=_operator_edges(servers, parts, figures),
+            ride_control=_ride_control_edges(servers, parts),
             picture=_picture_edges(servers, parts, figures),
             health=_health_edges(servers, parts),
         )
@@ -163,6 +166,15 @@ def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> Ope
         acceptance=lambda: read_figures(redis, region_id),
         traffic=read_traffic,
         now=servers.clock.now_s,
+    )
+
+
+def _ride_control_edges(servers: Servers, parts: Parts) -> RideControlEdges:
+    places, region_id = servers.city.places, servers.region_id
+    return RideControlEdges(
+        rides=parts.rides,
+        intervening=InterveneWorkflow(parts.rides, parts.fares, lambda point: places.at([point])[0]),
+        interventions=lambda ride_id, limit: parts.store.interventions(region_id, ride_id, limit),
     )
 
 

@@ -31,3 +31,44 @@ async def test_who_goes_off_shift_while_being_asked_cannot_accept_and_the_rider_
         await told_driver.event("OfferWithdrawn", offer_id=offer["offer_id"])
         assert_problem(await driver.post(f"/v1/offers/{offer['offer_id']}/accept"), 409, "offer_gone")
         assert (await rider.ride(ride_id))["driver_id"] is None
+
+
+async def test_an_operator_ends_cancels_and_corrects_rides_and_all_hear_of_it(people: People) -> None:
+    rider, driver, operator = people.rider(), people.driver(), people.operator()
+    why = {"reason": "the driver's phone is dead"}
+    async with rider.stream() as told_rider, driver.on_shift() as told_driver:
+        ride_id = await rider.request_ride()
+        await driver.take(told_driver)
+        await driver.step(ride_id, "arrived", "picked-up")
+        agreed_cents = (await rider.ride(ride_id))["fare_cents"]
+        ended = (await operator.post(f"/v1/ops/rides/{ride_id}/end", why)).json()
+        assert (ended["state"], ended["ended_by"], ended["owed_cents"]) == ("COMPLETED", "operator", agreed_cents)
+        for told in (told_rider, told_driver):
+            assert (await told.event("TripClosed", ride_id=ride_id))["fare_cents"] == agreed_cents
+        late = await driver.post(f"/v1/rides/{ride_id}/dropped-off")
+        assert (late.status_code, late.json()) == (200, ended)
+        body = {"reason": "it rained", "fare_cents": 100}
+        corrected = (await operator.post(f"/v1/ops/rides/{ride_id}/correct", body)).json()
+        assert corrected["owed_cents"] == sum(line["cents"] for line in corrected["receipt"]["lines"]) == 100
+        await told_rider.event("RideCorrected", ride_id=ride_id, fare_cents=100)
+        other_id = await rider.request_ride()
+        cancelled = (await operator.post(f"/v1/ops/rides/{other_id}/cancel", why)).json()
+        assert (cancelled["cancelled_by"], cancelled["owed_cents"]) == ("operator", 0)
+    record = (await operator.get(f"/v1/ops/rides/{ride_id}/interventions")).json()["interventions"]
+    assert [(one["by_whom"], one["action"]) for one in record] == [
+        ("operator:operator", "correct"),
+        ("operator:operator", "end"),
+    ]
+    newest = (await operator.get("/v1/ops/interventions")).json()["interventions"]
+    assert {ride_id, other_id} <= {one["ride_id"] for one in newest}
+
+
+async def test_operators_give_reasons_and_something_to_correct(people: People) -> None:
+    rider, operator = people.rider(), people.operator()
+    ride_id = await rider.request_ride()
+    for action in ("end", "cancel", "reassign", "correct"):
+        assert_problem(await operator.post(f"/v1/ops/rides/{ride_id}/{action}", {}), 422, "invalid")
+    assert_problem(await operator.post(f"/v1/ops/rides/{ride_id}/correct", {"reason": "why"}), 422, "invalid")
+    refused = await operator.post(f"/v1/ops/rides/{ride_id}/reassign", {"reason": "why"})
+    if (await rider.ride(ride_id))["state"] == "REQUESTED":
+        assert_problem(refused, 409, "illegal_move")

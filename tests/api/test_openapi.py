@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.installation import TRIP, People, Person, assert_problem
+from tests.api.installation import TRIP, People, Person, Rider, assert_problem
 from tests.api.witness import Witness
 
 pytestmark = pytest.mark.servers
@@ -48,6 +48,8 @@ async def valid_body(path: str, people: People, rider: Any) -> dict[str, Any]:
         "/v1/rides/{ride_id}/rating": {"stars": 5},
         "/v1/ops/tokens/revoke": {"token_id": "none", "reason": "a drill"},
         "/v1/rides/{ride_id}/dropped-off": {"dropoff": TRIP["dropoff"]},
+        "/v1/ops/rides/{ride_id}/end": {"reason": "a drill", "fare_cents": 500},
+        "/v1/ops/rides/{ride_id}/correct": {"reason": "a drill", "fare_cents": 500, "dropoff": TRIP["dropoff"]},
     }
     if path == "/v1/rides":
         return {"quote_id": await rider.quote()}
@@ -81,6 +83,27 @@ async def test_every_operation_answers_mutated_requests_as_it_declares(people: P
     assert sent > 200
 
 
+async def operators_intervene(people: People, rider: Rider, operator: Person) -> None:
+    """Every route by which operators change rides, and the driver's word after an operator's that nobody came."""
+    drill, ops = {"reason": "a drill"}, "/v1/ops/rides"
+    driver = people.driver()
+    ride_id = await rider.request_ride()
+    async with driver.on_shift() as told:
+        await driver.take(told)
+        await operator.get(f"{ops}/{ride_id}")
+        await operator.post(f"{ops}/{ride_id}/reassign", drill)
+    driver = people.driver()
+    async with driver.on_shift() as told:
+        await driver.take(told)
+        await driver.step(ride_id, "arrived")
+        await operator.post(f"{ops}/{ride_id}/end", drill)
+        await driver.post(f"/v1/rides/{ride_id}/no-show")
+    await operator.post(f"{ops}/{ride_id}/correct", drill | {"fare_cents": 100})
+    await operator.post(f"{ops}/{await rider.request_ride()}/cancel", drill)
+    await operator.get(f"{ops}/{ride_id}/interventions")
+    await operator.get("/v1/ops/interventions")
+
+
 async def test_every_operation_succeeds_as_it_declares(people: People, witness: Witness) -> None:
     witness.succeeded.clear()
     rider, driver, other, operator = people.rider(), people.driver(), people.driver(), people.operator()
@@ -110,6 +133,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
         await driver.get(f"/v1/drivers/me/rides/{ride_id}/earnings")
         await rider.post(f"/v1/rides/{ride_id}/rating", {"stars": 5})
     await rider.post(f"/v1/rides/{await rider.request_ride()}/cancel")
+    await operators_intervene(people, rider, operator)
     operations = {(method, path) for path, item in witness.document["paths"].items() for method in item}
     assert witness.succeeded == operations
 

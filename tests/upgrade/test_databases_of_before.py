@@ -23,10 +23,11 @@ from backing.outbox.outbox import SqlOutbox
 from backing.outbox.relay import Relay
 from backing.sql import migrate
 from backing.sql.database import Database
+from dispatch import commands as cmd
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.errors import IdempotencyConflict
-from dispatch.model import RideState
+from dispatch.model import Intervention, Party, RideState
 from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
 from hexhail.runtime.database import SQL_PACKAGES, open_database
@@ -163,6 +164,17 @@ async def test_a_request_that_was_answered_before_is_answered_the_same_again(rid
     assert (outcome.ride.state, outcome.ride.region_id, outcome.ride.sequence) == (RideState.REQUESTED, "manhattan", 1)
     with pytest.raises(IdempotencyConflict):
         await rides.handle(request("other", "dave"), key("key-of-dave", "another body", "rider:dave"))
+
+
+async def test_an_operator_ends_a_ride_that_hung_in_it_and_that_is_on_record(
+    store: SqlRideStore, rides: RideService
+) -> None:
+    ended = cmd.EndRide("on-trip", Party.OPERATOR, "its driver's phone died")
+    why = Intervention("operator:olga", "end", ended.reason)
+    outcome = await rides.handle_locked("on-trip", lambda ride, now_s: ended, why)
+    assert (outcome.ride.state, outcome.ride.owed_cents) == (RideState.COMPLETED, outcome.ride.fare_cents)
+    (kept,) = await store.interventions("manhattan", "on-trip", 10)
+    assert (kept.sequence, kept.intervention) == (outcome.ride.sequence, why)
 
 
 async def test_the_record_of_prices_is_kept(database: Database) -> None:

@@ -10,7 +10,7 @@ from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.model import Party, Ride
 from dispatch.service.rides import RideService
 from geo.city import Region
-from geo.places import map_id_of
+from geo.places import Places, map_id_of
 from kernel.idempotency import IdempotencyKey
 from kernel.keyring import KeyRing
 from kernel.points import Point
@@ -24,6 +24,7 @@ from tests.pricing.tariffs import TAXI
 from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow, OverdueRides
 from workflows.finish_ride import FinishRideWorkflow
+from workflows.intervene import InterveneWorkflow
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
 
@@ -116,6 +117,8 @@ class Town:
         self.finishing = FinishRideWorkflow(self.rides, fares, (ArchiveAway,))
         self.earnings = EarningsWorkflow(self.rides, fares)
         self.ending = EndRideWorkflow(self.rides, fares)
+        places = Places.of(GRAPH, REGION.off_road_m_max)
+        self.intervening = InterveneWorkflow(self.rides, fares, lambda point: places.at([point])[0])
         self.overdue = OverdueRides(self.ending, PARAMS, lambda: self.store.live_rides("manhattan"), self.clock)
 
     async def pickup_eta_s(self, node: int) -> float | None:

@@ -15,7 +15,7 @@ from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
 from dispatch.events import OfferAccepted, OfferSent, RideEvent, RideRated, RideRequested
-from dispatch.model import Offer, OfferState, Ride, Shift, ShiftStatus
+from dispatch.model import Intervened, Intervention, Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, Decision, Outcome, Scope
 from dispatch.rules.audience import inboxes
 from dispatch.rules.lifecycle import FREES_DRIVER, OFFER_ENDS
@@ -57,10 +57,24 @@ def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: Idempo
     decision = decide(list(rides.values()))
     yield from _write_ride(rides.get(decision.ride.ride_id), decision, scope)
     yield from outbox.add(dialect, map(_outbox_row, decision.events))
+    if decision.intervention is not None and decision.events:
+        yield _intervention_row(decision, decision.intervention)
     if idempotency is not None:
         response = msgspec.json.encode(decision.ride).decode()
         yield Statement(sql.ADD_KEY, (idempotency.principal, idempotency.key, idempotency.body_sha256, response))
     return Outcome(decision.ride, decision.events)
+
+
+def _intervention_row(decision: Decision, made: Intervention) -> Statement:
+    ride, at_s = decision.ride, decision.events[-1].at_s
+    row = (ride.ride_id, ride.sequence, ride.region_id, made.by_whom, made.action, made.reason, at_s)
+    return Statement(sql.ADD_INTERVENTION, row)
+
+
+def read_intervened(row: Sequence[Any]) -> Intervened:
+    """An intervention from the columns of `LATEST_INTERVENTIONS`."""
+    ride_id, sequence, at_s, by_whom, action, reason = row
+    return Intervened(ride_id, sequence, at_s, Intervention(by_whom, action, reason))
 
 
 def _outbox_row(event: RideEvent) -> NewRow:

@@ -23,6 +23,18 @@ LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}
 
 FIND_KEY = "SELECT body_sha256, response FROM idempotency WHERE principal = ?1 AND key = ?2"
 ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response) VALUES (?1, ?2, ?3, ?4)"
+ADD_INTERVENTION = (
+    "INSERT INTO interventions (ride_id, sequence, region_id, by_whom, action, reason, at_s)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+)
+LATEST_INTERVENTIONS = (
+    "SELECT ride_id, sequence, at_s, by_whom, action, reason FROM interventions WHERE region_id = ?1"
+    " ORDER BY at_s DESC, ride_id, sequence DESC LIMIT ?2"
+)
+INTERVENTIONS_IN_RIDE = (
+    "SELECT ride_id, sequence, at_s, by_whom, action, reason FROM interventions WHERE region_id = ?1 AND ride_id = ?3"
+    " ORDER BY sequence DESC LIMIT ?2"
+)
 #: Two requests with one key may run at once: the first answer stands.
 ADD_KEY_IF_NEW = ADD_KEY + " ON CONFLICT (principal, key) DO NOTHING"
 

@@ -13,7 +13,7 @@ from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import QuoteUsed
 from dispatch.events import RideEvent
-from dispatch.model import Ride, Shift
+from dispatch.model import Intervened, Ride, Shift
 from dispatch.ports import Carrying, Decide, FreeDriver, Outcome, Scope
 from kernel.contracts.topics import RIDE_EVENTS_STREAM
 from kernel.idempotency import IdempotencyKey
@@ -85,6 +85,14 @@ class SqlRideStore:
     async def standing_offers(self, driver_id: str) -> list[str]:
         """See `RideStore.standing_offers`."""
         return [offer_id for (offer_id,) in await self._database.read(sql.STANDING_OFFERS_OF_DRIVER, driver_id)]
+
+    async def interventions(self, region_id: str, ride_id: str | None, limit: int) -> list[Intervened]:
+        """See `RideStore.interventions`."""
+        if ride_id is None:
+            rows = await self._database.read(sql.LATEST_INTERVENTIONS, region_id, limit)
+        else:
+            rows = await self._database.read(sql.INTERVENTIONS_IN_RIDE, region_id, limit, ride_id)
+        return [scripts.read_intervened(row) for row in rows]
 
     async def outbox_progress(self) -> tuple[int, int]:
         """See `RideStore.outbox_progress`."""

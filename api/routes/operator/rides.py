@@ -1,0 +1,78 @@
+"""What operators may do with any ride, each with a reason that is kept with their name and the time."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.access import OperatorDep
+from api.edges import RideControlEdgesDep
+from api.routes.parameters import RideId
+from api.schemas.interventions import (
+    CorrectRequest,
+    EndRequest,
+    InterventionBody,
+    InterventionsBody,
+    ReasonRequest,
+)
+from api.schemas.rides import RideBody
+
+router = APIRouter(prefix="/v1/ops", tags=["operators"])
+
+#: Interventions shown at once.
+SHOWN_MAX = 500
+
+
+@router.get("/rides/{ride_id}", summary="Read any ride")
+async def read_any_ride(ride_id: RideId, edges: RideControlEdgesDep, operator: OperatorDep) -> RideBody:
+    """As its rider and its driver see it."""
+    return RideBody.of(await edges.rides.read(ride_id))
+
+
+@router.post("/rides/{ride_id}/end", summary="End a ride without its driver")
+async def end_ride(ride_id: RideId, body: EndRequest, edges: RideControlEdgesDep, operator: OperatorDep) -> RideBody:
+    """A trip is completed, a ride at its pickup is a no-show; without a fare they cost what the tariff says."""
+    return RideBody.of(await edges.intervening.end(ride_id, operator.id, body.reason, body.fare_cents))
+
+
+@router.post("/rides/{ride_id}/cancel", summary="End any ride for nothing")
+async def cancel_any_ride(
+    ride_id: RideId, body: ReasonRequest, edges: RideControlEdgesDep, operator: OperatorDep
+) -> RideBody:
+    """Also during its trip. Rider and driver are told."""
+    return RideBody.of(await edges.intervening.cancel(ride_id, operator.id, body.reason))
+
+
+@router.post("/rides/{ride_id}/reassign", summary="Give a ride to another driver")
+async def reassign_ride(
+    ride_id: RideId, body: ReasonRequest, edges: RideControlEdgesDep, operator: OperatorDep
+) -> RideBody:
+    """Takes it from the driver who has it, or is asked for it; it is matched anew. Not with the rider aboard."""
+    return RideBody.of(await edges.intervening.reassign(ride_id, operator.id, body.reason))
+
+
+@router.post("/rides/{ride_id}/correct", summary="Correct a ride that has ended")
+async def correct_ride(
+    ride_id: RideId, body: CorrectRequest, edges: RideControlEdgesDep, operator: OperatorDep
+) -> RideBody:
+    """Sets the fare of a trip, the fee of a no-show, or where the rider left. A new place alone changes no fare."""
+    dropoff = body.dropoff.point if body.dropoff is not None else None
+    ride = await edges.intervening.correct(ride_id, operator.id, body.reason, body.fare_cents, dropoff)
+    return RideBody.of(ride)
+
+
+@router.get("/rides/{ride_id}/interventions", summary="Who changed a ride that was not theirs, and why")
+async def read_interventions_in_ride(
+    ride_id: RideId, edges: RideControlEdgesDep, operator: OperatorDep
+) -> InterventionsBody:
+    """By operators, and by the deadline of the ride; the newest first."""
+    return InterventionsBody(interventions=await _read(edges, ride_id))
+
+
+@router.get("/interventions", summary="Who changed rides that were not theirs, and why")
+async def read_interventions(edges: RideControlEdgesDep, operator: OperatorDep) -> InterventionsBody:
+    """The newest first; `system` are rides that were ended by their deadline."""
+    return InterventionsBody(interventions=await _read(edges, None))
+
+
+async def _read(edges: RideControlEdgesDep, ride_id: str | None) -> list[InterventionBody]:
+    return [InterventionBody.of(one) for one in await edges.interventions(ride_id, SHOWN_MAX)]
