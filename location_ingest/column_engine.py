@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo.arrays import FloatArray, IntArray
-from location_ingest.columns import PingColumns
+from location_ingest.columns import PingColumns, forget_unknown_inplace
 from location_ingest.kernels import TRACK_NUMBERS, judge_pings_inplace, limits_of
 from location_ingest.model import IngestParams
 
@@ -23,7 +23,7 @@ class Verdicts:
     """Verdicts on pings of one region.
 
     Attributes:
-        driver_ids, values: the pings, as in `PingColumns`.
+        driver_ids, values: the pings, as in `PingColumns`; unknown speeds and headings are NaN.
         driver: (n,) the number of each ping's driver, below `drivers`.
         verdict: (n,) 0 for accepted, else 1 + the index of the reason in `Reason`.
         before: the tracks (n, 12) of these drivers as they were, for `ColumnEngine.restore`.
@@ -94,6 +94,8 @@ class ColumnEngine:
         tracks = self._regions.setdefault(region_id, _Tracks())
         driver_ids = list(chain.from_iterable(group.driver_ids for group in groups))
         values = np.concatenate([group.values for group in groups])
+        # The edge does this too, but the log may hold pings that an older edge wrote.
+        forget_unknown_inplace(values)
         # Judge by the time of receipt, so that a replay decides as the first run did; cap it at now.
         received = [min(group.received_s, now_s) for group in groups]
         tracks.make_room(len(driver_ids), max(received), self._params)

@@ -48,17 +48,23 @@ class PingColumns:
 
 
 def row_of(ping: DriverPing) -> PingRow:
-    """Return the numbers of a ping. A NaN that is not the absence of a number becomes infinite: also no number."""
-    optional = (ping.heading_deg, ping.speed_mps, ping.accuracy_m)
-    heading_deg, speed_mps, accuracy_m = (
-        np.inf if value is not None and value != value else value for value in optional
-    )
-    return ping.t_s, ping.lat_deg, ping.lng_deg, heading_deg, speed_mps, accuracy_m
+    """Return the numbers of a ping."""
+    return ping.t_s, ping.lat_deg, ping.lng_deg, ping.heading_deg, ping.speed_mps, ping.accuracy_m
 
 
 def rows_to_values(rows: Sequence[PingRow]) -> FloatArray:
     """Return the rows as an array (n, 6), None as NaN."""
     return np.array(rows, np.float64).reshape(-1, ROW_NUMBERS)
+
+
+def forget_unknown_inplace(values: FloatArray) -> None:
+    """Set headings and speeds (n, 6) that are none to NaN: what phones send when they do not know.
+
+    iOS sends -1 for both, others NaN, infinity or 361. Place, time and accuracy stay: the filter judges them.
+    """
+    heading_deg, speed_mps = values[:, 3], values[:, 4]
+    heading_deg[~((heading_deg >= 0.0) & (heading_deg <= 360.0))] = np.nan
+    speed_mps[~((speed_mps >= 0.0) & (speed_mps < np.inf))] = np.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo.arrays import BoolArray, FloatArray, IntArray
-from location_ingest.columns import ROW_NUMBERS, PingColumns
+from location_ingest.columns import ROW_NUMBERS, PingColumns, forget_unknown_inplace
 from location_ingest.kernels import NEVER_MS, OFF_REGION, REASONS, judge_numbers, judge_times_inplace
 from location_ingest.model import Refusal
 
@@ -129,6 +129,7 @@ def judge_batches(batches: Sequence[Batch], limits: FloatArray, region_of: Regio
     sizes = [len(batch) for batch in batches]
     numbers: Iterator[Any] = chain.from_iterable(batch.numbers for batch in batches)
     values = np.fromiter(numbers, np.float64, ROW_NUMBERS * sum(sizes)).reshape(-1, ROW_NUMBERS)
+    forget_unknown_inplace(values)
     verdict = judge_numbers(values, np.repeat([batch.now_s for batch in batches], sizes), limits)
     region_id = np.full(len(values), -1, np.int64)
     sound = np.flatnonzero(verdict == 0)

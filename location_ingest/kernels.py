@@ -35,7 +35,7 @@ OFF_REGION = 1 + REASONS.index(Reason.OFF_REGION)
 _REPEATED_COORDINATES = 1 + REASONS.index(Reason.REPEATED_COORDINATES)
 
 # Columns of a row of pings and of a track.
-_T, _LAT, _LNG, _HEADING, _SPEED, _ACCURACY = range(6)
+_T, _LAT, _LNG, _, _SPEED, _ACCURACY = range(6)
 (
     _STILL_SINCE,
     _REPEATS,
@@ -92,13 +92,8 @@ def _number_reason(row: FloatArray, received_s: float, limit: FloatArray) -> int
     for column in range(3):
         if not np.isfinite(row[column]):
             return _NOT_FINITE
-    for column in range(3, 6):
-        if np.isinf(row[column]):
-            return _NOT_FINITE
-    if abs(row[_LAT]) > 90.0 or abs(row[_LNG]) > 180.0:
-        return _OUT_OF_RANGE
-    # Comparisons with NaN are false: unknown values pass.
-    if row[_HEADING] < 0.0 or row[_HEADING] > 360.0 or row[_SPEED] < 0.0 or row[_ACCURACY] < 0.0:
+    # A comparison with NaN is false: an unknown accuracy passes.
+    if abs(row[_LAT]) > 90.0 or abs(row[_LNG]) > 180.0 or row[_ACCURACY] < 0.0:
         return _OUT_OF_RANGE
     if row[_T] > received_s + limit[_FUTURE_SKEW_S_MAX]:
         return _FROM_THE_FUTURE

@@ -15,7 +15,8 @@ ID_CHARS_MAX = 64
 class DriverPing:
     """One GPS report as received; `t_s` is the city time at which the phone took it.
 
-    The numbers may be anything, the filter judges them; ValueError is raised for an id of no or too many characters.
+    A heading outside 0 to 360, a negative or infinite speed and NaN mean that the phone does not know. The numbers may
+    be anything, the filter judges them; ValueError is raised for an id of no or too many characters.
     """
 
     driver_id: str
@@ -118,10 +119,11 @@ class IngestParams:
     moving_mps_min: float = 3.0
     #: Consecutive pings that may repeat the coordinates with a reported speed; a receiver in a tunnel lags as much.
     moving_repeats_max: int = 3
-    #: Pings without a speed may repeat the coordinates so often or so long, whichever is longer. Of 15,006 runs in the
-    #: San Francisco pings none is longer than 9.
+    #: Pings of unknown speed may repeat the coordinates so often or so long, whichever is longer; by default for ever:
+    #: nothing tells a stuck receiver that says no speed from a parked phone that repeats its last fix. A city whose
+    #: phones always say their speed may set a limit, such as 300 s.
     repeats_max: int = 10
-    frozen_s_max: float = 300.0
+    frozen_s_max: float = math.inf
     #: Accuracy limit. A coarser fix comes from a radio mast: it spans several cells of resolution 9 (0.2 km).
     accuracy_m_max: float = 500.0
     #: After a gap this long the track is dropped: a car may be 45 km away.
@@ -132,7 +134,9 @@ class IngestParams:
     def __post_init__(self) -> None:
         _require_positive(self, "age_s_max", "speed_mps_max", "accuracy_m_max", "forget_after_s", "moving_mps_min")
         _require_positive(self, "jumps_to_recover", "moving_repeats_max", "repeats_max", "drivers_max")
-        for name in ("future_skew_s_max", "jump_slack_m", "quarantine_s", "far_jump_m", "frozen_s_max"):
+        if not self.frozen_s_max >= 0:
+            raise ValueError(f"frozen_s_max must be at least 0, or inf for no limit, not {self.frozen_s_max}")
+        for name in ("future_skew_s_max", "jump_slack_m", "quarantine_s", "far_jump_m"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value}")

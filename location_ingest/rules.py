@@ -44,21 +44,34 @@ class Track(NamedTuple):
         return cls(ping.t_s, ping.lat_deg, ping.lng_deg, ping.t_s)
 
 
+def wrong_field(ping: DriverPing) -> tuple[str, Reason] | None:
+    """Return the first field that makes the place or the time invalid, and why; None if there is none.
+
+    Speed and heading never do: a value that is none means unknown. A negative accuracy does: with it phones say that
+    the place itself is not valid.
+    """
+    for name in ("t_s", "lat_deg", "lng_deg"):
+        if not math.isfinite(getattr(ping, name)):
+            return name, Reason.NOT_FINITE
+    if abs(ping.lat_deg) > 90.0:
+        return "lat_deg", Reason.OUT_OF_RANGE
+    if abs(ping.lng_deg) > 180.0:
+        return "lng_deg", Reason.OUT_OF_RANGE
+    if ping.accuracy_m is not None and ping.accuracy_m < 0.0:
+        return "accuracy_m", Reason.OUT_OF_RANGE
+    return None
+
+
 def place_reason(ping: DriverPing) -> Reason | None:
-    """Check that the values are finite and in range."""
-    optional = (ping.heading_deg, ping.speed_mps, ping.accuracy_m)
-    if not all(map(math.isfinite, (ping.t_s, ping.lat_deg, ping.lng_deg))):
-        return Reason.NOT_FINITE
-    if any(value is not None and not math.isfinite(value) for value in optional):
-        return Reason.NOT_FINITE
-    in_range = (
-        abs(ping.lat_deg) <= 90.0
-        and abs(ping.lng_deg) <= 180.0
-        and (ping.heading_deg is None or 0.0 <= ping.heading_deg <= 360.0)
-        and (ping.speed_mps is None or ping.speed_mps >= 0.0)
-        and (ping.accuracy_m is None or ping.accuracy_m >= 0.0)
-    )
-    return None if in_range else Reason.OUT_OF_RANGE
+    """Check that place and time are numbers within their range."""
+    found = wrong_field(ping)
+    return found[1] if found else None
+
+
+def known_speed_mps(ping: DriverPing) -> float | None:
+    """Return the reported speed; None if the phone does not know it: absent, NaN, infinite, or negative as on iOS."""
+    speed_mps = ping.speed_mps
+    return speed_mps if speed_mps is not None and 0.0 <= speed_mps < math.inf else None
 
 
 def time_reason(t_s: float, received_s: float, params: IngestParams) -> Reason | None:
@@ -162,14 +175,15 @@ def _judge_jump(ping: DriverPing, track: Track, params: IngestParams) -> tuple[R
 def _judge_repeat(ping: DriverPing, track: Track, params: IngestParams) -> tuple[Reason | None, Track]:
     """Judge exactly repeated coordinates: a car at rest, a stuck receiver or a faked position.
 
-    Repeated coordinates with a reported speed are rejected after `repeats_max` pings, without a reported speed after
-    `frozen_s_max`; with speed 0 never.
+    Repeated coordinates with a reported speed are rejected after `moving_repeats_max` pings, with speed 0 never, and
+    with an unknown speed only if the city sets `frozen_s_max`: phones of parked cars repeat their last fix.
     """
     repeats = track.repeats + 1
-    moves = ping.speed_mps is not None and ping.speed_mps >= params.moving_mps_min
+    speed_mps = known_speed_mps(ping)
+    moves = speed_mps is not None and speed_mps >= params.moving_mps_min
     moving_repeats = track.moving_repeats + 1 if moves else 0
     is_frozen = moving_repeats > params.moving_repeats_max or (
-        ping.speed_mps is None and repeats > params.repeats_max and ping.t_s - track.still_since_s > params.frozen_s_max
+        speed_mps is None and repeats > params.repeats_max and ping.t_s - track.still_since_s > params.frozen_s_max
     )
     if is_frozen:
         return Reason.REPEATED_COORDINATES, track._replace(repeats=repeats, moving_repeats=moving_repeats)

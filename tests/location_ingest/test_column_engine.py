@@ -21,7 +21,9 @@ from location_ingest.model import DriverPing, IngestParams, PingGroup, Reason
 
 NOW_S = 1_700_000_000.0
 
-odd = st.sampled_from([None, float("nan"), float("inf"), -1.0, 0.0, 2.9, 3.0, 30.0, 359.9, 361.0, 499.0, 501.0])
+odd = st.sampled_from(
+    [None, float("nan"), float("inf"), float("-inf"), -1.0, 0.0, 2.9, 3.0, 30.0, 359.9, 361.0, 499.0, 501.0]
+)
 pings = st.builds(
     DriverPing,
     driver_id=st.sampled_from("ab"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from geo.distances import great_circle_m
 from kernel.section_reader import read_params
 from location_ingest.model import DriverPing, GatewayParams, IngestParams, Reason, StoreParams
-from location_ingest.rules import Track, is_within_reach, judge, order_reason, place_reason, time_reason
+from location_ingest.rules import Track, is_within_reach, judge, order_reason, place_reason, time_reason, wrong_field
 
 NOW_S = 1_700_000_000.0
 PARAMS = IngestParams()
@@ -34,7 +34,7 @@ def seen(ping: DriverPing, track: Track | None = None, params: IngestParams = PA
     return judge(ping, track, NOW_S, params)[0]
 
 
-@pytest.mark.parametrize("field", ["t_s", "lat_deg", "lng_deg", "heading_deg", "speed_mps", "accuracy_m"])
+@pytest.mark.parametrize("field", ["t_s", "lat_deg", "lng_deg"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_nan_and_infinity_are_rejected_as_not_finite(field: Any, value: Any) -> None:
     assert seen(replace(PING, **{field: value})) is Reason.NOT_FINITE
@@ -47,14 +47,28 @@ def test_nan_and_infinity_are_rejected_as_not_finite(field: Any, value: Any) -> 
         ("lat_deg", -91),
         ("lng_deg", 180.001),
         ("lng_deg", -181),
-        ("heading_deg", -1),
-        ("heading_deg", 360.5),
-        ("speed_mps", -1),
         ("accuracy_m", -1),
+        ("accuracy_m", -math.inf),
     ],
 )
 def test_a_number_beyond_its_unit_is_out_of_range(field: Any, value: Any) -> None:
-    assert seen(replace(PING, **{field: value})) is Reason.OUT_OF_RANGE
+    wrong = replace(PING, **{field: value})
+    assert seen(wrong) is Reason.OUT_OF_RANGE
+    assert wrong_field(wrong) == (field, Reason.OUT_OF_RANGE)
+
+
+@pytest.mark.parametrize("heading_deg", [None, 90.0, -1.0, 361.0, math.nan, math.inf])
+@pytest.mark.parametrize("speed_mps", [None, 3.0, -1.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("accuracy_m", [None, 5.0, math.nan])
+def test_a_speed_and_a_heading_that_the_phone_does_not_know_leave_the_place_believed(
+    heading_deg: Any, speed_mps: Any, accuracy_m: Any
+) -> None:
+    ping = replace(PING, heading_deg=heading_deg, speed_mps=speed_mps, accuracy_m=accuracy_m)
+    assert seen(ping) is None
+
+
+def test_an_accuracy_beyond_all_measure_is_coarse() -> None:
+    assert seen(replace(PING, accuracy_m=math.inf)) is Reason.TOO_COARSE
 
 
 @pytest.mark.parametrize("ping", [PING, replace(PING, lat_deg=90, lng_deg=-180, heading_deg=360, accuracy_m=0)])
@@ -156,13 +170,27 @@ def test_repeated_coordinates_with_a_speed_are_rejected_after_repeats_max_pings(
     assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (20 - believed)
 
 
-def test_repeated_coordinates_without_a_speed_are_rejected_after_frozen_s_max() -> None:
-    pings = [replace(PING, t_s=NOW_S + 4.0 * step) for step in range(120)]
-    believed = 1 + int(PARAMS.frozen_s_max / 4.0)
-    assert judged(pings) == [None] * believed + [Reason.REPEATED_COORDINATES] * (120 - believed)
+@pytest.mark.parametrize("speed_mps", [0.0, None, -1.0, math.nan])
+@pytest.mark.parametrize("every_s", [4.0, 60.0])
+def test_a_parked_phone_that_repeats_its_last_fix_is_believed_however_long(speed_mps: Any, every_s: Any) -> None:
+    arriving = drive(replace(PING, lat_deg=40.74), 5, every_s=every_s, speed_mps=8.0)
+    parked = [
+        replace(arriving[-1], t_s=arriving[-1].t_s + every_s * step, heading_deg=-1.0, speed_mps=speed_mps)
+        for step in range(1, 200)
+    ]
+    assert set(judged([*arriving, *parked])) == {None}
+
+
+@pytest.mark.parametrize("unknown_mps", [None, -1.0, math.nan])
+def test_a_city_may_limit_how_long_coordinates_are_repeated_without_a_speed(unknown_mps: Any) -> None:
+    params = IngestParams(frozen_s_max=300.0)
+    pings = [replace(PING, t_s=NOW_S + 4.0 * step, speed_mps=unknown_mps) for step in range(120)]
+    believed = 1 + int(params.frozen_s_max / 4.0)
+    expected = [None] * believed + [Reason.REPEATED_COORDINATES] * (120 - believed)
+    assert judged(pings, params=params) == expected
     thrifty = [replace(PING, t_s=NOW_S + 60.0 * step) for step in range(20)]
-    assert judged(thrifty) == [None] * (1 + PARAMS.repeats_max) + [Reason.REPEATED_COORDINATES] * (
-        19 - PARAMS.repeats_max
+    assert judged(thrifty, params=params) == [None] * (1 + params.repeats_max) + [Reason.REPEATED_COORDINATES] * (
+        19 - params.repeats_max
     )
 
 
@@ -240,6 +268,8 @@ def test_an_id_that_no_key_should_hold_is_refused_at_birth(driver_id: str) -> No
         (IngestParams, {"jumps_to_recover": 0}),
         (IngestParams, {"quarantine_s": -1}),
         (IngestParams, {"moving_mps_min": 0}),
+        (IngestParams, {"frozen_s_max": math.nan}),
+        (IngestParams, {"frozen_s_max": -1}),
         (GatewayParams, {"group_wait_s": 0}),
         (GatewayParams, {"held_pings_max": -5}),
         (StoreParams, {"batch_positions_max": 1_001}),
@@ -254,6 +284,8 @@ def test_invalid_parameters_are_refused_on_construction(kind: Any, wrong: Any) -
 def test_a_city_file_may_say_what_is_believed_and_mistakes_in_it_are_named() -> None:
     assert read_params({"ingest": {"age_s_max": 60}}, IngestParams) == IngestParams(age_s_max=60)
     assert read_params({}, StoreParams) == StoreParams()
+    unlimited = read_params({"ingest": {"frozen_s_max": math.inf}}, IngestParams)
+    assert unlimited == IngestParams()
     with pytest.raises(ValueError, match=r"\[ingest\] agility is not a key of this section"):
         read_params({"ingest": {"agility": 1}}, IngestParams)
     with pytest.raises(ValueError, match="remove_after_s must be"):
