@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,8 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.access import grant_of, require_role
 from api.auth.tokens import Role
 from api.edges import edges_of
-from api.problems import ApiProblem
-from location_ingest.columns import ROW_NUMBERS
+from api.problems import ApiProblem, refusals_told
+from location_ingest.errors import PingsRefused
+from location_ingest.model import Refusal, Submitted
+from location_ingest.service import PingGateway
 
 #: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.
 PINGS_MAX = 2000
@@ -41,13 +44,48 @@ class PingsBody(msgspec.Struct, forbid_unknown_fields=True):
     pings: Annotated[list[PingBody], msgspec.Meta(min_length=1, max_length=PINGS_MAX)]
 
 
-#: The words that many JSON writers put for numbers that are none.
-_NOT_FINITE = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b")
+#: Why a ping is refused that is not an object of these numbers.
+MALFORMED = "malformed"
+#: What many JSON writers put for numbers that are none.
+_NO_NUMBER = re.compile(rb"([:,\[]\s*)-?(?:NaN|Infinity)\b")
+#: Where msgspec says which field of a ping it did not take.
+_FIELD = re.compile(r"field `(\w+)`|at `\$\.(\w+)")
 #: What msgspec raises for bytes that are not what it expects.
 NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeError, RecursionError)
-_json = msgspec.json.Decoder(PingsBody)
-_msgpack = msgspec.msgpack.Decoder(PingsBody)
+Form = Literal["JSON", "MessagePack"]
+
+
+class LoosePing(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A ping whose place or time may be null: the filter names it then."""
+
+    t_s: float | None
+    lat_deg: float | None
+    lng_deg: float | None
+    heading_deg: float | None = None
+    speed_mps: float | None = None
+    accuracy_m: float | None = None
+
+
+class PingParts(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch whose pings are not looked into yet."""
+
+    pings: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=PINGS_MAX)]
+
+
+_strict: dict[Form, Any] = {"JSON": msgspec.json.Decoder(PingsBody), "MessagePack": msgspec.msgpack.Decoder(PingsBody)}
+_parts: dict[Form, Any] = {"JSON": msgspec.json.Decoder(PingParts), "MessagePack": msgspec.msgpack.Decoder(PingParts)}
+_loose: dict[Form, Any] = {"JSON": msgspec.json.Decoder(LoosePing), "MessagePack": msgspec.msgpack.Decoder(LoosePing)}
 _row: Any = msgspec.structs.astuple
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPings:
+    """A batch as read: six numbers of each ping that is one, their indices in the batch, and the malformed others."""
+
+    numbers: list[float | None]
+    #: None if every ping is one.
+    index: list[int] | None = None
+    malformed: tuple[Refusal, ...] = ()
 
 
 def numbers_of(body: PingsBody) -> list[float | None]:
@@ -58,21 +96,56 @@ def numbers_of(body: PingsBody) -> list[float | None]:
     return numbers
 
 
-def decode_pings(raw: bytes, form: Literal["JSON", "MessagePack"]) -> list[float | None]:
-    """Read a batch of pings, six numbers each. Raises ApiProblem 422 that says where it is wrong."""
+def decode_pings(raw: bytes, form: Form) -> ReadPings:
+    """Read a batch of pings. Raises ApiProblem 422 for bytes that are no batch at all."""
     try:
-        return numbers_of((_msgpack if form == "MessagePack" else _json).decode(raw))
-    except NOT_UNDERSTOOD as error:
-        hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}; see /docs.'
-        raise not_understood("invalid_pings", raw, error, hint) from error
+        return ReadPings(numbers_of(_strict[form].decode(raw)))
+    except NOT_UNDERSTOOD:
+        try:
+            return read_parts(_parts[form].decode(without_nan(raw, form)), form)
+        except NOT_UNDERSTOOD as error:
+            hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}; see /docs.'
+            raise ApiProblem(422, "invalid_pings", f"{error}.", hint) from error
 
 
-def not_understood(code: str, raw: bytes, error: Exception, hint: str) -> ApiProblem:
-    """The problem of bytes that msgspec refused; a number that is none has a code of its own."""
-    if _NOT_FINITE.search(raw):
-        detail = "JSON has no NaN and no Infinity, and they are no place or time."
-        return ApiProblem(422, "ping_not_finite", detail, "Leave out what the phone does not know.")
-    return ApiProblem(422, code, f"{error}.", hint)
+def without_nan(raw: bytes, form: Form) -> bytes:
+    """Replace the NaN and Infinity that JSON does not have by null, for what the phone does not know."""
+    return _NO_NUMBER.sub(rb"\1null", raw) if form == "JSON" else raw
+
+
+def read_parts(parts: PingParts, form: Form) -> ReadPings:
+    """Read ping by ping, after the batch as a whole was not understood."""
+    numbers, index, malformed = list[float | None](), list[int](), list[Refusal]()
+    for at, part in enumerate(parts.pings):
+        try:
+            numbers += _row(_loose[form].decode(part))
+            index.append(at)
+        except NOT_UNDERSTOOD as error:
+            found = _FIELD.search(str(error))
+            malformed.append(Refusal(at, MALFORMED, (found[1] or found[2]) if found else ""))
+    return ReadPings(numbers, index, tuple(malformed))
+
+
+async def submit(gateway: PingGateway, driver_id: str, read: ReadPings, now_s: float) -> Submitted:
+    """Return what became of a batch when the broker has its good pings. Raises what the gateway raises."""
+    accepted, refusals = 0, tuple[Refusal, ...]()
+    try:
+        if read.numbers:
+            accepted, refusals = await gateway.submit_numbers(driver_id, read.numbers, now_s)
+    except PingsRefused as refused:
+        refusals = refused.refusals
+    if read.index is not None:
+        refusals = tuple(refusal._replace(at=read.index[refusal.at]) for refusal in refusals)
+        refusals = tuple(sorted((*refusals, *read.malformed)))
+    if not accepted:
+        raise PingsRefused(refusals)
+    return Submitted(accepted, refusals)
+
+
+def told(submitted: Submitted) -> dict[str, Any]:
+    """The answer to a batch; `refusals` only if there are any."""
+    accepted: dict[str, Any] = {"accepted": submitted.accepted}
+    return accepted | {"refusals": refusals_told(submitted.refusals)} if submitted.refusals else accepted
 
 
 class RawPings:
@@ -97,7 +170,7 @@ class RawPings:
         principal = require_role(grant.principal, Role.DRIVER)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await Request(scope, receive).body()
-        numbers = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
-        await edges.feeds.gateway.submit_numbers(principal.id, numbers, edges.feeds.now())
-        accepted = len(numbers) // ROW_NUMBERS
-        await Response(b'{"accepted":%d}' % accepted, 202, media_type="application/json")(scope, receive, send)
+        read = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
+        submitted = await submit(edges.feeds.gateway, principal.id, read, edges.feeds.now())
+        answer = msgspec.json.encode(told(submitted))
+        await Response(answer, 202, media_type="application/json")(scope, receive, send)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from dispatch import errors as dispatch_errors
 from kernel.errors import HexhailError
 from location_ingest.errors import PingLogUnavailable, PingsRefused
-from location_ingest.model import NOT_NEWER
+from location_ingest.model import NOT_NEWER, Refusal
 from pricing import errors as pricing_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -140,18 +140,22 @@ def _retry_after(error: HexhailError) -> dict[str, str] | None:
     return None if error.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
 
 
-def _pings_problem(refusals: Sequence[tuple[int, str]]) -> ApiProblem:
+def refusals_told(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    """The refused pings of a batch as a client is told of them."""
+    return [{"index": one.at, "field": one.field, "reason": str(one.reason)} for one in refusals]
+
+
+def _pings_problem(refusals: Sequence[Refusal]) -> ApiProblem:
     """Pings that come too late meet the state of the server (409); the others are wrong in themselves (422)."""
-    wrong = [refusal for refusal in refusals if refusal[1] not in NOT_NEWER]
-    status = 422 if wrong else 409
-    listed = [{"index": index, "reason": str(reason)} for index, reason in refusals]
-    index, reason = (wrong or refusals)[0]
+    wrong = [refusal for refusal in refusals if refusal.reason not in NOT_NEWER]
+    first = (wrong or refusals)[0]
+    what = f"{first.field}: {first.reason.replace('_', ' ')}".removeprefix(": ")
     return ApiProblem(
-        status,
-        f"ping_{reason}",
-        f"{len(refusals)} of the pings refused, one of them at index {index}: {str(reason).replace('_', ' ')}.",
-        "Nothing was taken from this batch: leave the refused pings out and send the others again.",
-        refusals=listed,
+        422 if wrong else 409,
+        f"ping_{first.reason}",
+        f"None of the {len(refusals)} pings is good; at index {first.at}, {what}.",
+        "Do not send these again; correct what is named in `refusals`. Good pings of a batch count beside bad ones.",
+        refusals=refusals_told(refusals),
     )
 
 

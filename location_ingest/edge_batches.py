@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from geo.arrays import BoolArray, FloatArray, IntArray
 from location_ingest.columns import ROW_NUMBERS, PingColumns, forget_unknown_inplace
 from location_ingest.kernels import NEVER_MS, OFF_REGION, REASONS, judge_numbers, judge_times_inplace
-from location_ingest.model import Refusal
+from location_ingest.model import DriverPing, Refusal
+from location_ingest.rules import wrong_field
 
 #: Maps latitudes and longitudes (n,) in degrees to region numbers (n,), -1 outside all regions.
 RegionOf = Callable[[FloatArray, FloatArray], IntArray]
@@ -99,20 +100,25 @@ class JudgedBatches(Generic[Batch]):
         judge_times_inplace(self.verdict, self.newest_ms, self.slot_of, self.values[:, 0])
 
     def refused(self) -> Iterator[tuple[int, list[Refusal]]]:
-        """Yield (batch number, all refusals) of each batch with a bad ping."""
+        """Yield (batch number, its refusals by index) of each batch with a bad ping."""
         for number in np.unique(self.batch_of[self.verdict != 0]).tolist():
             first, end = self.first_ping[number], self.first_ping[number + 1]
-            verdicts = self.verdict[first:end].tolist()
-            yield number, [Refusal(at, REASONS[verdict - 1]) for at, verdict in enumerate(verdicts) if verdict]
+            bad = np.flatnonzero(self.verdict[first:end]).tolist()
+            yield number, [self._refusal(first, at) for at in bad]
+
+    def _refusal(self, first: int, at: int) -> Refusal:
+        row: list[float] = self.values[first + at].tolist()
+        found = wrong_field(DriverPing("?", *row))
+        return Refusal.of(at, REASONS[self.verdict[first + at] - 1], found[0] if found else "")
 
     def groups(
         self, is_sent: BoolArray, regions: Sequence[str], pings_max: int
     ) -> Iterator[tuple[PingColumns, list[int]]]:
-        """Yield (group, ascending numbers of its batches) for the batches (b,) to send.
+        """Yield (group, ascending numbers of its batches) for the good pings of the batches (b,) to send.
 
         Of each region one, several if there are many pings; the order of the pings stays.
         """
-        places = np.flatnonzero(is_sent[self.batch_of])
+        places = np.flatnonzero(is_sent[self.batch_of] & (self.verdict == 0))
         drivers = np.array(self.drivers, object)
         for number, name in enumerate(regions):
             own = places[self.region_id[places] == number]

@@ -1,7 +1,7 @@
 """The errors of ingestion.
 
 IngestError
-├── PingsRefused        the sender broke a rule: 4xx, nothing was changed
+├── PingsRefused        no ping of the batch is good: 4xx, nothing was changed
 ├── PingLogUnavailable  the broker is away or too slow: 503 with Retry-After
 └── UndecodableMessage  a message that is not a group of pings: dead letter
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernel.errors import HexhailError
+from location_ingest.model import Refusal
 
 
 class IngestError(HexhailError):
@@ -18,11 +19,11 @@ class IngestError(HexhailError):
 
 
 class PingsRefused(IngestError):
-    """A batch of pings was refused as a whole. `refusals` holds (index in the batch, reason) of each bad ping."""
+    """No ping of the batch is good. `refusals` says of each its index, the reason and the field."""
 
-    def __init__(self, refusals: Sequence[tuple[int, str]]) -> None:
-        at, reason = refusals[0]
-        super().__init__(f"{len(refusals)} of the pings refused, the first at index {at}: {reason}")
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        first = refusals[0]
+        super().__init__(f"{len(refusals)} of the pings refused, the first at index {first.at}: {first.reason}")
         self.refusals = tuple(refusals)
 
 

@@ -51,11 +51,34 @@ class Reason(StrEnum):
 NOT_NEWER = frozenset({Reason.DUPLICATE_TIME, Reason.OUT_OF_ORDER})
 
 
+#: Where a reason alone says which field is wrong; of the others the values do.
+_FIELD_OF = {
+    Reason.FROM_THE_FUTURE: "t_s",
+    Reason.TOO_OLD: "t_s",
+    Reason.DUPLICATE_TIME: "t_s",
+    Reason.OUT_OF_ORDER: "t_s",
+    Reason.OFF_REGION: "lat_deg,lng_deg",
+}
+
+
 class Refusal(NamedTuple):
-    """A ping refused by the edge: its index `at` in the batch, from 0, and the reason."""
+    """A ping refused by the edge: its index `at` in the batch, from 0, a `Reason` or "malformed", and the field."""
 
     at: int
-    reason: Reason
+    reason: str
+    field: str
+
+    @classmethod
+    def of(cls, at: int, reason: Reason, wrong_field: str = "") -> Refusal:
+        """Name the field that the reason speaks of; `wrong_field` counts where the reason speaks of several."""
+        return cls(at, reason, _FIELD_OF.get(reason, wrong_field))
+
+
+class Submitted(NamedTuple):
+    """What became of a batch: how many pings the broker has, and the others, by index."""
+
+    accepted: int
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

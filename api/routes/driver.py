@@ -67,7 +67,11 @@ async def my_advice(edges: DriverEdgesDep, driver: DriverDep) -> AdviceAnswer:
     },
 )
 async def send_pings(_: DriverDep) -> PingsAccepted:
-    """A 202 means that the broker has the pings. One bad ping refuses the batch, naming each bad one and its reason."""
+    """A 202 means that the broker has the good pings; `refusals` names the others, each with its field and reason.
+
+    Without a single good ping the answer is 422, or 409 if all are too late, with the same `refusals`. Speed and
+    heading never make a ping bad: -1, NaN, 361 and null mean unknown. A negative accuracy does.
+    """
     raise NotImplementedError("RawPings answers before routing; this is its description")
 
 

@@ -45,10 +45,25 @@ class StatusBody(BaseModel):
         )
 
 
+class PingRefusal(BaseModel):
+    """A ping that does not count."""
+
+    index: Annotated[int, Field(description="its place in the batch, from 0")]
+    field: Annotated[str, Field(description="what is wrong; empty if the ping is no object")]
+    reason: Annotated[
+        str,
+        Field(
+            description="malformed, not_finite, out_of_range, from_the_future, too_old, off_region, duplicate_time or "
+            "out_of_order"
+        ),
+    ]
+
+
 class PingsAccepted(BaseModel):
-    """How many pings the broker has."""
+    """How many pings the broker has, and which do not count."""
 
     accepted: int
+    refusals: Annotated[list[PingRefusal], Field(description="absent if all are good")] = []
 
 
 class AdviceBody(BaseModel):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketState
 
-from api import failures
+from api import failures, pings
 from api.auth.tokens import Grant, Principal, Role
 from api.cursors import WORDS, Gap
 from api.edges import AccessDep, AccessEdges, FeedEdges, FeedEdgesDep
 from api.inboxes import InboxCursor
-from api.pings import NOT_UNDERSTOOD, PingsBody, not_understood, numbers_of
+from api.pings import NOT_UNDERSTOOD, Form, PingParts, PingsBody, ReadPings, numbers_of, read_parts, without_nan
 from api.problems import ApiProblem
 from api.streams import sockets
 from api.streams.advice import AdviceFeed, AdviceFeedDep
@@ -34,8 +35,15 @@ class _KeepAlive(msgspec.Struct, tag_field="type", tag="ping", forbid_unknown_fi
     """A keep-alive frame."""
 
 
-_json_frames = msgspec.json.Decoder(_Pings | _KeepAlive)
-_msgpack_frames = msgspec.msgpack.Decoder(_Pings | _KeepAlive)
+class _PingParts(PingParts, tag_field="type", tag="pings"):
+    """A frame of pings that are not looked into yet."""
+
+
+_frames: dict[Form, Any] = {
+    "JSON": msgspec.json.Decoder(_Pings | _KeepAlive),
+    "MessagePack": msgspec.msgpack.Decoder(_Pings | _KeepAlive),
+}
+_parts: dict[Form, Any] = {"JSON": msgspec.json.Decoder(_PingParts), "MessagePack": msgspec.msgpack.Decoder(_PingParts)}
 
 
 @router.websocket("/v1/riders/me/stream")
@@ -119,19 +127,27 @@ async def _take(socket: WebSocket, access: AccessEdges, feeds: FeedEdges, princi
 async def _answer(
     text: str | None, raw: bytes | None, feeds: FeedEdges, principal: Principal
 ) -> dict[str, object] | None:
-    """What a frame of JSON (text) or MessagePack (bytes) is answered with; pings that were taken, with silence.
+    """What a frame of JSON (text) or MessagePack (bytes) is answered with; pings that are all good, with silence.
 
     Raises ApiProblem, and what the gateway raises.
     """
-    sent = text.encode() if text is not None else raw or b""
-    try:
-        frame = (_json_frames if text is not None else _msgpack_frames).decode(sent)
-    except NOT_UNDERSTOOD as error:
-        hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
-        raise not_understood("invalid_frame", sent, error, hint) from error
-    if isinstance(frame, _KeepAlive):
+    read = _read(text.encode(), "JSON") if text is not None else _read(raw or b"", "MessagePack")
+    if read is None:
         return {"type": "pong"}
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
-    await feeds.gateway.submit_numbers(principal.id, numbers_of(frame), feeds.now())
-    return None
+    submitted = await pings.submit(feeds.gateway, principal.id, read, feeds.now())
+    return {"type": "pings", **pings.told(submitted)} if submitted.refusals else None
+
+
+def _read(sent: bytes, form: Form) -> ReadPings | None:
+    """Read a frame: pings, or None for a keep-alive. Raises ApiProblem 422 for anything else."""
+    try:
+        frame = _frames[form].decode(sent)
+        return None if isinstance(frame, _KeepAlive) else ReadPings(numbers_of(frame))
+    except NOT_UNDERSTOOD:
+        try:
+            return read_parts(_parts[form].decode(without_nan(sent, form)), form)
+        except NOT_UNDERSTOOD as error:
+            hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
+            raise ApiProblem(422, "invalid_frame", f"{error}.", hint) from error

@@ -122,7 +122,8 @@ class _Sender:
                     return
                 answer = await self._post(driver_id, rows)
                 if answer.status_code == 202:
-                    self._figures.taken += len(rows)
+                    refusals = answer.json().get("refusals", []) if answer.content else []
+                    self._figures.taken += len(self._without(rows, refusals, is_again=attempt > 0))
                     return
                 if answer.status_code == 503:
                     self._figures.put_off += len(rows)

@@ -17,9 +17,9 @@ from geo.arrays import BoolArray
 from location_ingest.columns import PingColumns, row_of
 from location_ingest.edge_batches import JudgedBatches, PhoneBatch, RegionOf, judge_batches
 from location_ingest.errors import PingLogUnavailable, PingsRefused
-from location_ingest.kernels import limits_of, load_edge_kernels
+from location_ingest.kernels import NEVER_MS, limits_of, load_edge_kernels
 from location_ingest.metrics import GatewayMetrics
-from location_ingest.model import DriverPing, GatewayParams, IngestParams, Refusal
+from location_ingest.model import DriverPing, GatewayParams, IngestParams, Refusal, Submitted
 from location_ingest.ports import Cells, PingLog
 
 log = structlog.get_logger(__name__)
@@ -27,20 +27,21 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Batch(PhoneBatch):
-    """A batch and the future its phone waits for: its result is None or an error."""
+    """A batch and the future its phone waits for: its result says what was taken, or it is an error."""
 
-    answer: asyncio.Future[None]
+    answer: asyncio.Future[Submitted]
     #: Whether the store has been asked for the last times of its drivers.
     is_known: bool = False
     groups_left: int = 0
+    #: The bad pings, which are not sent.
+    refusals: tuple[Refusal, ...] = ()
 
 
 class PingGateway:
-    """Accepts pings from phones: refuses malformed ones, groups the rest, and waits for the broker.
+    """Accepts pings from phones: refuses bad ones singly, groups the rest, and waits for the broker.
 
-    Coarse fixes and jumps are not the sender's fault: the worker drops them singly, since a phone could only send the
-    same batch again. Batches that arrive within `group_wait_s` are judged and sent together. One event loop owns a
-    gateway.
+    Coarse fixes and jumps show only beside what came before: the worker finds them. Batches that arrive within
+    `group_wait_s` are judged and sent together. One event loop owns a gateway.
     """
 
     def __init__(
@@ -81,18 +82,20 @@ class PingGateway:
         """Pings that wait for the broker; never more than `held_pings_max`."""
         return self._held
 
-    async def submit(self, pings: Sequence[DriverPing], now_s: float) -> None:
-        """Return when the broker has all pings of the batch.
+    async def submit(self, pings: Sequence[DriverPing], now_s: float) -> Submitted:
+        """Return when the broker has all good pings of the batch: how many, and why each of the others was refused.
 
-        Raises PingsRefused if one of them is bad: then none was taken. Raises PingLogUnavailable if the broker did not
-        acknowledge in time or too much is waiting for it: send the batch again later, what did arrive is harmless.
+        Raises PingsRefused if none is good. Raises PingLogUnavailable if the broker did not acknowledge in time or too
+        much is waiting for it: send the batch again later, what did arrive is harmless.
         """
         drivers = list(dict.fromkeys(ping.driver_id for ping in pings))
         places = {driver_id: place for place, driver_id in enumerate(drivers)}
         driver_of = [places[ping.driver_id] for ping in pings]
-        await self._enqueue(drivers, list(chain.from_iterable(map(row_of, pings))), now_s, driver_of)
+        return await self._enqueue(drivers, list(chain.from_iterable(map(row_of, pings))), now_s, driver_of)
 
-    def submit_numbers(self, driver_id: str, numbers: Sequence[float | None], now_s: float) -> asyncio.Future[None]:
+    def submit_numbers(
+        self, driver_id: str, numbers: Sequence[float | None], now_s: float
+    ) -> asyncio.Future[Submitted]:
         """Submit pings of one driver, 1 to 64 characters, six numbers each as in `PingRow`; the future is as `submit`.
 
         Raises PingLogUnavailable at once if too much is waiting already.
@@ -115,13 +118,13 @@ class PingGateway:
 
     def _enqueue(
         self, drivers: Sequence[str], numbers: Sequence[float | None], now_s: float, driver_of: Sequence[int] | None
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[Submitted]:
         """Queue a batch for the next group."""
         loop = asyncio.get_running_loop()
         batch = _Batch(drivers, numbers, now_s, driver_of, loop.create_future())
         pings = len(batch)
         if not pings:
-            batch.answer.set_result(None)
+            batch.answer.set_result(Submitted(0))
             return batch.answer
         if self._closed or self._held + pings > self._params.held_pings_max:
             self._metrics.pings_unavailable.inc(pings)
@@ -157,7 +160,7 @@ class PingGateway:
         judged.judge_times(self._last_t_ms)
         for number, refusals in judged.refused():
             if is_sent[number]:
-                is_sent[number] = False
+                is_sent[number] = len(refusals) < len(batches[number])
                 self._refuse(batches[number], refusals)
         groups = list(judged.groups(is_sent, self._regions, self._params.group_pings_max))
         for _, senders in groups:
@@ -181,10 +184,12 @@ class PingGateway:
         return is_ready
 
     def _refuse(self, batch: _Batch, refusals: Sequence[Refusal]) -> None:
-        self._held -= len(batch)
+        """Keep the bad pings of a batch out; without a good one the phone is answered at once."""
+        batch.refusals = tuple(refusals)
+        self._held -= len(refusals)
         for reason, count in Counter(refusal.reason for refusal in refusals).items():
             self._metrics.pings_refused.labels(reason).inc(count)
-        if not batch.answer.done():
+        if len(refusals) == len(batch) and not batch.answer.done():
             batch.answer.set_exception(PingsRefused(refusals))
 
     async def _append(self, group: PingColumns, judged: JudgedBatches[_Batch], senders: Sequence[int]) -> None:
@@ -219,10 +224,12 @@ class PingGateway:
         for number in senders:
             batch = judged.batches[number]
             if batch.groups_left == 0 and not batch.answer.done():
-                batch.answer.set_result(None)
-                submitted += len(batch)
+                accepted = len(batch) - len(batch.refusals)
+                batch.answer.set_result(Submitted(accepted, batch.refusals))
+                submitted += accepted
                 for slot in range(judged.first_slot[number], judged.first_slot[number + 1]):
-                    self._remember(judged.drivers[slot], int(judged.newest_ms[slot]))
+                    if judged.newest_ms[slot] != NEVER_MS:
+                        self._remember(judged.drivers[slot], int(judged.newest_ms[slot]))
         self._metrics.pings_submitted.inc(submitted)
 
     def _remember(self, driver_id: str, t_ms: int) -> None:

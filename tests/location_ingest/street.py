@@ -18,7 +18,7 @@ from geo.arrays import FloatArray, IntArray
 from kernel.contracts import redis_keys
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.errors import PingLogUnavailable, PingsRefused
-from location_ingest.model import NOT_NEWER, DriverPing
+from location_ingest.model import NOT_NEWER, DriverPing, Refusal
 from location_ingest.rules import to_ms
 from location_ingest.service import PingGateway
 
@@ -71,20 +71,23 @@ class Phones:
         while batch:
             tries += 1
             try:
-                await self.gateway.submit(batch, time.time())
+                submitted = await self.gateway.submit(batch, time.time())
             except PingLogUnavailable:
                 self.put_off += len(batch)
                 await asyncio.sleep(0.1)
             except PingsRefused as refused:
-                # An earlier try was stored although its answer was lost; any other refusal is a mistake.
-                if tries == 1 or not {reason for _, reason in refused.refusals} <= NOT_NEWER:
-                    raise
-                known = {at for at, _ in refused.refusals}
-                self._note([batch[at] for at in sorted(known)])
-                batch = [ping for at, ping in enumerate(batch) if at not in known]
-            else:
+                self._expect_known(refused.refusals, tries)
                 self._note(batch)
                 return
+            else:
+                self._expect_known(submitted.refusals, tries)
+                self._note(batch)
+                return
+
+    def _expect_known(self, refusals: Sequence[Refusal], tries: int) -> None:
+        # An earlier try was stored although its answer was lost; any other refusal is a mistake.
+        if refusals and (tries == 1 or not {refusal.reason for refusal in refusals} <= NOT_NEWER):
+            raise AssertionError(f"refused: {refusals}")
 
     def _note(self, pings: Sequence[DriverPing]) -> None:
         for ping in pings:

@@ -68,7 +68,7 @@ def make_gateway(log: ToldLog, cells: ToldCells | None = None, **params: float) 
     return PingGateway(log, cells or ToldCells(), ["east", "west"], east_or_west, metrics=metrics, params=given)
 
 
-async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing() -> None:
+async def test_of_a_batch_with_bad_pings_the_good_ones_count_and_each_bad_one_is_named() -> None:
     log = ToldLog()
     gateway = make_gateway(log, ToldCells(old=NOW_S))
     batch = [
@@ -82,21 +82,30 @@ async def test_a_batch_with_bad_pings_is_refused_as_a_whole_and_changes_nothing(
         make_ping("old", NOW_S - 1),
         make_ping("good", NOW_S - 1),
     ]
-    with pytest.raises(PingsRefused) as refused:
-        await gateway.submit(batch, NOW_S)
-    assert refused.value.refusals == (
-        (1, Reason.NOT_FINITE),
-        (2, Reason.OUT_OF_RANGE),
-        (3, Reason.FROM_THE_FUTURE),
-        (4, Reason.TOO_OLD),
-        (5, Reason.OFF_REGION),
-        (6, Reason.DUPLICATE_TIME),
-        (7, Reason.OUT_OF_ORDER),
-        (8, Reason.OUT_OF_ORDER),
+    bad = (
+        (1, Reason.NOT_FINITE, "lat_deg"),
+        (2, Reason.OUT_OF_RANGE, "lat_deg"),
+        (3, Reason.FROM_THE_FUTURE, "t_s"),
+        (4, Reason.TOO_OLD, "t_s"),
+        (5, Reason.OFF_REGION, "lat_deg,lng_deg"),
+        (6, Reason.DUPLICATE_TIME, "t_s"),
+        (7, Reason.OUT_OF_ORDER, "t_s"),
+        (8, Reason.OUT_OF_ORDER, "t_s"),
     )
+    assert await gateway.submit(batch, NOW_S) == (1, bad)
+    assert [group.pings for group in log.groups] == [(make_ping("good"),)]
+    assert gateway.pings_held == 0
+
+
+async def test_a_batch_without_a_good_ping_is_refused_and_changes_nothing() -> None:
+    log = ToldLog()
+    gateway = make_gateway(log)
+    with pytest.raises(PingsRefused) as refused:
+        await gateway.submit([replace(make_ping(), accuracy_m=-1.0), make_ping(t_s=NOW_S - 3_600)], NOW_S)
+    assert refused.value.refusals == ((0, Reason.OUT_OF_RANGE, "accuracy_m"), (1, Reason.TOO_OLD, "t_s"))
     assert log.groups == []
     assert gateway.pings_held == 0
-    await gateway.submit([make_ping("good")], NOW_S)
+    assert await gateway.submit([make_ping()], NOW_S) == (1, ())
 
 
 async def test_coarse_fixes_and_jumps_pass_the_gateway() -> None:

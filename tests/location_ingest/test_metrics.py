@@ -101,7 +101,7 @@ async def test_the_edge_counts_what_the_broker_has_what_was_refused_and_what_was
     now_s = time.time()
     await gateway.submit_numbers("a", [now_s, 40.75, -73.98, None, None, None], now_s)
     with pytest.raises(PingsRefused):
-        await gateway.submit_numbers("a", [now_s, 40.75, -73.98, None, None, np.inf], now_s)
+        await gateway.submit_numbers("a", [now_s, 40.75, np.inf, None, None, None], now_s)
     with pytest.raises(PingLogUnavailable):
         await gateway.submit_numbers("a", [now_s + 1, 40.75, -73.98, None, None, None], now_s)
     expected = {
