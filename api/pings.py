@@ -133,7 +133,7 @@ async def submit(gateway: PingGateway, driver_id: str, read: ReadPings, now_s: f
         if read.numbers:
             accepted, refusals = await gateway.submit_numbers(driver_id, read.numbers, now_s)
     except PingsRefused as refused:
-        refusals = refused.refusals
+        refusals = tuple(Refusal(*refusal) for refusal in refused.refusals)
     if read.index is not None:
         refusals = tuple(refusal._replace(at=read.index[refusal.at]) for refusal in refusals)
         refusals = tuple(sorted((*refusals, *read.malformed)))

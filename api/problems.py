@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from dispatch import errors as dispatch_errors
 from kernel.errors import HexhailError
 from location_ingest.errors import PingLogUnavailable, PingsRefused
-from location_ingest.model import NOT_NEWER, Refusal
+from location_ingest.model import NOT_NEWER
 from pricing import errors as pricing_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -140,20 +140,24 @@ def _retry_after(error: HexhailError) -> dict[str, str] | None:
     return None if error.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
 
 
-def refusals_told(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+#: Index in the batch, reason and field of a ping: `location_ingest.model.Refusal`.
+PingRefusal = tuple[int, str, str]
+
+
+def refusals_told(refusals: Sequence[PingRefusal]) -> list[dict[str, Any]]:
     """The refused pings of a batch as a client is told of them."""
-    return [{"index": one.at, "field": one.field, "reason": str(one.reason)} for one in refusals]
+    return [{"index": index, "field": field, "reason": str(reason)} for index, reason, field in refusals]
 
 
-def _pings_problem(refusals: Sequence[Refusal]) -> ApiProblem:
+def _pings_problem(refusals: Sequence[PingRefusal]) -> ApiProblem:
     """Pings that come too late meet the state of the server (409); the others are wrong in themselves (422)."""
-    wrong = [refusal for refusal in refusals if refusal.reason not in NOT_NEWER]
-    first = (wrong or refusals)[0]
-    what = f"{first.field}: {first.reason.replace('_', ' ')}".removeprefix(": ")
+    wrong = [refusal for refusal in refusals if refusal[1] not in NOT_NEWER]
+    index, reason, field = (wrong or refusals)[0]
+    what = f"{field}: {reason.replace('_', ' ')}".removeprefix(": ")
     return ApiProblem(
         422 if wrong else 409,
-        f"ping_{first.reason}",
-        f"None of the {len(refusals)} pings is good; at index {first.at}, {what}.",
+        f"ping_{reason}",
+        f"None of the {len(refusals)} pings is good; at index {index}, {what}.",
         "Do not send these again; correct what is named in `refusals`. Good pings of a batch count beside bad ones.",
         refusals=refusals_told(refusals),
     )

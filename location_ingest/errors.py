@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernel.errors import HexhailError
-from location_ingest.model import Refusal
 
 
 class IngestError(HexhailError):
@@ -19,11 +18,11 @@ class IngestError(HexhailError):
 
 
 class PingsRefused(IngestError):
-    """No ping of the batch is good. `refusals` says of each its index, the reason and the field."""
+    """No ping of the batch is good. `refusals` holds (index in the batch, reason, field) of each, as `Refusal`."""
 
-    def __init__(self, refusals: Sequence[Refusal]) -> None:
-        first = refusals[0]
-        super().__init__(f"{len(refusals)} of the pings refused, the first at index {first.at}: {first.reason}")
+    def __init__(self, refusals: Sequence[tuple[int, str, str]]) -> None:
+        at, reason, _ = refusals[0]
+        super().__init__(f"{len(refusals)} of the pings refused, the first at index {at}: {reason}")
         self.refusals = tuple(refusals)
 
 
