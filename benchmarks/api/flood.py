@@ -43,7 +43,10 @@ def flood(port: int, token: str, once: bytes, again: bytes, until_s: float) -> i
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sender.settimeout(0.5)
         sender.connect(("127.0.0.1", port))
-        sender.sendall(handshake("/v1/drivers/me/stream", token) + once)
+        sender.sendall(handshake("/v1/drivers/me/stream", token))
+        if not _is_ready(sender, until_s):
+            return 0
+        sender.sendall(once)
         while time.monotonic() < until_s:
             begun = 0  # of a block: a frame that was begun is gone on with
             while begun < len(block) and time.monotonic() < until_s:
@@ -51,6 +54,18 @@ def flood(port: int, token: str, once: bytes, again: bytes, until_s: float) -> i
                     begun += sender.send(block[begun:])
             sent += begun
     return sent
+
+
+def _is_ready(opened: socket.socket, until_s: float) -> bool:
+    """Wait for the stream's first frame; what is sent before the handshake is answered would be lost."""
+    heard = b""
+    while b'"ready"' not in heard and time.monotonic() < until_s:
+        with contextlib.suppress(TimeoutError):
+            more = opened.recv(4096)
+            if not more:
+                return False
+            heard += more
+    return True
 
 
 def half_heads(port: int, count: int) -> list[socket.socket]:
