@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api import problems
+from api.doors import AtTheDoor, Doors
 from api.edges import Edges
 from api.failures import Failures
 from api.keyed_answers import KeyedAnswers, declare
@@ -69,7 +70,7 @@ of a ride or a cancellation of your own: you get the ride as it is.
 """
 
 _NO_MAP = """<!doctype html><title>hexhail</title><p>The live map has not been built: it needs Node.
-Run <code>make web</code> and start again. The API is there all the same: <a href="/docs">/docs</a>.</p>"""
+Run <code>make web</code> and start again. The API is there all the same.</p>"""
 
 _MAP_POLICY = (
     "default-src 'self'; connect-src 'self' ws: wss:; worker-src 'self' blob:; img-src 'self' data: blob:; "
@@ -101,12 +102,12 @@ _ROUTES = (
     operators,
 )
 # The last one added is the outermost.
-_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics, SafeHeaders)
+_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics)
 
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
 
-def build_app(open_edges: OpenEdges) -> FastAPI:
+def build_app(open_edges: OpenEdges, doors: Doors = Doors()) -> FastAPI:  # noqa: B008 - it cannot change
     """The application; `open_edges` connects everything when it starts and closes it when it stops."""
     app: FastAPI = FastAPIOffline(
         title="hexhail",
@@ -123,6 +124,8 @@ def build_app(open_edges: OpenEdges) -> FastAPI:
         app.include_router(routes.router)
     for middleware in _MIDDLEWARE:
         app.add_middleware(middleware)
+    app.add_middleware(AtTheDoor, doors=doors)
+    app.add_middleware(SafeHeaders)
     _extend_document(app)
     return app
 

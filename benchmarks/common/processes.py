@@ -36,6 +36,7 @@ class Scene:
             "HEXHAIL_BROKER_SESSION_TIMEOUT_S": "3",
             "HEXHAIL_DATABASE_URL": f"sqlite:///{self.folder / 'rides.db'}",
             "HEXHAIL_API_PORT": str(self.api_port),
+            "HEXHAIL_INTERNAL_PORT": str(self.api_port),
             "HEXHAIL_DATA_DIR": str(self.folder / "workers"),
             "HEXHAIL_TOKEN_SECRETS": json.dumps(SECRETS),
         }

@@ -158,6 +158,7 @@ async def _installation(
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{broker_port}",
         "HEXHAIL_DATABASE_URL": f"sqlite:///{folder / 'hexhail.db'}",
         "HEXHAIL_API_PORT": str(api_port),
+        "HEXHAIL_INTERNAL_PORT": str(api_port),
         "HEXHAIL_DATA_DIR": str(folder / "workers"),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": "3.0",
         "HEXHAIL_TOKEN_SECRETS": json.dumps(keys),

@@ -21,7 +21,9 @@ def demo(
     speed: Annotated[float, typer.Option(help="city seconds in a second")] = 5.0,
     drivers: Annotated[int, typer.Option(help="how many drivers work in the city")] = 300,
     seed: Annotated[int, typer.Option(help="of the riders' and drivers' behaviour")] = 1,
-    port: Annotated[int, typer.Option(help="of the API and the map; 0 for any free one")] = 8080,
+    port: Annotated[
+        int, typer.Option(help="of the map and the operators' routes, where everything is served; 0 for any free one")
+    ] = 8080,
     time_of_day: Annotated[str, typer.Option("--from", help="local time at which the city wakes")] = "20:30",
     summary: Annotated[Path | None, typer.Option(help="write the figures there as JSON")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="keep logs and data there; without it they are removed")] = None,

@@ -61,7 +61,7 @@ def run(
 def pings(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV: driver_id, t_s, lat_deg, lng_deg and what is known")],
     speed: Annotated[float, typer.Option(help="recorded seconds in a second: that of the city's clock")] = 1.0,
-    url: Annotated[str | None, typer.Option(help="of the API; without it HEXHAIL_API_PORT on this machine")] = None,
+    url: Annotated[str | None, typer.Option(help="of the API's internal port; without it that of the settings")] = None,
     figures: Annotated[Path | None, typer.Option(help="write the figures there as JSON")] = None,
 ) -> None:
     """Stream recorded pings through the HTTP edge of a running city, and say what became of each."""
@@ -98,7 +98,7 @@ def _installation(url: str | None, speed: float) -> Installation:
         )
     tokens = Tokens(settings.key_ring())
     return Installation(
-        url or f"http://{settings.api_host}:{settings.api_port}",
+        url or f"http://{settings.internal_host}:{settings.internal_port_or_default}",
         settings.clock(),
         lambda driver_id: tokens.issue(Role.DRIVER, driver_id, 24 * 3600),
         tokens.issue(Role.OPERATOR, "replay", 24 * 3600),

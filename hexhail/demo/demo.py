@@ -82,7 +82,12 @@ class Demo:
 
     @property
     def url(self) -> str:
-        """Where the API listens."""
+        """The API's internal address, for operators and the map; it serves everything."""
+        return _url(self.ports["internal"])
+
+    @property
+    def public_url(self) -> str:
+        """The address for riders and drivers."""
         return _url(self.ports["api"])
 
     async def read(self, path: str) -> dict[str, Any]:
@@ -100,7 +105,7 @@ async def running_city(params: DemoParams, say: Callable[[str], None]) -> AsyncI
     params.run_dir.mkdir(parents=True, exist_ok=True)
     ports = _choose_ports(params, say)
     env = _environment(params, ports)
-    _write_env(params.run_dir / "city.env", env, ports["api"])
+    _write_env(params.run_dir / "city.env", env, ports)
     supervisor = Supervisor(params.run_dir / "logs")
     demo = Demo(params, say, ports, env, supervisor, _operator_token(env))
     try:
@@ -127,8 +132,8 @@ def _choose_ports(params: DemoParams, say: Callable[[str], None]) -> dict[str, i
     if port and not embedded.is_free(port):
         port = 0
         say(f"port {params.port} is taken: choosing another one")
-    names = ["redis", "broker", *(f"{role}_metrics" for role in ROLES_OF_DEMO if role != "api")]
-    return {"api": port or embedded.free_port(), **dict(zip(names, embedded.free_ports(len(names)), strict=True))}
+    names = ["api", "redis", "broker", *(f"{role}_metrics" for role in ROLES_OF_DEMO if role != "api")]
+    return {"internal": port or embedded.free_port(), **dict(zip(names, embedded.free_ports(len(names)), strict=True))}
 
 
 def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]:
@@ -140,6 +145,8 @@ def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{ports['broker']}",
         "HEXHAIL_DATABASE_URL": params.database_url or f"sqlite:///{database}",
         "HEXHAIL_API_PORT": str(ports["api"]),
+        "HEXHAIL_INTERNAL_PORT": str(ports["internal"]),
+        "HEXHAIL_API_DOCS": "true",
         "HEXHAIL_RECORD_DIR": str((params.run_dir / ROUNDS_FOLDER).resolve()),
         "HEXHAIL_DATA_DIR": str((params.run_dir / "workers").resolve()),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": str(EMBEDDED_SESSION_S),
@@ -151,10 +158,14 @@ def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]
     }
 
 
-def _write_env(path: Path, env: Mapping[str, str], api_port: int) -> None:
-    """Leave the city's settings where a developer's shell can read them: `set -a; . city.env`."""
+def _write_env(path: Path, env: Mapping[str, str], ports: Mapping[str, int]) -> None:
+    """Leave the city's settings where a developer's shell can read them: `set -a; . city.env`.
+
+    `HEXHAIL_API_URL` is the internal address, which serves every route; `HEXHAIL_PUBLIC_URL` that for phones.
+    """
     path.touch(mode=0o600)  # there are secrets in it
-    lines = [f"{name}={shlex.quote(value)}" for name, value in {**env, "HEXHAIL_API_URL": _url(api_port)}.items()]
+    urls = {"HEXHAIL_API_URL": _url(ports["internal"]), "HEXHAIL_PUBLIC_URL": _url(ports["api"])}
+    lines = [f"{name}={shlex.quote(value)}" for name, value in {**env, **urls}.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -221,6 +232,7 @@ async def run_demo(
     began = time.monotonic()
     async with running_city(params, say) as demo:
         say(f"the city runs: {demo.url}/#token={demo.token}")
+        say(f"riders and drivers see {demo.public_url}")
         figures_path = params.run_dir / "population.json"
         await demo.supervisor.start(_population(demo, figures_path))
         lived_s = await _live(demo, enough, progress, began)
@@ -242,7 +254,7 @@ async def run_demo(
 def _population(demo: Demo, figures_path: Path) -> Spec:
     env = {
         **demo.env,
-        "HEXHAIL_POPULATION_API_URL": demo.url,
+        "HEXHAIL_POPULATION_API_URL": demo.public_url,
         "HEXHAIL_POPULATION_DRIVERS": str(demo.params.drivers),
         "HEXHAIL_POPULATION_SEED": str(demo.params.seed),
         "HEXHAIL_POPULATION_FIGURES": str(figures_path.resolve()),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
+
+import structlog
 
 from hexhail.cities.served import check_edge
 from hexhail.runtime.connections import DependencyMissing
@@ -17,10 +20,16 @@ if TYPE_CHECKING:
 
     from api.edges import Edges
 
+log = structlog.get_logger(__name__)
+
+#: Connections that wait to be accepted; uvicorn's default.
+BACKLOG = 2048
+
 
 def run_api(settings: Settings) -> None:
     """Serve riders, drivers and operators."""
     from api.app import build_app, serve_map
+    from api.doors import Doors
     from hexhail.cities.learned_traffic import city_profile
     from hexhail.cities.sections import load_checked_city
     from hexhail.roles.api_edges import open_edges
@@ -41,15 +50,42 @@ def run_api(settings: Settings) -> None:
             missing.append(error)
             raise
 
-    app = build_app(opened)
+    sockets = listening(settings)
+    app = build_app(opened, Doors(sockets[-1].getsockname()[1], settings.api_docs))
     serve_map(app, settings.web_dir)
     try:
-        _serve(app, settings)
+        _serve(app, settings, sockets)
     except SystemExit:
         # uvicorn logs what kept it from starting and exits; who started it gets the one line that helps.
         if missing:
             raise missing[0] from None
         raise
+
+
+def listening(settings: Settings) -> list[socket.socket]:
+    """Return the sockets of the public port and of the internal one, which is the last; one where they are the same.
+
+    Raises DependencyMissing for a port that is taken.
+    """
+    public = _listen(settings.api_host, settings.api_port, "HEXHAIL_API_PORT")
+    if settings.api_port and settings.internal_port_or_default == settings.api_port:
+        return [public]
+    try:
+        return [public, _listen(settings.internal_host, settings.internal_port_or_default, "HEXHAIL_INTERNAL_PORT")]
+    except DependencyMissing:
+        public.close()
+        raise
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        found = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = f"The API cannot listen on {host}:{port} ({error.strerror or error})."
+        raise DependencyMissing(f"{reason} End what listens there, or set {setting}.") from error
+    log.info("listening", host=host, port=found.getsockname()[1])
+    return found
 
 
 def _spare_the_collector() -> None:
@@ -61,17 +97,17 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
-def _serve(app: FastAPI, settings: Settings) -> None:
+def _serve(app: FastAPI, settings: Settings, sockets: list[socket.socket]) -> None:
     import uvicorn
 
-    server = uvicorn.Server(server_config(app, settings))
+    server = uvicorn.Server(server_config(app))
     with suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets)
     if not server.started:
         raise SystemExit(1)
 
 
-def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def server_config(app: FastAPI) -> uvicorn.Config:
     """How the app is served: our protocols, with their limits."""
     import uvicorn
 
@@ -83,8 +119,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     shared = {"penalties": PenaltyBox()}
     return uvicorn.Config(
         app,
-        host=settings.api_host,
-        port=settings.api_port,
+        backlog=BACKLOG,
         http=type("Http", (BoundedHttp,), shared),
         ws=type("WebSockets", (BoundedWebSockets,), shared),
         ws_max_size=FRAME_BYTES_MAX,

@@ -21,6 +21,8 @@ def specs(roles: Sequence[str], settings: Settings) -> list[Spec]:
             continue
         for number, folder in enumerate(settings.city_folders):
             env = {"HEXHAIL_CITY_DIR": str(folder), "HEXHAIL_API_PORT": str(settings.api_port + number)}
+            if settings.internal_port is not None:
+                env["HEXHAIL_INTERNAL_PORT"] = str(settings.internal_port + number)
             found.append(Spec(f"api-{folder.name}", command, env))
     return found
 

@@ -15,6 +15,9 @@ from kernel.keyring import KeyRing
 _PACKAGE = Path(__file__).parents[1]
 MANHATTAN = _PACKAGE / "cities" / "manhattan"
 
+#: The internal port is so far above the API's if nobody says: regions' ports, which follow each other, do not meet it.
+INTERNAL_PORT_ABOVE = 1_000
+
 
 def _built_pages() -> Path:
     """The web pages in the wheel, or where a checkout builds them."""
@@ -36,6 +39,19 @@ class Settings(BaseSettings):
     database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
     api_host: Annotated[str, Field(description="address the API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535, description="port of the API; 0 for any free one")] = 8080
+    internal_host: Annotated[
+        str, Field(description="address of the API's internal port: reachable by operators and monitoring alone")
+    ] = "127.0.0.1"
+    internal_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="port of the operators' routes and map and of `/metrics`, which serves everything else too; "
+            "1,000 above `api_port` if not set; the `api_port` itself to serve all of it there",
+        ),
+    ] = None
+    api_docs: Annotated[bool, Field(description="serve `/docs` and `/openapi.json`")] = False
     metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
     data_dir: Annotated[Path, Field(description="scratch folder of the workers")] = Path(".cache/hexhail")
     record_dir: Annotated[
@@ -54,6 +70,13 @@ class Settings(BaseSettings):
     clock_speed: Annotated[float, Field(gt=0, description="city seconds in a second of the wall clock")] = 1.0
     clock_city_s: Annotated[float, Field(description="city time (Unix seconds) at `clock_wall_s`")] = 0.0
     clock_wall_s: Annotated[float, Field(description="wall clock (Unix seconds) at which the city clock is set")] = 0.0
+
+    @property
+    def internal_port_or_default(self) -> int:
+        """Port of the operators' routes; 0 for any free one."""
+        if self.internal_port is not None:
+            return self.internal_port
+        return self.api_port + INTERNAL_PORT_ABOVE if self.api_port else 0
 
     @property
     def city_folders(self) -> list[Path]:

@@ -13,8 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import build_app
+from api.doors import Doors
 from api.edges import Edges
-from hexhail.roles.api import server_config
+from hexhail.roles.api import listening, server_config
 from hexhail.roles.api_edges import open_edges
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import Settings
@@ -45,26 +46,29 @@ class Served(Installation):
 @asynccontextmanager
 async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncIterator[Served]:
     """Serve an app of its own, with an empty database."""
-    port = embedded.free_port()
+    port, public_port = embedded.free_ports(2)
     settings = Settings(
         redis_url=f"redis://127.0.0.1:{redis_port}/0",
         broker_url=f"127.0.0.1:{broker_port}",
         database_url=f"sqlite:///{folder / 'hexhail.db'}",
         token_secrets=SECRETS,
-        api_port=port,
+        api_port=public_port,
+        internal_port=port,
     )
-    app = build_app(lambda: open_edges(settings))
-    config = server_config(app, settings)
+    sockets = listening(settings)
+    app = build_app(lambda: open_edges(settings), Doors(sockets[-1].getsockname()[1], has_docs=False))
+    config = server_config(app)
     server = uvicorn.Server(config)
     env = {
         "HEXHAIL_REDIS_URL": settings.redis_url,
+        "HEXHAIL_API_PORT": str(public_port),
         "HEXHAIL_DATABASE_URL": settings.database_url,
         "HEXHAIL_TOKEN_SECRETS": json.dumps(SECRETS),
         "HEXHAIL_CLOCK_SPEED": "1.0",
         "HEXHAIL_CLOCK_CITY_S": "0.0",
         "HEXHAIL_CLOCK_WALL_S": "0.0",
     }
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve(sockets))
     served = Served(f"http://127.0.0.1:{port}", env, app, server, task)
     await embedded.wait_for_port(port, "the API")
     try:

@@ -142,6 +142,7 @@ def environment(folder: Path, ports: list[int]) -> dict[str, str]:
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{ports[1]}",
         "HEXHAIL_DATABASE_URL": f"sqlite:///{folder / 'hexhail.db'}",
         "HEXHAIL_API_PORT": str(ports[2]),
+        "HEXHAIL_INTERNAL_PORT": str(ports[2]),
         "HEXHAIL_DATA_DIR": str(folder / "workers"),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": "3",
         "HEXHAIL_TOKEN_SECRETS": json.dumps({"demo": "a secret of the tests that is long enough"}),

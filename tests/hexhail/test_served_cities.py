@@ -28,6 +28,11 @@ def test_every_city_gets_an_api_of_its_own_on_the_next_port() -> None:
     }
 
 
+def test_internal_ports_of_regions_follow_each_other_where_the_settings_name_one() -> None:
+    settings = Settings(city_dirs=os.pathsep.join(["maps/north", "maps/south"]), api_port=9000, internal_port=7000)
+    assert [spec.env["HEXHAIL_INTERNAL_PORT"] for spec in specs(["api"], settings)] == ["7000", "7001"]
+
+
 def test_two_cities_of_one_region_are_refused() -> None:
     with pytest.raises(ValueError, match="are both of region 'manhattan': give one another region_id"):
         load_cities([MANHATTAN, MANHATTAN])

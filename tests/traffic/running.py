@@ -142,6 +142,7 @@ async def running_town(folder: Path, valkey_port: int, broker_port: int) -> Asyn
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{broker_port}",
         "HEXHAIL_DATABASE_URL": f"sqlite:///{folder / 'hexhail.db'}",
         "HEXHAIL_API_PORT": str(port),
+        "HEXHAIL_INTERNAL_PORT": str(port),
         "HEXHAIL_DATA_DIR": str(folder / "workers"),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": "3",
         "HEXHAIL_TOKEN_SECRETS": json.dumps(SECRETS),
