@@ -14,7 +14,8 @@ class ScoreWeights:
     rider's interest, the shortest waits over all; whatever else an operator wants has its price in seconds here.
     """
 
-    #: Seconds for each second that the rider has waited already, so that nobody starves.
+    #: Seconds for each second that the rider has waited already, so that nobody starves; times the share of the
+    #: requests that idle drivers suffice for: in a shortage, whoever waited longest is mostly far from every car.
     waited: float = 1.0
     #: Seconds that a pair loses whose way is all pickup; one with a pickup as long as the trip loses half of it.
     efficiency_s: float = 0.0
@@ -30,6 +31,10 @@ class ScoreWeights:
     #: Seconds that a pair loses for each second that its driver still has another rider aboard: the idle cannot be
     #: called away meanwhile, and until then somebody nearer may be free. Measured: decision 046.
     aboard: float = 2.0
+    #: Seconds that a pair loses for each second that it takes of the car's time, pickup and trip, times the share of
+    #: the requests that must go without a car; at most half of what its pickup saves. More rides in all, fewer long
+    #: ones: 0 gives trips of all lengths the same chance, decision 111 has the curve.
+    car_time: float = 0.01
     #: Seconds for each minor unit of the fare.
     price_s_per_cent: float = 0.0
     #: Seconds for each second of earning by which the dropoff is a better place to be free at than where the driver is;

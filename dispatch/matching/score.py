@@ -18,7 +18,7 @@ from geo.jit import kernel
 Floats = NDArray[np.float64]
 
 #: The terms in the order of the kernel's rows.
-TERMS = ("pickup", "waited", "efficiency", "rating", "idle", "price", "position", "aboard")
+TERMS = ("pickup", "waited", "efficiency", "rating", "idle", "price", "position", "aboard", "car_time")
 #: The greatest absolute value of a term: a year in seconds.
 TERM_MAX = 3.2e7
 
@@ -52,26 +52,28 @@ def score_terms(
     Only terms with a weight in this region are there. All are finite: NaN counts as 0, and a pair without a finite
     pickup ETA is not worth asking.
     """
+    short = shortage(len(requests.reach_s), supply)
     gain = np.zeros(len(pairs.request)) if pairs.move_gain_s is None else pairs.move_gain_s
     rows = pair_terms(
         (pairs.request, pairs.driver, pairs.pickup_eta_s, gain),
         (requests.reach_s, requests.waited_s, requests.trip_s, requests.fare_cents),
         (stars_above_usual(supply, weights), idle_s(supply, weights), supply.free_in_s),
         (
-            weights.waited,
+            weights.waited * (1.0 - short),
             weights.efficiency_s,
             weights.rating_s_per_star,
             weights.idle,
             weights.price_s_per_cent,
             weights.position,
             weights.aboard,
+            weights.car_time * short,
         ),
     )
-    has_weight = _has_weight(weights, supply, has_gain=pairs.move_gain_s is not None)
+    has_weight = _has_weight(weights, supply, short, has_gain=pairs.move_gain_s is not None)
     return {name: row for name, row in zip(TERMS, rows, strict=True) if has_weight[name]}
 
 
-def _has_weight(weights: ScoreWeights, supply: SupplySnapshot, *, has_gain: bool) -> Mapping[str, bool]:
+def _has_weight(weights: ScoreWeights, supply: SupplySnapshot, short: float, *, has_gain: bool) -> Mapping[str, bool]:
     return {
         "pickup": True,
         "waited": weights.waited > 0.0,
@@ -81,7 +83,14 @@ def _has_weight(weights: ScoreWeights, supply: SupplySnapshot, *, has_gain: bool
         "price": weights.price_s_per_cent > 0.0,
         "position": weights.position > 0.0 and has_gain,
         "aboard": weights.aboard > 0.0 and bool(supply.free_in_s.any()),
+        "car_time": weights.car_time > 0.0 and short > 0.0,
     }
+
+
+def shortage(n_waiting: int, supply: SupplySnapshot) -> float:
+    """The share of the waiting requests that must go without a car in this round: 0 while idle drivers are enough."""
+    n_idle = int(np.count_nonzero(supply.free_in_s <= 0.0))
+    return max(0.0, 1.0 - n_idle / n_waiting) if n_waiting else 0.0
 
 
 def stars_above_usual(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:
@@ -105,9 +114,9 @@ def pair_terms(
     pairs: tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats],
     requests: tuple[Floats, Floats, Floats, Floats],
     drivers: tuple[Floats, Floats, Floats],
-    weights: tuple[float, float, float, float, float, float, float],
+    weights: tuple[float, float, float, float, float, float, float, float],
 ) -> Floats:
-    """The terms (8, e) of pairs (e,): request, driver, pickup ETA s, move gain s.
+    """The terms (9, e) of pairs (e,): request, driver, pickup ETA s, move gain s.
 
     `requests` (m,) are reach s, waited s, trip s, fare in minor units; `drivers` (n,) stars above the usual, idle s,
     s until free; `weights` those of the terms after the first, in the order of `TERMS`.
@@ -115,8 +124,8 @@ def pair_terms(
     request, driver, pickup_eta_s, move_gain_s = pairs
     reach_s, waited_s, trip_s, fare_cents = requests
     stars, driver_idle_s, free_in_s = drivers
-    waited, efficiency_s, rating, idle, price, position, aboard = weights
-    terms = np.empty((8, len(request)))
+    waited, efficiency_s, rating, idle, price, position, aboard, car_time = weights
+    terms = np.empty((9, len(request)))
     for e in range(len(request)):
         i, j, eta_s = request[e], driver[e], pickup_eta_s[e]
         terms[0, e] = _finite(reach_s[i] - eta_s) if np.isfinite(eta_s) else -TERM_MAX
@@ -128,6 +137,8 @@ def pair_terms(
         terms[5, e] = _finite(price * fare_cents[i])
         terms[6, e] = _finite(position * move_gain_s[e])
         terms[7, e] = _finite(-aboard * free_in_s[j])
+        # At most half of what the pickup saves: who is worth asking without it stays so, for a trip of any length.
+        terms[8, e] = -min(_finite(car_time * way_s), max(terms[0, e], 0.0) / 2.0)
     return terms
 
 

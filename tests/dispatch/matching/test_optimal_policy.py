@@ -14,13 +14,14 @@ from scipy.optimize import linear_sum_assignment
 from dispatch.matching.candidates import reach_s
 from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
+from dispatch.weights import ScoreWeights
 from geo.roads.travel_times import between
 from kernel.points import Place
 from tests.dispatch.people import THERE, grid_city
 
 CITY = grid_city(4, 4)
 NOW_S = 500.0
-PARAMS = DispatchParams(pickup_eta_s_max=45.0)
+PARAMS = DispatchParams(pickup_eta_s_max=45.0, score=ScoreWeights(car_time=0.0))
 
 
 def ride(ride_id: str = "ride", node: Any = 0, seats: Any = 1, refused_by: Any = (), requested_s: Any = NOW_S) -> Any:
@@ -72,7 +73,8 @@ def test_every_round_obeys_the_rules_and_no_other_choice_scores_more(wanted: Any
     eta_s = between(CITY, np.repeat(snapshot.node, len(waiting)), np.tile([r.pickup.node for r in waiting], len(free)))
     eta_s = eta_s.reshape(len(free), len(waiting)).T
     reach = np.array([[reach_s(r, PARAMS)] for r in waiting])
-    score = reach - eta_s + PARAMS.score.waited * np.array([[NOW_S - r.requested_s] for r in waiting])
+    idle_share = min(1.0, len(free) / len(waiting))
+    score = reach - eta_s + PARAMS.score.waited * idle_share * np.array([[NOW_S - r.requested_s] for r in waiting])
     lawful = eta_s <= reach
     for row, one in enumerate(waiting):
         lawful[row] &= snapshot.seats >= one.seats

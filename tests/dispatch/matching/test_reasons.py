@@ -53,7 +53,9 @@ def random_round(rng: np.random.Generator, policy: Any, params: Any = PARAMS) ->
     return engine.waiting(), supply, engine.decide_round(supply, NOW_S, params.pickup_eta_s_max)
 
 
-def is_right(reason: Any, one: Any, column: Any, eta_s: Any, supply: Any, matches: Any, params: Any) -> Any:
+def is_right(
+    reason: Any, one: Any, column: Any, eta_s: Any, supply: Any, n_waiting: int, matches: Any, params: Any
+) -> Any:
     """Whether a reason can be true, judged from the round alone."""
     match reason:
         case Reason.TOO_FEW_SEATS:
@@ -65,7 +67,9 @@ def is_right(reason: Any, one: Any, column: Any, eta_s: Any, supply: Any, matche
         case Reason.TOO_FAR_WHILE_FEW_ARE_IDLE:
             return params is CAPPED and eta_s > reach_s(one, params)
         case Reason.NOT_WORTH_ASKING:
-            return reach_s(one, params) - eta_s + NOW_S - one.requested_s <= 0
+            saved_s, short = reach_s(one, params) - eta_s, max(0.0, 1.0 - len(supply) / n_waiting)
+            # The trips of this city are so long that their time costs half of what a pickup saves, if cars are short.
+            return saved_s / (2.0 if short else 1.0) + (1.0 - short) * (NOW_S - one.requested_s) <= 0
         case Reason.BETTER_USED_ELSEWHERE:
             return supply.driver_id[column] in {match.driver_id for match in matches if match.ride_id != one.ride_id}
         case Reason.ANOTHER_SUITED_BETTER:
@@ -94,7 +98,9 @@ def test_every_candidate_of_a_thousand_rounds_has_exactly_one_reason_and_it_is_t
             assert chosen == [match.driver_id for match in decision.matches if match.ride_id == one.ride_id]
             for column in np.flatnonzero(codes != CHOSEN):
                 reason = REASONS[codes[column]]
-                assert is_right(reason, one, column, eta_s[column, row], supply, decision.matches, params), (
+                assert is_right(
+                    reason, one, column, eta_s[column, row], supply, len(waiting), decision.matches, params
+                ), (
                     seed,
                     reason,
                 )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.matching.optimal import OptimalPolicy
-from dispatch.matching.score import TERM_MAX, TERMS, Pairs, RequestColumns, pair_terms, score_terms
+from dispatch.matching.score import TERM_MAX, TERMS, Pairs, RequestColumns, pair_terms, score_terms, shortage
 from dispatch.matching.trips import TripTimes
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from dispatch.weights import ScoreWeights
@@ -29,12 +29,15 @@ ALL = ScoreWeights(
     price_s_per_cent=0.05,
     position=0.2,
     aboard=0.5,
+    car_time=0.1,
 )
 
 
 def plain_terms(pairs: Any, requests: Any, supply: Any, weights: Any) -> Any:
     """The plain reference: one pair after the other, term by term."""
     told = []
+    n_idle = sum(seconds == 0.0 for seconds in supply.free_in_s.tolist())
+    short = max(0.0, (len(requests.reach_s) - n_idle) / len(requests.reach_s))
     for e, (i, j) in enumerate(zip(pairs.request.tolist(), pairs.driver.tolist(), strict=True)):
         eta_s, trip_s = float(pairs.pickup_eta_s[e]), float(requests.trip_s[i])
         count = int(supply.rating_count[j])
@@ -45,19 +48,22 @@ def plain_terms(pairs: Any, requests: Any, supply: Any, weights: Any) -> Any:
         told.append(
             {
                 "pickup": requests.reach_s[i] - eta_s,
-                "waited": weights.waited * requests.waited_s[i],
+                "waited": weights.waited * (1.0 - short) * requests.waited_s[i],
                 "efficiency": weights.efficiency_s * (trip_s / (eta_s + trip_s) - 1.0) if eta_s + trip_s else 0.0,
                 "rating": weights.rating_s_per_star * (stars - weights.rating_usual),
                 "idle": weights.idle * idle_s,
                 "price": weights.price_s_per_cent * requests.fare_cents[i],
                 "position": weights.position * pairs.move_gain_s[e],
                 "aboard": -weights.aboard * supply.free_in_s[j],
+                "car_time": -min(
+                    weights.car_time * short * (eta_s + trip_s), max(requests.reach_s[i] - eta_s, 0.0) / 2.0
+                ),
             }
         )
     return told
 
 
-def drawn(rng: np.random.Generator, m: Any = 5, n: Any = 7, e: Any = 20, now_s: float = 1000.0) -> Any:
+def drawn(rng: np.random.Generator, m: Any = 5, n: Any = 7, e: Any = 20, n_idle: int = 3, now_s: float = 1000.0) -> Any:
     supply = SupplySnapshot(
         now_s,
         tuple(f"d{j}" for j in range(n)),
@@ -66,7 +72,7 @@ def drawn(rng: np.random.Generator, m: Any = 5, n: Any = 7, e: Any = 20, now_s: 
         idle_since_s=now_s - rng.uniform(-100, 4000, n),
         rating=rng.uniform(1, 5, n),
         rating_count=rng.integers(0, 200, n),
-        free_in_s=rng.choice([0.0, 100.0], n, p=[0.5, 0.5]) + np.eye(1, n)[0],
+        free_in_s=100.0 * (rng.permutation(n) >= n_idle),
     )
     requests = RequestColumns(
         rng.uniform(0, 900, m), rng.uniform(0, 600, m), rng.choice([0.0, 60.0, 900.0], m), rng.uniform(0, 9000, m)
@@ -95,7 +101,7 @@ odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 0.0
     drivers=st.tuples(odd, odd, odd),
     eta_s=odd,
     gain=odd,
-    weights=st.tuples(*[st.sampled_from([0.0, 1.0, 1e300])] * 7),
+    weights=st.tuples(*[st.sampled_from([0.0, 1.0, 1e300])] * 8),
 )
 def test_the_kernel_returns_finite_terms_for_any_input(
     columns: Any, drivers: Any, eta_s: Any, gain: Any, weights: Any
@@ -114,10 +120,19 @@ def test_the_kernel_returns_finite_terms_for_any_input(
 
 
 def test_by_default_the_score_holds_pickup_eta_waiting_time_and_position_value() -> None:
-    pairs, requests, supply = drawn(np.random.default_rng(1))
+    pairs, requests, supply = drawn(np.random.default_rng(1), n_idle=5)
     unlearned = replace(pairs, move_gain_s=None)
     assert set(score_terms(unlearned, requests, supply, ScoreWeights())) == {"pickup", "waited", "aboard"}
     assert set(score_terms(pairs, requests, supply, ScoreWeights())) == {"pickup", "waited", "position", "aboard"}
+
+
+@pytest.mark.parametrize(("n_idle", "short"), [(7, 0.0), (5, 0.0), (4, 0.2), (0, 1.0)])
+def test_what_waiting_is_worth_goes_to_the_time_of_cars_as_requests_go_without_one(n_idle: int, short: float) -> None:
+    pairs, requests, supply = drawn(np.random.default_rng(2), n_idle=n_idle)
+    assert shortage(len(requests.reach_s), supply) == pytest.approx(short)
+    terms = score_terms(pairs, requests, supply, ScoreWeights())
+    assert terms["waited"] == pytest.approx((1.0 - short) * requests.waited_s[pairs.request])
+    assert ("car_time" in terms) == (short > 0.0)
 
 
 # 0 - 1 - 2 - 3 - 4: the rider is at 2, "near" at 1, "far" at 4.
