@@ -127,6 +127,12 @@ def resolution_of(cell: int) -> int:
     return int(h3.get_resolution(_check_cell(cell)))
 
 
+def edge_m(resolution: int) -> float:
+    """The mean length of a cell's edge in metres. Raises ValueError for a resolution outside 0 to 15."""
+    _check_resolution(resolution)
+    return float(h3.average_hexagon_edge_length(resolution, unit="m"))
+
+
 def is_valid_cell(cell: int | str) -> bool:
     """Say whether an id, or its hexadecimal name, is an H3 cell."""
     try:

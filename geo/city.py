@@ -15,6 +15,7 @@ from geo import cells
 from geo.distances import lng_extent_deg
 from geo.places import Places
 from geo.roads.graph import RoadGraph
+from geo.roads.snap import points_along
 from kernel.money import MINOR_UNIT_DIGITS
 from kernel.section_reader import Sections, read_params
 
@@ -66,13 +67,13 @@ class City:
 
     @cached_property
     def search_cells(self) -> NDArray[np.uint64]:
-        """Every cell a driver of this region can be in: those of the nodes and a ring round them, sorted, (c,)."""
-        return self._cells_round_nodes(self.region.search_resolution)
+        """Every cell a driver of this region can be in: those of the roads and a ring round them, sorted, (c,)."""
+        return self._cells_round_roads(self.region.search_resolution)
 
     @cached_property
     def surge_cells(self) -> NDArray[np.uint64]:
         """Every cell that carries a price, sorted, (c,)."""
-        return self._cells_round_nodes(self.region.surge_resolution)
+        return self._cells_round_roads(self.region.surge_resolution)
 
     @cached_property
     def bounds_deg(self) -> dict[str, float]:
@@ -81,8 +82,9 @@ class City:
         west, east = lng_extent_deg(self.graph.lng_deg)
         return {"south": float(lat.min()), "west": west, "north": float(lat.max()), "east": east}
 
-    def _cells_round_nodes(self, resolution: int) -> NDArray[np.uint64]:
-        own = np.unique(cells.latlng_to_cells(self.graph.lat_deg, self.graph.lng_deg, resolution))
+    def _cells_round_roads(self, resolution: int) -> NDArray[np.uint64]:
+        lat_deg, lng_deg = points_along(self.graph, cells.edge_m(resolution) / 2.0)
+        own = np.unique(cells.latlng_to_cells(lat_deg, lng_deg, resolution))
         return np.unique(np.concatenate([cells.disk(int(cell), 1) for cell in own]))
 
 

@@ -75,6 +75,12 @@ def unit_vectors(lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> FloatArray:
     return xyz
 
 
+def places_of_vectors(xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (lat_deg (n,), lng_deg (n,)) of vectors (n, 3) from the centre of the globe, of any length but 0."""
+    lat_rad = np.arctan2(xyz[:, 2], np.hypot(xyz[:, 0], xyz[:, 1]))
+    return np.degrees(lat_rad), np.degrees(np.arctan2(xyz[:, 1], xyz[:, 0]))
+
+
 def chord_to_m(chord: npt.ArrayLike) -> FloatArray:
     """Return the great-circle metres of straight chords through the unit sphere; infinity stays infinity."""
     chords = np.asarray(chord, dtype=np.float64)

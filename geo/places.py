@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from geo.arrays import FloatArray
 from geo.roads.graph import RoadGraph, roads_sha256
+from geo.roads.road_ways import node_on_road
 from kernel.points import Place, Point
 
 #: Hexadecimal digits of a map's id: two maps of one city differ by chance once in 2^64.
@@ -23,9 +24,12 @@ def map_id_of(graph: RoadGraph) -> str:
 
 
 def snapped(graph: RoadGraph, points: Sequence[Point]) -> tuple[list[Place], FloatArray]:
-    """Return the place of each point on the nearest road, and the great-circle metres (n,) from the point to it."""
+    """Return the place of each point on the nearest road, and the metres (n,) from the point to that road.
+
+    The node of a place is the nearer end of its road, by the way along it.
+    """
     lat_deg, lng_deg = [point.lat_deg for point in points], [point.lng_deg for point in points]
-    node, off_road_m = graph.snap(lat_deg, lng_deg)
+    node, off_road_m = node_on_road(graph, lat_deg, lng_deg)
     places = [Place(*place) for place in zip(lat_deg, lng_deg, node.tolist(), strict=True)]
     return places, off_road_m
 

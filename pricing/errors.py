@@ -54,7 +54,7 @@ class NoTrip(QuoteRefused):
     hint = "Choose a dropoff farther from the pickup."
 
     def __init__(self) -> None:
-        super().__init__("Pickup and dropoff are at the same crossing: there is nothing to drive.")
+        super().__init__("Pickup and dropoff are at the same point of a road: there is nothing to drive.")
 
 
 class NoWay(QuoteRefused):

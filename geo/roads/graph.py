@@ -5,8 +5,9 @@ traffic is a new array of travel times in the order of the edges.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -86,6 +87,7 @@ class RoadGraph:
         leaving_s, arriving_s: (m,) the travel times in the order of those rows.
         shapes: the bends of the edges.
         node_index: finds the node nearest to a place.
+        derived: what is built once from the roads on first use, whatever the traffic; shared by `with_travel_times`.
     """
 
     lat_deg: FloatArray
@@ -100,6 +102,7 @@ class RoadGraph:
     arriving_s: FloatArray
     shapes: Shapes
     node_index: PointIndex
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def node_count(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray, positive_count
-from geo.distances import chord_to_m, m_to_chord, unit_vectors
+from geo.distances import chord_to_m, m_to_chord, places_of_vectors, unit_vectors
 from geo.kernels.edge_search import nearest_edges
 from geo.kernels.point_tree import build_tree
 from geo.roads.graph import RoadGraph
@@ -92,6 +92,27 @@ class EdgeIndex:
         return EdgePosition(edge, np.clip(share, 0.0, 1.0), chord_to_m(chord))
 
 
+def points_along(graph: RoadGraph, step_m: float) -> tuple[FloatArray, FloatArray]:
+    """Return (lat_deg (n,), lng_deg (n,)) of all nodes, and of points on the edges at most ``step_m`` apart.
+
+    Raises ValueError for a step that is not positive.
+    """
+    if not step_m > 0.0:
+        raise ValueError(f"step_m must be positive metres, not {step_m}")
+    start, _, _, _, _ = _cut_long_pieces(*_straight_pieces(graph), step_m)
+    lat_deg, lng_deg = places_of_vectors(start)
+    return np.concatenate([graph.lat_deg, lat_deg]), np.concatenate([graph.lng_deg, lng_deg])
+
+
+def edge_index(graph: RoadGraph) -> EdgeIndex:
+    """Return the index of a graph's edges, built on first use. Raises ValueError for a graph without edges."""
+    index = graph.derived.get("edge_index")
+    if index is None:
+        index = graph.derived["edge_index"] = EdgeIndex.of(graph)
+    assert isinstance(index, EdgeIndex)
+    return index
+
+
 Pieces = tuple[FloatArray, FloatArray, IntArray, FloatArray, FloatArray]
 
 
@@ -134,9 +155,14 @@ def _turned_one_way(
 
 
 def _cut_long_pieces(
-    start: FloatArray, end: FloatArray, edge: IntArray, share_from: FloatArray, share: FloatArray
+    start: FloatArray,
+    end: FloatArray,
+    edge: IntArray,
+    share_from: FloatArray,
+    share: FloatArray,
+    piece_m_max: float = PIECE_M_MAX,
 ) -> Pieces:
-    parts = np.maximum(1, np.ceil(np.linalg.norm(end - start, axis=1) / m_to_chord(PIECE_M_MAX))).astype(np.int64)
+    parts = np.maximum(1, np.ceil(np.linalg.norm(end - start, axis=1) / m_to_chord(piece_m_max))).astype(np.int64)
     row = np.repeat(np.arange(edge.shape[0]), parts)
     number = np.arange(row.shape[0]) - np.repeat(np.cumsum(parts) - parts, parts)
     step, share_step = (end - start)[row] / parts[row, None], share[row] / parts[row]

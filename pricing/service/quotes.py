@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from geo import cells, places
 from geo.arrays import IntArray
 from geo.city import Region
-from geo.roads import travel_times
 from geo.roads.graph import RoadGraph
+from geo.roads.road_ways import road_way
+from geo.roads.travel_times import UnreachableError
 from kernel.points import Place, Point
 from pricing.errors import NoTrip, NoWay, OutsideRegion
 from pricing.model.quotes import Quote
@@ -25,15 +26,19 @@ from pricing.service.local_time import local_time
 QUOTE_LIFE_S = 300.0
 
 
+#: Nobody is driven a shorter way.
+TRIP_M_MIN = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """The quickest way between two snapped points."""
+    """The quickest way between two points on roads."""
 
     pickup_node: int
     dropoff_node: int
     distance_m: float
     travel_time_s: float
-    #: Every crossing of the way, (n,).
+    #: Every crossing of the way, (n,); none where it does not leave one street.
     node: IntArray
 
 
@@ -46,19 +51,19 @@ def snapped(region: Region, graph: RoadGraph, which: str, point: Point) -> Place
 
 
 def find_trip(region: Region, graph: RoadGraph, pickup: Point, dropoff: Point) -> Trip:
-    """Snap both points to the roads and find the quickest way between them.
+    """Find the quickest way between the points of the roads that are nearest to the two.
 
     Raises OutsideRegion, NoTrip or NoWay.
     """
     pickup_node = snapped(region, graph, "pickup", pickup).node
     dropoff_node = snapped(region, graph, "dropoff", dropoff).node
-    if pickup_node == dropoff_node:
-        raise NoTrip
     try:
-        way = travel_times.path(graph, pickup_node, dropoff_node)
-    except travel_times.UnreachableError as error:
+        way = road_way(graph, pickup, dropoff)
+    except UnreachableError as error:
         raise NoWay from error
-    return Trip(pickup_node, dropoff_node, float(way.length_m[-1]), float(way.arrival_s[-1]), way.node)
+    if way.length_m < TRIP_M_MIN:
+        raise NoTrip
+    return Trip(pickup_node, dropoff_node, way.length_m, way.travel_time_s, way.node)
 
 
 class QuoteService:

@@ -16,6 +16,7 @@ import numpy as np
 
 from geo.arrays import FloatArray, IntArray
 from geo.roads.graph import RoadGraph
+from geo.roads.road_ways import node_on_road
 from simulator.demand.requests import Requests
 
 REQUEST_COLUMNS = ("t_s", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "party_size")
@@ -177,7 +178,8 @@ def _placed(
     nodes = np.zeros((rows.shape[0], len(place_column)), np.int64)
     kept = np.ones(rows.shape[0], np.bool_)
     for place, (name, column) in enumerate(place_column.items()):
-        nodes[:, place], distance_m = graph.snap(rows[:, column], rows[:, column + 1])
+        nodes[:, place], _ = graph.snap(rows[:, column], rows[:, column + 1])
+        _, distance_m = node_on_road(graph, rows[:, column], rows[:, column + 1])
         for row in np.flatnonzero(kept & (distance_m > off_road_m_max)):
             kept[row] = False
             reason = f"the {name} is {distance_m[row]:.0f} m from the nearest road, more than {off_road_m_max:.0f} m"

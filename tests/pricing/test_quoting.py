@@ -55,7 +55,7 @@ async def quote(
 
 
 async def test_a_quote_says_all_about_the_trip(grid_city: City) -> None:
-    pickup, dropoff = corner(grid_city, 0, north_deg=0.0001), corner(grid_city, 14)
+    pickup, dropoff = corner(grid_city, 0, north_deg=-0.0001), corner(grid_city, 14)
     assert await quote(grid_city, pickup, dropoff, seats=2) == Quote(
         quote_id="q-1",
         region_id="grid",
@@ -112,7 +112,15 @@ async def test_the_distance_to_the_road_is_allowed_to_its_limit(grid_city: City)
 
 async def test_the_same_place_twice_is_no_trip(grid_city: City) -> None:
     with pytest.raises(NoTrip, match="nothing to drive"):
-        await quote(grid_city, corner(grid_city, 7), corner(grid_city, 7, north_deg=0.0002))
+        await quote(
+            grid_city, corner(grid_city, 0), corner(grid_city, 0, north_deg=-0.0002)
+        )  # south of the last street
+
+
+async def test_a_trip_within_one_street_costs_the_part_that_is_driven(grid_city: City) -> None:
+    trip = await quote(grid_city, corner(grid_city, 7, north_deg=0.0002), corner(grid_city, 7, north_deg=0.0011))
+    assert trip.distance_m == pytest.approx(0.0009 * 111_195.0)
+    assert trip.travel_time_s == pytest.approx(trip.distance_m / 10.0)
 
 
 async def test_where_no_road_leads_there_is_no_way(grid_city: City) -> None:
