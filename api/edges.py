@@ -21,7 +21,7 @@ from api.supply import RecentSupply
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
 from dispatch.model import Intervened, Ride
-from dispatch.ports import RoundReport
+from dispatch.ports import DriverList, RoundReport
 from dispatch.service.rides import RideService
 from geo.city import City, Region
 from geo.roads.graph import RoadGraph
@@ -191,6 +191,15 @@ class PriceControlEdges:
 
 
 @dataclass(frozen=True, slots=True)
+class DriverControlEdges:
+    """For the operators' list of who may drive."""
+
+    drivers: DriverList
+    rides: RideService
+    now: Now
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorEdges:
     """For what operators read of the city and of matching."""
 
@@ -256,6 +265,7 @@ class Edges:
     prices: PriceEdges
     price_control: PriceControlEdges
     operator: OperatorEdges
+    driver_control: DriverControlEdges
     ride_control: RideControlEdges
     picture: PictureEdges
     health: HealthEdges
@@ -283,6 +293,7 @@ FeedEdgesDep = Annotated[FeedEdges, _given(lambda edges: edges.feeds)]
 PriceEdgesDep = Annotated[PriceEdges, _given(lambda edges: edges.prices)]
 PriceControlEdgesDep = Annotated[PriceControlEdges, _given(lambda edges: edges.price_control)]
 OperatorEdgesDep = Annotated[OperatorEdges, _given(lambda edges: edges.operator)]
+DriverControlEdgesDep = Annotated[DriverControlEdges, _given(lambda edges: edges.driver_control)]
 RideControlEdgesDep = Annotated[RideControlEdges, _given(lambda edges: edges.ride_control)]
 HealthEdgesDep = Annotated[HealthEdges, _given(lambda edges: edges.health)]
 #: The rides, for routes that riders and drivers share.

@@ -41,6 +41,7 @@ STATUS: Mapping[type[HexhailError], int] = {
     dispatch_errors.NotFound: 404,
     dispatch_errors.IdempotencyConflict: 422,
     dispatch_errors.OffRoad: 422,
+    dispatch_errors.NotListed: 403,
     dispatch_errors.CommandRefused: 409,
     dispatch_errors.OffersStopped: 503,
     pricing_errors.QuoteExpired: 409,

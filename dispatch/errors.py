@@ -9,6 +9,7 @@ DispatchError
 │   ├── TooEarly              the rider may still come
 │   ├── DriverBusy            the driver has an offer, a next ride or a rider aboard that does not leave room for it
 │   ├── OffShift              the driver does not work at the moment
+│   ├── NotListed             the driver is not on the list of those who may drive in the region
 │   ├── StaleToken            a newer lease on the ride or the driver was used already
 │   ├── QuoteUsed             the quote has become a ride already
 │   ├── AlreadyRated          the rider gave the trip other stars before
@@ -117,6 +118,16 @@ class OffShift(CommandRefused):
 
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"Driver {driver_id} is not on shift.")
+
+
+class NotListed(CommandRefused):
+    """The driver is not on the list of those who may drive in the region."""
+
+    code = "driver_not_listed"
+    hint = "Ask the operator of this region to put you on the list of its drivers."
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"Driver {driver_id} is not on the list of those who may drive here; no shift was started.")
 
 
 class StaleToken(CommandRefused):

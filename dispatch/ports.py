@@ -59,6 +59,49 @@ class FreeDriver(NamedTuple):
     #: All stars ever given, and how often.
     stars_sum: int = 0
     stars_count: int = 0
+    #: Offers that the driver ever took, and those answered: taken, declined or run out.
+    offers_accepted: int = 0
+    offers_answered: int = 0
+
+
+class ListedDriver(NamedTuple):
+    """A driver on the list of those who may drive: since when, and by which operator."""
+
+    driver_id: str
+    added_s: float
+    operator: str
+
+
+class MayDrive(Protocol):
+    """Says who may drive in the region that is served: a list of operators, or a service of identities."""
+
+    async def may_drive(self, driver_id: str) -> bool:
+        """Whether the driver may start a shift."""
+        ...
+
+
+class DriverList(MayDrive, Protocol):
+    """The list that operators hold. Until it is begun everybody may drive."""
+
+    async def end(self) -> None:
+        """Forget the list: everybody may drive."""
+        ...
+
+    async def add(self, driver_ids: Sequence[str], operator: str, at_s: float) -> None:
+        """Put drivers on the list, which begins with the first; those who are on it stay as they are."""
+        ...
+
+    async def remove(self, driver_id: str) -> None:
+        """Take a driver off the list; the list stays, even if nobody is left on it."""
+        ...
+
+    async def is_begun(self) -> bool:
+        """Whether there is a list."""
+        ...
+
+    async def read(self, after: str, limit: int) -> list[ListedDriver]:
+        """The drivers on the list by id, those after the one named."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,8 +88,22 @@ class CountedSignals(Protocol):
         ...
 
 
-#: Reads the ids of the drivers on shift who have neither an offer nor a ride, in whatever region they are.
-FreeDrivers = Callable[[], Awaitable[Collection[str]]]
+class AnsweredOffers(Protocol):
+    """What is known of how a driver answers."""
+
+    @property
+    def offers_accepted(self) -> int:
+        """Offers that the driver ever took."""
+        ...
+
+    @property
+    def offers_answered(self) -> int:
+        """Offers that were taken, declined or ran out."""
+        ...
+
+
+#: Reads the drivers on shift who have neither an offer nor a ride, in whatever region they are, by id.
+FreeDrivers = Callable[[], Awaitable[Mapping[str, AnsweredOffers]]]
 
 
 class Supply(Protocol):

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
-from dispatch.errors import NotFound
+from dispatch.errors import NotFound, NotListed
 from dispatch.model import DispatchParams, Intervention, Party, Ride, RideState, Shift, ShiftStatus
-from dispatch.ports import Decision, Leases, Outcome, RideStore, Scope
+from dispatch.ports import Decision, Leases, MayDrive, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
 from dispatch.rules.repeats import as_left
 from kernel.idempotency import IdempotencyKey
@@ -26,11 +26,20 @@ class RideService:
     decided one after the other, and the loser gets the error that its new situation deserves.
     """
 
-    def __init__(self, store: RideStore, leases: Leases, params: DispatchParams, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: RideStore,
+        leases: Leases,
+        params: DispatchParams,
+        now: Callable[[], float],
+        may_drive: MayDrive | None = None,
+    ) -> None:
+        """Without `may_drive` everybody may."""
         self._store = store
         self._leases = leases
         self._params = params
         self._now = now
+        self._list = may_drive
         self._releases: set[asyncio.Task[None]] = set()
 
     async def handle(self, command: cmd.RideCommand, idempotency: IdempotencyKey | None = None) -> Outcome:
@@ -92,7 +101,9 @@ class RideService:
         return ride
 
     async def set_shift(self, command: cmd.SetShift) -> Shift:
-        """Put a driver on or off shift; who goes off shift is not asked any longer. Raises DriverBusy."""
+        """Put a driver on or off shift; who goes off shift is not asked any longer. Raises DriverBusy, NotListed."""
+        if command.status is ShiftStatus.ONLINE and self._list and not await self._list.may_drive(command.driver_id):
+            raise NotListed(command.driver_id)
         shift = await self._store.set_shift(Shift(command.driver_id, command.status, command.seats, self._now()))
         if shift.status is ShiftStatus.OFFLINE:
             for offer_id in await self._store.standing_offers(command.driver_id):

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from api.auth.tokens import Tokens
 from api.edges import (
     AccessEdges,
+    DriverControlEdges,
     DriverEdges,
     Edges,
     FeedEdges,
@@ -75,6 +76,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
             prices=PriceEdges(servers.city.region, parts.prices, parts.tariff, servers.clock.now_s),
             price_control=_price_control_edges(servers, parts),
             operator=_operator_edges(servers, parts, figures),
+            driver_control=DriverControlEdges(parts.drivers, parts.rides, servers.clock.now_s),
             ride_control=_ride_control_edges(servers, parts),
             picture=_picture_edges(servers, parts, figures),
             health=_health_edges(servers, parts),

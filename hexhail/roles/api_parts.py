@@ -28,6 +28,7 @@ from backing.probes import probe_redis
 from backing.sql.database import Database
 from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.adapters.redis_supply import RedisSupply
+from dispatch.adapters.sql.driver_list import SqlDriverList
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.model import DispatchParams
 from dispatch.service.rides import RideService
@@ -82,6 +83,7 @@ class Parts:
 
     store: SqlRideStore
     rides: RideService
+    drivers: SqlDriverList
     supply: RecentSupply
     gateway: PingGateway
     inboxes: InboxReads
@@ -122,13 +124,14 @@ async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
 async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     """Make the services and start what runs by itself; the stack ends it. Raises TariffRefused."""
     city, redis, region_id, now = servers.city, servers.redis, servers.region_id, servers.clock.now_s
-    store = SqlRideStore(servers.database)
+    store, drivers = SqlRideStore(servers.database), SqlDriverList(servers.database, region_id)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
     positions = RedisSupply(redis, region_id, cells_to_strings(city.search_cells)).positions
     tariffs = RedisTariffs(redis, region_id)
     parts = Parts(
         store=store,
-        rides=RideService(store, leases, servers.dispatch, now),
+        rides=RideService(store, leases, servers.dispatch, now, drivers),
+        drivers=drivers,
         supply=RecentSupply(positions, store.free_drivers, city.graph, servers.dispatch, now),
         gateway=_gateway(servers),
         inboxes=InboxReads(_Inboxes(redis)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from kernel.contracts import redis_keys
 from kernel.supply import BoolArray, is_fresh, is_idle
 from pricing.model.advice import IdleDrivers
 from pricing.model.surge import SupplySnapshot
-from pricing.ports import FreeDrivers
+from pricing.ports import AnsweredOffers, FreeDrivers
 from pricing.rules.cells import cell_indices
+from pricing.rules.driver_weights import supply_weights
 
 
 class RedisSupply:
@@ -41,22 +43,25 @@ class RedisSupply:
         self._stale_after_s = stale_after_s
 
     async def snapshot(self, now_s: float) -> SupplySnapshot:
-        """Read all cells in one round trip, and who is free.
+        """Read all cells in one round trip, and who is free; drivers who never take a ride count less.
 
         Raises what `free_drivers` raises. A position that cannot be read is left out and named in the log.
         """
-        idle, fresh = await self._read(now_s)
+        idle, fresh, free = await self._read(now_s)
         index = cell_indices(self._surge_cells, self._surge_resolution, idle.lat_deg, idle.lng_deg)
-        idle_per_cell = np.bincount(index[index >= 0], minlength=len(self._surge_cells))
+        answers = [(free[name].offers_accepted, free[name].offers_answered) for name in idle.driver_id]
+        accepted, answered = np.array(answers, np.float64).reshape(-1, 2).T
+        weight = supply_weights(accepted, answered)[index >= 0]
+        idle_per_cell = np.bincount(index[index >= 0], weight, minlength=len(self._surge_cells)).astype(np.float64)
         return SupplySnapshot(idle_per_cell, int(np.count_nonzero(fresh)))
 
     async def idle_drivers(self, now_s: float) -> IdleDrivers:
         """Read as `snapshot` does, and raise as it does."""
-        idle, _ = await self._read(now_s)
+        idle, _, _ = await self._read(now_s)
         return idle
 
-    async def _read(self, now_s: float) -> tuple[IdleDrivers, BoolArray]:
-        """The idle drivers, and whether each driver with a position is fresh."""
+    async def _read(self, now_s: float) -> tuple[IdleDrivers, BoolArray, Mapping[str, AnsweredOffers]]:
+        """The idle drivers, whether each driver with a position is fresh, and all who are free."""
         pipeline = self._redis.pipeline(transaction=False)
         for key in self._cell_keys:
             pipeline.hgetall(key)
@@ -67,4 +72,4 @@ class RedisSupply:
         free_here = np.fromiter((name in free for name in driver_id), np.bool_, len(driver_id))
         at = np.flatnonzero(is_idle(free_here, fresh))
         lat_deg, lng_deg = positions["lat_e7"][at] / 1e7, positions["lng_e7"][at] / 1e7
-        return IdleDrivers(tuple(driver_id[row] for row in at), lat_deg, lng_deg), fresh
+        return IdleDrivers(tuple(driver_id[row] for row in at), lat_deg, lng_deg), fresh, free

@@ -99,8 +99,8 @@ class SurgePrice:
 class SupplySnapshot:
     """The drivers of a region at one moment."""
 
-    #: Idle drivers per cell (c,), in the order of the region's surge cells.
-    idle_per_cell: npt.NDArray[np.int64]
+    #: Idle drivers per cell (c,), in the order of the region's surge cells; each counts by `rules.driver_weights`.
+    idle_per_cell: npt.NDArray[np.float64]
     #: All drivers with a fresh position, busy ones too; 0 means that positions do not arrive.
     fresh_drivers: int
 

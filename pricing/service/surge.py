@@ -204,7 +204,7 @@ class PricingService:
         self._metrics.ticks.labels(self.region_id, outcome).inc()
         self._metrics.surge_changes.labels(self.region_id).inc(moved)
         self._metrics.fresh_drivers.labels(self.region_id).set(supply.fresh_drivers)
-        self._metrics.idle_drivers.labels(self.region_id).set(int(supply.idle_per_cell.sum()))
+        self._metrics.idle_drivers.labels(self.region_id).set(float(supply.idle_per_cell.sum()))
         highest = float(self._engine.multiplier.max())
         self._metrics.surge_multiplier_max.labels(self.region_id).set(highest)
         if events:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
+from dispatch.ports import FreeDriver
 from geo.cells import cells_to_strings, latlng_to_cells
 from geo.city import City
 from geo.positions import pack
@@ -26,8 +27,8 @@ async def stand(
 def supply_of(client: Redis, city: City, *free: str, stale_after_s: float = 60.0) -> RedisSupply:
     """The supply while these drivers are on shift without an offer or a ride."""
 
-    async def free_drivers() -> tuple[str, ...]:
-        return free
+    async def free_drivers() -> dict[str, FreeDriver]:
+        return dict.fromkeys(free, FreeDriver(4, 0.0))
 
     return RedisSupply(client, city, free_drivers, stale_after_s=stale_after_s)
 

@@ -25,6 +25,7 @@ from backing.sql import migrate
 from backing.sql.database import Database
 from dispatch import commands as cmd
 from dispatch.adapters.event_codec import decode
+from dispatch.adapters.sql.driver_list import SqlDriverList
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.errors import IdempotencyConflict
 from dispatch.model import Intervention, Party, RideState
@@ -155,7 +156,7 @@ async def test_every_ride_goes_on_to_its_end_and_every_event_is_published_once_a
     told = await RedisInboxReader(empty_redis).read("rider:carol", 0, 100)
     assert [position for position, _ in told][:2] == [13, 17]  # those of before, with the positions of before
     assert {json.loads(payload)["region_id"] for _, payload in told} == {"manhattan"}
-    assert (await store.free_drivers())["eve"][2:] == (4 + 5, 2)
+    assert (await store.free_drivers())["eve"][2:4] == (4 + 5, 2)
 
 
 async def test_a_request_that_was_answered_before_is_answered_the_same_again(rides: RideService) -> None:
@@ -182,6 +183,24 @@ async def test_the_record_of_prices_is_kept(database: Database) -> None:
     history = await record.history("manhattan", 0x882A100D61FFFFF, 0.0, 10)
     assert [(change.multiplier_before, change.multiplier) for change in history] == [(1.1, 1.2), (1.0, 1.1)]
     assert [(order.reason, order.operator) for order in await record.orders("manhattan", 10)] == [("a flood", "olga")]
+
+
+async def test_answers_given_before_are_counted_and_everybody_may_drive_until_there_is_a_list(
+    database: Database, rides: RideService, store: SqlRideStore
+) -> None:
+    rows = await database.read("SELECT driver_id, state FROM offers")
+    answers = Counter((driver_id, state) for driver_id, state in map(tuple, rows) if state not in ("SENT", "WITHDRAWN"))
+    kept = await database.read("SELECT driver_id, offers_accepted, offers_answered FROM shifts")
+    for driver_id, accepted, answered in map(tuple, kept):
+        own = {state: count for (name, state), count in answers.items() if name == driver_id}
+        assert (accepted, answered) == (own.get("ACCEPTED", 0), sum(own.values()))
+    await do(rides, accept("offered-5", "dan"))
+    (dan,) = await database.read("SELECT offers_accepted, offers_answered FROM shifts WHERE driver_id = 'dan'")
+    assert tuple(dan) == (
+        answers["dan", "ACCEPTED"] + 1,
+        sum(n for (name, _), n in answers.items() if name == "dan") + 1,
+    )
+    assert await SqlDriverList(database, "manhattan").may_drive("anybody")
 
 
 async def test_all_packages_are_at_their_newest_version_and_nothing_old_is_left(database: Database) -> None:

@@ -14,7 +14,7 @@ from backing.sql.scripts import Dialect, Duplicate, Script, Statement
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
-from dispatch.events import OfferAccepted, OfferSent, RideEvent, RideRated, RideRequested
+from dispatch.events import OfferAccepted, OfferDeclined, OfferExpired, OfferSent, RideEvent, RideRated, RideRequested
 from dispatch.model import Intervened, Intervention, Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, Decision, Outcome, Scope
 from dispatch.rules.audience import inboxes
@@ -180,11 +180,13 @@ def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
 
 
 def _write_driver(event: RideEvent) -> Script[None]:
-    """Write what an event changes in the driver's row: the start of being idle, or the stars."""
+    """Write what an event changes in the driver's row: the start of being idle, the stars, the answers to offers."""
     if isinstance(event, FREES_DRIVER) and event.driver_id is not None:
         yield Statement(sql.IDLE_FROM_NOW, (event.at_s, event.driver_id))
     elif isinstance(event, RideRated):
         yield Statement(sql.ADD_STARS, (event.stars, event.driver_id))
+    elif isinstance(event, OfferAccepted | OfferDeclined | OfferExpired):
+        yield Statement(sql.COUNT_ANSWER, (int(isinstance(event, OfferAccepted)), event.driver_id))
 
 
 def _require_on_shift(driver_id: str) -> Script[None]:

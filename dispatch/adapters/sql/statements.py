@@ -75,7 +75,8 @@ LATEST_TRIPS = (
     " ORDER BY requested_s DESC LIMIT ?2"
 )
 FREE_DRIVERS = (
-    "SELECT s.driver_id, s.seats, s.idle_since_s, s.stars_sum, s.stars_count FROM shifts s WHERE s.status = 'online'"
+    "SELECT s.driver_id, s.seats, s.idle_since_s, s.stars_sum, s.stars_count, s.offers_accepted, s.offers_answered"
+    " FROM shifts s WHERE s.status = 'online'"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id AND r.state IN ('ASSIGNED', 'ARRIVED'))"
     " AND NOT EXISTS (SELECT 1 FROM rides r WHERE r.driver_id = s.driver_id AND r.state = 'ON_TRIP')"
     " AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.driver_id = s.driver_id AND o.state = 'SENT')"
@@ -99,6 +100,10 @@ SET_SHIFT = (
     " RETURNING stars_sum, stars_count"
 )
 ADD_STARS = "UPDATE shifts SET stars_sum = stars_sum + ?1, stars_count = stars_count + 1 WHERE driver_id = ?2"
+COUNT_ANSWER = (
+    "UPDATE shifts SET offers_accepted = offers_accepted + ?1, offers_answered = offers_answered + 1"
+    " WHERE driver_id = ?2"
+)
 IDLE_FROM_NOW = "UPDATE shifts SET idle_since_s = ?1 WHERE driver_id = ?2"
 NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region_id = ?1"
 COUNT_RIDES = "SELECT state, COUNT(*) FROM rides GROUP BY state"
