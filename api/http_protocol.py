@@ -31,6 +31,8 @@ class BoundedHttp(HttpToolsProtocol):
     penalties = PenaltyBox()
     _deadline: asyncio.TimerHandle | None = None
     _is_held = False
+    #: The transport is a WebSocket's from then on.
+    _is_upgraded = False
     _head_bytes = 0
     _is_head = True
 
@@ -49,7 +51,7 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take it, as long as a head does not grow without end."""
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._is_upgraded or self.transport.is_closing():
             return
         if self._deadline is None and self._is_idle and self.timeout_keep_alive_task is None:
             self._set_deadline(HEAD_S_MAX, self._head_is_late)  # blank lines before a request begin no message
@@ -85,6 +87,7 @@ class BoundedHttp(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """From here on the WebSocket's limits count; a token that was just cut off has to wait for its refusal."""
         self._clear_deadline()
+        self._is_upgraded = True
         if not self.penalties.waits(credential_of(self.headers), self.loop.time()):
             super().handle_websocket_upgrade()
         elif self.penalties.held < HELD_MAX:

@@ -231,6 +231,18 @@ async def test_a_request_in_time_is_answered_however_long_the_connection_lasts(
         await asyncio.sleep(0.5)
 
 
+async def test_a_stream_outlives_the_time_that_a_head_has(
+    served: Served, served_people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_S_MAX", 0.2)
+    monkeypatch.setattr(http_protocol, "BODY_S_MAX", 0.2)
+    async with served_people.driver().stream() as stream:
+        for _ in range(4):
+            await asyncio.sleep(0.2)
+            await stream.say({"type": "ping"})
+            assert await stream.frame() == {"type": "pong"}
+
+
 async def test_every_answer_forbids_guessing_its_type(served: Served, served_people: People) -> None:
     answers = [
         await served_people.http.get("/healthz"),
