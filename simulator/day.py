@@ -49,6 +49,8 @@ SAMPLE_S = 60.0
 TRAFFIC_S = 60.0
 #: Beside the seed of a day, for the drivers whose phones die.
 DEAD_PHONES_STREAM = 7
+#: Nothing is skipped within this time of a rider: idle drivers spread out, prices settle. Shorter pauses cost little.
+PAUSE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Day:
         market = market_of(city, requests, self._ways, self._surge)
         self.fleet = self._make_fleet(city, requests, starts, market)
         self._crowd = self._make_crowd(city, requests, market)
+        self.fleet.stands_until_s = self._stands_until_s
         self._watchers: list[Watcher] = [*self._people.watchers]
         if self._surge is not None:
             self._watchers.insert(0, self._surge)
@@ -140,17 +143,17 @@ class Day:
 
     def begin(self) -> None:
         """Schedule everything that happens at fixed times."""
-        self._agenda.at(self.begin_s + self._dispatch.batch_window_s, self._round, 1)
-        self._agenda.at(self.begin_s, self._sample, 0)
+        self._agenda.repeat(self.begin_s + self._dispatch.batch_window_s, self._round, 1, -math.inf)
+        self._agenda.repeat(self.begin_s, self._sample, 0, -math.inf)
         self._agenda.at(self._close_s, self._close, 0)
         if self._traffic is not None:
-            self._agenda.at(self.begin_s, self._measure_traffic, 1)
+            self._agenda.repeat(self.begin_s, self._measure_traffic, 1, -math.inf)
         if self.fleet.tracking is not None:
-            self._agenda.at(self.begin_s, self._ping, 1)
+            self._agenda.repeat(self.begin_s, self._ping, 1, -math.inf)
         if self._params.dead_phone_share:
             self._plan_dead_phones(self._close_s - self._params.drain_s)
         for watcher in self._watchers:
-            self._agenda.at(self.begin_s + watcher.tick_s, self._ticker(watcher), 1)
+            self._agenda.repeat(self.begin_s + watcher.tick_s, self._ticker(watcher), 1, -math.inf)
 
     def advance(self, until_s: float) -> bool:
         """Simulate up to and including `until_s`; returns whether another round will follow."""
@@ -219,19 +222,48 @@ class Day:
             self.fleet.learn_approaches(decided.decision.matches, self._ways)
             self.virtual_dispatch.send_offers(decided, now_s)
         self._on_progress(now_s, self._crowd.gone)
-        self._agenda.at(self._next_round_s(number, now_s), self._round, number + 1)
-
-    def _next_round_s(self, number: int, now_s: float) -> float:
         if not self._dispatch.batch_window_s_min:
-            # Multiply instead of adding up: with a window of 0.1 s, rounding errors would accumulate.
-            return self.begin_s + (number + 1) * self._dispatch.batch_window_s
-        return now_s + self.virtual_dispatch.window_s
+            self._recur(self._round, number, number, self._dispatch.batch_window_s, now_s)
+            return
+        # Windows that vary are added up.
+        window_s = self.virtual_dispatch.window_s
+        after_s = now_s + window_s * self._skipped(now_s, window_s)
+        self._agenda.repeat(after_s + window_s, self._round, number + 1, after_s)
+
+    def _recur(
+        self, call: Callable[[int, float], None], number: int, periods: int, period_s: float, now_s: float
+    ) -> None:
+        """Schedule the call after the one now, which is ``periods`` periods after the beginning.
+
+        While nothing happens calls are skipped up to the last before something does. Times are multiples of the period,
+        not sums: with 0.1 s rounding errors would accumulate.
+        """
+        skipped = self._skipped(now_s, period_s)
+        after_s = self.begin_s + (periods + skipped) * period_s
+        self._agenda.repeat(
+            self.begin_s + (periods + skipped + 1) * period_s, call, number + skipped + 1, after_s if skipped else now_s
+        )
+
+    def _skipped(self, now_s: float, period_s: float) -> int:
+        """How many calls of this period may be skipped, because until then nothing happens that they would see."""
+        next_s = self._agenda.next_event_s
+        if not now_s + max(PAUSE_S, 2.0 * period_s) < next_s < math.inf or not self._is_quiet(now_s):
+            return 0
+        return int((next_s - now_s) // period_s) - 1
+
+    def _stands_until_s(self, now_s: float) -> float:
+        """Idle drivers do not cruise through a long pause: where they are after an hour says nothing of before."""
+        resumes_s = self._crowd.next_s - PAUSE_S
+        return resumes_s if self._crowd.is_away and now_s + PAUSE_S < resumes_s < math.inf else now_s
+
+    def _is_quiet(self, now_s: float) -> bool:
+        return self._crowd.is_away and all(watcher.is_settled(now_s) for watcher in self._watchers)
 
     def _ticker(self, watcher: Watcher) -> Callable[[int, float], None]:
         def tick(number: int, now_s: float) -> None:
             if not self._crowd.is_gone and now_s <= self._close_s:
                 watcher.tick(self.fleet, now_s)
-                self._agenda.at(self.begin_s + (number + 1) * watcher.tick_s, tick, number + 1)
+                self._recur(tick, number, number, watcher.tick_s, now_s)
 
         return tick
 
@@ -239,21 +271,20 @@ class Day:
         if self.fleet.tracking is None or self._crowd.is_gone or now_s > self._close_s:
             return
         self.fleet.ping(now_s)
-        # Multiply instead of adding up, as for rounds.
-        self._agenda.at(self.begin_s + number * self.fleet.tracking.params.ping_s, self._ping, number + 1)
+        self._recur(self._ping, number, number - 1, self.fleet.tracking.params.ping_s, now_s)
 
     def _measure_traffic(self, number: int, now_s: float) -> None:
         if self._traffic is None or self._crowd.is_gone:
             return
         self.fleet.pace = self._streets.pace = self._traffic.measure(self.fleet.moving(now_s), now_s)
-        self._agenda.at(self.begin_s + number * TRAFFIC_S, self._measure_traffic, number + 1)
+        self._recur(self._measure_traffic, number, number - 1, TRAFFIC_S, now_s)
 
     def _sample(self, number: int, now_s: float) -> None:
         multiplier = self._surge.multipliers.copy() if self._surge is not None else None
         idle = idle_per_cell(self._city, self.fleet, now_s)
         self._samples.append(Sample(now_s, self.fleet.states(), self.virtual_dispatch.waiting, multiplier, idle))
         if not self._crowd.is_gone and now_s <= self._close_s:
-            self._agenda.at(self.begin_s + (number + 1) * SAMPLE_S, self._sample, number + 1)
+            self._recur(self._sample, number, number, SAMPLE_S, now_s)
 
     def _close(self, _: int, now_s: float) -> None:
         self._crowd.close()

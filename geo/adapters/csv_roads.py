@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from geo.roads.build import CityBuildError, Losses, bounded_times, graph_from_columns
 from geo.roads.graph import RoadGraph
 from geo.roads.rules import LIMIT_KMH_MAX
+from kernel.csv_rows import csv_table
 
 NODE_COLUMNS = ("node", "lat", "lng")
 EDGE_COLUMNS = ("source", "target", "length_m", "travel_time_s")
@@ -23,15 +25,15 @@ def read_graph(nodes: Path, edges: Path) -> tuple[RoadGraph, Losses, int]:
     """
     node_rows, edge_rows = _read(nodes, NODE_COLUMNS), _read(edges, EDGE_COLUMNS)
     try:
-        lengths_m = _numbers(edges, "length_m", edge_rows["length_m"])
-        given_s = _numbers(edges, "travel_time_s", edge_rows["travel_time_s"])
+        lengths_m = edge_rows.numbers("length_m")
+        given_s = edge_rows.numbers("travel_time_s")
         times_s, bounded = bounded_times(lengths_m, given_s, LIMIT_KMH_MAX)
         graph, losses = graph_from_columns(
-            np.array(node_rows["node"]),
-            _numbers(nodes, "lat", node_rows["lat"]),
-            _numbers(nodes, "lng", node_rows["lng"]),
-            np.array(edge_rows["source"]),
-            np.array(edge_rows["target"]),
+            np.array(node_rows.texts["node"]),
+            node_rows.numbers("lat"),
+            node_rows.numbers("lng"),
+            np.array(edge_rows.texts["source"]),
+            np.array(edge_rows.texts["target"]),
             lengths_m,
             times_s,
         )
@@ -42,28 +44,43 @@ def read_graph(nodes: Path, edges: Path) -> tuple[RoadGraph, Losses, int]:
     return graph, losses, bounded
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> dict[str, list[str]]:
+class _Table(NamedTuple):
+    """The texts of a file by column, and the line of each row."""
+
+    path: Path
+    line: list[int]
+    texts: dict[str, list[str]]
+
+    def numbers(self, name: str) -> npt.NDArray[np.float64]:
+        """Return a column of numbers. Raises CityBuildError naming the line."""
+        numbers = np.empty(len(self.line))
+        for place, text in enumerate(self.texts[name]):
+            try:
+                numbers[place] = float(text)
+            except ValueError:
+                raise CityBuildError(
+                    f"{self.path}, line {self.line[place]}, column {name}: {text!r} is not a number"
+                ) from None
+        return numbers
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> _Table:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header, lines = csv_table(file)
+            missing = [name for name in columns if name not in header]
             if missing:
                 raise CityBuildError(f"{path} lacks the column {missing[0]}; its first line must name {columns}")
-            rows = list(reader)
+            rows = list(lines)
     except OSError as error:
         raise CityBuildError(f"{path} cannot be read ({error.strerror}); give a CSV file with {columns}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise CityBuildError(f"{path} is not a CSV file ({error})") from error
     if not rows:
         raise CityBuildError(f"{path} has no line below its header")
-    return {name: [row[name] or "" for row in rows] for name in columns}
-
-
-def _numbers(path: Path, name: str, texts: list[str]) -> npt.NDArray[np.float64]:
-    numbers = np.empty(len(texts))
-    for place, text in enumerate(texts):
-        try:
-            numbers[place] = float(text)
-        except ValueError:
-            raise CityBuildError(f"{path}, line {place + 2}, column {name}: {text!r} is not a number") from None
-    return numbers
+    for line, row in rows:
+        row.extend([""] * (len(header) - len(row)))
+        if len(row) > len(header):
+            raise CityBuildError(f"{path}, line {line}: it has {len(row)} values, the header {len(header)}")
+    texts = {name: [row[header.index(name)].strip() for _, row in rows] for name in columns}
+    return _Table(path, [line for line, _ in rows], texts)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from hexhail.cli.console import fail, out
@@ -15,6 +16,7 @@ from hexhail.cli.console import fail, out
 if TYPE_CHECKING:
     from hexhail.runs.recorded_pings import RecordedPings
     from hexhail.runs.replay_pings import Installation, ReplayFigures
+    from simulator.demand.inputs import BadRows
 
 
 class _FolderFirst(TyperGroup):
@@ -67,20 +69,32 @@ def pings(
     """Stream recorded pings through the HTTP edge of a running city, and say what became of each."""
     import httpx
 
-    from hexhail.runs.recorded_pings import read_pings
+    from hexhail.runs.recorded_pings import read_pings, usable_pings
+    from simulator.demand.inputs import BadRows
 
+    bad = BadRows(skip=True)
     try:
-        recorded = read_pings(file)
+        recorded = usable_pings(file, read_pings(file), bad)
+        _tell_unusable(bad)
         if not len(recorded):
-            raise ValueError(f"{file} holds no pings")
+            raise ValueError(f"{file} holds no ping that can be sent")
         result = asyncio.run(_replayed(recorded, _installation(url, speed)))
     except (ValueError, OSError, ImportError, TimeoutError, httpx.HTTPError) as error:
         fail(str(error) or repr(error))
     if figures is not None:
-        figures.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+        told = {**result.as_dict(), "unusable": bad.count}
+        figures.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     _print_figures(result)
     if result.unaccounted:
         fail(f"of {result.unaccounted} pings nobody knows what became of them: is an ingester running?")
+
+
+def _tell_unusable(bad: BadRows) -> None:
+    for reason in bad.reasons:
+        out.print(escape(reason))
+    if bad.count:
+        more = f", {bad.count - len(bad.reasons)} of them not named above" if bad.count > len(bad.reasons) else ""
+        out.print(f"{bad.count} pings are left out{more}")
 
 
 def _installation(url: str | None, speed: float) -> Installation:

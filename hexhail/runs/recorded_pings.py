@@ -10,6 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.csv_rows import csv_table
+from simulator.demand.inputs import BadRows
+
+#: A ping so far from the middle one in time was taken by a clock gone wrong.
+AWAY_S_MAX = 366 * 86_400.0
+
 #: What a column may be called, the first one found counts; `_e5` means degrees times 100,000.
 _DRIVER = ("driver_id", "cab_id")
 _TIME = ("t_s", "t")
@@ -26,6 +32,7 @@ class RecordedPings:
         driver_id: (n,) of str.
         t_s, lat_deg, lng_deg: (n,) of float64; Unix seconds and degrees.
         optional: of heading_deg, speed_mps and accuracy_m those that the file has, (n,) each; NaN where unknown.
+        line: (n,) of the file, from 1 for its header; None if they are from no file.
     """
 
     driver_id: NDArray[Any]
@@ -33,6 +40,7 @@ class RecordedPings:
     lat_deg: NDArray[np.float64]
     lng_deg: NDArray[np.float64]
     optional: dict[str, NDArray[np.float64]]
+    line: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.t_s)
@@ -40,42 +48,87 @@ class RecordedPings:
     def taken(self, rows: Any) -> RecordedPings:
         """Return some of the pings, chosen as arrays are: by a mask, a slice or indices."""
         optional = {name: values[rows] for name, values in self.optional.items()}
-        return RecordedPings(self.driver_id[rows], self.t_s[rows], self.lat_deg[rows], self.lng_deg[rows], optional)
+        line = None if self.line is None else self.line[rows]
+        return RecordedPings(
+            self.driver_id[rows], self.t_s[rows], self.lat_deg[rows], self.lng_deg[rows], optional, line
+        )
 
 
 def read_pings(path: Path) -> RecordedPings:
-    """Read a `.parquet` or `.csv` file.
+    """Read a `.parquet` or `.csv` file; what is empty is NaN, see `usable_pings`.
 
     Raises ValueError that says which column is missing or which value is no number, OSError for the file itself,
     ImportError for Parquet without pyarrow.
     """
-    columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    columns, line = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     driver_id = np.array([str(name) for name in _column(columns, _DRIVER, path).tolist()], dtype=object)
     t_s = _numbers(columns, _TIME, path)
     order = np.lexsort((driver_id.astype(str), t_s))
     optional = {name: _numbers(columns, (name,), path)[order] for name in _OPTIONAL if name in columns}
     lat_deg, lng_deg = _numbers(columns, _LAT, path), _numbers(columns, _LNG, path)
-    return RecordedPings(driver_id[order], t_s[order], lat_deg[order], lng_deg[order], optional)
+    return RecordedPings(driver_id[order], t_s[order], lat_deg[order], lng_deg[order], optional, line[order])
 
 
-def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
+def usable_pings(path: Path, pings: RecordedPings, bad: BadRows) -> RecordedPings:
+    """Return the pings that a phone could have sent; of each other ``bad`` is told line and reason.
+
+    Those are pings without a time or a place, and with a time so far from the others that a clock had gone wrong: a
+    receiver whose week counter starts anew, or one that has not seen a satellite.
+    """
+    no_time = ~np.isfinite(pings.t_s)
+    no_fix = ~(np.isfinite(pings.lat_deg) & np.isfinite(pings.lng_deg))
+    no_place = ~no_fix & ~((np.abs(pings.lat_deg) <= 90.0) & (np.abs(pings.lng_deg) <= 180.0))
+    times_s = np.sort(pings.t_s[~no_time])
+    middle_s = float(times_s[(times_s.size - 1) // 2]) if times_s.size else 0.0
+    with np.errstate(invalid="ignore"):
+        is_away = ~no_time & (np.abs(pings.t_s - middle_s) > AWAY_S_MAX)
+    for at in np.flatnonzero(no_time | no_fix | no_place | is_away).tolist():
+        place = f"({pings.lat_deg[at]:g}, {pings.lng_deg[at]:g})"
+        reason = (
+            "it has no time"
+            if no_time[at]
+            else f"its time, {pings.t_s[at]:.0f}, is more than a year from that of the middle ping, {middle_s:.0f}"
+            if is_away[at]
+            else "it has no position: the receiver had no fix"
+            if no_fix[at]
+            else f"{place} is no place on the globe"
+        )
+        bad.refuse(path, int(pings.line[at]) if pings.line is not None else at + 1, f"{pings.driver_id[at]}: {reason}")
+    return pings.taken(~(no_time | no_fix | no_place | is_away))
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
     from pyarrow import ArrowException, parquet
 
     try:
         table = parquet.read_table(path)
     except ArrowException as error:
         raise ValueError(f"{path} is not a Parquet file: {error}") from error
-    return {name: table[name].to_numpy() for name in table.column_names}
+    # Rows are counted as the lines of the same table as CSV would be.
+    line = np.arange(2, table.num_rows + 2)
+    return {name: table[name].to_numpy() for name in table.column_names}, line
 
 
-def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
-    import csv
+def _read_csv(path: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        names, found = csv_table(stream)
+        rows = list(found)
+    for line, row in rows:
+        row.extend([""] * (len(names) - len(row)))
+        if len(row) > len(names):
+            raise ValueError(f"{path}, line {line}: it has {len(row)} values, the header {len(names)}")
+    columns = {name: np.array([row[at].strip() for _, row in rows], dtype=object) for at, name in enumerate(names)}
+    return columns, np.array([line for line, _ in rows], np.int64)
 
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
-        names: Sequence[str] = rows.fieldnames or ()
-        values = list(rows)
-    return {name: np.array([row[name] for row in values], dtype=object) for name in names}
+
+def _first_word(column: NDArray[Any]) -> str:
+    """Where the first value is that is no number, as rows below the header."""
+    for at, value in enumerate(column.tolist()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f", row {at + 1} below the header"
+    return ""
 
 
 def _column(columns: dict[str, NDArray[Any]], names: Sequence[str], path: Path) -> NDArray[Any]:
@@ -92,6 +145,6 @@ def _numbers(columns: dict[str, NDArray[Any]], names: Sequence[str], path: Path)
     try:
         values: NDArray[np.float64] = column.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}, column {names[0]}: {error}") from error
+        raise ValueError(f"{path}, column {names[0]}{_first_word(column)}: {error}") from error
     is_e5 = next(name for name in names if name in columns).endswith("_e5")
     return values / 1e5 if is_e5 else values

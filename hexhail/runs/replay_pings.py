@@ -128,10 +128,10 @@ class _Sender:
                 if answer.status_code == 503:
                     self._figures.put_off += len(rows)
                     await asyncio.sleep(float(answer.headers.get("Retry-After", 1)))
-                elif refusals := answer.json().get("refusals"):
+                elif refusals := _refusals(answer):
                     rows = self._without(rows, refusals, is_again=attempt > 0)
                 else:
-                    answer.raise_for_status()
+                    raise ValueError(f"the city answers pings of {driver_id} with {answer.status_code}: {answer.text}")
         raise TimeoutError(f"the pings of {driver_id} were put off {TRIES_MAX} times, with {answer.text}")
 
     async def _post(self, driver_id: str, rows: list[dict[str, float]]) -> httpx.Response:
@@ -154,6 +154,15 @@ class _Sender:
                 self._figures.refused[refusal["reason"]] += 1
         bad = {refusal["index"] for refusal in refusals}
         return [row for index, row in enumerate(rows) if index not in bad]
+
+
+def _refusals(answer: httpx.Response) -> list[Mapping[str, Any]]:
+    """The refused pings of an answer that says which; none of any other answer."""
+    try:
+        told = answer.json()
+    except ValueError:
+        return []
+    return told.get("refusals") or [] if isinstance(told, dict) else []
 
 
 async def _totals(client: httpx.AsyncClient, city: Installation) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import gzip
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from geo.arrays import FloatArray, IntArray
 from geo.roads.graph import RoadGraph
 from geo.roads.road_ways import node_on_road
+from kernel.csv_rows import csv_table
 from simulator.demand.requests import Requests
 
 REQUEST_COLUMNS = ("t_s", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "party_size")
@@ -24,6 +26,8 @@ DRIVER_COLUMNS = ("lat", "lng")
 #: Default number of seats. New York's taxi records hold few parties larger than four.
 SEATS_DEFAULT = 4
 SEATS_MAX = 8
+#: A request so far from the middle one in time is a clock gone wrong: 10 years. GPS receivers jump by 19.6.
+AWAY_S_MAX = 10 * 365.25 * 86_400
 #: `BadRows` keeps the messages of this many rows; the rest are only counted.
 REASONS_KEPT = 20
 
@@ -83,7 +87,7 @@ def read_requests(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadR
     Rows of one time keep their order. Raises BadInput for a file that cannot be read, lacks a column or holds no
     usable row, BadRow as `bad` says.
     """
-    rows, line = checked_rows(path, REQUEST_COLUMNS, {}, _wrong_request, bad)
+    rows, line = _at_one_time(path, *checked_rows(path, REQUEST_COLUMNS, {}, _wrong_request, bad), bad)
     nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"pickup": 1, "dropoff": 3}, bad)
     order = np.argsort(rows[kept, 0], kind="stable")
     rows, nodes = rows[kept][order], nodes[kept][order]
@@ -156,6 +160,26 @@ def _wrong_request(row: Sequence[float]) -> str | None:
     return wrong_place("pickup", row[1], row[2]) or wrong_place("dropoff", row[3], row[4])
 
 
+def _at_one_time(path: Path, rows: FloatArray, line: IntArray, bad: BadRows) -> tuple[FloatArray, IntArray]:
+    """Refuse rows (n, c) that lie decades from the middle one by time."""
+    if not rows.shape[0]:
+        return rows, line
+    middle_s = float(np.sort(rows[:, 0])[(rows.shape[0] - 1) // 2])
+    is_away = np.abs(rows[:, 0] - middle_s) > AWAY_S_MAX
+    for at in np.flatnonzero(is_away).tolist():
+        years = (rows[at, 0] - middle_s) / (365.25 * 86_400)
+        when = f"{_date(rows[at, 0])}, {abs(years):.0f} years {'after' if years > 0 else 'before'}"
+        bad.refuse(path, int(line[at]), f"t_s is {rows[at, 0]:.0f}, {when} the middle request ({_date(middle_s)})")
+    return rows[~is_away], line[~is_away]
+
+
+def _date(t_s: float) -> str:
+    try:
+        return datetime.fromtimestamp(t_s, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return "no date"
+
+
 def _wrong_driver(row: Sequence[float]) -> str | None:
     if not 1 <= row[2] <= SEATS_MAX or row[2] != int(row[2]):
         return f"seats is {row[2]:g}, not a whole number from 1 to {SEATS_MAX}"
@@ -208,16 +232,15 @@ def _csv_rows(path: Path, columns: Sequence[str], defaults: dict[str, float]) ->
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
+            header, rows = csv_table(file)
             place = _places_of(path, header, columns)
             extra = [(header.index(name) if name in header else None, value) for name, value in defaults.items()]
-            for row in reader:
+            for line, row in rows:
                 if len(row) != len(header):
-                    yield reader.line_num, f"it has {len(row)} values, the header {len(header)}"
+                    yield line, f"it has {len(row)} values, the header {len(header)}"
                     continue
                 optional = [value if at is None else row[at] for at, value in extra]
-                yield reader.line_num, [*(row[at] for at in place), *optional]
+                yield line, [*(row[at] for at in place), *optional]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path} cannot be read: {error}") from error
 

@@ -56,6 +56,10 @@ class Adviser:
         """Count every request as demand."""
         return {ev.RideRequested: self._on_request}
 
+    def is_settled(self, now_s: float) -> bool:
+        """Never: each quarter of an hour is told of, also one without requests."""
+        return False
+
     def tick(self, fleet: Fleet, now_s: float) -> None:
         """Make a new plan; idle drivers who are driving count at their destination."""
         self._close_quarters(now_s)

@@ -70,6 +70,8 @@ class Crowd:
         self._party_size = requests.wishes.party_size.tolist()
         self._fare_cents: dict[int, int] = {}
         self._is_closed = False
+        #: When the next rider appears; infinite after the last.
+        self.next_s: float = self._t_s[0]
         self.left_for_price = 0
         self.gone = 0
         self._agenda.at(self._t_s[0], self._appear, 0)
@@ -81,6 +83,11 @@ class Crowd:
     def is_gone(self) -> bool:
         """Whether all riders have finished and no more will appear."""
         return self.gone == len(self._t_s)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody is there now: no rider decides, waits or rides."""
+        return not self._riders
 
     def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
         """Handlers of the ride events that concern riders, by event type."""
@@ -103,6 +110,7 @@ class Crowd:
     # -- what riders do ----------------------------------------------------------------------------------------------
 
     def _appear(self, row: int, now_s: float) -> None:
+        self.next_s = self._t_s[row + 1] if row + 1 < len(self._t_s) else math.inf
         if row + 1 < len(self._t_s):
             self._agenda.at(self._t_s[row + 1], self._appear, row + 1)
         rider = self._riders[row] = self._make_rider(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class Fleet:
         self._virtual_dispatch = virtual_dispatch
         self._agenda = agenda
         self._params = params
+        #: Until when idle drivers stand where they are, asked at a time; that time itself while riders are about.
+        self.stands_until_s: Callable[[float], float] = lambda now_s: now_s
         #: Current travel times as a multiple of those of the road graph.
         self.pace = 1.0
         self._is_online: BoolArray = np.zeros(count, np.bool_)
@@ -215,6 +217,11 @@ class Fleet:
     def _wake(self, number: int, now_s: float) -> None:
         if now_s != self._planned_s[number]:
             return  # planned anew since
+        stands_until_s = self.stands_until_s(now_s)
+        if stands_until_s > now_s and self._drivers[number].errand is None:
+            self._planned_s[number] = stands_until_s
+            self._agenda.at(stands_until_s, self._wake, number)
+            return
         self._planned_s[number] = math.inf
         self._do(number, self._drivers[number].wake(now_s), now_s)
 

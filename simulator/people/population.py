@@ -51,6 +51,11 @@ class Watcher(Protocol):
     tick_s: float
 
     def tick(self, fleet: Fleet, now_s: float) -> None: ...  # noqa: D102
+
+    def is_settled(self, now_s: float) -> bool:
+        """Whether further ticks change nothing as long as nothing happens."""
+        ...
+
     def handlers(self) -> dict[type[RideEvent], EventHandler]: ...  # noqa: D102
 
 

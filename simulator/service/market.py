@@ -29,6 +29,9 @@ from simulator.demand.inputs import PlacedRequests
 from simulator.service.virtual_dispatch import EventHandler
 from simulator.streets.ways import Ways
 
+#: After so many half-lives of the demand's count nothing of a request is left: a millionth.
+HALF_LIVES_KEPT = 20.0
+
 
 class IdlePlaces(Protocol):
     """Drivers who can be asked where those without work are."""
@@ -151,6 +154,9 @@ class Surge:
         """`pickup_deg` (n, 2) are the pickups of all rows."""
         self.tick_s = params.tick_s
         self.changes: list[SurgeChanged] = []
+        self._forgets_s = HALF_LIVES_KEPT * params.demand_half_life_s
+        #: When demand was last counted, and when prices last moved.
+        self._moved_s = -math.inf
         self._city = city
         self._cells = city.surge_cells
         self._resolution = city.region.surge_resolution
@@ -172,12 +178,20 @@ class Surge:
     def record_quote(self, row: int, now_s: float) -> None:
         """Record a quote: pricing counts it as demand before the request."""
         if self._cell_of_row[row] >= 0:
+            self._moved_s = now_s
             self._engine.handle(CountQuote(self._cell_of_row[row], now_s), now_s)
 
     def tick(self, fleet: IdlePlaces, now_s: float) -> None:
         """Set prices from the demand so far and the idle drivers."""
-        self.changes += self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
+        changes = self._engine.handle(Tick(idle_per_cell(self._city, fleet, now_s)), now_s)
+        if changes:
+            self._moved_s = now_s
+        self.changes += changes
         self._multiplier = self._engine.multiplier
+
+    def is_settled(self, now_s: float) -> bool:
+        """Whether demand is forgotten and prices have stood still since."""
+        return now_s - self._moved_s > self._forgets_s
 
     def handlers(self) -> dict[type[ev.RideEvent], EventHandler]:
         """Handlers of the events that prices depend on, the same as in the live service."""
@@ -188,4 +202,5 @@ class Surge:
         where = [event.pickup.lat_deg], [event.pickup.lng_deg]
         cell = int(cell_indices(self._cells, self._resolution, *where)[0])
         if cell >= 0:
+            self._moved_s = now_s
             self._engine.handle(CountRequest(cell, event.at_s), now_s)

@@ -241,3 +241,10 @@ def test_real_extracts_build_into_one_strongly_connected_city(
         graph.lng_deg[graph.target],
     )
     assert (graph.length_m >= ends_m * (1 - 1e-9) - 1e-6).all()
+
+
+def test_marks_line_ends_blank_lines_and_trailing_commas_do_not_matter(tmp_path: Path) -> None:
+    nodes = "\ufeffnode,lat,lng\r\n\r\na,0,0\r\nb,0,1\r\n"
+    edges = "\ufeffsource,target,length_m,travel_time_s,\na,b,5,1,\n\nb,a,5,2,\n,,,,\n"
+    build_city(csv_files(tmp_path, nodes, edges), tmp_path / "out", lambda stage, done: None)
+    assert RoadGraph.load(tmp_path / "out").travel_time_s.tolist() == [1.0, 2.0]

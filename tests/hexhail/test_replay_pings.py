@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
-from hexhail.runs.recorded_pings import RecordedPings
+from hexhail.runs.recorded_pings import RecordedPings, read_pings, usable_pings
 from hexhail.runs.replay_pings import Installation, ReplayFigures, _Sender
 from kernel.clock import CityClock
+from simulator.demand.inputs import BadRows
 from tests.hexhail.test_cli import SECRETS, hexhail
 
 PINGS = RecordedPings(
@@ -83,3 +85,55 @@ def test_a_speed_that_is_not_the_clocks_is_refused_with_the_remedy(tmp_path: Pat
     assert done.returncode == 1
     assert "--speed is 5 and the city's clock runs at 1" in done.stderr
     assert "Start the city with HEXHAIL_CLOCK_SPEED=5" in done.stderr
+
+
+ROWS = [f"q,{1_419_181_200 + 2 * at},{40.758 + at / 1e4:.4f},-73.9855" for at in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("q,799866000,40.758,-73.9855", "its time, 799866000, is more than a year from that of the middle ping"),
+        ("q,0,40.758,-73.9855", "its time, 0, is more than a year"),
+        ("q,4070908800,40.758,-73.9855", "its time, 4070908800, is more than a year"),
+        ("q,,40.758,-73.9855", "it has no time"),
+        ("q,nan,40.758,-73.9855", "it has no time"),
+        ("q,1419181210,,", "it has no position: the receiver had no fix"),
+        ("q,1419181210,91,-73.9855", "(91, -73.9855) is no place on the globe"),
+    ],
+)
+def test_pings_that_no_phone_could_have_sent_are_named_and_the_others_sent(
+    tmp_path: Path, row: str, reason: str
+) -> None:
+    path = tmp_path / "pings.csv"
+    path.write_text("\n".join(["driver_id,t_s,lat_deg,lng_deg", *ROWS[:5], row, *ROWS[5:], ""]))
+    bad = BadRows(skip=True)
+    kept = usable_pings(path, read_pings(path), bad)
+    assert len(kept) == 12
+    (told,) = bad.reasons
+    assert told.startswith(f"{path}, line 7: q: {reason}")
+    assert float(kept.t_s[-1] - kept.t_s[0]) == 22.0
+
+
+def test_marks_line_ends_blank_lines_and_trailing_commas_of_pings_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "pings.csv"
+    path.write_text("\ufeffdriver_id,t_s,lat_deg,lng_deg\r\n\r\n" + "".join(f"{row},\r\n" for row in ROWS) + "\r\n")
+    bad = BadRows(skip=True)
+    assert len(usable_pings(path, read_pings(path), bad)) == 12
+    assert bad.count == 0
+
+
+def test_the_command_names_what_it_leaves_out(tmp_path: Path) -> None:
+    path = tmp_path / "pings.csv"
+    path.write_text("driver_id,t_s,lat_deg,lng_deg\na,1419181200,,\nb,,40.7,-73.9\n")
+    done = hexhail("replay", "pings", str(path), HEXHAIL_TOKEN_SECRETS=SECRETS)
+    assert done.returncode == 1
+    assert f"{path}, line 2: a: it has no position" in done.stdout
+    assert f"{path}, line 3: b: it has no time" in done.stdout
+    assert "2 pings are left out" in done.stdout
+    assert "holds no ping that can be sent" in done.stderr
+
+
+async def test_an_answer_that_is_no_list_of_refusals_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the city answers pings of a with 422"):
+        await sent_to({"a": [httpx.Response(422, text="what?")]})

@@ -100,3 +100,41 @@ def test_drivers_have_four_seats_unless_the_file_says_otherwise(town: Any, write
     assert (plain.seats.tolist(), seated.seats.tolist(), seated.node.tolist()) == ([4], [6], [1])
     with pytest.raises(BadRow, match="line 2: seats is 0"):
         read_drivers(write("lat,lng,seats\n0,0,0\n"), town, 200.0, BadRows())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + HEADER + GOOD,
+        HEADER.replace("\n", "\r\n") + GOOD.replace("\n", "\r\n"),
+        HEADER + "\n" + GOOD,
+        HEADER + GOOD + "\n\n",
+        HEADER + GOOD.replace("\n", ",\n"),
+        HEADER.replace("\n", ",\n") + GOOD.replace("\n", ",,\n") + ",,,,,,\n",
+    ],
+)
+def test_marks_line_ends_blank_lines_and_trailing_commas_do_not_matter(town: Any, write: Any, text: str) -> None:
+    requests, _ = read(write(text), town)
+    assert requests.wishes.t_s.tolist() == [5.0]
+    assert requests.wishes.party_size.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("t_s", "reason"),
+    [
+        (4_070_908_800, r"line 3: t_s is 4070908800, 2099-01-01, 84 years after the middle request \(2014-12-21\)"),
+        (799_866_000, r"line 3: t_s is 799866000, 1995-05-07, 20 years before the middle request"),
+        (0, "line 3: t_s is 0, 1970-01-01, 45 years before the middle request"),
+        (1e15, "line 3: t_s is 1000000000000000, no date, .* years after the middle request"),
+    ],
+)
+def test_a_request_decades_away_is_refused_with_line_and_reason_or_counted(
+    town: Any, write: Any, t_s: float, reason: str
+) -> None:
+    others = "".join(f"{1_419_181_200 + at},0,0,0.0009,0.0009,1\n" for at in (0, 60, 864_000))
+    first, *rest = others.splitlines(keepends=True)
+    path = write(HEADER + first + f"{t_s},0,0,0.0009,0.0009,1\n" + "".join(rest))
+    with pytest.raises(BadRow, match=reason):
+        read(path, town)
+    requests, bad = read(path, town, skip=True)
+    assert (len(requests), bad.count) == (3, 1)
