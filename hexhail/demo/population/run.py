@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -37,7 +38,7 @@ PING_WALL_S_MIN = 0.25
 PING_TICK_WALL_S = 0.025
 FIGURES_WALL_S = 1.0
 # First key of each stream of random numbers: a person's decisions depend on the seed and on who it is, nothing else.
-STARTS, DRIVERS, RIDERS = range(3)
+STARTS, DRIVERS, RIDERS, PHONES = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class PopulationSettings:
     riders_live_max: int = 2_000
     #: How many drivers come online in a wall second at the start.
     drivers_per_wall_s: float = 80.0
+    #: Share of the drivers whose phones die for good, each at a random time within so many city seconds of the start.
+    dead_phone_share: float = 0.0
+    dead_within_s: float = 900.0
 
     def __post_init__(self) -> None:
         for name in ("ping_interval_s", "drivers_per_wall_s"):
@@ -74,8 +78,9 @@ class PopulationSettings:
         for name in ("n_drivers", "rider_sockets_max", "riders_live_max"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
-        if not 0.0 <= self.demand_share <= 1.0:
-            raise ValueError(f"demand_share must be 0 to 1, not {self.demand_share}")
+        for name in ("demand_share", "dead_phone_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be 0 to 1, not {getattr(self, name)}")
 
 
 class PopulationReport(msgspec.Struct, frozen=True):
@@ -116,6 +121,7 @@ class Population:
         self._figures = surroundings.figures
         self._streets = Streets(city.graph)
         self._drivers: list[DriverApp] = []
+        self._phones: list[asyncio.Task[None]] = []
         self._riders: set[RiderApp] = set()
         self._people: set[asyncio.Task[None]] = set()
 
@@ -126,7 +132,13 @@ class Population:
             async with asyncio.TaskGroup() as group:
                 loops = [
                     group.create_task(loop)
-                    for loop in (self._bring_drivers(), self._bring_riders(), self._ping(), self._write_figures())
+                    for loop in (
+                        self._bring_drivers(),
+                        self._bring_riders(),
+                        self._kill_phones(),
+                        self._ping(),
+                        self._write_figures(),
+                    )
                 ]
                 await stop.wait()
                 for task in loops:
@@ -152,7 +164,7 @@ class Population:
             driver = Driver(settings.driver_params, self._streets, generator, node, now_s())
             app = DriverApp(f"driver-{number:04d}", driver, self._surroundings)
             self._drivers.append(app)
-            self._start_person(app.run())
+            self._phones.append(self._start_person(app.run()))
             await asyncio.sleep(1.0 / settings.drivers_per_wall_s)
 
     def _start_nodes(self) -> list[int]:
@@ -170,6 +182,17 @@ class Population:
             generator = np.random.default_rng([settings.seed, RIDERS, row])
             if generator.random() < settings.demand_share:
                 self._bring_rider(row, generator)
+
+    async def _kill_phones(self) -> None:
+        settings, begun_s = self._settings, self._surroundings.clock.now_s()
+        generator = np.random.default_rng([settings.seed, PHONES])
+        numbers = generator.permutation(settings.n_drivers)[: round(settings.dead_phone_share * settings.n_drivers)]
+        after_s = np.sort(generator.uniform(0.0, settings.dead_within_s, len(numbers)))
+        for number, wait_s in zip(numbers.tolist(), after_s.tolist(), strict=True):
+            await self._surroundings.sleep_until(begun_s + wait_s)
+            if number < len(self._drivers):  # else the driver has not come yet, and is spared
+                self._drivers[number].driver.dark_until_s = math.inf
+                self._phones[number].cancel()
 
     def _bring_rider(self, row: int, generator: np.random.Generator) -> None:
         self._figures.riders_appeared += 1
