@@ -7,6 +7,8 @@ TEST_ARGS ?=
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 # Half a second of each start of a process, of which the tests and a running city make many.
 export UV_COMPILE_BYTECODE ?= 1
+# Also where the shell says otherwise: without it each process compiles the project's own files anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test coverage check bench docs format lock web wheel clean
 

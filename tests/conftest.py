@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import tempfile
 import uuid
@@ -19,9 +20,13 @@ from xdist.remote import Producer
 from backing.sql.database import Database
 from hexhail.runtime import embedded
 from hexhail.runtime.database import open_database
+from tests import kernel_compilation
 from tests.kafka import server as kafka
 from tests.patience import PATIENCE_S
 from tests.schedule import GroupScheduling, rank_of
+
+if "PYTEST_XDIST_WORKER" in os.environ and "NUMBA_CACHE_DIR" in os.environ:
+    kernel_compilation.one_process_at_a_time(Path(os.environ["NUMBA_CACHE_DIR"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
