@@ -1,4 +1,4 @@
-"""`hexhail city …`: city folders."""
+"""`hexhail city …`: build, check and inspect city folders."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from geo.city_build import CsvSource, OsmSource
     from geo.roads.build import BuildReport
 
-#: A part that is not served is named from this share of the road length on: a bridge may be missing.
-PART_SHARE_TOLD = 0.01
+#: A part of the roads that is not served is reported from this share of the length on: a bridge may be missing.
+PART_SHARE_REPORTED = 0.01
 
 city_app = typer.Typer(help="Make and inspect city folders.", no_args_is_help=True)
 city_app.command("demand")(demand)
@@ -29,15 +29,17 @@ def build(
     osm: Annotated[Path | None, typer.Option(help="an OpenStreetMap extract, such as FILE.osm.pbf")] = None,
     nodes: Annotated[Path | None, typer.Option(help="CSV: node,lat,lng; goes with --edges")] = None,
     edges: Annotated[Path | None, typer.Option(help="CSV: source,target,length_m,travel_time_s")] = None,
-    country: Annotated[str | None, typer.Option(help="two letters: its default speeds, for --osm")] = None,
+    country: Annotated[
+        str | None, typer.Option(help="two letters: use this country's default speeds, for --osm")
+    ] = None,
     taxis_are_psv: Annotated[
-        bool, typer.Option(help="whether taxis may use what is open to public service vehicles (psv), for --osm")
+        bool, typer.Option(help="whether taxis may use roads for public service vehicles (psv), for --osm")
     ] = True,
-    name: Annotated[str | None, typer.Option(help="the city's name; without it the folder's")] = None,
+    name: Annotated[str | None, typer.Option(help="the city's name; default: the folder's name")] = None,
     timezone: Annotated[str, typer.Option(help="IANA name, such as Europe/Vaduz")] = "UTC",
     currency: Annotated[str, typer.Option(help="three letters of ISO 4217")] = "USD",
 ) -> None:
-    """Build a city out of an OpenStreetMap extract, or out of two CSV files."""
+    """Build a city from an OpenStreetMap extract or from two CSV files."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from geo.roads.build import CityBuildError
@@ -54,19 +56,19 @@ def build(
     except (CityBuildError, ValueError, OSError, ZoneInfoNotFoundError) as error:
         fail(str(error))
     out.print(f"{report.node_count} nodes, {report.edge_count} edges, {report.edges_m / 1e3:.0f} km of them")
-    _tell_report(report)
+    _print_left_out(report)
     out.print(
         f"{out_dir / 'city.toml'} {'written with a placeholder tariff: edit it' if written else 'kept as it was'}"
     )
 
 
-def _tell_report(report: BuildReport) -> None:
+def _print_left_out(report: BuildReport) -> None:
     for reason, count in report.dropped.items():
         out.print(f"left out {count} {reason}")
     if report.lost_share:
         out.print(f"left out {report.lost_share:.1%} of the road length: it cannot be both reached and left")
     whole_m = report.edges_m / (1.0 - report.lost_share)
-    if report.next_part_deg and report.next_part_m >= PART_SHARE_TOLD * whole_m:
+    if report.next_part_deg and report.next_part_m >= PART_SHARE_REPORTED * whole_m:
         lat_deg, lng_deg = report.next_part_deg
         out.print(
             f"the town is in parts: {report.next_part_m / 1e3:.1f} km of roads near {lat_deg:.5f}, {lng_deg:.5f} are "
@@ -76,7 +78,7 @@ def _tell_report(report: BuildReport) -> None:
         kinds = ", ".join(f"{count} {kind}" for kind, count in report.closed_points.items())
         out.print(f"closed to taxis: {kinds}")
     if report.bounded_speeds:
-        out.print(f"{report.bounded_speeds} speeds of the source are none that a road has, and were replaced")
+        out.print(f"{report.bounded_speeds} implausible speeds of the source were replaced")
 
 
 def _source(
@@ -106,11 +108,11 @@ def _build_with_progress(source: OsmSource | CsvSource, out_dir: Path) -> BuildR
 def learn_values(
     folder: Annotated[Path, typer.Argument(help="a city folder")],
     events: Annotated[
-        list[Path], typer.Option(help="a run's folder, such as of hexhail simulate --out; may be given again")
+        list[Path], typer.Option(help="a run's folder, such as of hexhail simulate --out; may be repeated")
     ],
     out_file: Annotated[Path, typer.Option("--out", help="file to write, such as CITY/values.npz")],
 ) -> None:
-    """Learn what places are worth to a free driver, which the policies then heed."""
+    """Learn position values: what an idle driver can expect to earn from each place; policies can use them."""
     from geo.city import load_city
     from hexhail.runs.learn_values import learn_from_runs
     from kernel.money import money_text
@@ -127,7 +129,7 @@ def learn_values(
     seen_cents, currency = values.value_cents[values.visits > 0], city.region.currency
     least, most = (money_text(float(cents), currency) for cents in (seen_cents.min(), seen_cents.max()))
     hourly = money_text(values.earned_cents_per_s * 3600, currency)
-    out.print(f"{learned.trips:,} trips and {learned.transitions - learned.trips:,} steps of waiting or in vain")
+    out.print(f"{learned.trips:,} trips and {learned.transitions - learned.trips:,} steps without a trip")
     out.print(
         f"{(values.visits.sum(axis=1) > 0).sum()} of {len(values.cell)} cells seen; worth {least} to {most}, "
         f"an hour on shift earns {hourly}"
@@ -143,9 +145,11 @@ def learn_demand(
     folder: Annotated[Path, typer.Argument(help="a city folder")],
     requests: Annotated[Path, typer.Option(help="recorded requests: the columns that hexhail simulate reads")],
     out_file: Annotated[Path, typer.Option("--out", help="file to write, such as CITY/demand.npz")],
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="leave out bad rows and count them instead of ending")
+    ] = False,
 ) -> None:
-    """Learn the usual demand of a day by zone, on which advice to idle drivers is planned."""
+    """Learn the usual demand of a day by zone; advice to idle drivers is planned from it."""
     from geo.city import load_city
     from hexhail.cities.demand_profile import learn
     from simulator.demand.inputs import BadRows, read_requests
@@ -165,7 +169,7 @@ def learn_demand(
 
 @city_app.command("show")
 def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
-    """Say what a city folder holds."""
+    """Show what a city folder contains."""
     from geo.city import load_city
 
     try:
@@ -181,7 +185,7 @@ def show(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
 
 @city_app.command("check")
 def check(folder: Annotated[Path, typer.Argument(help="a city folder")]) -> None:
-    """Read every section of a city's file as the processes do, and say which lines are wrong."""
+    """Read every section of a city's file as the processes do and report the lines that are wrong."""
     from geo.city import load_city
     from hexhail.cities.sections import problems_of, tariff_in
 
@@ -200,7 +204,7 @@ def convert_hive(
     wheel: Annotated[Path, typer.Argument(help="nrel.hive 1.3.1: pip download --no-deps nrel.hive==1.3.1")],
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
 ) -> None:
-    """Make the Manhattan city folder out of the nrel.hive wheel."""
+    """Build the Manhattan city folder from the nrel.hive wheel."""
     from hexhail.cities.convert import SourceError
     from hexhail.cities.convert import convert_hive as convert
 

@@ -1,4 +1,4 @@
-"""`hexhail compare`: which policy or parameter is better, by how much, and how sure that is."""
+"""`hexhail compare`: the differences between policies or parameters, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ def compare(
     requests: Annotated[Path, typer.Option(help="as for simulate")],
     drivers: Annotated[Path, typer.Option(help="as for simulate")],
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write compare.json and compare.html into")],
-    seeds: Annotated[int, typer.Option(help="days of each arm, with seeds 1, 2, …")] = 10,
-    jobs: Annotated[int, typer.Option(help="processes side by side; 0 for as many as there are cores")] = 0,
-    resample: Annotated[bool, typer.Option("--resample", help="draw each seed's demand anew")] = False,
-    switchback: Annotated[float | None, typer.Option(help="two policies take turns, each so many seconds")] = None,
-    burn_in: Annotated[float, typer.Option(help="of a switchback: seconds after a change that do not count")] = 0.0,
+    seeds: Annotated[int, typer.Option(help="simulated days of each arm; they have the seeds 1, 2, …")] = 10,
+    jobs: Annotated[int, typer.Option(help="days simulated in parallel; 0 for one per core")] = 0,
+    resample: Annotated[bool, typer.Option("--resample", help="draw new demand for each seed")] = False,
+    switchback: Annotated[float | None, typer.Option(help="let two policies take turns of this many seconds")] = None,
+    burn_in: Annotated[
+        float, typer.Option(help="seconds after each change of a switchback that are not counted")
+    ] = 0.0,
     max_wait_s: Annotated[
-        float | None, typer.Option(help=f"a request without a driver ends after so long; {AS_THE_CITY}")
+        float | None, typer.Option(help=f"seconds until a request without a driver expires; {AS_THE_CITY}")
     ] = None,
-    boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
-    drain_s: Annotated[float, typer.Option(help="open for so long after the last request")] = 1800.0,
-    batch_window_s: Annotated[float | None, typer.Option(help=f"requests gather for so long; {AS_THE_CITY}")] = None,
-    acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
+    boarding_s: Annotated[float, typer.Option(help="seconds from the driver's arrival to the pickup")] = 0.0,
+    drain_s: Annotated[float, typer.Option(help="seconds that the simulation goes on after the last request")] = 1800.0,
+    batch_window_s: Annotated[
+        float | None, typer.Option(help=f"seconds between two matching rounds; {AS_THE_CITY}")
+    ] = None,
+    acceptance: Annotated[str, typer.Option(help="model, or always: every driver accepts every offer")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="leave out bad rows and count them instead of ending")
+    ] = False,
 ) -> None:
-    """Compare policies or parameters on the same riders and drivers: one day of each arm for each seed."""
+    """Compare policies or parameters on the same riders and drivers: one simulated day per arm and seed."""
     from hexhail.runtime.kernel_cache import use_kernel_cache
 
     if find_spec("scipy") is None:
         fail("confidence intervals need scipy: pip install 'hexhail[bench]'")
-    # The processes inherit it, and with it each other's compiled kernels.
+    # Before the worker processes start: they inherit the variable and share the compiled kernels.
     use_kernel_cache()
     from hexhail.runs.arms import parse_arms
     from hexhail.runs.compare import Plan
@@ -66,32 +72,32 @@ def compare(
             city, requests, drivers, tuple(parse_arms(arms, defaults)), tuple(range(1, seeds + 1)),
             skip_bad, resample, turns,
         )  # fmt: skip
-        comparison = _compared(plan, _jobs(jobs, len(plan.days())))
+        comparison = _run_with_progress(plan, _number_of_jobs(jobs, len(plan.days())))
         write_comparison(comparison, out_dir)
     except (ValueError, TypeError, OSError) as error:
         fail(str(error))
-    _say(comparison, out_dir)
-    _fail_for_wrongs(comparison)
+    _print_comparison(comparison, out_dir)
+    _fail_for_violations(comparison)
 
 
-def _jobs(wanted: int, days: int) -> int:
-    if wanted < 0:
-        raise ValueError(f"--jobs must not be negative, but is {wanted}")
-    return min(wanted or os.cpu_count() or 1, days)
+def _number_of_jobs(jobs: int, days: int) -> int:
+    if jobs < 0:
+        raise ValueError(f"--jobs must not be negative, but is {jobs}")
+    return min(jobs or os.cpu_count() or 1, days)
 
 
-def _compared(plan: Plan, jobs: int) -> Comparison:
+def _run_with_progress(plan: Plan, jobs: int) -> Comparison:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from hexhail.runs.compare import compare as live_all
+    from hexhail.runs.compare import compare as simulate_all
 
     columns = TextColumn("days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("days", total=len(plan.days()))
-        return live_all(plan, jobs, lambda done: bar.update(task, completed=done))
+        return simulate_all(plan, jobs, lambda done: bar.update(task, completed=done))
 
 
-def _say(comparison: Comparison, folder: Path) -> None:
+def _print_comparison(comparison: Comparison, folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
@@ -113,15 +119,15 @@ def _say(comparison: Comparison, folder: Path) -> None:
         table.add_row(words, *cells)
     out.print(table)
     if comparison.has_no_spread:
-        out.print("Every seed gave the same, so the intervals say nothing: give --resample, or --acceptance model.")
+        out.print("All seeds gave the same figures, so there are no intervals: use --resample, or --acceptance model.")
     out.print(f"{folder / 'compare.html'}, {folder / 'compare.json'}")
 
 
-def _fail_for_wrongs(comparison: Comparison) -> None:
-    """End with an error if the service broke an invariant or a policy a rule; the files are written by now."""
+def _fail_for_violations(comparison: Comparison) -> None:
+    """Exit with an error if an invariant was violated or a policy broke a rule; the files are written by now."""
     for sentence in comparison.policy_faults[:3]:
         err.print(f"  {sentence}", markup=False)
     if comparison.violations:
         fail(f"{comparison.violations} invariants were violated")
     if comparison.policy_faults:
-        fail("a policy was at fault, and what was wrong was left out")
+        fail("a policy broke a rule; the pairs concerned were left out")

@@ -1,4 +1,4 @@
-"""`hexhail demo`: a city on this machine."""
+"""`hexhail demo`: run a whole city on this machine."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from hexhail.runtime.kernel_cache import cache_dir
 
 
 def demo(
-    seconds: Annotated[float | None, typer.Option(help="end after so many seconds; without it on Ctrl-C")] = None,
-    speed: Annotated[float, typer.Option(help="city seconds in a second")] = 5.0,
-    drivers: Annotated[int, typer.Option(help="how many drivers work in the city")] = 300,
-    seed: Annotated[int, typer.Option(help="of the riders' and drivers' behaviour")] = 1,
-    port: Annotated[
-        int, typer.Option(help="of the map and the operators' routes, where everything is served; 0 for any free one")
-    ] = 8080,
-    time_of_day: Annotated[str, typer.Option("--from", help="local time at which the city wakes")] = "20:30",
-    summary: Annotated[Path | None, typer.Option(help="write the figures there as JSON")] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="keep logs and data there; without it they are removed")] = None,
-    city: Annotated[Path | None, typer.Option(help="a city folder; without it Manhattan")] = None,
+    seconds: Annotated[float | None, typer.Option(help="end after this many seconds; default: on Ctrl-C")] = None,
+    speed: Annotated[float, typer.Option(help="city seconds per second")] = 5.0,
+    drivers: Annotated[int, typer.Option(help="number of drivers in the city")] = 300,
+    seed: Annotated[int, typer.Option(help="seed of the riders' and drivers' behaviour")] = 1,
+    port: Annotated[int, typer.Option(help="internal port: serves all routes and the map; 0 for any free port")] = 8080,
+    time_of_day: Annotated[str, typer.Option("--from", help="local time at which the demo starts")] = "20:30",
+    summary: Annotated[Path | None, typer.Option(help="JSON file to write the figures to")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="folder for logs and data; without it they are deleted")] = None,
+    city: Annotated[Path | None, typer.Option(help="a city folder; default: Manhattan")] = None,
 ) -> None:
     """Run a city on this machine: servers, services, riders, drivers and a live map."""
     from hexhail.demo.demo import DemoParams, run_demo

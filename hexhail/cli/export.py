@@ -12,13 +12,15 @@ from hexhail.cli.console import fail, out
 
 
 def export(
-    run_dir: Annotated[Path | None, typer.Argument(help="run folder of a demo; or name the database")] = None,
+    run_dir: Annotated[Path | None, typer.Argument(help="run folder of a demo; alternatively give --database")] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write")] = Path("hexhail-export"),
     database: Annotated[str | None, typer.Option(help="sqlite:///FILE or postgresql://…")] = None,
-    records: Annotated[Path | None, typer.Option(help="recorded rounds, as HEXHAIL_RECORD_DIR named it")] = None,
-    city: Annotated[Path | None, typer.Option(help="the city folder; without it the settings'")] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="folder of recorded rounds, the value of HEXHAIL_RECORD_DIR")
+    ] = None,
+    city: Annotated[Path | None, typer.Option(help="the city folder; default: the one in the settings")] = None,
 ) -> None:
-    """Write a live run as a simulated one is written: events, summary, and its recorded rounds if there are any."""
+    """Write a live run in the format of a simulated one: events, summary, and the recorded rounds if there are any."""
     from hexhail.runs.export import export as write
     from hexhail.runs.run_folder import ROUNDS_FOLDER
     from hexhail.runtime.connections import DependencyMissing
@@ -39,10 +41,10 @@ def export(
 
 
 def rides(
-    folder: Annotated[Path, typer.Argument(help="what `hexhail export` or `hexhail simulate` wrote")],
-    city: Annotated[Path | None, typer.Option(help="the city folder; without it the settings'")] = None,
+    folder: Annotated[Path, typer.Argument(help="a folder written by `hexhail export` or `hexhail simulate`")],
+    city: Annotated[Path | None, typer.Option(help="the city folder; default: the one in the settings")] = None,
 ) -> None:
-    """Decide a recorded run again, and say whether every event and every round come out the same, bit for bit."""
+    """Decide a recorded run again and check that every event and every round is the same, bit for bit."""
     from hexhail.runtime.kernel_cache import use_kernel_cache
 
     use_kernel_cache()
@@ -55,9 +57,9 @@ def rides(
         fail(str(error))
     out.print(f"{result.events:,} events: recorded {result.recorded_sha256}")
     out.print(f"{' ' * len(f'{result.events:,}')}        replayed {result.replayed_sha256}")
-    out.print(f"{result.rounds:,} rounds, {len(result.rounds_apart_s)} decided otherwise")
+    out.print(f"{result.rounds:,} rounds, {len(result.rounds_apart_s)} decided differently")
     if not result.is_same:
-        fail("The run does not come out the same: was it recorded with another version or other roads?")
+        fail("The replay differs from the recording: was it recorded with another version or other roads?")
 
 
 def _city_dir(city: Path | None) -> Path:

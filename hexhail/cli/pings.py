@@ -1,4 +1,4 @@
-"""`hexhail pings …`: inspect rejected pings."""
+"""`hexhail pings …`: inspect the pings that the ingester rejected."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hexhail.cli.console import fail, out
 if TYPE_CHECKING:
     from location_ingest.model import RejectedPing
 
-pings_app = typer.Typer(help="Look at the positions that drivers send.", no_args_is_help=True)
+pings_app = typer.Typer(help="Inspect the positions that drivers send.", no_args_is_help=True)
 
 
 @pings_app.callback()
 def _pings() -> None:
-    """Keep `rejected` a command of its own although it is the only one."""
+    """Keep `rejected` a subcommand although it is the only one."""
 
 
 @pings_app.command("rejected")
 def rejected(
-    samples: Annotated[int, typer.Option(help="show so many of each reason", min=0, max=20)] = 5,
+    samples: Annotated[int, typer.Option(help="how many to show of each reason", min=0, max=20)] = 5,
 ) -> None:
-    """Count the pings that were not believed, by reason, and show the last of them."""
+    """Count the rejected pings by reason and show the newest of each."""
     from geo.city import load_city
     from hexhail.runtime.connections import DependencyMissing
     from hexhail.runtime.settings import Settings
@@ -38,7 +38,7 @@ def rejected(
     except (ValueError, OSError, DependencyMissing) as error:
         fail(str(error))
     if not counts:
-        out.print(f"no ping of {escape(region_id)} was rejected behind the edge")
+        out.print(f"the ingester has rejected no ping of {escape(region_id)}")
     for reason, count in sorted(counts.items()):
         out.print(f"{count} {reason.replace('_', ' ')}")
         for sample in [sample for sample in found if sample.reason == reason][:samples]:
@@ -60,11 +60,13 @@ async def _read(redis_url: str, region_id: str) -> tuple[dict[str, int], list[Re
 
 def _line(sample: RejectedPing) -> str:
     ping = sample.ping
-    said = [f"{name} {value:g}" for name, value in _optional(ping.heading_deg, ping.speed_mps, ping.accuracy_m)]
-    return " ".join([_time(ping.t_s), ping.driver_id, f"{ping.lat_deg:.6f} {ping.lng_deg:.6f}", *said])
+    optional = [f"{name} {value:g}" for name, value in _known_values(ping.heading_deg, ping.speed_mps, ping.accuracy_m)]
+    return " ".join([_time(ping.t_s), ping.driver_id, f"{ping.lat_deg:.6f} {ping.lng_deg:.6f}", *optional])
 
 
-def _optional(heading_deg: float | None, speed_mps: float | None, accuracy_m: float | None) -> list[tuple[str, float]]:
+def _known_values(
+    heading_deg: float | None, speed_mps: float | None, accuracy_m: float | None
+) -> list[tuple[str, float]]:
     named = (("heading", heading_deg), ("speed", speed_mps), ("accuracy", accuracy_m))
     return [(name, value) for name, value in named if value is not None]
 
@@ -72,6 +74,6 @@ def _optional(heading_deg: float | None, speed_mps: float | None, accuracy_m: fl
 def _time(t_s: float) -> str:
     try:
         return datetime.fromtimestamp(t_s, UTC).isoformat(timespec="milliseconds")
-    # A time that is none is what some pings are rejected for.
+    # Some pings are rejected because their time is not valid.
     except (ValueError, OverflowError, OSError):
         return str(t_s)

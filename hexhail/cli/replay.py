@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _FolderFirst(TyperGroup):
-    """Makes `replay DIR` mean `replay run DIR`: an argument that is no command is taken as the folder."""
+    """Makes `replay DIR` mean `replay run DIR`: an argument that is not a command is taken as the folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
@@ -37,11 +37,11 @@ replay_app = typer.Typer(
 
 @replay_app.command("run")
 def run(
-    folder: Annotated[Path, typer.Argument(help="what `hexhail simulate` or `hexhail export` wrote")],
-    city: Annotated[Path | None, typer.Option(help="the city folder; without it the one the run names")] = None,
-    port: Annotated[int, typer.Option(help="0 for any free one")] = 0,
+    folder: Annotated[Path, typer.Argument(help="a folder written by `hexhail simulate` or `hexhail export`")],
+    city: Annotated[Path | None, typer.Option(help="the city folder; default: the one named in the run")] = None,
+    port: Annotated[int, typer.Option(help="port of the page; 0 for any free port")] = 0,
 ) -> None:
-    """Play a recorded run on the map in a browser, 1 to 100 times as fast, forwards and back; the default command."""
+    """Play a recorded run on a map in the browser, 1 to 100 times as fast, forwards and back; the default command."""
     from hexhail.runtime.kernel_cache import use_kernel_cache
 
     use_kernel_cache()
@@ -50,7 +50,7 @@ def run(
     from hexhail.runtime.settings import Settings
 
     try:
-        with out.status("working out where everybody was"):
+        with out.status("reconstructing positions"):
             recorded = RecordedRun(folder, city)
             app = build_app(recorded, Settings().web_dir)
         out.print(f"{len(recorded.events):,} events, {len(recorded.tracks.driver_id):,} drivers; Ctrl-C ends it")
@@ -61,12 +61,16 @@ def run(
 
 @replay_app.command("pings")
 def pings(
-    file: Annotated[Path, typer.Argument(help="Parquet or CSV: driver_id, t_s, lat_deg, lng_deg and what is known")],
-    speed: Annotated[float, typer.Option(help="recorded seconds in a second: that of the city's clock")] = 1.0,
-    url: Annotated[str | None, typer.Option(help="of the API's internal port; without it that of the settings")] = None,
-    figures: Annotated[Path | None, typer.Option(help="write the figures there as JSON")] = None,
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV: driver_id, t_s, lat_deg, lng_deg and optional columns")],
+    speed: Annotated[
+        float, typer.Option(help="recorded seconds per second; must equal the speed of the city's clock")
+    ] = 1.0,
+    url: Annotated[
+        str | None, typer.Option(help="address of the API's internal port; default: that of the settings")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="JSON file to write the figures to")] = None,
 ) -> None:
-    """Stream recorded pings through the HTTP edge of a running city, and say what became of each."""
+    """Send recorded pings to a running city over HTTP and report how many were accepted and rejected."""
     import httpx
 
     from hexhail.runs.recorded_pings import read_pings, usable_pings
@@ -86,7 +90,7 @@ def pings(
         figures.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     _print_figures(result)
     if result.unaccounted:
-        fail(f"of {result.unaccounted} pings nobody knows what became of them: is an ingester running?")
+        fail(f"{result.unaccounted} pings were neither accepted nor rejected: is an ingester running?")
 
 
 def _tell_unusable(bad: BadRows) -> None:
@@ -98,7 +102,7 @@ def _tell_unusable(bad: BadRows) -> None:
 
 
 def _installation(url: str | None, speed: float) -> Installation:
-    """The running city that the environment names. Raises ValueError if its clock runs at another speed."""
+    """The running city of the environment's settings. Raises ValueError if its clock runs at another speed."""
     from api.auth.tokens import Role, Tokens
     from hexhail.runs.replay_pings import Installation
     from hexhail.runtime.settings import Settings

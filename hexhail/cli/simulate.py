@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from hexhail.runs.simulate import Inputs, Run
 
 #: What an option that is not given means.
-AS_THE_CITY = "without it as [dispatch] of the city's file says"
-#: The bar moves so often; more would cost more than it tells.
+AS_THE_CITY = "default: [dispatch] of the city's file"
+#: Wall seconds between two updates of the progress bar.
 _SHOW_EVERY_S = 0.1
 
 
 def simulate(
     city: Annotated[Path, typer.Option(help="a city folder")],
-    requests: Annotated[Path, typer.Option(help="t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size")],
-    drivers: Annotated[Path, typer.Option(help="lat,lng and, if you like, seats; CSV, CSV.gz or parquet")],
+    requests: Annotated[
+        Path, typer.Option(help="columns t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size")
+    ],
+    drivers: Annotated[Path, typer.Option(help="columns lat,lng and optionally seats; CSV, CSV.gz or Parquet")],
     out_dir: Annotated[Path, typer.Option("--out", help="folder to write")],
     policy: Annotated[
         str | None,
@@ -33,24 +35,33 @@ def simulate(
     values: Annotated[
         Path | None, typer.Option(help=f"position values, see hexhail city learn-values; {AS_THE_CITY}")
     ] = None,
-    seed: Annotated[int, typer.Option(help="of everybody's behaviour")] = 1,
+    seed: Annotated[int, typer.Option(help="seed of the riders' and drivers' behaviour")] = 1,
     max_wait_s: Annotated[
-        float | None, typer.Option(help=f"a request without a driver ends after so long; {AS_THE_CITY}")
+        float | None, typer.Option(help=f"seconds until a request without a driver expires; {AS_THE_CITY}")
     ] = None,
-    boarding_s: Annotated[float, typer.Option(help="from a driver's arrival to the pickup")] = 0.0,
-    drain_s: Annotated[float, typer.Option(help="open for so long after the last request")] = 1800.0,
-    batch_window_s: Annotated[float | None, typer.Option(help=f"requests gather for so long; {AS_THE_CITY}")] = None,
+    boarding_s: Annotated[float, typer.Option(help="seconds from the driver's arrival to the pickup")] = 0.0,
+    drain_s: Annotated[float, typer.Option(help="seconds that the simulation goes on after the last request")] = 1800.0,
+    batch_window_s: Annotated[
+        float | None, typer.Option(help=f"seconds between two matching rounds; {AS_THE_CITY}")
+    ] = None,
     chain_within_s: Annotated[
-        float | None, typer.Option(help=f"who drops off within so long may be asked, 0: nobody; {AS_THE_CITY}")
+        float | None,
+        typer.Option(help=f"seconds before a dropoff in which a next ride is offered, 0: never; {AS_THE_CITY}"),
     ] = None,
-    acceptance: Annotated[str, typer.Option(help="model, or always: everybody says yes")] = "model",
+    acceptance: Annotated[str, typer.Option(help="model, or always: every driver accepts every offer")] = "model",
     surge: Annotated[str, typer.Option(help="on or off")] = "on",
-    gps_noise_m: Annotated[float, typer.Option(help="deviation of phones' positions along each axis")] = 0.0,
-    gps_gap_share: Annotated[float, typer.Option(help="part of the time in which a phone knows no position")] = 0.0,
-    congestion: Annotated[str, typer.Option(help="on: the fleet and the hour slow the city, see [traffic]")] = "off",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="count bad rows instead of refusing")] = False,
+    gps_noise_m: Annotated[
+        float, typer.Option(help="standard deviation of GPS positions along each axis, metres")
+    ] = 0.0,
+    gps_gap_share: Annotated[float, typer.Option(help="share of the time in which a phone has no GPS fix")] = 0.0,
+    congestion: Annotated[
+        str, typer.Option(help="on: traffic slows with the hour and the fleet, see [traffic]")
+    ] = "off",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="leave out bad rows and count them instead of ending")
+    ] = False,
 ) -> None:
-    """Simulate a day of a city: riders and drivers from files, decided by the shipped engines in virtual time."""
+    """Simulate a city's day in virtual time, with riders and drivers from files and the engines of the live service."""
     from hexhail.runtime.kernel_cache import use_kernel_cache
 
     use_kernel_cache()
@@ -74,24 +85,24 @@ def simulate(
             gps_gap_share=gps_gap_share,
         )
         inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad)
-        _say_inputs(inputs)
+        _print_inputs(inputs)
         known = PositionValue.load(values, inputs.city.graph) if values is not None else None
         with _progress(inputs) as show:
             run = live(inputs, params, policy, show, known)
         written = write_run(run, inputs, out_dir)
     except (ValueError, TypeError, OSError) as error:
         fail(str(error))
-    _say_run(run, written)
-    _fail_for_wrongs(run)
+    _print_run(run, written)
+    _fail_for_violations(run)
 
 
-def _fail_for_wrongs(run: Run) -> None:
-    """End with an error if the service broke an invariant or the policy a rule; the run's files are written by now."""
+def _fail_for_violations(run: Run) -> None:
+    """Exit with an error if an invariant was violated or the policy broke a rule; the files are written by now."""
     faults = run.outcome.virtual_dispatch.policy_faults
     if faults.count:
         err.print(
-            f"[bold red]error:[/] the policy was at fault {faults.count:,} times in {faults.rounds:,} rounds, and what "
-            "was wrong was left out; the first:"
+            f"[bold red]error:[/] the policy broke a rule {faults.count:,} times in {faults.rounds:,} rounds; these "
+            "pairs were left out, the first:"
         )
         for sentence in faults.first[:3]:
             err.print(f"  {sentence}", markup=False)
@@ -117,7 +128,7 @@ def is_on(answer: str, option: str = "--surge") -> bool:
     return answer == "on"
 
 
-def _say_inputs(inputs: Inputs) -> None:
+def _print_inputs(inputs: Inputs) -> None:
     out.print(f"{len(inputs.requests):,} requests, {len(inputs.starts):,} drivers in {inputs.city.region.name}")
     if inputs.bad.count:
         out.print(f"{inputs.bad.count} bad rows left out, such as:")
@@ -127,7 +138,7 @@ def _say_inputs(inputs: Inputs) -> None:
 
 @contextmanager
 def _progress(inputs: Inputs) -> Iterator[Callable[[float, int], None]]:
-    """A bar of riders who are through, with the city's time and the requests a second; nothing without a terminal."""
+    """A progress bar of finished requests with the city's time and the rate; nothing without a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn()
@@ -150,7 +161,7 @@ def _progress(inputs: Inputs) -> Iterator[Callable[[float, int], None]]:
         yield show
 
 
-def _say_pings(gps: dict[str, Any]) -> None:
+def _print_gps_figures(gps: dict[str, Any]) -> None:
     rejected = gps["pings_rejected"]
     reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in rejected.items()) or "none"
     out.print(
@@ -159,7 +170,7 @@ def _say_pings(gps: dict[str, Any]) -> None:
     )
 
 
-def _say_run(run: Run, written: Path) -> None:
+def _print_run(run: Run, written: Path) -> None:
     figures = run.summary
     wait = figures["pickup_wait_s"]
     out.print(
@@ -169,7 +180,7 @@ def _say_run(run: Run, written: Path) -> None:
     if wait["mean"] is not None:
         out.print(f"pickup wait {wait['mean']:.1f} s on average, median {wait['p50']:.1f} s, p95 {wait['p95']:.1f} s")
     if "gps" in figures:
-        _say_pings(figures["gps"])
+        _print_gps_figures(figures["gps"])
     out.print(
         f"{figures['cpu_s']:.2f} CPU s, {figures['requests_per_cpu_s']:,.0f} requests a CPU second; "
         f"{len(run.outcome.events):,} events in {written}"

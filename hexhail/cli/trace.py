@@ -1,4 +1,4 @@
-"""`hexhail trace`: why this driver, and why no other."""
+"""`hexhail trace`: which driver was asked for a ride, and why."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def trace(
-    ride_id: Annotated[str, typer.Argument(help="a ride that waited within the last hour")],
-    rounds: Annotated[int, typer.Option(help="show so many of its last rounds", min=1)] = 3,
+    ride_id: Annotated[str, typer.Argument(help="a ride that was in a matching round within the last hour")],
+    rounds: Annotated[int, typer.Option(help="how many of its last rounds to show", min=1)] = 3,
 ) -> None:
-    """Tell for each round of a ride which driver was asked, what the others scored, and why nobody else was asked."""
+    """Show for each round of a ride which driver was asked, the scores of the others, and why they were not asked."""
     from dispatch.matching.trace_text import trace_lines
     from geo.city import load_city
     from hexhail.runtime.connections import DependencyMissing

@@ -106,7 +106,7 @@ async def test_an_operator_sees_the_rejected_on_the_command_line(empty_redis: Re
         "HEXHAIL_CITY_DIR": str(MANHATTAN),
         "HEXHAIL_TOKEN_SECRETS": json.dumps({"k": "0" * 32}),
     }
-    assert "no ping of manhattan was rejected" in hexhail("pings", "rejected", **env).stdout
+    assert "the ingester has rejected no ping of manhattan" in hexhail("pings", "rejected", **env).stdout
     await make_service(empty_redis, RedisSamples(empty_redis)).process([message(*BAD)], NOW_S)
     said = hexhail("pings", "rejected", "--samples", "1", **env).stdout.splitlines()
     assert said[0] == "1 not finite"
