@@ -14,7 +14,8 @@ from hexhail.runs.recorded_pings import RecordedPings, read_pings, usable_pings
 from hexhail.runs.replay_pings import Installation, ReplayFigures, _Sender
 from kernel.clock import CityClock
 from simulator.demand.inputs import BadRows
-from tests.hexhail.test_cli import SECRETS, hexhail
+from tests.hexhail.command_line import hexhail_process
+from tests.hexhail.test_cli import SECRETS
 
 PINGS = RecordedPings(
     np.array(["a", "b", "a"], dtype=object),
@@ -81,7 +82,7 @@ def test_figures_can_be_written_as_json_and_say_what_is_missing() -> None:
 def test_a_speed_that_is_not_the_clocks_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "pings.csv"
     path.write_text("driver_id,t_s,lat,lng\na,1,2,3\n")
-    done = hexhail("replay", "pings", str(path), "--speed", "5", HEXHAIL_TOKEN_SECRETS=SECRETS)
+    done = hexhail_process("replay", "pings", str(path), "--speed", "5", HEXHAIL_TOKEN_SECRETS=SECRETS)
     assert done.returncode == 1
     assert "--speed is 5 and the city's clock runs at 1" in done.stderr
     assert "Start the city with HEXHAIL_CLOCK_SPEED=5" in done.stderr
@@ -126,7 +127,7 @@ def test_marks_line_ends_blank_lines_and_trailing_commas_of_pings_do_not_matter(
 def test_the_command_names_what_it_leaves_out(tmp_path: Path) -> None:
     path = tmp_path / "pings.csv"
     path.write_text("driver_id,t_s,lat_deg,lng_deg\na,1419181200,,\nb,,40.7,-73.9\n")
-    done = hexhail("replay", "pings", str(path), HEXHAIL_TOKEN_SECRETS=SECRETS)
+    done = hexhail_process("replay", "pings", str(path), HEXHAIL_TOKEN_SECRETS=SECRETS)
     assert done.returncode == 1
     assert f"{path}, line 2: a: it has no position" in done.stdout
     assert f"{path}, line 3: b: it has no time" in done.stdout

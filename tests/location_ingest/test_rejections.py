@@ -20,7 +20,7 @@ from location_ingest.columns import PingColumns
 from location_ingest.metrics import IngestMetrics
 from location_ingest.model import DriverPing, PingGroup, RawMessage, Reason, RejectedPing
 from location_ingest.service import IngestService
-from tests.hexhail.test_cli import hexhail
+from tests.hexhail.command_line import hexhail_process
 
 NOW_S = 1_700_000_000.0
 SOUND = DriverPing("sound", NOW_S, 40.75, -73.98, 90.0, 7.0, 5.0)
@@ -106,9 +106,9 @@ async def test_an_operator_sees_the_rejected_on_the_command_line(empty_redis: Re
         "HEXHAIL_CITY_DIR": str(MANHATTAN),
         "HEXHAIL_TOKEN_SECRETS": json.dumps({"k": "0" * 32}),
     }
-    assert "the ingester has rejected no ping of manhattan" in hexhail("pings", "rejected", **env).stdout
+    assert "the ingester has rejected no ping of manhattan" in hexhail_process("pings", "rejected", **env).stdout
     await make_service(empty_redis, RedisSamples(empty_redis)).process([message(*BAD)], NOW_S)
-    said = hexhail("pings", "rejected", "--samples", "1", **env).stdout.splitlines()
+    said = hexhail_process("pings", "rejected", "--samples", "1", **env).stdout.splitlines()
     assert said[0] == "1 not finite"
     assert said[1] == "  nan nan 40.750000 -73.980000"
     assert "1 too coarse" in said

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from dispatch.adapters.redis_traces import RedisTraceLog
 from dispatch.matching.reasons import CandidateTrace, Reason, RideTrace
 from dispatch.matching.trace_text import trace_lines
-from tests.hexhail.test_cli import hexhail
+from tests.hexhail.command_line import hexhail_process
 
 ROUND = RideTrace(
     ride_id="ride",
@@ -59,11 +59,11 @@ def test_a_round_in_which_nobody_was_asked_says_why() -> None:
 @pytest.mark.servers
 async def test_an_operator_reads_a_trace_on_the_command_line(empty_redis: Redis, valkey_port: int) -> None:
     env = {"HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0"}
-    missing = hexhail("trace", "ride", **env)
+    missing = hexhail_process("trace", "ride", **env)
     assert missing.returncode == 1
     assert "nothing is known of a ride ride in manhattan" in missing.stderr
     await RedisTraceLog(empty_redis, "manhattan").write([NOBODY])
     await RedisTraceLog(empty_redis, "manhattan").write([ROUND])
-    said = hexhail("trace", "ride", "--rounds", "1", **env).stdout.splitlines()
+    said = hexhail_process("trace", "ride", "--rounds", "1", **env).stdout.splitlines()
     assert said[0] == "2023-11-14 17:13:20-05:00  asked dora, of 9 drivers seen, by policy optimal"
     assert said[-1] == "1 earlier rounds: --rounds 2"
