@@ -73,15 +73,15 @@ class Lived:
 def run(small: bool, report: Report) -> None:
     """Find the smallest fleet for San Francisco's Friday and measure the days around it; ``small`` draws a tiny day."""
     with tempfile.TemporaryDirectory() as folder:
-        fleets = (8, 24) if small else FLEETS
+        fleets = (12, 24) if small else FLEETS
         place = _place(Path(folder), 2 * fleets[1], report, small=small)
-        smallest = _smallest_fleet(place, fleets, 8 if small else FLEET_STEP)
+        smallest = _smallest_fleet(place, fleets, 12 if small else FLEET_STEP)
         report.table(f"The smallest fleet that serves {100 * SERVED_LEAST:.0f} %", HEADER, [smallest.row])
         report.figure("the day", smallest.summary["cpu_s"], "CPU s")
         report.figure("peak memory of the process", smallest.peak_bytes / MIB, "MiB")
         fingerprint = bytes.fromhex(smallest.summary["events_sha256"])
         report.checksum("events of the day", np.frombuffer(fingerprint, np.uint8))
-        shares = GROWTH_SHARES[-1:] if small else GROWTH_SHARES
+        shares = GROWTH_SHARES[:1] if small else GROWTH_SHARES
         days = [_thinned(place, smallest.drivers, share) for share in shares]
         report.table("Growth with the requests, the fleet in proportion", HEADER, [*_rows(days), smallest.row])
         counts = [int(smallest.drivers * factor) for factor in (GROWTH_FLEETS[-1:] if small else GROWTH_FLEETS)]
