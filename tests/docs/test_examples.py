@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hexhail.demo.demo import DemoParams, running_city
 from hexhail.runtime.kernel_cache import cache_dir
-from tests.patience import PATIENCE_S
+from tests.readme_example import EXAMPLE, carry_out_the_example
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-EXAMPLE = ROOT / "docs" / "examples" / "one_ride.py"
 
 
 def test_the_readme_shows_the_example_that_is_run() -> None:
@@ -33,24 +27,8 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-async def test_the_example_carries_a_ride_from_quote_to_fare(
-    database: Any, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    params = DemoParams(
-        run_dir=tmp_path / "run",
-        cache_dir=cache_dir(),
-        port=0,
-        speed=4,
-        database_url=request.getfixturevalue("postgres_url") if database == "postgres" else None,
-    )
+async def test_the_example_carries_a_ride_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    """On SQLite it runs in `tests/api`, in the installation that is there."""
+    params = DemoParams(run_dir=tmp_path / "run", cache_dir=cache_dir(), port=0, speed=4, database_url=postgres_url)
     async with running_city(params, lambda sentence: None) as demo:
-        env = {**os.environ, **demo.env, "HEXHAIL_API_URL": demo.url}
-        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        run = await asyncio.create_subprocess_exec(
-            sys.executable, str(EXAMPLE), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        output, _ = await asyncio.wait_for(run.communicate(), PATIENCE_S)
-    assert run.returncode == 0, output.decode()
-    assert re.search(r"\d+\.\d\d USD, \d+ m", output.decode())
-    assert re.search(r"arrived after \d\d:\d\d: \d+\.\d\d USD", output.decode())
+        await carry_out_the_example(demo.url, demo.env)
