@@ -10,7 +10,7 @@ TOGETHER = ("tests/api/",)
 LONGEST = (
     "tests/api/",
     "tests/city/",
-    "tests/geo/test_kernel_modes.py",
+    "tests/test_kernel_modes.py",
     "tests/docs/",
     "tests/web/test_pages.py",
     "tests/simulator/test_benchmark.py",
