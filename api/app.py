@@ -140,9 +140,18 @@ async def _lifespan(app: FastAPI, open_edges: OpenEdges) -> AsyncIterator[None]:
         looking = asyncio.create_task(app.state.advice.run())
         app.state.open_streams = OpenStreams(edges.access.revocations)
         app.state.person_budgets = PersonBudgets()
+        tasks = [looking]
+        if edges.follow is not None:
+            tasks.append(asyncio.ensure_future(edges.follow(lambda new: _use(app, new))))
         yield
         await app.state.live.close()
-        await end([looking])
+        await end(tasks)
+
+
+def _use(app: FastAPI, edges: Edges) -> None:
+    """Serve what begins from now on with these edges; requests that are under way keep theirs."""
+    app.state.edges = edges
+    app.state.live.follow(edges.picture)
 
 
 def _operation_id(route: APIRoute) -> str:

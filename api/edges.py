@@ -6,7 +6,7 @@ The composition root builds the records when the app starts.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends
@@ -251,6 +251,8 @@ class HealthEdges:
     checks: Mapping[str, Callable[[], Awaitable[Any]]]
     #: Whether the region's rounds are run, in words; "ok" if they are.
     matching: Callable[[], Awaitable[str]]
+    #: Name of a part -> says "ok" or what is to be looked at, though requests can be served.
+    notes: Mapping[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,8 @@ class Edges:
     ride_control: RideControlEdges
     picture: PictureEdges
     health: HealthEdges
+    #: Runs until it is cancelled and gives what it is called with the edges anew, each time the map has changed.
+    follow: Callable[[Callable[[Edges], None]], Awaitable[None]] | None = None
 
 
 def edges_of(scope: Scope) -> Edges:

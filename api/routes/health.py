@@ -44,8 +44,18 @@ async def readyz(edges: HealthEdgesDep) -> Response:
     checks = dict(zip(edges.checks, results, strict=True))
     ok = all(result == "ok" for result in results)
     checks["matching"] = await edges.matching()
-    health = Health(status="ok" if ok else "failing", checks=checks)
+    said = await asyncio.gather(*(_note(name, note) for name, note in edges.notes.items()))
+    health = Health(status="ok" if ok else "failing", checks=checks, notes=dict(zip(edges.notes, said, strict=True)))
     return JSONResponse(health.model_dump(), 200 if ok else 503)
+
+
+async def _note(name: str, note: Callable[[], Awaitable[str]]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            return await note()
+    except Exception as error:
+        log.warning("not_known", part=name, error=repr(error))
+        return f"not known: {type(error).__name__}"
 
 
 async def _check(name: str, check: Callable[[], Awaitable[Any]]) -> str:

@@ -12,3 +12,5 @@ class Health(BaseModel):
 
     status: Literal["ok", "failing"]
     checks: dict[str, str] = Field(default_factory=dict)
+    #: What should be looked at although requests are served: "ok" of each part that is as it should be.
+    notes: dict[str, str] = Field(default_factory=dict)

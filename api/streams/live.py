@@ -42,6 +42,10 @@ class LiveFeed:
         self._pings = (0, 0.0)
         self._pings_per_s = 0.0
 
+    def follow(self, edges: PictureEdges) -> None:
+        """Make the frames from now on of these."""
+        self._edges = edges
+
     def watch(self) -> asyncio.Queue[str]:
         """A queue that holds the newest frame."""
         queue: asyncio.Queue[str] = asyncio.Queue(1)

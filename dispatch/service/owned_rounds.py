@@ -21,15 +21,24 @@ class OwnedRounds:
         self._region = region_id
         self._ownership = ownership
         self._rounds = rounds
-        self._is_owner = False
+        #: Those that were started since the region became ours.
+        self._started: MatchingService | None = None
 
     async def step(self) -> RoundReport | None:
         """A round, if it is ours to run."""
         owns = await self._ownership.owns(self._region)
-        if owns and not self._is_owner:
-            await self._rounds.start()
+        if not owns:
+            if self._started is not None:
+                log.warning("region_lost", region_id=self._region)
+            self._started = None
+            return None
+        rounds = self._rounds
+        if self._started is not rounds:
+            await rounds.start()
             log.info("region_taken", region_id=self._region)
-        if self._is_owner and not owns:
-            log.warning("region_lost", region_id=self._region)
-        self._is_owner = owns
-        return await self._rounds.run_round() if owns else None
+            self._started = rounds
+        return await rounds.run_round()
+
+    def replace(self, rounds: MatchingService) -> None:
+        """Run these rounds from the next one on, as if another process had taken the region over."""
+        self._rounds = rounds

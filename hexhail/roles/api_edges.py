@@ -6,8 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import prometheus_client
+import structlog
 from redis.exceptions import RedisError
 
 from api.auth.tokens import Tokens
@@ -31,13 +34,17 @@ from api.edges import (
 )
 from api.nearby import nearest_eta_s
 from api.remembered import Remembered
+from api.streams.sockets import end
 from backing.kafka import partition_of
 from backing.probes import probe_broker, probe_sql
 from dispatch.adapters.redis_acceptance import read_figures
 from dispatch.adapters.redis_rounds import last_round, read_rounds
 from dispatch.adapters.redis_traces import read_traces
 from dispatch.adapters.sql.answers import SqlKeptAnswers
-from hexhail.roles.api_parts import Parts, Servers, connect_servers, start_parts
+from geo.city import City
+from hexhail.roles.api_parts import Parts, Servers, connect_servers, parts_on, start_parts
+from hexhail.runtime.city_watch import CityWatch, MapMetrics
+from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC
@@ -54,6 +61,8 @@ from workflows.offering import SILENT_AFTER_S, Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
 
+log = structlog.get_logger(__name__)
+
 #: Pickup times shown to operators are of so many of the last rides.
 TRIPS_SHOWN = 300
 
@@ -64,23 +73,62 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
     async with AsyncExitStack() as stack:
         servers = await connect_servers(settings, stack)
         parts = await start_parts(servers, stack)
-        figures = _figures(servers, parts)
-        yield Edges(
-            access=_access_edges(servers, parts),
-            rider=_rider_edges(servers, parts),
-            nearby=NearbyEdges(
-                servers.city.region, parts.traffic.roads, parts.supply, servers.dispatch.pickup_eta_s_max
-            ),
-            driver=_driver_edges(servers, parts),
-            feeds=_feed_edges(servers, parts),
-            prices=PriceEdges(servers.city.region, parts.prices, parts.tariff, servers.clock.now_s),
-            price_control=_price_control_edges(servers, parts),
-            operator=_operator_edges(servers, parts, figures),
-            driver_control=DriverControlEdges(parts.drivers, parts.rides, servers.clock.now_s),
-            ride_control=_ride_control_edges(servers, parts),
-            picture=_picture_edges(servers, parts, figures),
-            health=_health_edges(servers, parts),
-        )
+        follower = MapFollower(servers, parts)
+        stack.push_async_callback(follower.close)
+        yield replace(edges_of(servers, parts, follower.watch), follow=follower.follow)
+
+
+def edges_of(servers: Servers, parts: Parts, watch: CityWatch) -> Edges:
+    """The edges of these parts; ``watch`` says how the map of this process stands to others."""
+    figures = _figures(servers, parts)
+    return Edges(
+        access=_access_edges(servers, parts),
+        rider=_rider_edges(servers, parts),
+        nearby=NearbyEdges(servers.city.region, parts.traffic.roads, parts.supply, servers.dispatch.pickup_eta_s_max),
+        driver=_driver_edges(servers, parts),
+        feeds=_feed_edges(servers, parts),
+        prices=PriceEdges(servers.city.region, parts.prices, parts.tariff, servers.clock.now_s),
+        price_control=_price_control_edges(servers, parts),
+        operator=_operator_edges(servers, parts, figures),
+        driver_control=DriverControlEdges(parts.drivers, parts.rides, servers.clock.now_s),
+        ride_control=_ride_control_edges(servers, parts),
+        picture=_picture_edges(servers, parts, figures),
+        health=_health_edges(servers, parts, watch),
+    )
+
+
+class MapFollower:
+    """Renews what stands on the map when the map changes, and follows the traffic on the one in use."""
+
+    def __init__(self, servers: Servers, parts: Parts) -> None:
+        self._servers = servers
+        self._parts = parts
+        self._use: Callable[[Edges], None] = lambda edges: None
+        self._watching = asyncio.create_task(parts.traffic.watch())
+        folder, metrics = servers.settings.city_dir, MapMetrics(prometheus_client.REGISTRY)
+        self.watch = CityWatch("api", folder, servers.city, servers.redis, self._take_over, metrics)
+
+    async def follow(self, use: Callable[[Edges], None]) -> None:
+        """Look at the map again and again, until cancelled; ``use`` is given the edges of each new one."""
+        self._use = use
+        while True:
+            try:
+                await self.watch.look()
+            except Exception as error:  # Redis is away: the map in use stays
+                log.warning("map_not_looked_at", region_id=self._servers.region_id, error=repr(error))
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    async def close(self) -> None:
+        """Follow nothing any more."""
+        await end([self._watching])
+
+    async def _take_over(self, city: City) -> None:
+        servers = replace(self._servers, city=city)
+        parts = await parts_on(servers, self._parts)
+        await end([self._watching])
+        self._watching = asyncio.create_task(parts.traffic.watch())
+        self._servers, self._parts = servers, parts
+        self._use(edges_of(servers, parts, self.watch))
 
 
 def _access_edges(servers: Servers, parts: Parts) -> AccessEdges:
@@ -198,7 +246,7 @@ async def _both(answers: Callable[[], Awaitable[Any]], writes: Remembered) -> No
     await writes()
 
 
-def _health_edges(servers: Servers, parts: Parts) -> HealthEdges:
+def _health_edges(servers: Servers, parts: Parts, watch: CityWatch) -> HealthEdges:
     partition = partition_of(servers.region_id, servers.settings.topic_partitions)
     broker_writes = Remembered(lambda: probe_broker(servers.producer, PROBES_TOPIC, partition))
     sql_writes = Remembered(lambda: probe_sql(servers.database))
@@ -216,6 +264,7 @@ def _health_edges(servers: Servers, parts: Parts) -> HealthEdges:
             "sql": lambda: _both(lambda: parts.store.newest_token(servers.region_id), sql_writes),
         },
         matching=matching,
+        notes={"map": watch.note},
     )
 
 

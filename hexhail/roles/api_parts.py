@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import prometheus_client
@@ -126,13 +126,12 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     city, redis, region_id, now = servers.city, servers.redis, servers.region_id, servers.clock.now_s
     store, drivers = SqlRideStore(servers.database), SqlDriverList(servers.database, region_id)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
-    positions = RedisSupply(redis, region_id, cells_to_strings(city.search_cells)).positions
     tariffs = RedisTariffs(redis, region_id)
     parts = Parts(
         store=store,
         rides=RideService(store, leases, servers.dispatch, now, drivers),
         drivers=drivers,
-        supply=RecentSupply(positions, store.free_drivers, city.graph, servers.dispatch, now),
+        supply=_supply(servers, store),
         gateway=_gateway(servers),
         inboxes=InboxReads(_Inboxes(redis)),
         prices=RedisPrices(redis, region_id, read_params(city.sections, SurgeParams)),
@@ -150,9 +149,28 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     await parts.traffic.look()
     await parts.revocations.look()
     news = listen_for_news(redis, parts.inboxes.ring)
-    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.traffic.watch(), parts.revocations.run()
+    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run()
     stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
     return parts
+
+
+def _supply(servers: Servers, store: SqlRideStore) -> RecentSupply:
+    city = servers.city
+    positions = RedisSupply(servers.redis, servers.region_id, cells_to_strings(city.search_cells)).positions
+    return RecentSupply(positions, store.free_drivers, city.graph, servers.dispatch, servers.clock.now_s)
+
+
+async def parts_on(servers: Servers, parts: Parts) -> Parts:
+    """The parts with those renewed that stand on the map: for servers whose city has another one.
+
+    Raises what is wrong with the files beside it, and what Redis raises.
+    """
+    city, redis = servers.city, servers.redis
+    traffic = await asyncio.to_thread(traffic_watch, city, servers.settings.city_dir, redis, servers.clock.now_s)
+    await traffic.look()
+    parts.gateway.follow(region_of_cells(city))
+    fares = FareService(city.region, city.graph, RedisTariffs(redis, servers.region_id))
+    return replace(parts, supply=_supply(servers, parts.store), fares=fares, traffic=traffic)
 
 
 def _tariff_watch(servers: Servers, archive: RedisTariffs) -> TariffWatch:
@@ -170,20 +188,24 @@ def _quote_log(servers: Servers) -> KafkaQuotes:
     )
 
 
-def _gateway(servers: Servers) -> PingGateway:
-    city, partitions = servers.city, servers.settings.topic_partitions
+def region_of_cells(city: City) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.int64]]:
+    """What says of points (n,) whether they are in the region: 0, the number of the only one, or -1."""
     cells, resolution = CellNumbers.of(city.search_cells), city.region.search_resolution
 
     def region_of(lat_deg: NDArray[np.float64], lng_deg: NDArray[np.float64]) -> NDArray[np.int64]:
-        """0, the number of the only region, for points in it; -1 for others."""
         number = cells.find(latlng_to_cells(lat_deg, lng_deg, resolution))
         return np.where(number >= 0, 0, -1)
 
+    return region_of
+
+
+def _gateway(servers: Servers) -> PingGateway:
+    city, partitions = servers.city, servers.settings.topic_partitions
     return PingGateway(
         KafkaPings(servers.producer, PINGS_TOPIC, lambda region_id: partition_of(region_id, partitions)),
         RedisCells(servers.redis),
         [servers.region_id],
-        region_of,
+        region_of_cells(city),
         metrics=GatewayMetrics(prometheus_client.REGISTRY),
         ingest_params=read_params(city.sections, IngestParams),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_database
+from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.settings import Settings
 from kernel.section_reader import read_params
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from dispatch.adapters.sql.store import SqlRideStore
+    from dispatch.matching.policy import MatchingPolicy
     from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
     from dispatch.ports import Ownership
     from dispatch.service.matching import MatchingService
+    from dispatch.service.outbox_reader import OutboxReader
     from geo.city import City
-    from geo.roads.graph import RoadGraph
-    from kernel.clock import CityClock
+    from hexhail.runtime.city_watch import MapMetrics
+    from traffic.service.watch import TrafficWatch
+    from workflows.end_ride import OverdueRides
 
 
 def run_matcher(settings: Settings) -> None:
@@ -39,108 +43,123 @@ async def _match(settings: Settings) -> None:
 
     from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
-    from traffic.service.watch import LOOK_EVERY_S
+    from hexhail.runtime.city_watch import MapMetrics
 
-    clock, folders, metrics = settings.clock(), settings.city_folders, AcceptanceMetrics(REGISTRY)
-    matching_metrics = MatchingMetrics(REGISTRY)
-    cities = load_cities(folders)
+    metrics, maps = MatchingMetrics(REGISTRY), MapMetrics(REGISTRY)
+    cities = load_cities(settings.city_folders)
     redis = await connect_redis(settings)
     database = await open_database(settings.database_url)
-    store = SqlRideStore(database, matching_metrics.set_aside)
+    store = SqlRideStore(database, metrics.set_aside)
+    tools = Tools(settings, redis, store, AcceptanceMetrics(REGISTRY), metrics)
     try:
-        services: list[MatchingService] = []
-        steps: list[Step] = []
         async with joined_owners(settings) as ownership:
-            for city, folder in zip(cities, folders, strict=True):
-                traffic = traffic_watch(city, folder, redis, clock.now_s)
-                await traffic.look()
-                steps.append((traffic.look, lambda: LOOK_EVERY_S))
-                service = _matching(city, folder, settings, redis, store, metrics, traffic.roads, matching_metrics)
-                services.append(service)
-                steps.append(_rounds_of(city.region.region_id, ownership, service, clock))
-                steps.append(_endings_of(city, ownership, redis, store, clock))
-            await repeat_until_stopped(*steps)
-            for service in services:
-                await service.finish()
+            regions = [
+                MatchedRegion(tools, city, folder, ownership, maps)
+                for city, folder in zip(cities, settings.city_folders, strict=True)
+            ]
+            for region in regions:
+                await region.traffic.look()
+            await repeat_until_stopped(*(step for region in regions for step in region.steps()))
+            for region in regions:
+                await region.service.finish()
     finally:
         await database.close()
         await redis.aclose()
 
 
-def _rounds_of(region_id: str, ownership: Ownership, service: MatchingService, clock: CityClock) -> Step:
-    """The step that runs a round of a region if it is ours, and the wall seconds to the next, which the rounds say."""
-    from dispatch.service.owned_rounds import OwnedRounds
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the regions of a process share."""
 
-    step = OwnedRounds(region_id, ownership, service).step
-    return step, lambda: clock.wall_duration_s(service.window_s)
+    settings: Settings
+    redis: Redis
+    store: SqlRideStore
+    acceptance: AcceptanceMetrics
+    metrics: MatchingMetrics
 
 
-def _endings_of(city: City, ownership: Ownership, redis: Redis, store: SqlRideStore, clock: CityClock) -> Step:
-    """The step that ends the overdue rides of a region if it is ours, and the wall seconds to the next."""
+class MatchedRegion:
+    """The rounds of one region on the map that it has now."""
+
+    def __init__(self, tools: Tools, city: City, folder: Path, ownership: Ownership, maps: MapMetrics) -> None:
+        from dispatch.service.owned_rounds import OwnedRounds
+        from hexhail.runtime.city_watch import CityWatch
+
+        self._tools = tools
+        self._folder = folder
+        self._region_id = city.region.region_id
+        self._ownership = ownership
+        self.traffic, self.service, self._overdue = self._on(city)
+        self._rounds = OwnedRounds(city.region.region_id, ownership, self.service)
+        self._watch = CityWatch("matcher", folder, city, tools.redis, self._take_over, maps)
+
+    def steps(self) -> list[Step]:
+        """Rounds, and looks at the traffic and the map, each with the wall seconds to the next."""
+        from traffic.service.watch import LOOK_EVERY_S
+        from workflows.end_ride import LOOK_EVERY_S as ENDINGS_EVERY_S
+
+        clock = self._tools.settings.clock()
+        return [
+            (lambda: self.traffic.look(), lambda: LOOK_EVERY_S),
+            (self._watch.look, lambda: REPORT_EVERY_S),
+            (self._rounds.step, lambda: clock.wall_duration_s(self.service.window_s)),
+            (self._end_overdue, lambda: clock.wall_duration_s(ENDINGS_EVERY_S)),
+        ]
+
+    async def _end_overdue(self) -> int:
+        """End the overdue rides of the region if it is ours."""
+        return await self._overdue.look() if await self._ownership.owns(self._region_id) else 0
+
+    async def _take_over(self, city: City) -> None:
+        """Run rounds on a new map. Raises what is wrong with the files beside it."""
+        traffic, service, overdue = await asyncio.to_thread(self._on, city)
+        await traffic.look()
+        before = self.service
+        self.traffic, self.service, self._overdue = traffic, service, overdue
+        self._rounds.replace(service)
+        await before.finish()
+
+    def _on(self, city: City) -> tuple[TrafficWatch, MatchingService, OverdueRides]:
+        tools = self._tools
+        traffic = traffic_watch(city, self._folder, tools.redis, tools.settings.clock().now_s)
+        return traffic, _matching(tools, city, self._folder, traffic), _overdue(tools, city)
+
+
+def _overdue(tools: Tools, city: City) -> OverdueRides:
+    """What ends the overdue rides of a region."""
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.model import DispatchParams
     from dispatch.service.rides import RideService
     from pricing.adapters.redis_tariffs import RedisTariffs
     from pricing.service.fares import FareService
-    from workflows.end_ride import LOOK_EVERY_S, EndRideWorkflow, OverdueRides
+    from workflows.end_ride import EndRideWorkflow, OverdueRides
 
-    region_id, params = city.region.region_id, read_params(city.sections, DispatchParams)
+    redis, store, region_id = tools.redis, tools.store, city.region.region_id
+    params, now = read_params(city.sections, DispatchParams), tools.settings.clock().now_s
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
     ending = EndRideWorkflow(
-        RideService(store, leases, params, clock.now_s),
-        FareService(city.region, city.graph, RedisTariffs(redis, region_id)),
+        RideService(store, leases, params, now), FareService(city.region, city.graph, RedisTariffs(redis, region_id))
     )
-    overdue = OverdueRides(ending, params, lambda: store.live_rides(region_id), clock.now_s)
-
-    async def step() -> int:
-        return await overdue.look() if await ownership.owns(region_id) else 0
-
-    return step, lambda: clock.wall_duration_s(LOOK_EVERY_S)
+    return OverdueRides(ending, params, lambda: store.live_rides(region_id), now)
 
 
-def _matching(
-    city: City,
-    folder: Path,
-    settings: Settings,
-    redis: Redis,
-    store: SqlRideStore,
-    metrics: AcceptanceMetrics,
-    roads: Callable[[], RoadGraph],
-    matching_metrics: MatchingMetrics,
-) -> MatchingService:
+def _matching(tools: Tools, city: City, folder: Path, traffic: TrafficWatch) -> MatchingService:
     from backing.left_out import LeftOut
-    from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_rounds import RedisRoundLog
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import RedisTraceLog
     from dispatch.adapters.round_files import FileRoundRecords
-    from dispatch.matching.policy import LearningPolicy
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
-    from dispatch.service.outbox_reader import OutboxReader
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from hexhail.cities.policy import city_policy
 
-    clock, params, region_id = (
-        settings.clock(),
-        read_params(city.sections, DispatchParams),
-        city.region.region_id,
-    )
+    settings, redis, store, region_id = tools.settings, tools.redis, tools.store, city.region.region_id
+    clock, params = settings.clock(), read_params(city.sections, DispatchParams)
     policy = city_policy(folder, city.graph, params)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
-    outbox_reader = None
-    if isinstance(policy, LearningPolicy):
-        outbox_reader = OutboxReader(
-            region_id=region_id,
-            graph=city.graph,
-            policy=policy,
-            tail=store,
-            memory=RedisAnswersMemory(redis, region_id),
-            metrics=metrics,
-            now=clock.now_s,
-        )
     return MatchingService(
         region_id=region_id,
         graph=city.graph,
@@ -149,15 +168,35 @@ def _matching(
         store=store,
         rides=RideService(store, leases, params, clock.now_s),
         supply=RedisSupply(
-            redis, region_id, cells_to_strings(city.search_cells), LeftOut("driver", matching_metrics.set_aside)
+            redis, region_id, cells_to_strings(city.search_cells), LeftOut("driver", tools.metrics.set_aside)
         ),
         leases=leases,
         round_log=RedisRoundLog(redis, region_id),
         now=clock.now_s,
         trace_log=RedisTraceLog(redis, region_id),
-        outbox_reader=outbox_reader,
+        outbox_reader=_outbox_reader(tools, city, policy),
         records=FileRoundRecords(settings.record_dir, region_id) if settings.record_dir else None,
-        roads=roads,
+        roads=traffic.roads,
         places=city.places,
-        metrics=matching_metrics,
+        metrics=tools.metrics,
+    )
+
+
+def _outbox_reader(tools: Tools, city: City, policy: MatchingPolicy) -> OutboxReader | None:
+    """What feeds a learning policy; None for one that does not learn."""
+    from dispatch.adapters.redis_acceptance import RedisAnswersMemory
+    from dispatch.matching.policy import LearningPolicy
+    from dispatch.service.outbox_reader import OutboxReader
+
+    if not isinstance(policy, LearningPolicy):
+        return None
+    region_id = city.region.region_id
+    return OutboxReader(
+        region_id=region_id,
+        graph=city.graph,
+        policy=policy,
+        tail=tools.store,
+        memory=RedisAnswersMemory(tools.redis, region_id),
+        metrics=tools.acceptance,
+        now=tools.settings.clock().now_s,
     )

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, ensure_topics
 from hexhail.runtime.database import open_database
+from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import QUOTES_TOPIC, RIDE_EVENTS_TOPIC
 from kernel.section_reader import read_params
 
 if TYPE_CHECKING:
+    import faust
     from redis.asyncio import Redis
 
+    from dispatch.adapters.sql.store import SqlRideStore
     from geo.city import City
+    from hexhail.runtime.city_watch import CityWatch
+    from pricing.adapters.faust_agent import Advising, Pricing
     from pricing.metrics import AdviceMetrics, PricingMetrics
     from pricing.model.advice import RepositioningParams
     from pricing.ports import FreeDrivers, PriceRecord, Supply
     from pricing.service.advice import AdviceService
     from pricing.service.surge import PricingService
+
+log = structlog.get_logger(__name__)
 
 
 def run_pricer(settings: Settings) -> None:
@@ -35,7 +45,8 @@ async def _price(settings: Settings) -> None:
     from prometheus_client import REGISTRY
 
     from dispatch.adapters.sql.store import SqlRideStore
-    from pricing.adapters.faust_agent import attach, attach_advice
+    from hexhail.runtime.city_watch import CityWatch, MapMetrics
+    from pricing.adapters.faust_agent import Advising, Pricing, attach, attach_advice
     from pricing.adapters.sql.record import SqlPriceRecord
     from pricing.metrics import AdviceMetrics, PricingMetrics
     from pricing.model.advice import RepositioningParams
@@ -52,27 +63,78 @@ async def _price(settings: Settings) -> None:
         data_dir=settings.data_dir / "pricer",
         session_timeout_s=settings.broker_session_timeout_s,
     )
+    maps = MapMetrics(REGISTRY)
     for city, folder in zip(cities, settings.city_folders, strict=True):
-        supply = _supply(city, redis, store.free_drivers)
+        region = PricedRegion(redis, store, record, metrics, advice_metrics, folder)
+        pricing, advising = region.on(city)
+        region.pricing = Pricing(pricing)
         attach(
             app,
             RIDE_EVENTS_TOPIC,
             QUOTES_TOPIC,
-            _pricing(city, redis, supply, record, metrics),
+            region.pricing,
             now_s=clock.now_s,
             wall_duration_s=clock.wall_duration_s,
         )
-        advice = read_params(city.sections, RepositioningParams)
-        if advice.is_on:
-            service = _advice(city, folder, advice, redis, supply, advice_metrics)
+        if advising is not None:
+            region.advising = Advising(advising)
+            every_s = read_params(city.sections, RepositioningParams).every_s
             attach_advice(
-                app, service, every_s=advice.every_s, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s
+                app, region.advising, every_s=every_s, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s
             )
+        watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps))
     try:
         await run_faust_app(app)
     finally:
         await database.close()
         await redis.aclose()
+
+
+@dataclass
+class PricedRegion:
+    """The pricing and the advice of one region, on the map that it has now."""
+
+    redis: Redis
+    store: SqlRideStore
+    record: PriceRecord
+    metrics: PricingMetrics
+    advice_metrics: AdviceMetrics
+    folder: Path
+    pricing: Pricing | None = None
+    advising: Advising | None = None
+
+    def on(self, city: City) -> tuple[PricingService, AdviceService | None]:
+        """The services on this map. Raises what is wrong with the files beside it."""
+        from pricing.model.advice import RepositioningParams
+
+        supply = _supply(city, self.redis, self.store.free_drivers)
+        pricing = _pricing(city, self.redis, supply, self.record, self.metrics)
+        advice = read_params(city.sections, RepositioningParams)
+        if not advice.is_on:
+            return pricing, None
+        return pricing, _advice(city, self.folder, advice, self.redis, supply, self.advice_metrics)
+
+    async def take_over(self, city: City) -> None:
+        """Price on a new map; prices and demand go on from the stores. Advice begins and ends with a restart alone."""
+        pricing, advising = await asyncio.to_thread(self.on, city)
+        if self.pricing is not None:
+            await self.pricing.replace(pricing)
+        if self.advising is not None and advising is not None:
+            self.advising.service = advising
+
+
+def watch_map(app: faust.App, watch: CityWatch) -> None:
+    """Have the app look at the map of a city again and again; a look that fails is logged."""
+
+    async def look_until_stopped() -> None:
+        while not app.should_stop:
+            try:
+                await watch.look()
+            except Exception as error:  # Redis is away: the map in use stays
+                log.warning("map_not_looked_at", error=repr(error))
+            await app.sleep(REPORT_EVERY_S)
+
+    app.task()(look_until_stopped)
 
 
 def _supply(city: City, redis: Redis, free_drivers: FreeDrivers) -> Supply:

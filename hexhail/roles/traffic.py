@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from backing.kafka import bootstrap_servers, partition_of
 from hexhail.cities.learned_traffic import city_profile
 from hexhail.cities.served import common_to, load_cities
 from hexhail.runtime.connections import connect_redis, ensure_topics, reaching_broker
-from hexhail.runtime.repeating import repeat_until_stopped
+from hexhail.runtime.map_reports import REPORT_EVERY_S
+from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import PINGS_TOPIC
 from kernel.section_reader import read_params
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from geo.city import City
     from location_ingest.adapters.kafka_believed import BelievedPings
+    from traffic.metrics import TrafficMetrics
     from traffic.service.update import UpdateService
 
 GROUP = "hexhail-traffic"
@@ -37,29 +39,56 @@ def run_traffic(settings: Settings) -> None:
 
 
 async def _learn(settings: Settings) -> None:
+    from prometheus_client import REGISTRY
+
+    from hexhail.runtime.city_watch import CityWatch, MapMetrics
+    from traffic.metrics import TrafficMetrics
+
     cities = load_cities(settings.city_folders)
     redis = await connect_redis(settings)
     try:
-        services = _services(cities, settings.city_folders, redis)
+        metrics, maps = TrafficMetrics(REGISTRY), MapMetrics(REGISTRY)
+        services = _services(cities, settings.city_folders, redis, metrics)
         for service in services:
             service.prepare()
         async with joined_pings(settings, cities) as pings:
             learner = OwnedRegions(pings, services, settings)
-            await repeat_until_stopped((learner.step, lambda: 0.0))
+            watches = [
+                CityWatch("traffic", folder, city, redis, _renewal(learner, folder, redis, metrics), maps)
+                for city, folder in zip(cities, settings.city_folders, strict=True)
+            ]
+            looks: list[Step] = [(watch.look, lambda: REPORT_EVERY_S) for watch in watches]
+            await repeat_until_stopped((learner.step, lambda: 0.0), *looks)
     finally:
         await redis.aclose()
 
 
-def _services(cities: Sequence[City], folders: Sequence[Path], redis: Redis) -> list[UpdateService]:
-    """An update service for each city whose file has not switched learning off."""
-    from prometheus_client import REGISTRY
+def _renewal(
+    learner: OwnedRegions, folder: Path, redis: Redis, metrics: TrafficMetrics
+) -> Callable[[City], Awaitable[None]]:
+    """What puts the new map of a city to use: a service that learns on it, from nothing."""
 
+    def made(city: City) -> list[UpdateService]:
+        services = _services([city], [folder], redis, metrics)
+        for service in services:
+            service.prepare()
+        return services
+
+    async def take_over(city: City) -> None:
+        learner.renew(city.region.region_id, await asyncio.to_thread(made, city))
+
+    return take_over
+
+
+def _services(
+    cities: Sequence[City], folders: Sequence[Path], redis: Redis, metrics: TrafficMetrics
+) -> list[UpdateService]:
+    """An update service for each city whose file has not switched learning off."""
     from traffic.adapters.redis_weights import RedisWeights
-    from traffic.metrics import TrafficMetrics
     from traffic.model import LearnedTrafficParams
     from traffic.service.update import UpdateService
 
-    metrics, services = TrafficMetrics(REGISTRY), []
+    services = []
     for city, folder in zip(cities, folders, strict=True):
         params = read_params(city.sections, LearnedTrafficParams)
         if params.is_on:
@@ -98,17 +127,25 @@ class OwnedRegions:
         self._now = settings.clock().now_s
         self._term_of: dict[str, int] = {}
 
+    def renew(self, region_id: str, services: Sequence[UpdateService]) -> None:
+        """Learn a region by these services from the next step on, in a term of their own; by none if there are none."""
+        self._term_of.pop(region_id, None)
+        self._services.pop(region_id, None)
+        self._services |= {service.region_id: service for service in services}
+
     async def step(self) -> None:
         """Read what came, and update what is due. Raises what the stores raise; the next step goes on."""
         for group in await self._pings.read(self._now(), READ_WAIT_S):
             service = self._services.get(group.region_id)
             if service is not None and group.region_id in self._term_of:
                 service.take(group.driver_ids, group.values[:, :3])
-        for region_id, service in self._services.items():
+        for region_id, service in list(self._services.items()):
             if not self._pings.owns(region_id):
                 self._term_of.pop(region_id, None)
                 continue
             if self._term_of.get(region_id) != self._pings.term:
                 await service.take_over(self._now())
+                if self._services.get(region_id) is not service:  # the map changed meanwhile
+                    continue
                 self._term_of[region_id] = self._pings.term
             await service.update_if_due(self._now())

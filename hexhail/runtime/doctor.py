@@ -22,6 +22,7 @@ from backing.redis.functions import libraries_of, other_versions, remove_librari
 from backing.sql import migrate
 from hexhail.runtime.connections import connect_producer, connect_redis
 from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.map_reports import MapReports, apart
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC
@@ -74,6 +75,7 @@ async def examine() -> list[Finding]:
         if any(finding.part == "city" and finding.ok for finding in findings):
             findings.append(await _guarded("matching", lambda: _matching(settings)))
             findings.append(await _guarded("learned traffic", lambda: _traffic(settings)))
+            findings.append(await _guarded("maps", lambda: _maps(settings)))
     return findings
 
 
@@ -172,6 +174,24 @@ async def _redis_functions(settings: Settings) -> Finding:
     seen += f"; the server holds {len(others)} of other versions: {', '.join(others)}"
     remedy = "When no other version runs any more: `hexhail doctor --remove-old-functions`."
     return Finding("Redis functions", ok=False, seen=seen, remedy=remedy, is_needed=False)
+
+
+async def _maps(settings: Settings) -> Finding:
+    """Whether all processes of each region have the map that is on disk here."""
+    from hexhail.cities.served import load_cities
+
+    redis, seen, agree = await connect_redis(settings), [], True
+    try:
+        for city in load_cities(settings.city_folders):
+            map_of = await MapReports(redis, city.region.region_id).read()
+            others = apart(map_of, city.places.map_id)
+            agree &= not others
+            ours = f"{len(map_of)} processes have the map on disk, {city.places.map_id}" if map_of else "nobody runs"
+            seen.append(f"{city.region.region_id}: {others or ours}")
+    finally:
+        await redis.aclose()
+    remedy = "Each process takes a new map over within seconds: see the log of those that do not for `map_refused`."
+    return Finding("maps", agree, "; ".join(seen), remedy, is_needed=False)
 
 
 async def _traffic(settings: Settings) -> Finding:

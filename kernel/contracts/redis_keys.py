@@ -148,6 +148,14 @@ def traffic(region_id: str) -> str:
     return f"{{{region_id}}}:traffic"
 
 
+# -- maps: written by every process that has one ----------------------------------------------------------------------
+
+
+def maps(region_id: str) -> str:
+    """Hash: `<role>@<host>:<process id>` -> `<map id>|<wall ms of the report>`."""
+    return f"{{{region_id}}}:maps"
+
+
 # -- inboxes of riders and drivers: written by the relay, over all regions ---------------------------------------------
 
 

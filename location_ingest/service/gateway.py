@@ -102,6 +102,10 @@ class PingGateway:
         """
         return self._enqueue((driver_id,), numbers, now_s, None)
 
+    def follow(self, region_of: RegionOf) -> None:
+        """Find the regions of pings by this from now on."""
+        self._region_of = region_of
+
     async def close(self) -> None:
         """Send what waits and take nothing more; returns within `submit_s_max`."""
         self._closed = True

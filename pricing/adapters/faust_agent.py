@@ -7,6 +7,7 @@ silently. Here a batch is acknowledged by hand after it is counted. The applicat
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ import structlog
 
 from backing.retry import Backoff, retry_until_stopped
 from pricing.adapters.event_codec import decode_quote, decode_ride
+from pricing.model.messages import QuoteAsked, RideEvent
 from pricing.service.advice import AdviceService
 from pricing.service.surge import PricingService
 
@@ -34,11 +36,59 @@ Decode = Callable[[bytes | None], T | None]
 Process = Callable[[Sequence[T | None], float], Awaitable[None]]
 
 
+class Pricing:
+    """The pricing of one region by a service that can be replaced by one on another map.
+
+    What a service remembers is in the stores, so that the next one goes on from there; it begins when the one before
+    is done with what it does.
+    """
+
+    def __init__(self, service: PricingService) -> None:
+        self._service = service
+        self.region_id = service.region_id
+        self._in_step = asyncio.Lock()
+
+    @property
+    def tick_s(self) -> float:
+        """City seconds between two ticks."""
+        return self._service.tick_s
+
+    async def replace(self, service: PricingService) -> None:
+        """Price by this service from now on. Returns when the one before has ended its step."""
+        async with self._in_step:
+            self._service = service
+
+    async def process_rides(self, messages: Sequence[RideEvent | None], now_s: float) -> None:
+        """See `PricingService.process_rides`."""
+        await self._service.process_rides(messages, now_s)
+
+    async def process_quotes(self, messages: Sequence[QuoteAsked | None], now_s: float) -> None:
+        """See `PricingService.process_quotes`."""
+        await self._service.process_quotes(messages, now_s)
+
+    async def tick(self, now_s: float) -> None:
+        """See `PricingService.tick`."""
+        async with self._in_step:
+            await self._service.tick(now_s)
+
+
+class Advising:
+    """The advice of one region by a service that can be replaced by one on another map."""
+
+    def __init__(self, service: AdviceService) -> None:
+        self.service = service
+        self.region_id = service.region_id
+
+    async def plan_once(self, now_s: float) -> None:
+        """See `AdviceService.plan_once`."""
+        await self.service.plan_once(now_s)
+
+
 def attach(
     app: faust.App,
     rides_topic: str,
     quotes_topic: str,
-    service: PricingService,
+    service: PricingService | Pricing,
     *,
     now_s: Callable[[], float],
     wall_duration_s: Callable[[float], float],
@@ -60,7 +110,7 @@ def attach(
 
 def attach_advice(
     app: faust.App,
-    service: AdviceService,
+    service: AdviceService | Advising,
     *,
     every_s: float,
     now_s: Callable[[], float],
@@ -83,7 +133,7 @@ class _Worker:
     def __init__(
         self,
         app: Any,
-        service: PricingService,
+        service: PricingService | Pricing,
         now_s: Callable[[], float],
         wall_duration_s: Callable[[float], float],
     ) -> None:

@@ -33,6 +33,7 @@ KEYS = {
     redis_keys.advice: "{r}:advice",
     redis_keys.advice_planned: "{r}:advice:planned",
     redis_keys.traffic: "{r}:traffic",
+    redis_keys.maps: "{r}:maps",
     redis_keys.inbox: "inbox:rider:alice",
 }
 ARGUMENTS = {
