@@ -139,7 +139,8 @@ def _charged(event: ev.RiderDroppedOff | ev.TripClosed | ev.RiderDidNotShow | ev
     owed: dict[str, Any] = {"fare_cents": event.fare_cents, "receipt": event.receipt}
     match event:
         case ev.RideCorrected():
-            return {**owed, "dropoff": event.dropoff}
+            # The operator's map may be another one than that of the pickup.
+            return {**owed, "dropoff": event.dropoff, "map_id": ""}
         case ev.RiderDroppedOff():
             return {**owed, "dropped_off_s": event.at_s, "ended_s": event.at_s}
         case ev.TripClosed():
