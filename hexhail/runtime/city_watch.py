@@ -13,6 +13,7 @@ from geo.city import City
 from geo.roads.graph import GRAPH_FILE
 from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.map_reports import MapReports, apart, process_name
+from kernel.points import Point
 from kernel.section_reader import ParamsRefused
 from pricing.errors import TariffRefused
 
@@ -125,7 +126,8 @@ def _load(folder: Path, region_id: str) -> City:
     city = load_checked_city(folder)
     if city.region.region_id != region_id:
         raise ValueError(f"{folder} is of region {city.region.region_id!r} now, not {region_id!r}: restart to serve it")
-    for computed in (city.places, city.search_cells, city.surge_cells):
+    anywhere = Point(float(city.graph.lat_deg[0]), float(city.graph.lng_deg[0]))
+    for computed in (city.places.at([anywhere]), city.search_cells, city.surge_cells):
         assert computed is not None
     return city
 
