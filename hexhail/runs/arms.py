@@ -1,4 +1,4 @@
-"""The arms of a comparison as they are written: a policy, with parameters behind it, or a file that holds both."""
+"""Parses the arms of a comparison: a policy with optional parameters, or a TOML file that holds both."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dispatch.model import DispatchParams
 from dispatch.weights import ScoreWeights
 from simulator.day_params import Acceptance, DayParams
 
-#: How a day's parameter is written where its name in the program would read badly.
-_WRITTEN_AS = {"is_surge_on": "surge"}
+#: The public name of a day's parameter, where it differs from the name in the code.
+_PUBLIC_NAME = {"is_surge_on": "surge"}
 _NOT_AN_ARM = ("seed", "dispatch_changes")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a comparison: a name for the tables, a policy, and the days it lives (the seed is not set yet)."""
+    """One side of a comparison: a name for the tables, a policy and the parameters of its days (without the seed)."""
 
     name: str
     policy: str
@@ -30,8 +30,8 @@ def parse_arm(text: str, defaults: DayParams) -> Arm:
     """Read `optimal`, `file.py:Class`, `optimal:batch_window_s=5,surge=off` or `settings.toml`.
 
     Parameters are those of a day (`acceptance`, `surge`, …), the keys of `[dispatch]` (`max_wait_s`,
-    `candidates_per_request`, …) and the weights of `[dispatch.score]` as `score.idle`. What an arm does not set is as
-    the city's file says. Raises ValueError that names the arm and what is wrong with it.
+    `candidates_per_request`, …) and the weights of `[dispatch.score]` as `score.idle`. What an arm does not set
+    is taken from the city's file. Raises ValueError that names the arm and what is wrong with it.
     """
     try:
         policy, changes = _from_file(Path(text)) if text.endswith(".toml") else _from_words(text)
@@ -41,7 +41,7 @@ def parse_arm(text: str, defaults: DayParams) -> Arm:
 
 
 def parse_arms(texts: list[str], defaults: DayParams) -> list[Arm]:
-    """Read two or more arms. Arms that are written alike, as an A/A test wants them, are told apart by a number."""
+    """Read two or more arms. Equal arms, as in an A/A test, get a number in their names."""
     if len(texts) < 2:
         raise ValueError("a comparison needs two arms or more, such as: optimal greedy")
     arms = [parse_arm(text, defaults) for text in texts]
@@ -59,13 +59,13 @@ def _from_words(text: str) -> tuple[str, dict[str, str]]:
     for change in last.split(","):
         key, equals, value = change.partition("=")
         if not (key and equals and value):
-            raise ValueError(f"{change!r} is no key=value")
+            raise ValueError(f"{change!r} is not of the form key=value")
         changes[key.strip()] = value.strip()
     return policy, changes
 
 
 def _from_file(path: Path) -> tuple[str, dict[str, str]]:
-    """A policy's file is looked for beside the settings, so that both can be kept in one folder."""
+    """Read a settings file. The path of a policy is relative to its folder, so that both can be kept together."""
     try:
         settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -83,7 +83,7 @@ def _written(value: object) -> str:
 
 
 def _changed(defaults: DayParams, changes: Mapping[str, str]) -> DayParams:
-    of_day = {_WRITTEN_AS.get(field.name, field.name): field.name for field in fields(DayParams)}
+    of_day = {_PUBLIC_NAME.get(field.name, field.name): field.name for field in fields(DayParams)}
     of_day = {written: name for written, name in of_day.items() if name not in _NOT_AN_ARM}
     dispatch_defaults = {field.name: getattr(DispatchParams(), field.name) for field in fields(DispatchParams)}
     weights = {f"score.{field.name}": getattr(ScoreWeights(), field.name) for field in fields(ScoreWeights)}
@@ -108,7 +108,7 @@ def _changed(defaults: DayParams, changes: Mapping[str, str]) -> DayParams:
 
 
 def _read(key: str, text: str, like: object) -> Any:
-    """The value in the text, of the type of `like`."""
+    """Parse the text as the type of `like`."""
     if isinstance(like, bool):
         if text not in ("on", "off"):
             raise ValueError(f"{key} must be on or off, not {text!r}")

@@ -1,4 +1,4 @@
-"""Days of several arms on common random numbers, in processes side by side, and what the arms differ by."""
+"""Compares arms by simulated days on common random numbers, run in parallel processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FIGURES = {
     "utilisation": ("time with a rider aboard", "%"),
     "income_gini": ("Gini of incomes", ""),
 }
-#: Of an interval of a switchback there is less to say: what happened to the rides requested in it.
+#: Figures of a switchback: they can be computed for the rides requested in one interval.
 SWITCHBACK_FIGURES = {
     "service_rate": ("requests served", "%"),
     "wait_s_mean": ("mean wait for the pickup", "s"),
@@ -50,7 +50,7 @@ SWITCHBACK_FIGURES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a process needs to know to live any day of a comparison."""
+    """What a worker process needs to simulate any day of a comparison."""
 
     city_dir: Path
     requests: Path
@@ -58,7 +58,7 @@ class Plan:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
     skip_bad: bool = False
-    #: Whether each seed draws its demand anew; else the seeds differ in the people's moods alone.
+    #: Whether each seed draws new demand; otherwise seeds differ only in the behaviour of riders and drivers.
     is_resampled: bool = False
     switchback: SwitchbackParams | None = None
 
@@ -70,17 +70,17 @@ class Plan:
         if len(self.arms) != ARMS:
             raise ValueError(f"a switchback compares {ARMS} arms, not {len(self.arms)}")
         if self.arms[0].params != self.arms[1].params:
-            raise ValueError("in a switchback the arms take turns in one city: they may differ in the policy alone")
+            raise ValueError("in a switchback the arms take turns in one city: they may differ only in the policy")
 
     def days(self) -> list[tuple[int, int]]:
-        """(arm, seed) of every day; the arms of a switchback share theirs."""
+        """Return (arm, seed) of every day; the arms of a switchback share their days."""
         arms = range(1 if self.switchback else len(self.arms))
         return [(arm, seed) for seed in self.seeds for arm in arms]
 
 
 @dataclass(frozen=True)
 class DayResult:
-    """What one day of one arm came to; `clusters` in a switchback, `figures` otherwise."""
+    """Results of one day of one arm: `clusters` in a switchback, `figures` otherwise."""
 
     arm: int
     seed: int
@@ -92,7 +92,7 @@ class DayResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the arms came to, and by how much each of the others differs from the first."""
+    """Means of the arms, and the difference of each other arm from the first."""
 
     plan: Plan
     #: figure → the mean of each arm; NaN where no day had it.
@@ -107,22 +107,22 @@ class Comparison:
 
     @property
     def figures(self) -> dict[str, tuple[str, str]]:
-        """Names and units of the figures, in their order."""
+        """Labels and units of the figures by name, in table order."""
         return FIGURES if self.plan.switchback is None else SWITCHBACK_FIGURES
 
     @property
     def has_no_spread(self) -> bool:
-        """Whether every seed gave the same: people without moods on the same demand."""
+        """Whether all seeds gave the same figures: deterministic behaviour on the same demand."""
         columns = [values for arms in self.by_seed.values() for values in arms]
         return len(self.plan.seeds) > 1 and bool(columns) and all(len(set(values)) == 1 for values in columns)
 
     def as_dict(self) -> dict[str, Any]:
-        """The whole of it as JSON values: None where there is no number."""
+        """Return the comparison as JSON values; NaN becomes None."""
         plan = self.plan
         return {
             "design": "paired" if plan.switchback is None else "switchback",
             "switchback": None if plan.switchback is None else asdict(plan.switchback),
-            "arms": [{"name": arm.name, "policy": arm.policy, **_facts(arm)} for arm in plan.arms],
+            "arms": [{"name": arm.name, "policy": arm.policy, **_day_params(arm)} for arm in plan.arms],
             "seeds": list(plan.seeds),
             "resampled": plan.is_resampled,
             "figures": {
@@ -143,16 +143,16 @@ class Comparison:
 
 
 def compare(plan: Plan, jobs: int, on_progress: Callable[[int], None] = lambda done: None) -> Comparison:
-    """Live all days of a plan, `jobs` at a time, and compare the arms; the result does not depend on `jobs`.
+    """Simulate all days of a plan, `jobs` at a time, and compare the arms; the result does not depend on `jobs`.
 
-    Raises ValueError for inputs or policies that cannot be used, before a day is lived.
+    Raises ValueError for unusable inputs or policies, before the first day is simulated.
     """
     inputs = _inputs_of(plan)
     for arm in plan.arms:
         policy_of(inputs, arm.params, arm.policy)
-    lived = _lived_here(plan, inputs) if jobs == 1 else _lived_side_by_side(plan, jobs)
+    days = _simulate_here(plan, inputs) if jobs == 1 else _simulate_in_parallel(plan, jobs)
     results = []
-    for done, result in enumerate(lived, start=1):
+    for done, result in enumerate(days, start=1):
         results.append(result)
         on_progress(done)
     results.sort(key=lambda result: (result.seed, result.arm))
@@ -160,8 +160,8 @@ def compare(plan: Plan, jobs: int, on_progress: Callable[[int], None] = lambda d
     return replace(compared(plan, results, region.currency), title=region.name)
 
 
-def live_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
-    """One day of one arm, or of both in turns. Nothing of it depends on what else was lived."""
+def simulate_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
+    """Simulate one day of one arm, or of both arms in turns; the result is independent of other days."""
     chosen = plan.arms[arm]
     if plan.is_resampled:
         inputs = replace(inputs, requests=resampled(inputs.requests, seed))
@@ -191,20 +191,20 @@ def _flat(outcome: Outcome, currency: str) -> dict[str, float | None]:
     return {name: flat[name] for name in FIGURES}
 
 
-# -- processes -----------------------------------------------------------------------------------------------------
+# -- worker processes ----------------------------------------------------------------------------------------------
 
 
 def _inputs_of(plan: Plan) -> Inputs:
     return read_inputs(plan.city_dir, plan.requests, plan.drivers, skip_bad=plan.skip_bad)
 
 
-def _lived_here(plan: Plan, inputs: Inputs) -> Iterator[DayResult]:
+def _simulate_here(plan: Plan, inputs: Inputs) -> Iterator[DayResult]:
     for arm, seed in plan.days():
-        yield live_day(plan, inputs, arm, seed)
+        yield simulate_day(plan, inputs, arm, seed)
 
 
 class _Worker:
-    """What a process of the pool keeps between its days: read once, not for each day."""
+    """What a worker process keeps between its days: read once, not for each day."""
 
     plan: Plan
     inputs: Inputs
@@ -215,11 +215,11 @@ def _begin_work(plan: Plan) -> None:
 
 
 def _work(day: tuple[int, int]) -> DayResult:
-    return live_day(_Worker.plan, _Worker.inputs, *day)
+    return simulate_day(_Worker.plan, _Worker.inputs, *day)
 
 
-def _lived_side_by_side(plan: Plan, jobs: int) -> Iterator[DayResult]:
-    # Spawned, not forked: a fork would inherit the threads of compiled kernels in whatever state they are.
+def _simulate_in_parallel(plan: Plan, jobs: int) -> Iterator[DayResult]:
+    # Spawned, not forked: a fork would copy the threads of compiled kernels in an undefined state.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin_work, (plan,)) as pool:
         days = [pool.submit(_work, day) for day in plan.days()]
@@ -234,7 +234,7 @@ def _lived_side_by_side(plan: Plan, jobs: int) -> Iterator[DayResult]:
 
 
 def compared(plan: Plan, results: list[DayResult], currency: str) -> Comparison:
-    """Compare the arms by days sorted by seed and arm, whose fares are in minor units of ``currency``."""
+    """Compare the arms by their days, sorted by seed and arm; fares are in minor units of ``currency``."""
     faults = [f"seed {result.seed}, {sentence}" for result in results for sentence in result.policy_faults]
     violations = sum(result.violations for result in results)
     if plan.switchback is not None:
@@ -280,5 +280,5 @@ def _number(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-def _facts(arm: Arm) -> dict[str, Any]:
+def _day_params(arm: Arm) -> dict[str, Any]:
     return {name: value for name, value in asdict(arm.params).items() if name != "seed"}

@@ -37,7 +37,7 @@ class PriceHistory:
 
     @classmethod
     def of(cls, changes: Sequence[SurgeChanged]) -> PriceHistory:
-        """The history that a pricing engine told."""
+        """The history of the changes that a pricing engine published."""
         if not changes:
             return cls(np.zeros(0), np.zeros(0, np.uint64), np.zeros(0))
         at_s = np.repeat([change.at_s for change in changes], [len(change.cell) for change in changes])

@@ -1,4 +1,4 @@
-"""Recorded pings out of a file, Parquet or CSV, in the order they were taken."""
+"""Reads recorded pings from a Parquet or CSV file and sorts them by time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simulator.demand.inputs import BadRows
 #: A ping so far from the middle one in time was taken by a clock gone wrong.
 AWAY_S_MAX = 366 * 86_400.0
 
-#: What a column may be called, the first one found counts; `_e5` means degrees times 100,000.
+#: Accepted names of each column, the first one found is used; `_e5` means degrees times 100,000.
 _DRIVER = ("driver_id", "cab_id")
 _TIME = ("t_s", "t")
 _LAT = ("lat_deg", "lat", "lat_e5")
@@ -26,12 +26,12 @@ _OPTIONAL = ("heading_deg", "speed_mps", "accuracy_m")
 
 @dataclass(frozen=True)
 class RecordedPings:
-    """The n pings of a file, by time and then by driver.
+    """The n pings of a file, sorted by time and driver.
 
     Attributes:
         driver_id: (n,) of str.
         t_s, lat_deg, lng_deg: (n,) of float64; Unix seconds and degrees.
-        optional: of heading_deg, speed_mps and accuracy_m those that the file has, (n,) each; NaN where unknown.
+        optional: those of heading_deg, speed_mps and accuracy_m that the file has, (n,) each; NaN where unknown.
         line: (n,) of the file, from 1 for its header; None if they are from no file.
     """
 
@@ -46,7 +46,7 @@ class RecordedPings:
         return len(self.t_s)
 
     def taken(self, rows: Any) -> RecordedPings:
-        """Return some of the pings, chosen as arrays are: by a mask, a slice or indices."""
+        """Return a subset of the pings, selected by a mask, a slice or indices as in numpy."""
         optional = {name: values[rows] for name, values in self.optional.items()}
         line = None if self.line is None else self.line[rows]
         return RecordedPings(
@@ -57,8 +57,8 @@ class RecordedPings:
 def read_pings(path: Path) -> RecordedPings:
     """Read a `.parquet` or `.csv` file; what is empty is NaN, see `usable_pings`.
 
-    Raises ValueError that says which column is missing or which value is no number, OSError for the file itself,
-    ImportError for Parquet without pyarrow.
+    Raises ValueError that names the missing column or the value that is not a number, OSError if the file cannot be
+    read, ImportError for Parquet without pyarrow.
     """
     columns, line = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     driver_id = np.array([str(name) for name in _column(columns, _DRIVER, path).tolist()], dtype=object)

@@ -27,7 +27,7 @@ def build_app(run: RecordedRun, web_dir: Path) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # Made once: the browser asks once, and a reload should not wait.
     about, tracks = msgspec.json.encode(run.about()), packed(run.tracks)
-    prices = msgspec.json.encode(run.prices_told())
+    prices = msgspec.json.encode(run.price_columns())
     roads = roads_geojson(run.city.graph)
 
     @app.get("/")

@@ -85,7 +85,7 @@ class RecordedRun:
             "rides": _ride_columns(self.events, self.tracks.begin_s),
         }
 
-    def prices_told(self) -> dict[str, list[Any]]:
+    def price_columns(self) -> dict[str, list[Any]]:
         """Changes of surge multipliers as columns: `t_ms`, `at` a place among the names in `cell`, `multiplier`."""
         cell, at = np.unique(self.prices.cell, return_inverse=True)
         t_ms = np.rint(1e3 * (self.prices.at_s - self.tracks.begin_s)).astype(np.int64)

@@ -113,7 +113,7 @@ def test_a_run_that_does_not_say_where_drivers_began_is_played_all_the_same(day:
     (folder / "prices.npz").unlink()
     (folder / "sightings.npz").unlink()
     run = RecordedRun(folder, None)
-    assert run.prices_told()["t_ms"] == []
+    assert run.price_columns()["t_ms"] == []
     assert set(run.tracks.driver_id) <= set(day[1].fleet.driver_id)
     assert run.tracks.t_ms.size
 

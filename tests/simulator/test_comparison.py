@@ -13,7 +13,7 @@ from scipy import stats
 
 from dispatch.matching.greedy import NearestPolicy
 from hexhail.runs.arms import Arm, parse_arm, parse_arms
-from hexhail.runs.compare import Plan, compared, live_day
+from hexhail.runs.compare import Plan, compared, simulate_day
 from hexhail.runs.compare_page import compare_html, shown_difference
 from simulator.day_params import Acceptance, DayParams
 from simulator.demand.resample import JITTER_S, resampled
@@ -30,7 +30,7 @@ def plan(*arms: Arm, seeds: int = 1, **more: Any) -> Plan:
 
 
 def lived(wanted: Plan, inputs: Any) -> Any:
-    results = [live_day(wanted, inputs, arm, seed) for arm, seed in wanted.days()]
+    results = [simulate_day(wanted, inputs, arm, seed) for arm, seed in wanted.days()]
     return compared(wanted, results, inputs.city.region.currency)
 
 
@@ -158,7 +158,7 @@ def test_invalid_switchbacks_are_refused(town: Any) -> None:
         SwitchbackParams(100.0, 100.0)
     with pytest.raises(ValueError, match="needs 4 or more"):
         SwitchbackSchedule.draw(SwitchbackParams(600.0), 0.0, 900.0, seed=1)
-    with pytest.raises(ValueError, match="differ in the policy alone"):
+    with pytest.raises(ValueError, match="differ only in the policy"):
         plan(*parse_arms(["optimal", "optimal:surge=on"], CALM), switchback=SwitchbackParams(60.0))
     with pytest.raises(ValueError, match="not 1"):
         SwitchingPolicy([NearestPolicy(town)], SwitchbackSchedule.draw(SwitchbackParams(10.0), 0.0, 100.0, 1))
@@ -198,7 +198,7 @@ def test_arms_are_parsed_from_text_and_from_files(tmp_path: Path) -> None:
         ("optimal:seed=3", "there is no parameter 'seed'"),
         ("optimal:max_wait_s=long", "max_wait_s must be a number, not 'long'"),
         ("optimal:max_wait_s=-1", "max_wait_s must be a positive number"),
-        ("optimal:max_wait_s=1,surge", "'surge' is no key=value"),
+        ("optimal:max_wait_s=1,surge", "'surge' is not of the form key=value"),
         ("optimal:surge=yes", "surge must be on or off"),
         ("nowhere.toml", "No such file"),
     ],
