@@ -19,7 +19,7 @@ from api.auth.tokens import Role, Tokens
 from benchmarks.api.flood import KINDS, half_heads, still_open
 from benchmarks.common.http_load import post
 from benchmarks.common.measure import Report
-from benchmarks.common.processes import SECRETS, Scene, servers
+from benchmarks.common.processes import SECRETS, Processes, servers
 from hexhail.runtime import embedded, limits
 from kernel.keyring import KeyRing
 
@@ -61,16 +61,16 @@ class Quotes:
         return np.array(took_ms)
 
 
-def resident_mb(scene: Scene) -> float:
+def resident_mb(processes: Processes) -> float:
     """Memory of the API process at the moment."""
-    lines = Path(f"/proc/{scene.running['api'].pid}/status").read_text(encoding="ascii").splitlines()
+    lines = Path(f"/proc/{processes.running['api'].pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-async def _beside(scene: Scene, quotes: Quotes, kind: str, token: str, seconds_s: float) -> list[object]:
+async def _beside(processes: Processes, quotes: Quotes, kind: str, token: str, seconds_s: float) -> list[object]:
     """A row of the table: quotes while one kind of flood goes on."""
-    before_mb = resident_mb(scene)
-    command = [sys.executable, "-m", "benchmarks.api.flood", str(scene.api_port), kind, str(seconds_s)]
+    before_mb = resident_mb(processes)
+    command = [sys.executable, "-m", "benchmarks.api.flood", str(processes.api_port), kind, str(seconds_s)]
     flooding = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert flooding.stdin is not None
     flooding.stdin.write(f"{token}\n".encode())
@@ -81,7 +81,7 @@ async def _beside(scene: Scene, quotes: Quotes, kind: str, token: str, seconds_s
     async def watch() -> None:
         nonlocal most_mb
         while True:
-            most_mb = max(most_mb, resident_mb(scene))
+            most_mb = max(most_mb, resident_mb(processes))
             await asyncio.sleep(0.1)
 
     watching = asyncio.create_task(watch())
@@ -95,19 +95,21 @@ def _row(name: str, took_ms: np.ndarray, *more: float) -> list[object]:
     return [name, *(float(np.percentile(took_ms, q)) for q in (50, 99, 100)), *more]
 
 
-async def _measure(scene: Scene, report: Report, seconds_s: float, heads: int, patient_s: float) -> None:
+async def _measure(processes: Processes, report: Report, seconds_s: float, heads: int, patient_s: float) -> None:
     tokens = Tokens(KeyRing(SECRETS))
-    quotes = Quotes(scene.api_port, tokens)
+    quotes = Quotes(processes.api_port, tokens)
     await quotes.ask(seconds_s)
     usual = _row("nobody abuses it", await quotes.ask(2 * seconds_s), 0.0, 0.0, 0.0)
     rows = [usual]
     for kind in KINDS:
         token = tokens.issue(Role.DRIVER, f"abuser-{kind.replace(' ', '-')}")
-        rows.append(await _beside(scene, quotes, kind, token, seconds_s))
+        rows.append(await _beside(processes, quotes, kind, token, seconds_s))
         await asyncio.sleep(1.0)
-    before_mb = resident_mb(scene)
-    sockets = await asyncio.to_thread(half_heads, scene.api_port, heads)
-    rows.append(_row(f"{heads} half heads", await quotes.ask(patient_s), resident_mb(scene) - before_mb, heads, 0.0))
+    before_mb = resident_mb(processes)
+    sockets = await asyncio.to_thread(half_heads, processes.api_port, heads)
+    rows.append(
+        _row(f"{heads} half heads", await quotes.ask(patient_s), resident_mb(processes) - before_mb, heads, 0.0)
+    )
     open_now = still_open(sockets)
     for one in sockets:
         one.close()
@@ -122,8 +124,8 @@ async def _measure(scene: Scene, report: Report, seconds_s: float, heads: int, p
 def run(small: bool, report: Report) -> None:
     """Measure; about two minutes."""
     limits.raise_open_files()
-    with servers() as scene:
-        scene.start("api", "hexhail", "serve", "api")
-        asyncio.run(embedded.wait_for_port(scene.api_port, "the API", 90.0))
-        asyncio.run(_measure(scene, report, *((2.0, 20, 2.0) if small else (12.0, HALF_HEADS, PATIENT_S))))
+    with servers() as processes:
+        processes.start("api", "hexhail", "serve", "api")
+        asyncio.run(embedded.wait_for_port(processes.api_port, "the API", 90.0))
+        asyncio.run(_measure(processes, report, *((2.0, 20, 2.0) if small else (12.0, HALF_HEADS, PATIENT_S))))
     report.note(f"load average at the end: {os.getloadavg()[0]:.1f}")

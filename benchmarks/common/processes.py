@@ -1,4 +1,4 @@
-"""The servers, and processes of the product beside them, for benchmarks of more than one process."""
+"""Starts the servers and processes of the product, for benchmarks of more than one process."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
-class Scene:
-    """The servers, and the processes of the product, by name."""
+class Processes:
+    """The running servers and processes of the product, by name."""
 
     folder: Path
     broker_port: int
@@ -70,20 +70,22 @@ def _cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def servers() -> Iterator[Scene]:
+def servers() -> Iterator[Processes]:
     """Redis and a broker, and whatever is started beside them; all are gone at the end."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        scene = Scene(folder, *embedded.free_ports(3))
+        processes = Processes(folder, *embedded.free_ports(3))
         commands = {
-            "Redis": embedded.valkey_command(scene.redis_port, folder / "valkey"),
-            "broker": embedded.broker_command(scene.broker_port),
+            "Redis": embedded.valkey_command(processes.redis_port, folder / "valkey"),
+            "broker": embedded.broker_command(processes.broker_port),
         }
         try:
             for name, command in commands.items():
-                scene.running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            for port in (scene.redis_port, scene.broker_port):
+                processes.running[name] = subprocess.Popen(
+                    command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            for port in (processes.redis_port, processes.broker_port):
                 asyncio.run(embedded.wait_for_port(port, "a server"))
-            yield scene
+            yield processes
         finally:
-            scene.stop(*scene.running)
+            processes.stop(*processes.running)

@@ -88,8 +88,8 @@ def run(small: bool, report: Report) -> None:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A running city, its people, and where to look what became of them."""
+class LoadedCity:
+    """A running city with its load of riders and drivers, and connections to its stores."""
 
     demo: Demo
     load: Load
@@ -114,22 +114,22 @@ def _cpu_s(pid: int | None) -> float:
 
 async def _measure(size: Size, report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with _scene(Path(folder), size) as scene:
+        async with _loaded_city(Path(folder), size) as city:
             # What goes wrong comes first: the rates end where the machine is overrun.
-            await _rematch(scene, report)
-            quiet = await _spent_quietly(scene)
-            steps = [await _latency(scene, rate) for rate in size.rates]
-            history = await scene.history()
-    _tell_latency(steps, report)
-    _tell_cpu(quiet, steps, report)
+            await _rematch(city, report)
+            quiet = await _spent_quietly(city)
+            steps = [await _latency(city, rate) for rate in size.rates]
+            history = await city.history()
+    _report_latency(steps, report)
+    _report_cpu(quiet, steps, report)
     report.figure("violations of the invariants in the whole history", len(check_history(history).violations), "")
-    report.figure("answers that were errors of the server, or none", scene.load.errors, "")
-    report.figure("sockets lost", scene.load.reconnects, "")
+    report.figure("answers that were errors of the server, or none", city.load.errors, "")
+    report.figure("sockets lost", city.load.reconnects, "")
     report.note("people, servers and services share the machine's cores")
 
 
 @contextlib.asynccontextmanager
-async def _scene(folder: Path, size: Size) -> AsyncIterator[Scene]:
+async def _loaded_city(folder: Path, size: Size) -> AsyncIterator[LoadedCity]:
     city_dir = folder / "city"
     shutil.copytree(MANHATTAN, city_dir)
     lines = "".join(f"{name} = {value}\n" for name, value in SECTION.items())
@@ -143,7 +143,7 @@ async def _scene(folder: Path, size: Size) -> AsyncIterator[Scene]:
         redis = Redis.from_url(demo.env["HEXHAIL_REDIS_URL"])
         stack.push_async_callback(redis.aclose)
         load = await stack.enter_async_context(_people(demo, size))
-        yield Scene(demo, load, SqlRideStore(database), redis, size)
+        yield LoadedCity(demo, load, SqlRideStore(database), redis, size)
 
 
 @contextlib.asynccontextmanager
@@ -169,21 +169,21 @@ async def _people(demo: Demo, size: Size) -> AsyncIterator[Load]:
         load.rest.close()
 
 
-async def _rematch(scene: Scene, report: Report) -> None:
-    load, size = scene.load, scene.size
+async def _rematch(city: LoadedCity, report: Report) -> None:
+    load, size = city.load, city.size
     load.on_offer = things_go_wrong
     await load.at_rate(size.rematch_rate, await load.quotes(int(size.rematch_rate * size.rematch_seconds)))
     await asyncio.sleep(size.missed_s)
     load.mute.clear()
     header = ["what went wrong", "times", "offered again", "p50 ms", "p99 ms", "p99 - window"]
-    report.table(f"To the next offer, at {size.rematch_rate} requests/s", header, _mishaps(await scene.history()))
+    report.table(f"To the next offer, at {size.rematch_rate} requests/s", header, _mishaps(await city.history()))
 
 
-async def _spent_quietly(scene: Scene) -> dict[str, float]:
+async def _spent_quietly(city: LoadedCity) -> dict[str, float]:
     """CPU ms of each process in a second in which drivers ping and nobody asks for anything."""
-    before = scene.cpu_s()
-    await asyncio.sleep(scene.size.quiet_s)
-    return {name: (spent - before[name]) / scene.size.quiet_s * MS for name, spent in scene.cpu_s().items()}
+    before = city.cpu_s()
+    await asyncio.sleep(city.size.quiet_s)
+    return {name: (spent - before[name]) / city.size.quiet_s * MS for name, spent in city.cpu_s().items()}
 
 
 @dataclass(frozen=True)
@@ -199,22 +199,22 @@ class Step:
     request_cpu_ms: dict[str, float]
 
 
-async def _latency(scene: Scene, rate: int) -> Step:
-    load, size = scene.load, scene.size
+async def _latency(city: LoadedCity, rate: int) -> Step:
+    load, size = city.load, city.size
     load.on_offer = rider_leaves
     count = int(rate * size.seconds)
-    before, since_s = scene.cpu_s(), load.city_s()
+    before, since_s = city.cpu_s(), load.city_s()
     asked = await load.quotes(count)
-    quoted = scene.cpu_s()
+    quoted = city.cpu_s()
     await load.at_rate(rate, asked)
     await asyncio.sleep(size.settle_s)
-    served = scene.cpu_s()
+    served = city.cpu_s()
     offered_s: dict[str, float] = {}
-    for event in await scene.history():
+    for event in await city.history():
         if isinstance(event, ev.OfferSent):
             offered_s.setdefault(event.ride_id, event.at_s)
     sent_s = {ride_id: at_s for ride_id, at_s in load.sent_s.items() if since_s <= at_s}
-    rounds = await read_rounds(scene.redis, REGION)
+    rounds = await read_rounds(city.redis, REGION)
     return Step(
         rate=rate,
         asked=len(asked),
@@ -228,7 +228,7 @@ async def _latency(scene: Scene, rate: int) -> Step:
     )
 
 
-def _tell_latency(steps: Sequence[Step], report: Report) -> None:
+def _report_latency(steps: Sequence[Step], report: Report) -> None:
     header = ["requests/s", "offered", "of", "p50 ms", "p99 ms", "p99 - window"]
     header += ["on socket p50", "p99", "round p50", "round p99"]
     rows = []
@@ -240,7 +240,7 @@ def _tell_latency(steps: Sequence[Step], report: Report) -> None:
     report.table(title, header, rows)
 
 
-def _tell_cpu(quiet: Mapping[str, float], steps: Sequence[Step], report: Report) -> None:
+def _report_cpu(quiet: Mapping[str, float], steps: Sequence[Step], report: Report) -> None:
     """With the share of what goes on all the time, so that the rows of one rate add up to what the machine did."""
     rows: list[list[Any]] = [["quiet, per second", *quiet.values()]]
     for step in steps:

@@ -27,7 +27,7 @@ ANSWER_S_MAX = 30.0
 RECONNECT_S = 0.5
 
 
-class Line(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One HTTP/1.1 connection that is kept, one request at a time."""
 
     def __init__(self) -> None:
@@ -66,12 +66,12 @@ class Line(asyncio.Protocol):
             self._answer.set_exception(ConnectionError("hung up"))
 
 
-class Rest:
-    """A bounded pool of connections."""
+class HttpClient:
+    """An HTTP client with a bounded pool of connections."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: deque[Line] = deque()
+        self._idle: deque[HttpConnection] = deque()
         self._free = asyncio.Semaphore(CONNECTIONS_MAX)
 
     async def post(self, path: str, token: str, body: Any = None, headers: str = "") -> tuple[int, bytes]:
@@ -85,12 +85,12 @@ class Rest:
             self._idle.append(line)
             return answer
 
-    async def _line(self) -> Line:
+    async def _line(self) -> HttpConnection:
         while self._idle:
             line = self._idle.pop()
             if not line.is_lost:  # the server hangs up on who is silent for long
                 return line
-        _, line = await asyncio.get_running_loop().create_connection(Line, "127.0.0.1", self._port)
+        _, line = await asyncio.get_running_loop().create_connection(HttpConnection, "127.0.0.1", self._port)
         return line
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class Load:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.rest = Rest(self.port)
+        self.rest = HttpClient(self.port)
         self._token_of: dict[tuple[Role, str], str] = {}
 
     def token(self, role: Role, who: str) -> str:

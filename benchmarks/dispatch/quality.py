@@ -65,22 +65,22 @@ class Case:
 
 
 @dataclass(frozen=True)
-class World:
-    """The demand that policies are judged on, and another one to learn from."""
+class DemandSplit:
+    """Two sets of demand: one to compare the policies on, and one to learn values from."""
 
     judged: Inputs
     learned_from: Inputs
 
 
 def run(small: bool, report: Report, seeds: int = 10) -> None:
-    """Live the hour with every policy and seed, with and without refusals; ``small`` draws a tiny city."""
+    """Simulate the hour with every policy and seed, with and without refusals; ``small`` uses a tiny drawn city."""
     seeds = min(seeds, 2) if small else seeds
-    world = _world(report, small=small)
+    demand = _make_demand_split(report, small=small)
     report.note("values were learned on the other demand and other seeds; no ride that is judged here was seen")
     report.note("boarding takes no time, prices stand still, riders give up 600 s after the request at the latest")
     report.note(f"each seed draws everybody's moods and moves each request by up to {SHIFT_S:g} s; always has no moods")
     print("learning from the other demand", file=sys.stderr, flush=True)
-    values = _learn(world.learned_from)
+    values = _learn(demand.learned_from)
     cases = [
         Case(name, has_values, acceptance, seed)
         for seed in range(1, seeds + 1)
@@ -88,13 +88,15 @@ def run(small: bool, report: Report, seeds: int = 10) -> None:
         for name, policy in POLICIES.items()
         for has_values in ((False, True) if policy.heeds_score else (False,))
     ]
-    results = dict(_lived(cases, world.judged, values, workers=1 if small else os.cpu_count() or 1))
+    results = dict(_run_cases(cases, demand.judged, values, workers=1 if small else os.cpu_count() or 1))
     for acceptance in Acceptance:
-        _tell({case: found for case, found in results.items() if case.acceptance is acceptance}, acceptance, report)
+        _report_table(
+            {case: found for case, found in results.items() if case.acceptance is acceptance}, acceptance, report
+        )
     report.checksum("figures", np.array([results[case] for case in cases]))
 
 
-def _tell(results: dict[Case, list[float]], acceptance: Acceptance, report: Report) -> None:
+def _report_table(results: dict[Case, list[float]], acceptance: Acceptance, report: Report) -> None:
     seeds = sorted({case.seed for case in results})
     by_name: dict[str, list[list[float]]] = {}
     for case in sorted(results, key=lambda case: case.seed):
@@ -135,7 +137,7 @@ def _interval(differences: list[float]) -> str:
 # -- running -------------------------------------------------------------------------------------------------------
 
 
-def _lived(
+def _run_cases(
     cases: list[Case], inputs: Inputs, values: PositionValue, *, workers: int
 ) -> Iterator[tuple[Case, list[float]]]:
     """Each case with its figures, as they come; in processes of their own unless there is but one."""
@@ -151,10 +153,10 @@ def _lived(
         for done, future in enumerate(as_completed(waiting), start=1):
             case, found = waiting[future], future.result()
             left_s = (time.monotonic() - began_s) / done * (len(cases) - done)
-            told = "  ".join(f"{name} {value:.3f}" for name, value in zip(FIGURES, found, strict=True))
+            figures_text = "  ".join(f"{name} {value:.3f}" for name, value in zip(FIGURES, found, strict=True))
             print(
                 f"{done} of {len(cases)}, {left_s / 60:.0f} min left: seed {case.seed}, {case.acceptance}, "
-                f"{case.name}: {told}",
+                f"{case.name}: {figures_text}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -209,7 +211,7 @@ def _learn(inputs: Inputs) -> PositionValue:
 # -- inputs --------------------------------------------------------------------------------------------------------
 
 
-def _world(report: Report, *, small: bool) -> World:
+def _make_demand_split(report: Report, *, small: bool) -> DemandSplit:
     data = SHARED_DATA / "manhattan_hour"
     if small:
         report.note("a tiny drawn city")
@@ -230,24 +232,24 @@ def _world(report: Report, *, small: bool) -> World:
     sunday = load_requests(MANHATTAN)
     rows = np.random.default_rng(LEARNING_SEED).permutation(len(sunday))[: len(requests)]
     others = _within_an_hour(sunday, rows, city.graph)
-    return World(_inputs(city, requests, starts), _inputs(city, others, starts))
+    return DemandSplit(_inputs(city, requests, starts), _inputs(city, others, starts))
 
 
-def _sunday() -> World:
+def _sunday() -> DemandSplit:
     city, sunday = load_city(MANHATTAN), load_requests(MANHATTAN)
     rows = np.random.default_rng(LEARNING_SEED).permutation(len(sunday))
-    worlds = []
+    demands = []
     for half in np.array_split(rows, 2):
         requests = _within_an_hour(sunday, half, city.graph)
-        worlds.append(_inputs(city, requests, _starts(requests.dropoff_node)))
-    return World(*worlds)
+        demands.append(_inputs(city, requests, _starts(requests.dropoff_node)))
+    return DemandSplit(*demands)
 
 
-def _drawn() -> World:
+def _drawn() -> DemandSplit:
     graph, rng = lattice(20, seed=1), np.random.default_rng(2)
     tariff = load_city(MANHATTAN).sections["tariff"]
     city = City(Region("lattice", "Lattice", "UTC", "USD", 8, 8, 200.0, ""), graph, {"tariff": tariff})
-    worlds = []
+    demands = []
     for _ in range(2):
         pickup, dropoff = rng.integers(0, graph.node_count, (2, 150))
         is_trip = (dropoff != pickup) & np.isfinite(between(graph, pickup, dropoff))
@@ -255,8 +257,8 @@ def _drawn() -> World:
         places = [np.column_stack([graph.lat_deg[node], graph.lng_deg[node]]) for node in (pickup, dropoff)]
         t_s = np.sort(rng.uniform(0.0, HOUR_S / 4, pickup.size))
         wishes = Requests(t_s, *places, np.ones(pickup.size, np.uint8))
-        worlds.append(_inputs(city, PlacedRequests(wishes, pickup, dropoff), _starts(dropoff)))
-    return World(*worlds)
+        demands.append(_inputs(city, PlacedRequests(wishes, pickup, dropoff), _starts(dropoff)))
+    return DemandSplit(*demands)
 
 
 def _inputs(city: City, requests: PlacedRequests, starts: DriverStarts) -> Inputs:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.measure import Report
-from benchmarks.dispatch.quality import _shifted, _world
+from benchmarks.dispatch.quality import _make_demand_split, _shifted
 from dispatch.matching.registry import make_policy
 from dispatch.model import Ride
 from geo.arrays import BoolArray, FloatArray
@@ -53,7 +53,7 @@ ARMS = (
 
 def run(small: bool, report: Report, seeds: int = 1) -> None:
     """Live the hour with fleets of three sizes; ``small`` draws a tiny city."""
-    inputs = _world(report, small=small).judged
+    inputs = _make_demand_split(report, small=small).judged
     report.note(
         "everybody says yes, prices stand still, boarding takes no time, riders give up 600 s after the request"
     )

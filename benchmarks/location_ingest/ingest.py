@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from api.streams.sockets import end
 from backing import faust_worker, kafka
 from benchmarks.common.measure import Report
-from benchmarks.common.processes import Scene, servers
+from benchmarks.common.processes import Processes, servers
 from benchmarks.location_ingest.inputs import FRAME_EVERY_S, FRAME_PINGS, REGIONS, Fleet, Frames
 from hexhail.runtime import embedded
 from kernel.contracts import redis_keys
@@ -34,10 +34,15 @@ P99_MS_MAX = 250.0
 PARTITIONS = len(REGIONS)
 
 
-def _start_worker(scene: Scene, name: str, way: str, topic: str) -> None:
+def _start_worker(processes: Processes, name: str, way: str, topic: str) -> None:
     """Start a worker of the topic's group."""
-    scene.start(
-        name, "benchmarks.location_ingest.worker_process", way, *scene.addresses, topic, str(scene.folder / name)
+    processes.start(
+        name,
+        "benchmarks.location_ingest.worker_process",
+        way,
+        *processes.addresses,
+        topic,
+        str(processes.folder / name),
     )
 
 
@@ -133,8 +138,8 @@ async def _watch(redis: Redis, fleet: Fleet, latency_ms: list[float]) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _step(scene: Scene, port: int, pings_per_s: float, settle_s: float, measured_s: float) -> Step:
-    redis = Redis(port=scene.redis_port)
+async def _step(processes: Processes, port: int, pings_per_s: float, settle_s: float, measured_s: float) -> Step:
+    redis = Redis(port=processes.redis_port)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     phones = _Phones(writer, pings_per_s)
     writer.write(phones.frame_bytes.to_bytes(4, "little"))
@@ -144,9 +149,9 @@ async def _step(scene: Scene, port: int, pings_per_s: float, settle_s: float, me
     watching = asyncio.create_task(_watch(redis, phones.fleet, latency_ms))
     await asyncio.sleep(0.3)
     latency_ms.clear()
-    cpu_s, stored, began_s = scene.cpu_s(), await _stored(redis), time.monotonic()
+    cpu_s, stored, began_s = processes.cpu_s(), await _stored(redis), time.monotonic()
     await asyncio.sleep(measured_s)
-    spent = {name: after - cpu_s[name] for name, after in scene.cpu_s().items()}
+    spent = {name: after - cpu_s[name] for name, after in processes.cpu_s().items()}
     pings = await _stored(redis) - stored
     elapsed_s = time.monotonic() - began_s
     await end([sending, watching])
@@ -159,33 +164,33 @@ async def _step(scene: Scene, port: int, pings_per_s: float, settle_s: float, me
     return Step(pings_per_s, pings / elapsed_s, np.array(latency_ms), cpu_us)
 
 
-async def _sustained(scene: Scene, report: Report, *, small: bool) -> Step:
+async def _sustained(processes: Processes, report: Report, *, small: bool) -> Step:
     """Step the offered load until it is too much; return the last that was sustained (or the first)."""
     port = embedded.free_port()
-    await kafka.create_topics(scene.addresses[0], ["steps", "steps.dead"], PARTITIONS)
-    scene.start("gateway", "benchmarks.location_ingest.gateway_process", *scene.addresses, "steps", str(port))
-    _start_worker(scene, "worker", "columns", "steps")
+    await kafka.create_topics(processes.addresses[0], ["steps", "steps.dead"], PARTITIONS)
+    processes.start("gateway", "benchmarks.location_ingest.gateway_process", *processes.addresses, "steps", str(port))
+    _start_worker(processes, "worker", "columns", "steps")
     await embedded.wait_for_port(port, "the gateway", 60.0)
-    await _warm(scene, port)
+    await _warm(processes, port)
     steps: list[Step] = []
     for pings_per_s in (2_000.0,) if small else (50_000.0, 75_000.0, 100_000.0, 125_000.0, 150_000.0):
         settle_s, measured_s = (0.5, 1.0) if small else (3.0, 7.0)
-        steps.append(await _step(scene, port, pings_per_s, settle_s, measured_s))
+        steps.append(await _step(processes, port, pings_per_s, settle_s, measured_s))
         if not small and not steps[-1].is_sustained and len(steps) > 1:
             # Once more: other work on the machine also makes pings late.
-            again = await _step(scene, port, pings_per_s, settle_s, measured_s)
+            again = await _step(processes, port, pings_per_s, settle_s, measured_s)
             steps.append(again)
             if not again.is_sustained:
                 break
     header = ["offered pings/s", "stored pings/s", "p50 ms", "p99 ms", *(f"{n} µs" for n in steps[0].cpu_us), "all µs"]
     report.table("One worker, CPU µs a ping", header, [step.row() for step in steps])
-    scene.stop("gateway", "worker")
+    processes.stop("gateway", "worker")
     return max([step for step in steps if step.is_sustained] or steps[:1], key=lambda step: step.offered_per_s)
 
 
-async def _warm(scene: Scene, port: int) -> None:
+async def _warm(processes: Processes, port: int) -> None:
     """Return once pings come through: a worker needs seconds to join its group."""
-    redis = Redis(port=scene.redis_port)
+    redis = Redis(port=processes.redis_port)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     phones = _Phones(writer, 1_000.0)
     writer.write(phones.frame_bytes.to_bytes(4, "little"))
@@ -199,32 +204,32 @@ async def _warm(scene: Scene, port: int) -> None:
     await redis.aclose()
 
 
-async def _drain(scene: Scene, workers: int, messages: int) -> tuple[float, dict[str, float]]:
+async def _drain(processes: Processes, workers: int, messages: int) -> tuple[float, dict[str, float]]:
     """Return (pings/s, CPU µs a ping) of workers whose log is filled as fast as one process can write it.
 
     Groups of 1,000 pings of 1,000 drivers each; of a driver who is in a batch several times one position is written.
     """
     topic = f"drain{workers}"
-    await kafka.create_topics(scene.addresses[0], [topic, f"{topic}.dead"], PARTITIONS)
-    producer = new_producer(kafka.bootstrap_servers(scene.addresses[0]))
+    await kafka.create_topics(processes.addresses[0], [topic, f"{topic}.dead"], PARTITIONS)
+    producer = new_producer(kafka.bootstrap_servers(processes.addresses[0]))
     await producer.start()
-    redis = Redis(port=scene.redis_port)
+    redis = Redis(port=processes.redis_port)
     await redis.flushall()
     fleet = Fleet(40_000)
     try:
         await _fill(producer, topic, fleet, PARTITIONS, 0)
         for number in range(workers):
-            _start_worker(scene, f"worker {number + 1}", "columns", topic)
+            _start_worker(processes, f"worker {number + 1}", "columns", topic)
         await _until_stored(redis, PARTITIONS * 1_000, 90.0)
         # A second worker makes the first one join anew: wait until both have had time for it.
         await asyncio.sleep(1.0 if workers == 1 else 8.0)
         stored = await _stored(redis)
-        before = scene.cpu_s()
+        before = processes.cpu_s()
         began_s = await _fill(producer, topic, fleet, messages, PARTITIONS)
         elapsed_s = await _until_stored(redis, stored + 1_000 * messages, 120.0) - began_s
-        spent = {name: after - before[name] for name, after in scene.cpu_s().items()}
+        spent = {name: after - before[name] for name, after in processes.cpu_s().items()}
     finally:
-        scene.stop(*[name for name in scene.running if name.startswith("worker")])
+        processes.stop(*[name for name in processes.running if name.startswith("worker")])
         await producer.stop()
         await redis.aclose()
     pings = 1_000 * messages
@@ -251,15 +256,15 @@ async def _fill(producer: AIOKafkaProducer, topic: str, fleet: Fleet, messages: 
     return began_s
 
 
-async def _usual(scene: Scene, pings: int) -> tuple[float, dict[str, float]]:
+async def _usual(processes: Processes, pings: int) -> tuple[float, dict[str, float]]:
     """Return (pings/s, CPU µs a ping) of one message a ping, GEOADD and HSET a ping; the writer is this process."""
-    await kafka.create_topics(scene.addresses[0], ["usual"], PARTITIONS)
-    producer = new_producer(kafka.bootstrap_servers(scene.addresses[0]))
+    await kafka.create_topics(processes.addresses[0], ["usual"], PARTITIONS)
+    producer = new_producer(kafka.bootstrap_servers(processes.addresses[0]))
     await producer.start()
-    redis = Redis(port=scene.redis_port)
+    redis = Redis(port=processes.redis_port)
     await redis.flushall()
     fleet = Fleet(10_000)
-    _start_worker(scene, "worker", "usual", "usual")
+    _start_worker(processes, "worker", "usual", "usual")
 
     async def reached(count: int, within_s: float) -> float:
         async with asyncio.timeout(within_s):
@@ -278,14 +283,14 @@ async def _usual(scene: Scene, pings: int) -> tuple[float, dict[str, float]]:
     try:
         await write(0, 4)
         await reached(4, 90.0)
-        before, own_s = scene.cpu_s(), time.process_time()
+        before, own_s = processes.cpu_s(), time.process_time()
         began_s = time.monotonic()
         await write(4, pings)
         own_s = time.process_time() - own_s
         elapsed_s = await reached(4 + pings, 120.0) - began_s
-        spent = {name: after - before[name] for name, after in scene.cpu_s().items()} | {"gateway": own_s}
+        spent = {name: after - before[name] for name, after in processes.cpu_s().items()} | {"gateway": own_s}
     finally:
-        scene.stop("worker")
+        processes.stop("worker")
         await producer.stop()
         await redis.aclose()
     return pings / elapsed_s, {name: 1e6 * value / pings for name, value in sorted(spent.items())}
@@ -301,16 +306,16 @@ def _usual_ping(fleet: Fleet, number: int) -> bytes:
 def run(small: bool, report: Report) -> None:
     """Measure all of it; about three minutes, seconds if small."""
     faust_worker.use_uvloop()
-    with servers() as scene:
-        best = asyncio.run(_sustained(scene, report, small=small))
+    with servers() as processes:
+        best = asyncio.run(_sustained(processes, report, small=small))
     ways: dict[str, tuple[float, dict[str, float]]] = {}
     for name, workers in (
         (("one worker, no gateway", 1),) if small else (("one worker, no gateway", 1), ("two workers", 2))
     ):
-        with servers() as scene:
-            ways[name] = asyncio.run(_drain(scene, workers, 8 if small else 1_200))
-    with servers() as scene:
-        ways["the usual way"] = usual = asyncio.run(_usual(scene, 200 if small else 40_000))
+        with servers() as processes:
+            ways[name] = asyncio.run(_drain(processes, workers, 8 if small else 1_200))
+    with servers() as processes:
+        ways["the usual way"] = usual = asyncio.run(_usual(processes, 200 if small else 40_000))
     rows = [
         [name, rate, "  ".join(f"{part} {us:.2f}" for part, us in cpu_us.items()), sum(cpu_us.values())]
         for name, (rate, cpu_us) in ways.items()

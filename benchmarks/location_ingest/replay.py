@@ -60,7 +60,7 @@ def run(small: bool, report: Report) -> None:
             pings = drawn_pings(load_city(city_dir))
         report.note("San Francisco, 2008-06-06" if has_friday else "drawn drives in Manhattan, for want of real ones")
         replayed = asyncio.run(replayed_through(city_dir, pings, SMALL_SPEED if small else SPEED, Path(folder)))
-    tell(replayed, report)
+    report_figures(replayed, report)
     check(replayed)
 
 
@@ -218,7 +218,7 @@ async def _cells(redis: Redis, region_id: str) -> tuple[dict[str, tuple[str, int
     return stored, misplaced
 
 
-def tell(replayed: Replayed, report: Report) -> None:
+def report_figures(replayed: Replayed, report: Report) -> None:
     """Report the figures, beside those of the plain computation."""
     figures, expected = replayed.figures, replayed.expected
     seen = figures.refused + figures.rejected

@@ -43,7 +43,7 @@ METER = {
 
 @dataclass(frozen=True)
 class Paid:
-    """How a rule pays those who pick, in one run."""
+    """What drivers earn under a tariff in one run, and how riders are served."""
 
     income_per_h: float
     declined_share: float
@@ -53,20 +53,22 @@ class Paid:
     paid: float
 
 
-def tell(town: Town, seeds: int, report: Report, *, small: bool) -> None:
-    """Table the gain from picking under both rules; riders see the same prices under either."""
+def report_gains(town: Town, seeds: int, report: Report, *, small: bool) -> None:
+    """Report the gain from picking rides under both tariffs; riders see the same prices under either."""
     scenario, town = (shrunk(SCENARIO) if small else SCENARIO), _slowed(town)
     rules = _rules(town, scenario)
     report.note(f"additive: {rules['additive'].driver.surge_bonus_cents} cents a ride for each 1.00 of the multiplier")
     some_rule = rules["additive"]  # nobody picks: pay changes nothing that happens
-    honest = [_World(town, scenario, some_rule, None).live(seed) for seed in range(1, seeds + 1)]
+    honest = [_TariffRun(town, scenario, some_rule, None).simulate(seed) for seed in range(1, seeds + 1)]
     rows = []
     for rule, tariff in rules.items():
-        base = [world.paid(tariff) for world in honest]
+        base = [run.paid(tariff) for run in honest]
         rows.append(_row(rule, "takes all", base, base))
         for least_pay_cents in LEAST_PAYS_CENTS[:1] if small else LEAST_PAYS_CENTS:
             picking = CherryPickingParams(least_pay_cents)
-            own = [_World(town, scenario, tariff, picking).live(seed).paid(tariff) for seed in range(1, seeds + 1)]
+            own = [
+                _TariffRun(town, scenario, tariff, picking).simulate(seed).paid(tariff) for seed in range(1, seeds + 1)
+            ]
             rows.append(_row(rule, f"pay from {least_pay_cents / 100:.0f}", own, base))
             name = f"{rule}, pay from {least_pay_cents / 100:.0f}"
             report.figures.append({"name": name, "value": _gains(own, base), "unit": "%"})
@@ -102,10 +104,10 @@ def _slowed(town: Town) -> Town:
 
 
 def _rules(town: Town, scenario: Scenario) -> dict[str, Tariff]:
-    """The same to riders; the additive bonus is the mean of what the multiplicative rule pays out of surge."""
+    """Two tariffs with equal prices; the additive bonus is the mean surge pay of the multiplicative one."""
     multiplicative = tariff_of({"tariff": METER | {"driver": {"commission_percent": COMMISSION_PERCENT}}})
-    world = _World(town, scenario, multiplicative, None).live(0)
-    receipts = [world.bills(ride.ride_id)[1] for ride in world.completed()]
+    run = _TariffRun(town, scenario, multiplicative, None).simulate(0)
+    receipts = [run.bills(ride.ride_id)[1] for ride in run.completed()]
     surged = [receipt for receipt in receipts if receipt.surge_multiplier > 1.0]
     above = sum(receipt.surge_multiplier - 1.0 for receipt in surged)
     kept = 1.0 - COMMISSION_PERCENT / 100.0
@@ -118,8 +120,8 @@ def _surge_cents(receipt: Receipt) -> int:
     return sum(line.cents for line in receipt.lines if line.name == "surge")
 
 
-class _World:
-    """The town under one tariff, with some who pick, and the bills of its last day."""
+class _TariffRun:
+    """Simulates the town under one tariff with some drivers who pick rides; keeps the bills of the last day."""
 
     def __init__(self, town: Town, scenario: Scenario, tariff: Tariff, picking: CherryPickingParams | None) -> None:
         self._scenario = scenario
@@ -128,17 +130,17 @@ class _World:
         sections = town.city.sections | {"tariff": METER}
         self._town = replace(town, city=replace(town.city, sections=sections))
         self.pickers: set[int] = set()
-        #: Of the day lived last, as is its outcome.
+        #: Bills and outcome of the last simulated day.
         self.bills: ReceiptOfRide
         self.outcome: Outcome
 
-    def live(self, seed: int) -> _World:
-        """Live a day."""
+    def simulate(self, seed: int) -> _TariffRun:
+        """Simulate a day."""
         self.outcome, _ = live(self._town, self._scenario, seed, is_surge_on=True, with_habits=self._with_pickers)
         return self
 
     def paid(self, tariff: Tariff) -> Paid:
-        """What the day brought those who pick, or would."""
+        """The earnings of the last day under a tariff, of the drivers who pick rides and of all."""
         outcome = self.outcome
         names = {outcome.fleet.driver_id[number] for number in self.pickers}
         pay = [(ride.driver_id, split(tariff, *self.bills(ride.ride_id)).driver_cents) for ride in self.completed()]
@@ -154,7 +156,7 @@ class _World:
         )
 
     def completed(self) -> list[Ride]:
-        """The rides that were paid."""
+        """The completed rides of the last day."""
         rides = self.outcome.virtual_dispatch.history.rides.values()
         return [ride for ride in rides if ride.state is RideState.COMPLETED]
 

@@ -21,7 +21,7 @@ from api.auth.tokens import Role, Tokens
 from backing.kafka import create_topics, partition_of
 from benchmarks.common.http_load import post, send_all
 from benchmarks.common.measure import Report
-from benchmarks.common.processes import SECRETS, Scene, servers
+from benchmarks.common.processes import SECRETS, Processes, servers
 from benchmarks.pricing import inputs
 from hexhail.runtime import embedded
 from hexhail.runtime.database import open_database
@@ -66,9 +66,9 @@ def _ticks(grid: SurgeGrid, demand: np.ndarray, ticks: int) -> tuple[list[float]
     return wall_ms[5:], cpu_ms[5:], events
 
 
-async def _told(scene: Scene, events: Sequence[Event], report: Report) -> None:
+async def _measure_record(processes: Processes, events: Sequence[Event], report: Report) -> None:
     """Record and publish what a tick changed, as the pricer does after it."""
-    redis = Redis(port=scene.redis_port)
+    redis = Redis(port=processes.redis_port)
     prices = RedisPrices(redis, "metro", SurgeParams())
     with tempfile.TemporaryDirectory() as folder:
         database = await open_database(f"sqlite:///{folder}/rides.db")
@@ -86,7 +86,7 @@ async def _told(scene: Scene, events: Sequence[Event], report: Report) -> None:
     report.table("To SQLite and Redis", ["", "cells", "CPU ms", "wall ms"], rows)
 
 
-def _measure_ticks(scene: Scene, report: Report, *, small: bool) -> None:
+def _measure_ticks(processes: Processes, report: Report, *, small: bool) -> None:
     cell_count, ticks = (500, 10) if small else (50_000, 200)
     grid, rows, hardest = inputs.metro(cell_count), [], 0.0
     for name, demand_of in (("hot spots", inputs.hot_spots), ("each cell by itself", inputs.each_by_itself)):
@@ -95,7 +95,7 @@ def _measure_ticks(scene: Scene, report: Report, *, small: bool) -> None:
         rows.append([name, moved, *np.percentile(cpu_ms, [50, 99]), *np.percentile(wall_ms, [50, 99])])
         hardest = max(hardest, statistics.median(wall_ms))
         report.checksum(f"prices, {name}", *[event.multiplier for event in events])
-        asyncio.run(_told(scene, events, report))
+        asyncio.run(_measure_record(processes, events, report))
     header = ["demand", "cells that moved", "CPU ms p50", "p99", "wall ms p50", "p99"]
     report.table(f"A tick over {cell_count:,} cells", header, rows)
     report.figure("a tick over all cells, the harder demand", hardest, f"ms (to be at most {TICK_MS_MAX:g})")
@@ -108,9 +108,9 @@ async def _consumed(redis: Redis) -> int:
     return int(await redis.hget(redis_keys.totals(REGION), redis_keys.RIDE_EVENTS_CONSUMED) or 0)
 
 
-async def _write(scene: Scene, messages: Sequence[bytes]) -> None:
+async def _write(processes: Processes, messages: Sequence[bytes]) -> None:
     partition = partition_of(REGION, Settings().topic_partitions)
-    producer = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{scene.broker_port}", linger_ms=5)
+    producer = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{processes.broker_port}", linger_ms=5)
     await producer.start()
     for start in range(0, len(messages), 1_000):
         some = messages[start : start + 1_000]
@@ -119,25 +119,25 @@ async def _write(scene: Scene, messages: Sequence[bytes]) -> None:
     await producer.stop()
 
 
-async def _measure_events(scene: Scene, report: Report, *, small: bool) -> None:
+async def _measure_events(processes: Processes, report: Report, *, small: bool) -> None:
     """A log that is there already is read by a pricer that starts: as fast as it can."""
     rides = 50 if small else 20_000
     requests = load_requests(MANHATTAN)
-    await create_topics(scene.addresses[0], [RIDE_EVENTS_TOPIC], Settings().topic_partitions)
+    await create_topics(processes.addresses[0], [RIDE_EVENTS_TOPIC], Settings().topic_partitions)
     first = inputs.ride_messages(requests, 50, REGION, time.time(), "warm")
     messages = inputs.ride_messages(requests, rides, REGION, time.time(), "ride")
-    await _write(scene, first)
-    redis = Redis(port=scene.redis_port)
-    scene.start("pricer", "hexhail", "serve", "pricer")
+    await _write(processes, first)
+    redis = Redis(port=processes.redis_port)
+    processes.start("pricer", "hexhail", "serve", "pricer")
     await _until(redis, len(first))
     await asyncio.sleep(1.0)
-    before, began_s = scene.cpu_s(), time.monotonic()
-    await _write(scene, messages)
+    before, began_s = processes.cpu_s(), time.monotonic()
+    await _write(processes, messages)
     written_s = time.monotonic() - began_s
     await _until(redis, len(first) + len(messages))
     elapsed_s = time.monotonic() - began_s
-    spent_us = {name: 1e6 * (after - before[name]) / len(messages) for name, after in scene.cpu_s().items()}
-    scene.stop("pricer")
+    spent_us = {name: 1e6 * (after - before[name]) / len(messages) for name, after in processes.cpu_s().items()}
+    processes.stop("pricer")
     await redis.aclose()
     rows = [[len(messages), len(messages) / elapsed_s, *spent_us.values()]]
     report.table("Ride events", ["events", "events/s", *(f"{name} CPU µs an event" for name in spent_us)], rows)
@@ -158,13 +158,13 @@ async def _until(redis: Redis, wanted: int) -> None:
 # -- quotes through the API ------------------------------------------------------------------------------------------
 
 
-async def _drivers_come(scene: Scene, drivers: int) -> None:
+async def _drivers_come(processes: Processes, drivers: int) -> None:
     """Put drivers on shift where riders have been, and wait until they stand in the cells."""
     tokens, requests = Tokens(KeyRing(SECRETS)), load_requests(MANHATTAN)
     ids = [f"driver-{number}" for number in range(drivers)]
     shifts = [post("/v1/drivers/me/status", tokens.issue(Role.DRIVER, one), b'{"status":"online"}') for one in ids]
-    await send_all(scene.api_port, shifts, CONNECTIONS)
-    redis = Redis(port=scene.redis_port)
+    await send_all(processes.api_port, shifts, CONNECTIONS)
+    redis = Redis(port=processes.redis_port)
     async with asyncio.timeout(90.0):
         while await redis.hlen(redis_keys.driver_index(REGION)) < drivers:
             pings = []
@@ -174,39 +174,39 @@ async def _drivers_come(scene: Scene, drivers: int) -> None:
                 pings.append(
                     post("/v1/drivers/me/pings", tokens.issue(Role.DRIVER, one), json.dumps({"pings": [ping]}).encode())
                 )
-            await send_all(scene.api_port, pings, CONNECTIONS)
+            await send_all(processes.api_port, pings, CONNECTIONS)
             await asyncio.sleep(1.0)
     await redis.aclose()
 
 
-async def _ask(scene: Scene, quotes: int, report: Report) -> list[float]:
+async def _ask(processes: Processes, quotes: int, report: Report) -> list[float]:
     tokens = Tokens(KeyRing(SECRETS))
     bodies = inputs.trip_bodies(load_requests(MANHATTAN), quotes)
     asked = [
         post("/v1/quotes", tokens.issue(Role.RIDER, f"rider-{number}"), body) for number, body in enumerate(bodies)
     ]
-    await send_all(scene.api_port, asked[: 2 * CONNECTIONS], CONNECTIONS)
-    before, began_s = scene.cpu_s()["api"], time.monotonic()
-    answers = await send_all(scene.api_port, asked, CONNECTIONS)
-    elapsed_s, spent_s = time.monotonic() - began_s, scene.cpu_s()["api"] - before
+    await send_all(processes.api_port, asked[: 2 * CONNECTIONS], CONNECTIONS)
+    before, began_s = processes.cpu_s()["api"], time.monotonic()
+    answers = await send_all(processes.api_port, asked, CONNECTIONS)
+    elapsed_s, spent_s = time.monotonic() - began_s, processes.cpu_s()["api"] - before
     quantiles = [float(np.percentile(answers.took_ms, q)) for q in (50, 99)]
     answers.note_others(report, 201)
     return [quotes / elapsed_s, 1e6 * spent_s / quotes, quotes / max(spent_s, 0.01), *quantiles]
 
 
-async def _measure_quotes(scene: Scene, report: Report, *, small: bool) -> None:
+async def _measure_quotes(processes: Processes, report: Report, *, small: bool) -> None:
     quotes, drivers = (40, 0) if small else (5_000, 1_000)
-    scene.start("api", "hexhail", "serve", "api")
-    await embedded.wait_for_port(scene.api_port, "the API", 60.0)
-    last = await _ask(scene, quotes, report)
+    processes.start("api", "hexhail", "serve", "api")
+    await embedded.wait_for_port(processes.api_port, "the API", 60.0)
+    last = await _ask(processes, quotes, report)
     rows = [["nobody drives", *last]]
     if drivers:
-        scene.start("ingester", "hexhail", "serve", "ingester")
-        await _drivers_come(scene, drivers)
-        last = await _ask(scene, quotes, report)
+        processes.start("ingester", "hexhail", "serve", "ingester")
+        await _drivers_come(processes, drivers)
+        last = await _ask(processes, quotes, report)
         rows.append([f"{drivers:,} drivers", *last])
-        scene.stop("ingester")
-    scene.stop("api")
+        processes.stop("ingester")
+    processes.stop("api")
     header = ["", "quotes/s", "API CPU µs a quote", "quotes a CPU second", "p50 ms", "p99 ms"]
     report.table(f"One API process, {CONNECTIONS} riders at a time", header, rows)
     report.figure("quotes of one API process", last[0], "quotes/s")
@@ -215,8 +215,8 @@ async def _measure_quotes(scene: Scene, report: Report, *, small: bool) -> None:
 
 def run(small: bool, report: Report) -> None:
     """Measure all three; about two minutes, seconds if small."""
-    with servers() as scene:
-        _measure_ticks(scene, report, small=small)
-        asyncio.run(_measure_events(scene, report, small=small))
-        asyncio.run(_measure_quotes(scene, report, small=small))
+    with servers() as processes:
+        _measure_ticks(processes, report, small=small)
+        asyncio.run(_measure_events(processes, report, small=small))
+        asyncio.run(_measure_quotes(processes, report, small=small))
     report.note(f"load average at the end: {os.getloadavg()[0]:.1f}; other work on the machine lowers rates, not CPU")

@@ -48,8 +48,8 @@ FIGURES = ("served %", "wait s", "p95 s", "empty zones %", "driven empty %")
 
 
 @dataclass(frozen=True)
-class World:
-    """An evening to be judged on, and what is known of another day."""
+class Evening:
+    """The evening that is simulated, and the demand profile of another day."""
 
     city: City
     zones: Zones
@@ -61,7 +61,7 @@ class World:
 
 @dataclass
 class Planning:
-    """How long plans took."""
+    """Measures the CPU time of plans."""
 
     cpu_s: list[float]
 
@@ -74,32 +74,32 @@ class Planning:
 
 
 def run(small: bool, report: Report, seeds: int = 10) -> None:
-    """Live the evening with every kind of driver and seed; ``small`` draws a tiny town."""
+    """Simulate the evening with every kind of driver and seed; ``small`` uses a tiny drawn town."""
     seeds = min(seeds, 1) if small else seeds
     with tempfile.TemporaryDirectory() as folder:
-        world = _drawn() if small or not SF.exists() else _friday(Path(folder))
+        evening = _drawn() if small or not SF.exists() else _friday(Path(folder))
     if small or not SF.exists():
         report.note("a tiny drawn town" if small else "a drawn town, for want of ../shared/data")
     else:
         report.note(
             f"Friday {HOURS[0]:g} to {HOURS[1]:g} h, {RIDERS_SHARE:.0%} of its riders; a model out of zone totals"
         )
-    report.note(f"{len(world.requests)} requests, {len(world.starts.node)} drivers, {len(world.zones)} zones")
+    report.note(f"{len(evening.requests)} requests, {len(evening.starts.node)} drivers, {len(evening.zones)} zones")
     report.note(f"forecasts know the day before; {COMPLIANCE:.0%} of the advice is followed; else drivers stay")
     planning, errors = Planning([]), []
     found: dict[str, list[list[float]]] = {}
     for seed in range(1, seeds + 1):
-        for name, make in _kinds(world, planning).items():
+        for name, make in _kinds(evening, planning).items():
             figures, error = make(seed)
             found.setdefault(name, []).append(figures)
             errors += [error] if error is not None else []
-    _tell(found, seeds, report)
-    _tell_forecasts(errors, report)
+    _report_table(found, seeds, report)
+    _report_forecasts(errors, report)
     report.figure("CPU of a plan, median", 1e3 * float(np.median(planning.cpu_s)), "ms")
     report.checksum("figures", np.array(list(found.values())))
 
 
-def _tell(found: dict[str, list[list[float]]], seeds: int, report: Report) -> None:
+def _report_table(found: dict[str, list[list[float]]], seeds: int, report: Report) -> None:
     rows = []
     base = list(zip(*found["stay"], strict=True))
     for name, figures in found.items():
@@ -114,7 +114,7 @@ def _tell(found: dict[str, list[list[float]]], seeds: int, report: Report) -> No
     )
 
 
-def _tell_forecasts(errors: list[ForecastError], report: Report) -> None:
+def _report_forecasts(errors: list[ForecastError], report: Report) -> None:
     for name in ("forecast", "profile", "last_quarter"):
         values = [getattr(error, name) for error in errors if getattr(error, name) is not None]
         if values:
@@ -128,53 +128,53 @@ def _tell_forecasts(errors: list[ForecastError], report: Report) -> None:
 
 # -- kinds of drivers --------------------------------------------------------------------------------------------------
 
-Lived = tuple[list[float], ForecastError | None]
+SeedResult = tuple[list[float], ForecastError | None]
 
 
-def _kinds(world: World, planning: Planning) -> dict[str, Callable[[int], Lived]]:
-    centre = int(np.bincount(world.zones.of_node[world.requests.pickup_node]).argmax())
+def _kinds(evening: Evening, planning: Planning) -> dict[str, Callable[[int], SeedResult]]:
+    centre = int(np.bincount(evening.zones.of_node[evening.requests.pickup_node]).argmax())
 
-    def each(habit: Habit) -> Callable[[int], Lived]:
-        return lambda seed: (_live(world, seed, People(make_habits=lambda *_: lambda number: habit)), None)
+    def each(habit: Habit) -> Callable[[int], SeedResult]:
+        return lambda seed: (_simulate(evening, seed, People(make_habits=lambda *_: lambda number: habit)), None)
 
-    def advised(seed: int) -> Lived:
-        forecast = DemandForecast(world.profile)
-        adviser = Adviser(world.zones, forecast, planning.solve, RepositioningParams(), world.midnight_s)
+    def advised(seed: int) -> SeedResult:
+        forecast = DemandForecast(evening.profile)
+        adviser = Adviser(evening.zones, forecast, planning.solve, RepositioningParams(), evening.midnight_s)
 
         def make(city: City, prices: Prices | None, bills: ReceiptOfRide) -> Callable[[int], Habit]:
-            return lambda number: FollowAdvice(world.zones, adviser, COMPLIANCE)
+            return lambda number: FollowAdvice(evening.zones, adviser, COMPLIANCE)
 
-        return _live(world, seed, People(make_habits=make, watchers=(adviser,))), forecast.error
+        return _simulate(evening, seed, People(make_habits=make, watchers=(adviser,))), forecast.error
 
     return {
         "stay": each(StayAtDropoff()),
-        "go home": each(ReturnToZone(world.zones, centre)),
+        "go home": each(ReturnToZone(evening.zones, centre)),
         "cruise": each(DEFAULT_HABIT),
         "advised": advised,
     }
 
 
-def _live(world: World, seed: int, people: People) -> list[float]:
+def _simulate(evening: Evening, seed: int, people: People) -> list[float]:
     params = DayParams(seed=seed, is_surge_on=False, batch_window_s=10.0, boarding_s=30.0)
-    policy = make_policy("optimal", world.city.graph, None)
-    outcome = Day(world.city, world.requests, world.starts, policy, params, people).run()
+    policy = make_policy("optimal", evening.city.graph, None)
+    outcome = Day(evening.city, evening.requests, evening.starts, policy, params, people).run()
     if outcome.violations or outcome.virtual_dispatch.policy_faults.count:
         raise AssertionError(f"seed {seed}: {outcome.violations[:1]}")
     figures = figures_of(outcome)
-    zone = world.zones.surge_index[world.zones.of_node[world.requests.pickup_node]]
-    wishes = np.bincount(zone, minlength=len(world.city.surge_cells))
+    zone = evening.zones.surge_index[evening.zones.of_node[evening.requests.pickup_node]]
+    wishes = np.bincount(zone, minlength=len(evening.city.surge_cells))
     # Every zone counts alike: busy ones are never empty.
-    empty = empty_zone_share(outcome.samples, (wishes > 0).astype(np.int64), float(world.requests.wishes.t_s[-1]))
+    empty = empty_zone_share(outcome.samples, (wishes > 0).astype(np.int64), float(evening.requests.wishes.t_s[-1]))
     wait = figures["pickup_wait_s"]
     return [
         100.0 * figures["service_rate"], wait["mean"], wait["p95"], 100.0 * empty, 100.0 * figures["deadhead_share"],
     ]  # fmt: skip
 
 
-# -- the world ---------------------------------------------------------------------------------------------------------
+# -- the evening ---------------------------------------------------------------------------------------------------
 
 
-def _friday(folder: Path) -> World:
+def _friday(folder: Path) -> Evening:
     city = write_city(folder)
     zones = Zones.of(city)
     friday, before = folder / "friday", folder / "before"
@@ -188,7 +188,7 @@ def _friday(folder: Path) -> World:
     starts = read_drivers(friday / DRIVERS_FILE, city.graph, off_road_m_max, bad)
     midnight_s, midnight_before_s = (_midnight_s(city, day) for day in (FRIDAY, day_before))
     profile = RIDERS_SHARE * _profile(zones, known, midnight_before_s)
-    return World(city, zones, _part(requests, midnight_s), starts, profile, midnight_s)
+    return Evening(city, zones, _part(requests, midnight_s), starts, profile, midnight_s)
 
 
 def _midnight_s(city: City, day: date) -> float:
@@ -211,7 +211,7 @@ def _part(requests: PlacedRequests, midnight_s: float) -> PlacedRequests:
     return PlacedRequests(kept, requests.pickup_node[at], requests.dropoff_node[at])
 
 
-def _drawn() -> World:
+def _drawn() -> Evening:
     """Riders leave the west for the east all the time, so that who stays is stranded."""
     town = make_town(16)
     graph, rng = town.city.graph, np.random.default_rng(1)
@@ -226,4 +226,4 @@ def _drawn() -> World:
     region = replace(town.city.region, surge_resolution=9)
     city = replace(town.city, region=region)
     zones = Zones.of(city)
-    return World(city, zones, requests, starts, _profile(zones, requests, 0.0), 0.0)
+    return Evening(city, zones, requests, starts, _profile(zones, requests, 0.0), 0.0)

@@ -44,7 +44,7 @@ def run(small: bool, report: Report, seeds: int = 10) -> None:
     _compare(town, stadium, seeds, report)
     _compare(town, quiet, seeds, report)
     _answer(town, stadium, seeds, report)
-    cherry_picking.tell(town, seeds, report, small=small)
+    cherry_picking.report_gains(town, seeds, report, small=small)
 
 
 # -- with and without --------------------------------------------------------------------------------------------------

@@ -79,12 +79,12 @@ def run(small: bool, report: Report) -> None:
     hourly = _hourly_pace(trips[trips.pickup_s < FRIDAY_S])
     report.note("pace by hour, 0 to 23: " + " ".join(f"{pace:.2f}" for pace in hourly))
     for name, paces in (("the graph's times", None), ("an hourly pace", hourly)):
-        outcome = _live(city, friday, cabs, paces)
+        outcome = _simulate(city, friday, cabs, paces)
         served, simulated_s = _durations(outcome, len(friday))
         report.figure(f"{name}: recorded trips that found a car", 100.0 * served.mean(), "%")
-        _tell_durations(name, friday[served], simulated_s[served], report)
+        _report_durations(name, friday[served], simulated_s[served], report)
         if paces is not None:
-            _tell_occupancy(outcome, friday, report)
+            _report_occupancy(outcome, friday, report)
         report.checksum(f"durations, {name}", simulated_s[served])
     report.note(
         "wrong: short trips take longer than the model says, for it knows no kerb, door or turning; long ones less,"
@@ -131,7 +131,7 @@ def _hourly_pace(before: Trips) -> tuple[float, ...]:
     return tuple(round(float(np.median(ratio[hour == at])), 3) for at in range(HOURS))
 
 
-def _live(city: City, trips: Trips, cabs: DriverStarts, paces: tuple[float, ...] | None) -> Outcome:
+def _simulate(city: City, trips: Trips, cabs: DriverStarts, paces: tuple[float, ...] | None) -> Outcome:
     """Live the day with everybody saying yes; the fleet does not slow itself down: its cars are in the records."""
     traffic = {"hourly_pace": list(paces or ()), "vehicles_per_driver": 1e-9}
     sections = {**city.sections, "traffic": traffic} if paces else city.sections
@@ -155,7 +155,7 @@ def _durations(outcome: Outcome, count: int) -> tuple[np.ndarray[Any, np.dtype[n
     return served, seconds
 
 
-def _tell_durations(name: str, recorded: Trips, simulated_s: FloatArray, report: Report) -> None:
+def _report_durations(name: str, recorded: Trips, simulated_s: FloatArray, report: Report) -> None:
     header = ["trips", "count", "recorded median s", "simulated median s", "bias %", "median error %"]
     rows = [
         _errors(label, recorded.duration_s[rows], simulated_s[rows]) for label, rows in _parts(recorded) if rows.any()
@@ -179,7 +179,7 @@ def _errors(label: str, recorded_s: FloatArray, simulated_s: FloatArray) -> list
     return [label, len(recorded_s), *medians, 100.0 * (medians[1] / medians[0] - 1.0), 100.0 * error]
 
 
-def _tell_occupancy(outcome: Outcome, recorded: Trips, report: Report) -> None:
+def _report_occupancy(outcome: Outcome, recorded: Trips, report: Report) -> None:
     """Cabs with a fare aboard at each minute: simulated, and recorded of the same trips."""
     at_s = np.array([sample.at_s for sample in outcome.samples])
     simulated = np.array([sample.drivers[DriverState.ON_TRIP] for sample in outcome.samples])

@@ -51,8 +51,8 @@ class CityFiles:
 
 
 @dataclass(frozen=True)
-class Lived:
-    """One run, as a process of its own."""
+class DayResult:
+    """The results of one simulated day, run in a process of its own."""
 
     drivers: int
     summary: dict[str, Any]
@@ -85,12 +85,12 @@ def run(small: bool, report: Report) -> None:
         days = [_thinned(place, smallest.drivers, share) for share in shares]
         report.table("Growth with the requests, the fleet in proportion", HEADER, [*_rows(days), smallest.row])
         counts = [int(smallest.drivers * factor) for factor in (GROWTH_FLEETS[-1:] if small else GROWTH_FLEETS)]
-        days = [_live(place, place.requests, count) for count in counts]
+        days = [_simulate(place, place.requests, count) for count in counts]
         report.table("Growth with the drivers, the requests all the same", HEADER, [smallest.row, *_rows(days)])
         _profile(place, smallest.drivers, report)
 
 
-def _rows(days: list[Lived]) -> list[list[object]]:
+def _rows(days: list[DayResult]) -> list[list[object]]:
     return [day.row for day in days]
 
 
@@ -110,7 +110,7 @@ def _place(folder: Path, drivers: int, report: Report, *, small: bool) -> CityFi
     return CityFiles(city_folder, day / REQUESTS_FILE, day / DRIVERS_FILE, folder)
 
 
-def _smallest_fleet(place: CityFiles, fleets: tuple[int, int], step: int) -> Lived:
+def _smallest_fleet(place: CityFiles, fleets: tuple[int, int], step: int) -> DayResult:
     """Halve the range of fleets until it is one step wide.
 
     Raises ValueError if its ends do not serve too few and enough.
@@ -118,22 +118,22 @@ def _smallest_fleet(place: CityFiles, fleets: tuple[int, int], step: int) -> Liv
     too_few, enough = (count // step for count in fleets)
     shares = []
     for count in (too_few, enough):  # the first also compiles the kernels
-        found = _live(place, place.requests, count * step)
+        found = _simulate(place, place.requests, count * step)
         shares.append(found.summary["service_rate"])
     if not shares[0] < SERVED_LEAST <= shares[1]:
         raise ValueError(f"fleets of {fleets} serve {shares}: choose them about {SERVED_LEAST}")
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        lived = _live(place, place.requests, middle * step)
-        if lived.summary["service_rate"] >= SERVED_LEAST:
-            enough, found = middle, lived
+        result = _simulate(place, place.requests, middle * step)
+        if result.summary["service_rate"] >= SERVED_LEAST:
+            enough, found = middle, result
         else:
             too_few = middle
     return found
 
 
-def _thinned(place: CityFiles, fleet: int, share: int) -> Lived:
-    """Live a day of each `share`-th request with as small a part of the fleet."""
+def _thinned(place: CityFiles, fleet: int, share: int) -> DayResult:
+    """Simulate a day with every `share`-th request and the same share of the fleet."""
     part = place.folder / f"part-{share}.csv.gz"
     with (
         gzip.open(place.requests, "rt", encoding="utf-8") as full,
@@ -142,10 +142,10 @@ def _thinned(place: CityFiles, fleet: int, share: int) -> Lived:
         for number, line in enumerate(full):
             if number == 0 or number % share == 0:
                 thin.write(line)
-    return _live(place, part, fleet // share)
+    return _simulate(place, part, fleet // share)
 
 
-def _live(place: CityFiles, requests: Path, drivers: int) -> Lived:
+def _simulate(place: CityFiles, requests: Path, drivers: int) -> DayResult:
     out = place.folder / f"out-{requests.stem}-{drivers}"
     process = subprocess.Popen(
         [sys.executable, "-m", "hexhail", *_arguments(place, requests, drivers, out)], stdout=subprocess.DEVNULL
@@ -161,7 +161,7 @@ def _live(place: CityFiles, requests: Path, drivers: int) -> Lived:
     print(
         f"{summary['requests']:,} requests, {drivers:,} drivers: {served:.2f} % served, {spent:.1f} CPU s", flush=True
     )
-    return Lived(drivers, summary, n_events, usage.ru_maxrss * KIB)
+    return DayResult(drivers, summary, n_events, usage.ru_maxrss * KIB)
 
 
 def _arguments(place: CityFiles, requests: Path, drivers: int, out: Path) -> list[str]:
