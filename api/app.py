@@ -24,7 +24,7 @@ from api.keyed_answers import KeyedAnswers, declare
 from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
 from api.routes import driver, health, nearby, ride, rider, surge
-from api.routes.operator import city, drivers, matching, prices, rides, tokens, traffic
+from api.routes.operator import abuse, city, drivers, matching, prices, rides, tokens, traffic
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
 from api.streams.budgets import PersonBudgets
@@ -98,6 +98,7 @@ _ROUTES = (
     traffic,
     drivers,
     tokens,
+    abuse,
     health,
     people,
     operators,

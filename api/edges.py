@@ -35,6 +35,7 @@ from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.intervene import InterveneWorkflow
+from workflows.limits import Flag, RiderLimits
 from workflows.offering import Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
@@ -134,6 +135,8 @@ class RiderEdges:
     requests: RequestRideWorkflow
     rides: RideService
     offering: Offering
+    limits: RiderLimits
+    now: Now
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,8 @@ class OperatorEdges:
     acceptance: Callable[[], Awaitable[AcceptanceFigures | None]]
     #: Which travel times count, and how they are learned.
     traffic: Callable[[], Awaitable[TrafficInForce]]
+    #: Who does far more than people do, the newest first.
+    flags: Callable[[], Awaitable[list[Flag]]]
     now: Now
 
 

@@ -17,6 +17,7 @@ from kernel.errors import HexhailError
 from location_ingest.errors import PingLogUnavailable, PingsRefused
 from location_ingest.model import NOT_NEWER
 from pricing import errors as pricing_errors
+from workflows.errors import LimitReached
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -44,6 +45,7 @@ STATUS: Mapping[type[HexhailError], int] = {
     dispatch_errors.NotListed: 403,
     dispatch_errors.CommandRefused: 409,
     dispatch_errors.OffersStopped: 503,
+    LimitReached: 429,
     pricing_errors.QuoteExpired: 409,
     pricing_errors.QuoteUnusable: 422,
     pricing_errors.QuoteRefused: 422,
@@ -105,7 +107,11 @@ class ApiProblem(HTTPException):
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 #: For OpenAPI: what every operation may answer.
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "What was wrong with the request, and what to do", "content": _CONTENT},
+    "4XX": {
+        "description": "What was wrong with the request, and what to do",
+        "headers": {"Retry-After": {"description": "seconds to wait, of a limit", "schema": {"type": "integer"}}},
+        "content": _CONTENT,
+    },
     500: {"description": "Our fault; the error_id stands in the log", "content": _CONTENT},
     503: {
         "description": "A part of the service is away; try again",

@@ -34,6 +34,10 @@ class Book:
         except KeyError:
             raise NotFound("ride", ride_id) from None
 
+    def all(self) -> Iterable[Ride]:
+        """Every ride, in no order that counts."""
+        return self._rides.values()
+
     def open(self) -> list[Ride]:
         """Rides without a driver, the oldest request first."""
         return [self._rides[ride_id] for _, ride_id in self._open]

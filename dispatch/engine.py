@@ -15,6 +15,7 @@ from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
 from dispatch.rules.deadlines import REASONS, OverdueQueue, overdue_s
 from dispatch.rules.lifecycle import begin, require_move, step
+from dispatch.rules.person_limits import require_room
 from dispatch.rules.rating import is_new_rating
 from dispatch.rules.repeats import has_answered, has_cancelled, has_given_back
 
@@ -30,8 +31,15 @@ class DispatchEngine:
     """
 
     def __init__(
-        self, params: DispatchParams, rides: Iterable[Ride] = (), policy: MatchingPolicy | None = None
+        self,
+        params: DispatchParams,
+        rides: Iterable[Ride] = (),
+        policy: MatchingPolicy | None = None,
+        *,
+        open_rides_max: int = 0,
     ) -> None:
+        """``open_rides_max`` is how many rides of one rider may not have ended, 0 for any number."""
+        self._open_rides_max = open_rides_max
         self._params = params
         self._policy = policy
         self._book = Book(rides)
@@ -130,6 +138,8 @@ class DispatchEngine:
     # -- commands ----------------------------------------------------------------------------------------------------
 
     def _request(self, command: cmd.RequestRide, now_s: float) -> list[ev.RideEvent]:
+        if self._open_rides_max:
+            require_room(self._book.all(), command, self._open_rides_max)
         event = ev.RideRequested(
             ride_id=command.ride_id,
             sequence=1,

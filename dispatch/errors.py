@@ -11,6 +11,7 @@ DispatchError
 │   ├── OffShift              the driver does not work at the moment
 │   ├── NotListed             the driver is not on the list of those who may drive in the region
 │   ├── StaleToken            a newer lease on the ride or the driver was used already
+│   ├── TooManyRides          the rider has as many rides that have not ended as one person may
 │   ├── QuoteUsed             the quote has become a ride already
 │   ├── AlreadyRated          the rider gave the trip other stars before
 │   ├── RatingTooLate         the trip ended too long ago
@@ -22,6 +23,7 @@ DispatchError
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from kernel.errors import HexhailError
 
@@ -66,6 +68,21 @@ class IllegalMove(CommandRefused):
     def __init__(self, ride_id: str, state: str, wanted: str) -> None:
         super().__init__(f"Ride {ride_id} is {state}; {wanted} is not possible from there.")
         self.state = state
+
+
+class TooManyRides(CommandRefused):
+    """The rider has as many rides that have not ended as one person may have."""
+
+    code = "too_many_rides"
+    hint = "Wait for the end of the ride, or cancel it (POST /v1/rides/{id}/cancel), and request again."
+    #: A trip takes minutes; nobody can say how many.
+    retry_after_s = 60.0
+
+    def __init__(self, ride_ids: Sequence[str], at_most: int) -> None:
+        super().__init__(
+            f"Rides of yours that have not ended: {len(ride_ids)}, of at most {at_most}; one is {ride_ids[0]}."
+        )
+        self.ride_ids = ride_ids
 
 
 class OfferGone(CommandRefused):

@@ -201,6 +201,28 @@ class SupplySnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitParams:
+    """What one rider may have or do at once. All durations are city seconds; 0 for no limit."""
+
+    SECTION: ClassVar[str] = "limits"
+
+    #: Rides of a rider that have not ended.
+    open_rides_max: int = 1
+    #: Quotes of the last five minutes that a rider has not answered with a request.
+    unanswered_quotes_max: int = 60
+    #: Rides that a rider cancelled within an hour before further requests are refused.
+    cancellations_per_hour_max: int = 10
+    #: Riders who ask for quotes within ten metres and five minutes before operators are told of a swarm.
+    swarm_riders: int = 20
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a limit below 0."""
+        for name in ("open_rides_max", "unanswered_quotes_max", "cancellations_per_hour_max", "swarm_riders"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchParams:
     """How a region is dispatched. All durations are city seconds."""
 

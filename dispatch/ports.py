@@ -20,11 +20,13 @@ from kernel.points import Place
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which rides a decision must see: the one named, the one behind the offer, and the driver's live ones."""
+    """Which rides a decision must see: the one named, the one of the offer, the driver's and the rider's live ones."""
 
     ride_id: str | None = None
     offer_id: str | None = None
     driver_id: str | None = None
+    #: Who requests: two requests of one rider are decided one after the other.
+    rider_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

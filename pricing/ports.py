@@ -22,6 +22,8 @@ class KeyedSignal:
     sequence: int
     at_s: float
     signal: Signal | None
+    #: Counts as demand once, under whatever idents it comes (`rules.signals.request_wish`); empty for each ident anew.
+    wish: str = ""
 
 
 class SurgePrices(Protocol):
@@ -73,6 +75,8 @@ class CountedSignals(Protocol):
 
     async def count_rides(self, events: Sequence[KeyedSignal]) -> list[int]:
         """Count each (ident, sequence) once, whoever brings it how often; return which of these were new.
+
+        A place is given as -1 - place where the event is new, and its wish was counted before: it is no new demand.
 
         The events of one ride come in the order of their sequences. What an event asks is taken in with it: both
         happen or neither does.

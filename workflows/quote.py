@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kernel.points import Point
 from pricing.model.quotes import Quote
 from pricing.service.quotes import QuoteService
+from workflows.limits import RiderLimits
 from workflows.ports import Now, PickupEta, QuoteSigning
 
 
@@ -30,10 +31,13 @@ class QuoteWorkflow:
     signing: QuoteSigning
     pickup_eta: PickupEta
     now: Now
+    #: What one rider may ask; without it, anything.
+    limits: RiderLimits | None = None
 
     async def quote(self, rider_id: str, pickup: Point, dropoff: Point, seats: int) -> SignedQuote:
-        """Quote the trip and sign the price. Raises pricing.errors.QuoteRefused, and what the stores raise."""
-        quote = await self.quotes.quote(
-            pickup, dropoff, seats=seats, rider_id=rider_id, quote_id=uuid.uuid4().hex, now_s=self.now()
-        )
+        """Quote the trip and sign the price. Raises TooManyQuotes and pricing.errors.QuoteRefused."""
+        quote_id, now_s = uuid.uuid4().hex, self.now()
+        if self.limits is not None:
+            await self.limits.take_quote(rider_id, quote_id, pickup, now_s)
+        quote = await self.quotes.quote(pickup, dropoff, seats=seats, rider_id=rider_id, quote_id=quote_id, now_s=now_s)
         return SignedQuote(quote, self.signing.sign(quote), await self.pickup_eta(quote.pickup_node))

@@ -13,6 +13,8 @@ from geo.places import Places
 from kernel.idempotency import IdempotencyKey
 from pricing.errors import QuoteExpired, QuoteOffMap
 from pricing.model.quotes import Quote
+from workflows.errors import TooManyCancellations
+from workflows.limits import RiderLimits
 from workflows.offering import Offering
 from workflows.ports import Now, QuoteSigning
 from workflows.receipts import to_plain
@@ -29,12 +31,15 @@ class RequestRideWorkflow:
     places: Places | None = None
     #: Whether drivers can be asked; without it requests are always taken.
     offering: Offering | None = None
+    #: What one rider may do; without it, anything.
+    limits: RiderLimits | None = None
 
     async def request(self, rider_id: str, signed_quote: str, idempotency: IdempotencyKey) -> Outcome:
         """Begin the ride of a quote; return once it is durable.
 
         A quote of another map keeps its price; its points are taken to the roads of this one.
-        Raises pricing.errors.QuoteUnusable, dispatch.errors.QuoteUsed, OffersStopped or IdempotencyConflict. An
+        Raises pricing.errors.QuoteUnusable, dispatch.errors.QuoteUsed, TooManyRides, OffersStopped or
+        IdempotencyConflict, and TooManyCancellations. An
         answer that was given to this key before stays the answer, also after the quote has expired, the map has
         changed or offers have stopped.
         """
@@ -45,12 +50,17 @@ class RequestRideWorkflow:
                 command = on_own_map(command, self.places)
             if self.offering is not None:
                 await self.offering.require()
-        except (QuoteExpired, QuoteOffMap, OffersStopped):
+            if self.limits is not None:
+                await self.limits.require_few_cancellations(rider_id, self.now())
+        except (QuoteExpired, QuoteOffMap, OffersStopped, TooManyCancellations):
             before = await self.rides.replay(idempotency)
             if before is None:
                 raise
             return before
-        return await self.rides.handle(command, idempotency)
+        outcome = await self.rides.handle(command, idempotency)
+        if self.limits is not None:
+            await self.limits.answer_quote(rider_id, command.quote_id)
+        return outcome
 
 
 def request_of(quote: Quote, ride_id: str) -> RequestRide:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from api.access import RiderOrDriverDep
 from api.auth.tokens import Role
-from api.edges import RidesDep
+from api.edges import RiderEdgesDep, RidesDep
 from api.routes.parameters import RideId
 from api.schemas.rides import CancelBody, RideBody
 from dispatch import commands as cmd
@@ -26,13 +26,16 @@ async def read_ride(ride_id: RideId, rides: RidesDep, principal: RiderOrDriverDe
 @router.post("/rides/{ride_id}/cancel", summary="Cancel before the pickup")
 async def cancel_ride(
     ride_id: RideId,
-    rides: RidesDep,
+    edges: RiderEdgesDep,
     principal: RiderOrDriverDep,
     body: Annotated[CancelBody | None, Body()] = None,
 ) -> RideBody:
     """A rider's word ends the ride; a driver's gives it back, and it is matched anew."""
     command = cmd.CancelRide(ride_id, _party(principal.role), principal.id, body.reason if body else None)
-    return RideBody.of((await rides.handle(command)).ride)
+    outcome = await edges.rides.handle(command)
+    if outcome.events and principal.role is Role.RIDER:
+        await edges.limits.count_cancellation(principal.id, ride_id, edges.now())
+    return RideBody.of(outcome.ride)
 
 
 def _party(role: Role) -> Party:

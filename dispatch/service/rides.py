@@ -33,13 +33,16 @@ class RideService:
         params: DispatchParams,
         now: Callable[[], float],
         may_drive: MayDrive | None = None,
+        *,
+        open_rides_max: int = 0,
     ) -> None:
-        """Without `may_drive` everybody may."""
+        """Without `may_drive` everybody may; `open_rides_max` is how many rides a rider may have open, 0 for any."""
         self._store = store
         self._leases = leases
         self._params = params
         self._now = now
         self._list = may_drive
+        self._open_rides_max = open_rides_max
         self._releases: set[asyncio.Task[None]] = set()
 
     async def handle(self, command: cmd.RideCommand, idempotency: IdempotencyKey | None = None) -> Outcome:
@@ -123,7 +126,7 @@ class RideService:
 
         def decide(rides: Sequence[Ride]) -> Decision:
             now_s = self._now()
-            engine = DispatchEngine(self._params, rides)
+            engine = DispatchEngine(self._params, rides, open_rides_max=self._open_rides_max)
             command = command_of(engine, now_s)
             events = engine.handle(command, now_s)
             ride = engine.ride_about(command) if ride_id is None else engine.ride(ride_id)
@@ -161,7 +164,7 @@ def scope_of(command: cmd.RideCommand) -> Scope:
         case cmd.SendOffer() | cmd.ReportArrival() | cmd.ReportPickup():
             return Scope(ride_id=command.ride_id, driver_id=command.driver_id)
         case cmd.RequestRide():
-            return Scope()
+            return Scope(rider_id=command.rider_id)
         case cmd.ExpireDue():
             raise ValueError("ExpireDue names no ride: use RideService.expire")
         case _:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dispatch.model import DispatchParams
+from dispatch.model import DispatchParams, LimitParams
 from geo.city import CITY_FILE, City, Region, load_city
 from kernel.section_reader import ParamsRefused, read_params, refusal, refusals_of, refuse_unknown_sections
 from location_ingest.model import IngestParams, StoreParams
@@ -22,6 +22,7 @@ from traffic.model import LearnedTrafficParams
 PARAMS: tuple[type[Any], ...] = (
     Region,
     DispatchParams,
+    LimitParams,
     SurgeParams,
     RepositioningParams,
     IngestParams,

@@ -13,6 +13,7 @@ import prometheus_client
 import structlog
 from redis.exceptions import RedisError
 
+from api.abuse.redis_counts import read_flags
 from api.auth.tokens import Tokens
 from api.edges import (
     AccessEdges,
@@ -65,6 +66,8 @@ log = structlog.get_logger(__name__)
 
 #: Pickup times shown to operators are of so many of the last rides.
 TRIPS_SHOWN = 300
+#: Flags that operators see at once.
+FLAGS_SHOWN = 200
 
 
 @asynccontextmanager
@@ -155,10 +158,12 @@ def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
         map_id=places.map_id,
     )
     return RiderEdges(
-        quotes=QuoteWorkflow(quotes, signer, pickup_eta_s, now),
-        requests=RequestRideWorkflow(signer, parts.rides, now, places, offering),
+        quotes=QuoteWorkflow(quotes, signer, pickup_eta_s, now, parts.limits),
+        requests=RequestRideWorkflow(signer, parts.rides, now, places, offering, parts.limits),
         rides=parts.rides,
         offering=offering,
+        limits=parts.limits,
+        now=now,
     )
 
 
@@ -215,6 +220,7 @@ def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> Ope
         traces=lambda ride_id: read_traces(redis, region_id, ride_id),
         acceptance=lambda: read_figures(redis, region_id),
         traffic=read_traffic,
+        flags=lambda: read_flags(redis, region_id, FLAGS_SHOWN),
         now=servers.clock.now_s,
     )
 

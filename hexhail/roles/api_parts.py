@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.abuse.redis_counts import RedisPersonCounts
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.cursors import LogState
@@ -30,7 +31,7 @@ from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.adapters.redis_supply import RedisSupply
 from dispatch.adapters.sql.driver_list import SqlDriverList
 from dispatch.adapters.sql.store import SqlRideStore
-from dispatch.model import DispatchParams
+from dispatch.model import DispatchParams, LimitParams
 from dispatch.service.rides import RideService
 from geo.cells import CellNumbers, cells_to_strings, latlng_to_cells
 from geo.city import CITY_FILE, City
@@ -57,6 +58,7 @@ from pricing.model.surge import SurgeParams
 from pricing.service.fares import FareService
 from pricing.service.tariff_watch import TariffWatch
 from traffic.service.watch import TrafficWatch
+from workflows.limits import RiderLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Parts:
     store: SqlRideStore
     rides: RideService
     drivers: SqlDriverList
+    limits: RiderLimits
     supply: RecentSupply
     gateway: PingGateway
     inboxes: InboxReads
@@ -126,11 +129,12 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     city, redis, region_id, now = servers.city, servers.redis, servers.region_id, servers.clock.now_s
     store, drivers = SqlRideStore(servers.database), SqlDriverList(servers.database, region_id)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
-    tariffs = RedisTariffs(redis, region_id)
+    tariffs, limits = RedisTariffs(redis, region_id), read_params(city.sections, LimitParams)
     parts = Parts(
         store=store,
-        rides=RideService(store, leases, servers.dispatch, now, drivers),
+        rides=RideService(store, leases, servers.dispatch, now, drivers, open_rides_max=limits.open_rides_max),
         drivers=drivers,
+        limits=RiderLimits(limits, RedisPersonCounts(redis, region_id), servers.clock.wall_duration_s),
         supply=_supply(servers, store),
         gateway=_gateway(servers),
         inboxes=InboxReads(_Inboxes(redis)),

@@ -31,6 +31,7 @@ from kernel.contracts.topics import PROBES_TOPIC
 CLOCK_SKEW_S_MAX = 1.0
 #: Where the function libraries of Redis are.
 FUNCTION_PACKAGES = (
+    "api.abuse",
     "api.auth",
     "backing.inboxes",
     "dispatch.adapters",

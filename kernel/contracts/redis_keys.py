@@ -52,6 +52,24 @@ def write_probe(region_id: str) -> str:
     return f"{{{region_id}}}:probe"
 
 
+# -- what one person may do: written by the api ---------------------------------------------------------------------
+
+
+def counted(region_id: str, what: str, subject: str) -> str:
+    """Sorted set: a thing that a person did -> when, city milliseconds; only those of a moving window."""
+    return f"{{{region_id}}}:counted:{what}:{subject}"
+
+
+def flags(region_id: str) -> str:
+    """Stream: who does far more than people do, `kind`, `subject`, `at_ms`, `count`, `window_ms`."""
+    return f"{{{region_id}}}:flags"
+
+
+def flag_quiet(region_id: str, kind: str, subject: str) -> str:
+    """String, there while the same flag is not raised again."""
+    return f"{{{region_id}}}:flags:quiet:{kind}:{subject}"
+
+
 # -- leases, and what operators see of rounds: written by dispatch -----------------------------------------------------
 
 

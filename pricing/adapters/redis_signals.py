@@ -58,7 +58,7 @@ class RedisSignals:
         arguments: list[str | int | bytes] = [total, round(life_s * 1e3), round(self._half_life_s * 1e3)]
         for event in events:
             cell = "" if event.signal is None else self._cell_names[event.signal.cell_index]
-            arguments += (event.ident, event.sequence, round(event.at_s * 1e3), cell)
+            arguments += (event.ident, event.sequence, round(event.at_s * 1e3), cell, event.wish)
         return [int(place) for place in await self._functions.call("hexhail_signals_take", keys, arguments)]
 
     def _counts(self, held: Mapping[bytes, bytes], now_s: float) -> npt.NDArray[np.float64]:

@@ -24,6 +24,7 @@ class RideEvent:
     at_s: float
     region_id: str
     pickup: Point | None = None
+    rider_id: str = ""
 
     def __post_init__(self) -> None:
         _require_id("ride_id", self.ride_id)

@@ -15,6 +15,14 @@ def ride_signal(event: RideEvent, cell_index: int) -> CountRequest | None:
     return CountRequest(cell_index, event.at_s) if is_demand else None
 
 
+def request_wish(event: RideEvent, cell_index: int) -> str:
+    """Name the wish behind a request: the same for a rider who requests again from the cell in the window.
+
+    Who requests, cancels and requests again wants one ride, and is demand once. Empty where nobody is named.
+    """
+    return wish(event.rider_id, cell_index, event.at_s) if event.rider_id else ""
+
+
 def quote_signal(event: QuoteAsked, cell_index: int) -> CountQuote | None:
     """Return the demand that a quote shows, None outside every cell."""
     return CountQuote(cell_index, event.at_s) if cell_index >= 0 else None
@@ -22,4 +30,9 @@ def quote_signal(event: QuoteAsked, cell_index: int) -> CountQuote | None:
 
 def quote_ident(event: QuoteAsked, cell_index: int) -> str:
     """Name the wish behind a quote: the same for a repeated message and for a rider who asks again in the window."""
-    return f"{event.rider_id}|{cell_index}|{int(event.at_s // QUOTE_WINDOW_S)}"
+    return wish(event.rider_id, cell_index, event.at_s)
+
+
+def wish(rider_id: str, cell_index: int, at_s: float) -> str:
+    """Name what one person wants in one cell in one window."""
+    return f"{rider_id}|{cell_index}|{int(at_s // QUOTE_WINDOW_S)}"

@@ -21,7 +21,7 @@ from pricing.rules import surge
 from pricing.rules.cells import cell_indices
 from pricing.rules.grid import SurgeGrid
 from pricing.rules.price_changes import changes_of
-from pricing.rules.signals import quote_ident, quote_signal, ride_signal
+from pricing.rules.signals import quote_ident, quote_signal, request_wish, ride_signal
 
 
 class PricingService:
@@ -81,7 +81,9 @@ class PricingService:
             outside += event.event == "RideRequested" and cell_index < 0
             # No event is later than now: one with a wrong time must not make the store forget the others.
             at_s = min(event.at_s, now_s)
-            signals.append(KeyedSignal(event.ride_id, event.sequence, at_s, ride_signal(event, cell_index)))
+            signal = ride_signal(event, cell_index)
+            wish = "" if signal is None else request_wish(event, cell_index)
+            signals.append(KeyedSignal(event.ride_id, event.sequence, at_s, signal, wish))
         await self._take(self._signals.count_rides, signals, outcomes, now_s)
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
@@ -118,7 +120,7 @@ class PricingService:
             self._is_restored = False  # until the answer is here, the outcome of the call is unknown
             new = await count(signals)
             for place in new:
-                signal = signals[place].signal
+                signal = signals[place].signal if place >= 0 else None  # below 0: new, and a wish that was counted
                 if signal is not None:
                     self._engine.handle(signal, now_s)
             self._is_restored = True

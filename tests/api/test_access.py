@@ -47,6 +47,7 @@ MAY: dict[tuple[str, str], frozenset[Role] | None] = {
     ("get", "/v1/ops/totals"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/tariff"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/traffic"): frozenset({Role.OPERATOR}),
+    ("get", "/v1/ops/flags"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/rides/{ride_id}/trace"): frozenset({Role.OPERATOR}),
     ("get", "/v1/ops/rides/{ride_id}"): frozenset({Role.OPERATOR}),
     ("post", "/v1/ops/rides/{ride_id}/end"): frozenset({Role.OPERATOR}),

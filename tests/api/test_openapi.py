@@ -109,7 +109,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     rider, driver, other, operator = people.rider(), people.driver(), people.driver(), people.operator()
     for path in ("/healthz", "/readyz", "/metrics"):
         await people.http.get(path)
-    for what in ("city", "city/roads", "figures", "totals", "tariff", "acceptance", "traffic"):
+    for what in ("city", "city/roads", "figures", "totals", "tariff", "acceptance", "traffic", "flags"):
         await operator.get(f"/v1/ops/{what}")
     await operator.get("/v1/surge?cell=882a100d65fffff")
     await operator.get("/v1/ops/surge/history?cell=882a100d65fffff")

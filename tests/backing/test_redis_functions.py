@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from api.abuse.redis_counts import RedisPersonCounts
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocations import revoke_token
 from backing.inboxes.redis_inboxes import RedisInboxes
@@ -31,6 +32,7 @@ from pricing.commands import CountRequest
 from pricing.ports import KeyedSignal
 from traffic.adapters.redis_weights import RedisWeights
 from traffic.model import Evidence
+from workflows.limits import Counted
 
 pytestmark = pytest.mark.servers
 
@@ -108,6 +110,15 @@ async def revoke_a_token(redis: Redis) -> Callable[[int], Awaitable[object]]:
     return call
 
 
+async def count_a_quote(redis: Redis) -> Callable[[int], Awaitable[object]]:
+    counts = RedisPersonCounts(redis, "grid")
+
+    async def call(turn: int) -> object:
+        return (await counts.add(Counted.QUOTES, "alice", f"quote{turn}", float(turn), 300.0, 5)).count
+
+    return call
+
+
 @dataclass(frozen=True)
 class Shipped:
     """A library that ships, a call through its adapter, and the right answers of two turns."""
@@ -125,6 +136,7 @@ SHIPPED = [
     Shipped("pricing.adapters", "signals.lua", count_a_request, ([0], [0])),
     Shipped("traffic.adapters", "weights.lua", put_weights_in_force, (1, 2)),
     Shipped("api.auth", "revocations.lua", revoke_a_token, (1, 2)),
+    Shipped("api.abuse", "counts.lua", count_a_quote, (1, 2)),
 ]
 
 

@@ -174,6 +174,25 @@ async def test_requests_without_drivers_raise_the_price_where_they_are(pricer: P
     assert pricer.metric("surge_multiplier_max") == event.multiplier.max() == pytest.approx(1.1)
 
 
+async def test_one_rider_is_demand_once_however_many_rides_are_requested(pricer: Pricer) -> None:
+    """150 requests of one rider were 150 riders' demand before, and raised the price."""
+    alone = [requested(number, rider_id="alice") for number in range(150)]
+    for batch in (alone[:70], alone[70:], alone):
+        await pricer.process_rides(batch, NOW_S)
+    assert await pricer.demand() == 1.0
+    assert set(pricer.prices.multiplier_of.values()) <= {1.0}
+    assert pricer.metric("ride_events_total", outcome="new") == 150.0
+    later = [requested(number, rider_id="alice", at_s=NOW_S + 301.0) for number in range(150, 160)]
+    await pricer.process_rides(later, NOW_S + 301.0)
+    assert 1.0 < await pricer.demand(NOW_S + 301.0) < 2.0
+
+
+async def test_as_many_riders_are_as_much_demand(pricer: Pricer) -> None:
+    await pricer.process_rides([requested(number, rider_id=f"rider{number}") for number in range(150)], NOW_S)
+    assert await pricer.demand() == 150.0
+    assert max(pricer.prices.multiplier_of.values()) > 1.0
+
+
 async def test_what_cannot_be_decoded_is_counted_and_skipped(pricer: Pricer) -> None:
     values = [b"\x00", requested(1), None, requested(2, region_id="elsewhere"), b"{}", requested(3)]
     await pricer.process_rides(values, NOW_S)

@@ -104,6 +104,10 @@ def _read_scope(dialect: Dialect, scope: Scope) -> Script[dict[str, Ride]]:
         # Offers before rides: a ride whose offer is accepted between the two reads is then found twice, not missed.
         found += yield Statement(sql.FIND_OFFERED_RIDES_OF_DRIVER, (scope.driver_id,))
         found += yield Statement(sql.FIND_RIDES_OF_DRIVER, (scope.driver_id,))
+    if scope.rider_id is not None:
+        if dialect == "postgres":  # a rider without rides has no row to lock
+            yield Statement(sql.LOCK_RIDER, (scope.rider_id,))
+        found += yield Statement(sql.FIND_LIVE_RIDES_OF_RIDER, (scope.rider_id,))
     rides: dict[str, Ride] = {}
     for (body,) in found:
         ride = read_ride(body)

@@ -17,6 +17,11 @@ FIND_OFFERED_RIDES_OF_DRIVER = (
     "SELECT r.body FROM rides r JOIN offers o ON o.ride_id = r.ride_id WHERE o.driver_id = ?1 AND o.state = 'SENT'"
 )
 STANDING_OFFERS_OF_DRIVER = "SELECT offer_id FROM offers WHERE driver_id = ?1 AND state = 'SENT'"
+FIND_LIVE_RIDES_OF_RIDER = (
+    "SELECT body FROM rides WHERE rider_id = ?1 AND state IN ('REQUESTED', 'OFFERED', 'ASSIGNED', 'ARRIVED', 'ON_TRIP')"
+)
+#: Until the end of the transaction.
+LOCK_RIDER = "SELECT pg_advisory_xact_lock(hashtext('rider ' || ?1))"
 #: PostgreSQL locks what a decision is made on; SQLite has one writer at a time.
 LOCK = {"sqlite": "", "postgres": " FOR UPDATE"}
 LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}
