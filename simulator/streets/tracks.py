@@ -50,6 +50,10 @@ _WANDER_MPS = 5.0
 _BY_ROAD_FROM_M = 150.0
 
 
+#: What milliseconds hold in 32 bits: nearly 25 days.
+LONGEST_S = (2**31 - 1) / 1e3
+
+
 class Sighting(NamedTuple):
     """A free driver was near a node of the roads at a time."""
 
@@ -189,6 +193,13 @@ class _TrackBuilder:
     def tracks(self) -> Tracks:
         names = tuple(sorted(self._drivers))
         drivers = [self._drivers[name] for name in names]
+        end_s = max((driver.t_s[-1] for driver in drivers if driver.t_s), default=self._begin_s)
+        longest_s = end_s - self._begin_s
+        if longest_s > LONGEST_S:
+            raise ValueError(
+                f"the run lasts {longest_s / 86_400:.0f} days; tracks hold {LONGEST_S / 86_400:.0f}: "
+                "replay a part of it"
+            )
         offset = np.zeros(len(names) + 1, np.int32)
         np.cumsum([len(driver.t_s) for driver in drivers], out=offset[1:])
 

@@ -113,3 +113,9 @@ def test_nobody_jumps_and_time_never_runs_back_on_a_simulated_day(town: Any, acc
 
 def test_no_events_make_no_tracks(town: Any) -> None:
     assert tracks_of([], town, {}).offset.tolist() == [0]
+
+
+def test_a_run_that_is_longer_than_tracks_can_hold_is_refused(town: Any) -> None:
+    late = [(ev.DriverArrived, 30 * 86_400, {"driver_id": "d"})]
+    with pytest.raises(ValueError, match="the run lasts 30 days; tracks hold 25: replay a part of it"):
+        tracks_of(happen(town, *asked(town), *late), town, {"d": 0})
