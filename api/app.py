@@ -42,6 +42,10 @@ ahead of the log, no longer kept, or of a log that was restored to an older stat
 you have and read your rides anew; what is kept of your events follows, from the oldest.
 Either side may send `{"type": "ping"}` and gets `{"type": "pong"}`; drivers send
 `{"type": "pings", "pings": […]}` with the pings of `POST /v1/drivers/me/pings`.
+A driver whose position does not count, and who is therefore asked for no ride, is told by
+`{"type": "position", "counts": false, "reason": …, "since_s": …, "detail": …, "hint": …}`: no ping came (`stale`), or
+the last ones are not believed (`impossible_jump`, `repeated_coordinates`, `too_coarse`, `off_region`, …); and by
+`{"type": "position", "counts": true}` when it counts again.
 Frames of text are JSON, frames of bytes the same as MessagePack; answers are text.
 A frame that is refused changes nothing and is answered with `{"type": "error", "code": …, "detail": …, "hint": …}`.
 The token comes in the `Authorization` header or, from browsers, as a subprotocol: `["hexhail.v1", "bearer.<token>"]`.

@@ -17,6 +17,7 @@ from api.auth.revocation_watch import RevocationWatch
 from api.auth.tokens import Tokens
 from api.failures import Outages
 from api.inboxes import InboxReads
+from api.position_watch import PositionWatch
 from api.supply import RecentSupply
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.matching.reasons import RideTrace
@@ -168,6 +169,7 @@ class FeedEdges:
     """For what flows: drivers' pings in, the events of riders and drivers and advice to drivers out."""
 
     gateway: PingGateway
+    positions: PositionWatch
     inboxes: InboxReads
     advice: AdviceReads
     now: Now

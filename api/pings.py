@@ -14,11 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import grant_of, require_role
 from api.auth.tokens import Role
-from api.edges import edges_of
+from api.edges import FeedEdges, edges_of
 from api.problems import ApiProblem, refusals_told
 from location_ingest.errors import PingsRefused
-from location_ingest.model import Refusal, Submitted
-from location_ingest.service import PingGateway
+from location_ingest.model import STALE, Refusal, Standing, Submitted
 
 #: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.
 PINGS_MAX = 2000
@@ -126,26 +125,57 @@ def read_parts(parts: PingParts, form: Form) -> ReadPings:
     return ReadPings(numbers, index, tuple(malformed))
 
 
-async def submit(gateway: PingGateway, driver_id: str, read: ReadPings, now_s: float) -> Submitted:
+async def submit(feeds: FeedEdges, driver_id: str, read: ReadPings) -> Submitted:
     """Return what became of a batch when the broker has its good pings. Raises what the gateway raises."""
     accepted, refusals = 0, tuple[Refusal, ...]()
     try:
         if read.numbers:
-            accepted, refusals = await gateway.submit_numbers(driver_id, read.numbers, now_s)
+            accepted, refusals = await feeds.gateway.submit_numbers(driver_id, read.numbers, feeds.now())
     except PingsRefused as refused:
         refusals = tuple(Refusal(*refusal) for refusal in refused.refusals)
     if read.index is not None:
         refusals = tuple(refusal._replace(at=read.index[refusal.at]) for refusal in refusals)
         refusals = tuple(sorted((*refusals, *read.malformed)))
+    feeds.positions.note_pings(driver_id, refusals)
     if not accepted:
         raise PingsRefused(refusals)
     return Submitted(accepted, refusals)
 
 
-def told(submitted: Submitted) -> dict[str, Any]:
-    """The answer to a batch; `refusals` only if there are any."""
-    accepted: dict[str, Any] = {"accepted": submitted.accepted}
-    return accepted | {"refusals": refusals_told(submitted.refusals)} if submitted.refusals else accepted
+def told(submitted: Submitted, standing: Standing | None = None) -> dict[str, Any]:
+    """The answer to a batch; `refusals` only if there are any, `position` only if the driver does not count."""
+    answer: dict[str, Any] = {"accepted": submitted.accepted}
+    if submitted.refusals:
+        answer["refusals"] = refusals_told(submitted.refusals)
+    if standing is not None and not standing.counts and standing.reason not in (None, STALE):
+        answer["position"] = position_told(standing)
+    return answer
+
+
+#: Why a driver's position does not count, and what to do, by reason; others are the reasons of a refused ping.
+_POSITION_WORDS = {
+    STALE: ("No ping of yours has come for a while.", "Send a ping."),
+    "off_region": ("You are outside the region.", "Drive back into it."),
+    "too_coarse": ("Your phone does not know where it is: its fixes are too coarse.", "Switch on precise location."),
+    "impossible_jump": (
+        "Your phone has jumped farther than a car can drive.",
+        "Go on sending: after some minutes of driving the new place is believed.",
+    ),
+    "repeated_coordinates": (
+        "Your phone repeats one place while it says that it drives.",
+        "Restart its location services; a new place is believed at once.",
+    ),
+}
+
+
+def position_told(standing: Standing) -> dict[str, Any]:
+    """A driver's standing as the driver is told of it."""
+    if standing.counts:
+        return {"counts": True}
+    plain = (str(standing.reason).replace("_", " ").capitalize() + ".", "See the refusals of your pings.")
+    detail, hint = _POSITION_WORDS.get(standing.reason or "", plain)
+    since = {"reason": standing.reason, "since_s": standing.since_s}
+    return {"counts": False, **since, "detail": f"{detail} You are not asked for rides.", "hint": hint}
 
 
 class RawPings:
@@ -171,6 +201,6 @@ class RawPings:
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await Request(scope, receive).body()
         read = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
-        submitted = await submit(edges.feeds.gateway, principal.id, read, edges.feeds.now())
-        answer = msgspec.json.encode(told(submitted))
+        submitted = await submit(edges.feeds, principal.id, read)
+        answer = msgspec.json.encode(told(submitted, edges.feeds.positions.standing(principal.id)))
         await Response(answer, 202, media_type="application/json")(scope, receive, send)

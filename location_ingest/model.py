@@ -47,6 +47,9 @@ class Reason(StrEnum):
     REPEATED_COORDINATES = "repeated_coordinates"
 
 
+#: Reasons that show only beside what came before or are found by the worker alone.
+FOUND_BY_WORKER = frozenset({Reason.TOO_COARSE, Reason.IMPOSSIBLE_JUMP, Reason.REPEATED_COORDINATES})
+
 #: Reasons of pings that are not newer than an accepted one; a replay of a topic consists of these.
 NOT_NEWER = frozenset({Reason.DUPLICATE_TIME, Reason.OUT_OF_ORDER})
 
@@ -79,6 +82,34 @@ class Submitted(NamedTuple):
 
     accepted: int
     refusals: tuple[Refusal, ...] = ()
+
+
+class UnbelievedPing(NamedTuple):
+    """The newest ping of a driver, which the worker did not believe."""
+
+    driver_id: str
+    reason: Reason
+    t_s: float
+
+
+class LastPings(NamedTuple):
+    """The last ping of a driver that was believed and the last that was not, city seconds."""
+
+    seen_s: float | None
+    refused_reason: str = ""
+    refused_s: float = -math.inf
+
+
+class Standing(NamedTuple):
+    """Whether a driver counts where the phone says it is; if not, why (None: it never said) and since when."""
+
+    counts: bool
+    reason: str | None = None
+    since_s: float | None = None
+
+
+#: The reason of a driver from whom no ping has come.
+STALE = "stale"
 
 
 @dataclass(frozen=True, slots=True)

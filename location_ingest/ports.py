@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from location_ingest.columns import PingColumns, PositionColumns
-from location_ingest.model import DeadLetter, RawMessage, Reason, RejectedPing
+from location_ingest.model import DeadLetter, LastPings, RawMessage, Reason, RejectedPing, UnbelievedPing
 
 
 class PingLog(Protocol):
@@ -60,6 +60,18 @@ class Cells(Protocol):
 
         With each, and not without, a DriverWentStale is told.
         """
+        ...
+
+
+class Standings(Protocol):
+    """Why drivers do not count, for their phones."""
+
+    async def mark(self, region_id: str, unbelieved: Sequence[UnbelievedPing]) -> None:
+        """Keep for some minutes that the newest ping of these drivers was not believed, and why."""
+        ...
+
+    async def read(self, region_id: str, driver_ids: Sequence[str]) -> dict[str, LastPings]:
+        """Return the last ping of each of these drivers that was believed, and the last that was not."""
         ...
 
 

@@ -10,7 +10,8 @@ import math
 from typing import NamedTuple
 
 from geo.distances import EARTH_RADIUS_M, great_circle_m
-from location_ingest.model import DriverPing, IngestParams, Reason
+from kernel.supply import is_fresh
+from location_ingest.model import STALE, DriverPing, IngestParams, LastPings, Reason, Standing
 
 _METRES_PER_DEGREE = math.radians(EARTH_RADIUS_M)
 
@@ -189,6 +190,18 @@ def _judge_repeat(ping: DriverPing, track: Track, params: IngestParams) -> tuple
         return Reason.REPEATED_COORDINATES, track._replace(repeats=repeats, moving_repeats=moving_repeats)
     after = Track(ping.t_s, ping.lat_deg, ping.lng_deg, track.still_since_s, repeats, moving_repeats)
     return None, after
+
+
+def standing_of(last: LastPings, now_s: float, stale_after_s: float) -> Standing:
+    """Return whether a driver counts as supply at city time ``now_s``, and why not, by the last pings."""
+    if last.seen_s is not None and is_fresh(last.seen_s, now_s, stale_after_s):
+        return Standing(counts=True)
+    since_s = None if last.seen_s is None else last.seen_s + stale_after_s
+    if is_fresh(last.refused_s, now_s, stale_after_s) and last.refused_s > (last.seen_s or -math.inf):
+        return Standing(
+            counts=False, reason=last.refused_reason, since_s=last.refused_s if since_s is None else since_s
+        )
+    return Standing(counts=False, reason=None if since_s is None else STALE, since_s=since_s)
 
 
 def is_within_reach(

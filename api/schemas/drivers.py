@@ -59,11 +59,24 @@ class PingRefusal(BaseModel):
     ]
 
 
+class PositionBody(BaseModel):
+    """Why a driver's position does not count, so that the driver is asked for no ride."""
+
+    counts: bool
+    reason: str
+    since_s: Seconds | None
+    detail: str
+    hint: str
+
+
 class PingsAccepted(BaseModel):
     """How many pings the broker has, and which do not count."""
 
     accepted: int
     refusals: Annotated[list[PingRefusal], Field(description="absent if all are good")] = []
+    position: Annotated[
+        PositionBody | None, Field(description="why your position does not count; absent while it does")
+    ] = None
 
 
 class AdviceBody(BaseModel):

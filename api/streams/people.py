@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from api.pings import NOT_UNDERSTOOD, Form, PingParts, PingsBody, ReadPings, num
 from api.problems import ApiProblem
 from api.streams import sockets
 from api.streams.advice import AdviceFeed, AdviceFeedDep
+from api.streams.positions import telling
 
 router = APIRouter()
 
@@ -94,7 +95,10 @@ async def _push(
 ) -> None:
     await sockets.send_json(socket, {"type": "ready", "last_seen": last_seen})
     cursor = InboxCursor(feeds.inboxes, principal.inbox, last_seen)
-    with advice.listening(principal.id, socket) if advice is not None else nullcontext():
+    with ExitStack() as stack:
+        if advice is not None:
+            stack.enter_context(advice.listening(principal.id, socket))
+            stack.enter_context(telling(feeds.positions, principal.id, socket))
         while socket.client_state is WebSocketState.CONNECTED:
             found = await cursor.next()
             if isinstance(found, Gap):
@@ -136,7 +140,7 @@ async def _answer(
         return {"type": "pong"}
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
-    submitted = await pings.submit(feeds.gateway, principal.id, read, feeds.now())
+    submitted = await pings.submit(feeds, principal.id, read)
     return {"type": "pings", **pings.told(submitted)} if submitted.refusals else None
 
 

@@ -194,6 +194,7 @@ def _driver_edges(servers: Servers, parts: Parts) -> DriverEdges:
 def _feed_edges(servers: Servers, parts: Parts) -> FeedEdges:
     return FeedEdges(
         gateway=parts.gateway,
+        positions=parts.positions,
         inboxes=parts.inboxes,
         advice=RedisAdvice(servers.redis, servers.region_id),
         now=servers.clock.now_s,

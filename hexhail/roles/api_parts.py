@@ -20,6 +20,7 @@ from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.cursors import LogState
 from api.inboxes import InboxReads
+from api.position_watch import PositionWatch
 from api.remembered import Remembered
 from api.streams.sockets import end
 from api.supply import RecentSupply
@@ -46,6 +47,7 @@ from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
 from kernel.section_reader import read_params
 from location_ingest.adapters.kafka_pings import KafkaPings
 from location_ingest.adapters.redis_cells import RedisCells
+from location_ingest.adapters.redis_standings import RedisStandings
 from location_ingest.metrics import GatewayMetrics
 from location_ingest.model import IngestParams
 from location_ingest.service import PingGateway
@@ -89,6 +91,7 @@ class Parts:
     limits: RiderLimits
     supply: RecentSupply
     gateway: PingGateway
+    positions: PositionWatch
     inboxes: InboxReads
     prices: RedisPrices
     tariff: TariffWatch
@@ -137,6 +140,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         limits=RiderLimits(limits, RedisPersonCounts(redis, region_id), servers.clock.wall_duration_s),
         supply=_supply(servers, store),
         gateway=_gateway(servers),
+        positions=_position_watch(servers),
         inboxes=InboxReads(_Inboxes(redis)),
         prices=RedisPrices(redis, region_id, read_params(city.sections, SurgeParams)),
         tariff=_tariff_watch(servers, tariffs),
@@ -153,7 +157,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     await parts.traffic.look()
     await parts.revocations.look()
     news = listen_for_news(redis, parts.inboxes.ring)
-    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run()
+    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run(), parts.positions.run()
     stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
     return parts
 
@@ -189,6 +193,13 @@ def _quote_log(servers: Servers) -> KafkaQuotes:
         QUOTES_TOPIC,
         lambda region_id: partition_of(region_id, partitions),
         QuoteMetrics(prometheus_client.REGISTRY),
+    )
+
+
+def _position_watch(servers: Servers) -> PositionWatch:
+    standings, region_id = RedisStandings(servers.redis), servers.region_id
+    return PositionWatch(
+        lambda driver_ids: standings.read(region_id, driver_ids), servers.clock.now_s, servers.dispatch.stale_after_s
     )
 
 

@@ -26,6 +26,7 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.adapters.ping_codec import MessagePackPings
     from location_ingest.adapters.redis_cells import RedisCells
     from location_ingest.adapters.redis_samples import RedisSamples
+    from location_ingest.adapters.redis_standings import RedisStandings
     from location_ingest.column_engine import ColumnEngine
     from location_ingest.metrics import IngestMetrics
     from location_ingest.model import IngestParams, StoreParams
@@ -48,6 +49,7 @@ async def _ingest(settings: Settings) -> None:
         ingest_params=ingest,
         params=store_params,
         samples=RedisSamples(redis),
+        standings=RedisStandings(redis),
     )
     app = build_faust_app(
         "hexhail-ingester",

@@ -33,6 +33,11 @@ def rejected_pings(region_id: str, reason: str) -> str:
     return f"{{{region_id}}}:rejected:{reason}"
 
 
+def unbelieved(region_id: str, driver_id: str) -> str:
+    """String `<reason>|<t_ms>`: why the driver's newest ping was not believed, and its time; kept for ten minutes."""
+    return f"{{{region_id}}}:unbelieved:{driver_id}"
+
+
 def totals(region_id: str) -> str:
     """Hash: counters that outlive a process, by the names below."""
     return f"{{{region_id}}}:totals"

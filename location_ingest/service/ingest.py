@@ -17,6 +17,7 @@ from location_ingest.errors import UndecodableMessage
 from location_ingest.kernels import REASONS, load_kernels, newest_places
 from location_ingest.metrics import IngestMetrics
 from location_ingest.model import (
+    FOUND_BY_WORKER,
     NOT_NEWER,
     DeadLetter,
     IngestParams,
@@ -24,10 +25,14 @@ from location_ingest.model import (
     Reason,
     RejectedPing,
     StoreParams,
+    UnbelievedPing,
 )
-from location_ingest.ports import Cells, DeadLetters, PingReader, RejectionSamples
+from location_ingest.ports import Cells, DeadLetters, PingReader, RejectionSamples, Standings
 
 log = structlog.get_logger(__name__)
+
+#: The verdicts that only the worker gives.
+_FOUND_BY_WORKER = [number for number, reason in enumerate(REASONS, start=1) if reason in FOUND_BY_WORKER]
 
 
 class IngestService:
@@ -45,6 +50,7 @@ class IngestService:
         ingest_params: IngestParams | None = None,
         params: StoreParams | None = None,
         samples: RejectionSamples | None = None,
+        standings: Standings | None = None,
     ) -> None:
         self._engine = engine
         self._reader = reader
@@ -55,6 +61,7 @@ class IngestService:
         self._ingest = ingest_params or IngestParams()
         self._params = params or StoreParams()
         self._samples = samples
+        self._standings = standings
 
     def prepare(self) -> None:
         """Compile or load the kernels; blocks the interpreter for up to seconds."""
@@ -77,6 +84,7 @@ class IngestService:
             for verdicts in decided:
                 await self._store(verdicts)
             await self._sample(decided, now_s)
+            await self._mark(decided)
             for letter in letters:
                 await self._dead_letters.append(letter)
                 self._metrics.dead_letters.inc()
@@ -146,6 +154,16 @@ class IngestService:
             except Exception as error:
                 log.warning("samples_not_kept", region_id=verdicts.region_id, error=str(error) or repr(error))
 
+    async def _mark(self, decided: Sequence[Verdicts]) -> None:
+        """Have the phones told whose newest ping was not believed; failures are ignored, as those of samples."""
+        for verdicts in decided if self._standings else ():
+            found = unbelieved(verdicts)
+            try:
+                if found and self._standings:
+                    await self._standings.mark(verdicts.region_id, found)
+            except Exception as error:
+                log.warning("standings_not_kept", region_id=verdicts.region_id, error=str(error) or repr(error))
+
 
 async def _all_done(calls: Sequence[Coroutine[Any, Any, int]]) -> list[int]:
     """Wait for all calls, then return the results or raise the first error."""
@@ -184,6 +202,17 @@ def to_positions(verdicts: Verdicts, resolution: int) -> PositionColumns:
         place[by_place],
         np.rint(verdicts.values[believed[earlier[by_place]], 0] * 1e3).astype(np.int64),
     )
+
+
+def unbelieved(verdicts: Verdicts) -> list[UnbelievedPing]:
+    """Return the newest ping of each driver if it was not believed for a reason that only the worker finds."""
+    told = np.flatnonzero((verdicts.verdict == 0) | np.isin(verdicts.verdict, _FOUND_BY_WORKER))
+    newest = newest_places(verdicts.driver[told], verdicts.drivers) == np.arange(len(told))
+    places = told[newest & (verdicts.verdict[told] != 0)].tolist()
+    return [
+        UnbelievedPing(verdicts.driver_ids[at], REASONS[verdicts.verdict[at] - 1], float(verdicts.values[at, 0]))
+        for at in places
+    ]
 
 
 def rejected_samples(verdicts: Verdicts, each_max: int, now_s: float) -> list[RejectedPing]:

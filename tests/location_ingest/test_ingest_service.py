@@ -19,8 +19,9 @@ from location_ingest.column_engine import ColumnEngine
 from location_ingest.columns import PingColumns, PositionColumns
 from location_ingest.errors import UndecodableMessage
 from location_ingest.metrics import IngestMetrics
-from location_ingest.model import DeadLetter, DriverPing, PingGroup, RawMessage, Reason, StoreParams
+from location_ingest.model import DeadLetter, DriverPing, PingGroup, RawMessage, Reason, StoreParams, UnbelievedPing
 from location_ingest.service import IngestService
+from location_ingest.service.ingest import unbelieved
 
 NOW_S = 1_700_000_000.0
 
@@ -176,3 +177,21 @@ def test_a_group_survives_the_wire(pings: Any) -> None:
 
 def test_a_huge_message_fits_into_a_letter() -> None:
     assert len(encode_letter(DeadLetter("too large", RawMessage(0, 0, b"x" * 5_000_000)))) < 900_000
+
+
+def test_the_newest_ping_of_a_driver_is_told_if_it_was_not_believed_for_a_reason_of_the_worker() -> None:
+    pings = (
+        DriverPing("parked", NOW_S, 40.75, -73.98),
+        DriverPing("jumped", NOW_S, 40.75, -73.98),
+        DriverPing("jumped", NOW_S + 4, 41.75, -73.98),
+        DriverPing("back", NOW_S, 40.75, -73.98),
+        DriverPing("back", NOW_S + 4, 41.75, -73.98),
+        DriverPing("back", NOW_S + 8, 40.75, -73.98),
+        DriverPing("coarse", NOW_S, 40.75, -73.98, accuracy_m=5_000.0),
+        DriverPing("coarse", NOW_S - 900, 40.75, -73.98),
+    )
+    verdicts = ColumnEngine().handle([PingColumns.of(PingGroup("north", NOW_S + 8, pings))], NOW_S + 8)
+    assert unbelieved(verdicts) == [
+        UnbelievedPing("jumped", Reason.IMPOSSIBLE_JUMP, NOW_S + 4),
+        UnbelievedPing("coarse", Reason.TOO_COARSE, NOW_S),
+    ]
