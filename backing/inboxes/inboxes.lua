@@ -4,7 +4,8 @@
 -- Replaces the inbox; entries after the last of the given ones stay: they were pushed since those were read.
 local function rebuild(keys, args)
   local inbox, entries_max, kept_s = keys[1], args[1], args[2]
-  local newer = redis.call('XRANGE', inbox, '(' .. args[#args - 1], '+')
+  local is_inbox = redis.call('TYPE', inbox).ok == 'stream'
+  local newer = is_inbox and redis.call('XRANGE', inbox, '(' .. args[#args - 1], '+') or {}
   redis.call('DEL', inbox)
   for i = 3, #args, 2 do
     redis.call('XADD', inbox, 'MAXLEN', '~', entries_max, args[i], 'payload', args[i + 1])

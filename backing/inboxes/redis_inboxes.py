@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from backing.outbox.rows import OutboxRow
+from backing.outbox.set_aside import SetAside
 from backing.redis.functions import LuaLibrary, RedisFunctions
 from kernel.contracts import redis_keys
 
@@ -26,20 +28,23 @@ CLEAR_KEYS = 1000
 class RedisInboxes:
     """`Inboxes` in Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, set_aside: SetAside | None = None) -> None:
         self._redis = redis
+        self._set_aside = set_aside or SetAside()
         self._functions = RedisFunctions(redis, LuaLibrary.read("backing.inboxes", "inboxes.lua"))
 
     async def push(self, rows: Sequence[OutboxRow]) -> None:
         """See `Inboxes.push`.
 
         Redis refuses an id that is not greater than the last: what is there stays single. In one transaction, because
-        of two rows where only the later is taken (memory ran out in between), the earlier could not follow.
+        of two rows where only the later is taken (memory ran out in between), the earlier could not follow. A key that
+        holds something else than an inbox takes its own messages out of the way, and nobody else's.
         """
         names = sorted({name for row in rows for name in row.inboxes})
-        pipeline = self._redis.pipeline(transaction=True)
+        pipeline, sent_to = self._redis.pipeline(transaction=True), list[str]()
         for row in rows:
             for name in row.inboxes:
+                sent_to.append(name)
                 pipeline.xadd(
                     redis_keys.inbox(name),
                     {"payload": row.payload},
@@ -52,7 +57,13 @@ class RedisInboxes:
         position = f"{rows[-1].position}-0"
         pipeline.xadd(redis_keys.INBOXES_COMPLETE, {"": ""}, id=position, maxlen=1, approximate=False, nomkstream=True)
         pipeline.publish(redis_keys.INBOX_NEWS, " ".join(names))
-        _raise_refusals(await pipeline.execute(raise_on_error=False))
+        answers = await pipeline.execute(raise_on_error=False)
+        no_inbox = Counter(name for name, answer in zip(sent_to, answers, strict=False) if _is_no_inbox(answer))
+        for name, messages in sorted(no_inbox.items()):
+            self._set_aside.inbox(name, messages, f"the key {redis_keys.inbox(name)} holds no stream: delete it")
+        _raise_refusals(
+            [*(answer for answer in answers[: len(sent_to)] if not _is_no_inbox(answer)), *answers[len(sent_to) :]]
+        )
 
     async def newest(self) -> int | None:
         """See `Inboxes.newest`."""
@@ -118,6 +129,10 @@ def _raise_refusals(answers: Sequence[Any]) -> None:
     for answer in answers:
         if isinstance(answer, Exception) and not _is_there_already(answer):
             raise answer
+
+
+def _is_no_inbox(answer: object) -> bool:
+    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
 
 
 def _is_there_already(answer: Exception) -> bool:

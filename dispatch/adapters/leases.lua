@@ -7,7 +7,8 @@ local function is_held(key, now_ms)
   local value = redis.call('GET', key)
   if not value then return false end
   local expires_ms = tonumber(string.match(value, '|(%d+)$'))
-  return expires_ms > now_ms
+  -- What is no lease holds nobody: it must not fail the leases of all others.
+  return expires_ms ~= nil and expires_ms > now_ms
 end
 
 -- keys: fence, then driver key and ride key of each pair; arguments: now_ms, expires_ms, clear_after_ms (wall).

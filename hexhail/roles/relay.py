@@ -23,17 +23,32 @@ def run_relay(settings: Settings) -> None:
 
 
 async def _relay(settings: Settings) -> None:
+    from prometheus_client import Counter
+
     from backing.inboxes.redis_inboxes import RedisInboxes
     from backing.outbox.kafka_topics import KafkaTopics
     from backing.outbox.outbox import SqlOutbox
     from backing.outbox.relay import Relay
+    from backing.outbox.set_aside import SetAside
 
     redis = await connect_redis(settings)
     database = await open_database(settings.database_url)
     await ensure_topics(settings)
     producer = await connect_producer(settings)
-    topics = KafkaTopics(producer, STREAM_TOPICS, lambda region_id: partition_of(region_id, settings.topic_partitions))
-    relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis))
+    set_aside = SetAside(
+        Counter(
+            "hexhail_relay_set_aside_total",
+            "Messages that a topic or an inbox could not take; they stay in SQL, and the log names them.",
+            ["receiver"],
+        )
+    )
+    topics = KafkaTopics(
+        producer,
+        STREAM_TOPICS,
+        lambda region_id: partition_of(region_id, settings.topic_partitions),
+        set_aside,
+    )
+    relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis, set_aside))
     try:
         await repeat_until_stopped((relay.relay_once, lambda: RELAY_IDLE_S))
     finally:

@@ -18,7 +18,8 @@ local function cell_of(entry)
 end
 
 local function time_of(entry)
-  return tonumber(string.sub(entry, CELL_CHARS + 2))
+  -- What is no entry is older than any: the driver's next ping or the sweep replaces it.
+  return tonumber(string.sub(entry, CELL_CHARS + 2)) or -1
 end
 
 -- Positions of one driver that were believed before the newest one count if they were not stored already.

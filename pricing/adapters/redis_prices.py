@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
 
+from backing.left_out import LeftOut
 from kernel.contracts import redis_keys
 from pricing.model.surge import BASE_MULTIPLIER, SurgeParams, SurgePrice
 from pricing.rules.surge import aged_multiplier
@@ -22,6 +24,7 @@ class RedisPrices:
         self._redis: Any = redis
         self._region_id = region_id
         self._params = params
+        self._left_out = LeftOut("price")
 
     async def read(self, cell: int, now_s: float) -> SurgePrice:
         """Return the multiplier of a cell as it counts at ``now_s``."""
@@ -54,6 +57,12 @@ class RedisPrices:
     def _price(self, cell: int, value: bytes | str | None, now_s: float) -> SurgePrice:
         if value is None:
             return SurgePrice(cell, BASE_MULTIPLIER, None)
-        multiplier, _, updated_ms = (value.decode() if isinstance(value, bytes) else value).partition("|")
-        updated_s = int(updated_ms) / 1e3
-        return SurgePrice(cell, aged_multiplier(float(multiplier), now_s - updated_s, self._params), updated_s)
+        written, _, updated_ms = (value.decode(errors="replace") if isinstance(value, bytes) else value).partition("|")
+        try:
+            multiplier, updated_s = float(written), int(updated_ms) / 1e3
+        except ValueError:
+            multiplier, updated_s = math.nan, math.nan
+        if not math.isfinite(multiplier):  # the base price there, and the others as they are
+            self._left_out.tell(self._region_id, {format(cell, "x"): f"{value!r} is no price"})
+            return SurgePrice(cell, BASE_MULTIPLIER, None)
+        return SurgePrice(cell, aged_multiplier(multiplier, now_s - updated_s, self._params), updated_s)

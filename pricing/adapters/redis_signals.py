@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from redis.asyncio import Redis
 
+from backing.left_out import LeftOut
 from backing.redis.functions import LuaLibrary, RedisFunctions
 from geo.cells import cells_to_strings
 from kernel.contracts import redis_keys
@@ -32,6 +33,7 @@ class RedisSignals:
         self._region_id = region_id
         self._cell_names = cells_to_strings(surge_cells)
         self._half_life_s = half_life_s
+        self._left_out = LeftOut("demand")
 
     async def count_rides(self, events: Sequence[KeyedSignal]) -> list[int]:
         """See `CountedSignals.count_rides`. Safe to repeat."""
@@ -63,10 +65,15 @@ class RedisSignals:
 
     def _counts(self, held: Mapping[bytes, bytes], now_s: float) -> npt.NDArray[np.float64]:
         counts = np.zeros(len(self._cell_names))
+        left_out = dict[str, str]()
         index_of = {name.encode(): index for index, name in enumerate(self._cell_names)}
         for name, value in held.items():
             count, _, counted_ms = value.partition(b"|")
             if name in index_of:
-                age_s = now_s - int(counted_ms) / 1e3
-                counts[index_of[name]] = float(count) * decay_factor(age_s, self._half_life_s)
+                try:
+                    age_s = now_s - int(counted_ms) / 1e3
+                    counts[index_of[name]] = float(count) * decay_factor(age_s, self._half_life_s)
+                except ValueError:  # no count: it begins anew, and the others go on
+                    left_out[name.decode()] = f"{value!r} is no count"
+        self._left_out.tell(self._region_id, left_out)
         return counts

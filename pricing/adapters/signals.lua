@@ -9,7 +9,10 @@ local function add(counts, cell, at_ms, half_life_ms)
   local count, counted_ms = 0, at_ms
   if held then
     local bar = string.find(held, '|', 1, true)
-    count, counted_ms = tonumber(string.sub(held, 1, bar - 1)), tonumber(string.sub(held, bar + 1))
+    -- What is no count begins anew, so that the others are counted.
+    if bar then
+      count, counted_ms = tonumber(string.sub(held, 1, bar - 1)) or 0, tonumber(string.sub(held, bar + 1)) or at_ms
+    end
   end
   if at_ms >= counted_ms then
     count, counted_ms = count * 0.5 ^ ((at_ms - counted_ms) / half_life_ms) + 1, at_ms
@@ -42,7 +45,7 @@ local function take(keys, args)
   local life_ms, half_life_ms, newest_ms, new = tonumber(args[2]), tonumber(args[3]), 0, {}
   for i = 4, #args, 5 do
     local ident, sequence, at_ms, cell = args[i], tonumber(args[i + 1]), tonumber(args[i + 2]), args[i + 3]
-    if sequence > tonumber(redis.call('HGET', seen, ident) or '0') then
+    if sequence > (tonumber(redis.call('HGET', seen, ident) or '0') or 0) then
       redis.call('HSET', seen, ident, args[i + 1])
       redis.call('ZADD', seen_at, args[i + 2], ident)
       local place = (i - 4) / 5

@@ -19,6 +19,7 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.metrics import MatchingMetrics
 from dispatch.model import RideState
 from dispatch.service.rides import RideService
+from kernel.contracts import redis_keys
 from tests.dispatch.maps import BEFORE
 from tests.dispatch.matching.test_policies import ride, supply
 from tests.dispatch.people import PARAMS, accept, arrive, offer, pick_up
@@ -218,3 +219,13 @@ def test_a_round_without_a_bad_ride_is_decided_once() -> None:
     policy = FailsOn()
     assert decide_safely(policy, [ride("one", 0)], supply(dora=(0, 4)), PARAMS, 0.0).faults == ()
     assert policy.runs == 1
+
+
+async def test_a_lease_that_is_none_holds_nobody_and_fails_no_other(watched: Watched) -> None:
+    matcher = watched.matcher
+    await matcher.drivers(dora=1, dan=4)
+    await matcher.request("one", 0)
+    await matcher.request("two", 5, "bob")
+    await matcher.redis.set(redis_keys.driver_lease("manhattan", "dora"), "mine")
+    await matcher.service.run_round()
+    assert [await matcher.asked("one"), await matcher.asked("two")] == ["dora", "dan"]

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import TopicPartition
+from prometheus_client import CollectorRegistry, Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
@@ -25,6 +27,7 @@ from backing.outbox import scripts as outbox_scripts
 from backing.outbox.kafka_topics import KafkaTopics
 from backing.outbox.relay import Relay
 from backing.outbox.rows import NewRow, OutboxRow
+from backing.outbox.set_aside import SetAside
 from backing.redis.functions import RedisFunctions
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql import scripts as ride_scripts
@@ -558,3 +561,56 @@ async def test_a_relay_that_was_paused_sends_again_without_effect(outbox: Any, r
     assert await outbox.progress() == (24, 24)
     await assert_inboxes_are_complete(empty_redis, outbox)
     assert await RedisInboxes(empty_redis).newest() == 24
+
+
+# -- one that cannot be delivered --------------------------------------------------------------------------------------
+
+
+async def test_a_row_of_a_stream_without_a_topic_is_set_aside_and_the_others_arrive(
+    topics: Any, broker_port: int, topic: Any
+) -> None:
+    rows = [a_row(1, payload="1"), OutboxRow("newer.stream", "k", 1, "r", (), "2", position=2), a_row(3, payload="3")]
+    with capture_logs() as logs:
+        await topics.append(rows)
+    assert await topic_values(broker_port, topic) == [b"1", b"3"]
+    [said] = [line for line in logs if line["event"] == "message_set_aside"]
+    assert (said["stream"], said["position"]) == ("newer.stream", 2)
+
+
+class SmallBroker:
+    """A broker that takes no request of more than 300 bytes, as one with a small `message.max.bytes`."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self.create_batch = producer.create_batch
+
+    async def send_batch(self, batch: Any, topic: Any, *, partition: Any) -> Any:
+        if batch.size() > 300:
+            raise MessageSizeTooLargeError("too large")
+        return await self._producer.send_batch(batch, topic, partition=partition)
+
+
+async def test_a_row_that_the_broker_finds_too_large_is_set_aside_and_the_others_arrive_in_order(
+    producer: Any, broker_port: int, topic: Any
+) -> None:
+    counter = Counter("set_aside", "of the test", ["receiver"], registry=CollectorRegistry())
+    topics = KafkaTopics(SmallBroker(producer), {RIDE_EVENTS_STREAM: topic}, lambda region_id: 1, SetAside(counter))
+    await topics.append([a_row(n, payload=str(n) * size) for n, size in enumerate([10, 20, 900, 30, 40])])
+    arrived = await topic_values(broker_port, topic)
+    assert arrived == [str(n).encode() * size for n, size in [(0, 10), (1, 20), (3, 30), (4, 40)]]
+    assert counter.labels("topic")._value.get() == 1.0
+
+
+async def test_a_key_that_is_no_inbox_stops_no_other_inbox_and_a_rebuild_mends_it(empty_redis: Redis) -> None:
+    inboxes = RedisInboxes(empty_redis)
+    await inboxes.rebuild(reading([]))
+    await empty_redis.set(redis_keys.inbox("rider:bad"), "no stream")
+    rows = [a_row(1, ("rider:alice", "rider:bad")), a_row(2, ("rider:bad",)), a_row(3)]
+    with capture_logs() as logs:
+        await inboxes.push(rows)
+    assert [position for position, _ in await entries(empty_redis, "rider:alice")] == [1, 3]
+    assert await inboxes.newest() == 3
+    [said] = [line for line in logs if line["event"] == "inbox_set_aside"]
+    assert (said["inbox"], said["messages"]) == ("rider:bad", 2)
+    await inboxes.rebuild(reading(rows))
+    assert [position for position, _ in await entries(empty_redis, "rider:bad")] == [1, 2]

@@ -161,3 +161,13 @@ async def test_an_answer_of_the_store_other_than_an_unknown_function_is_raised(r
     await redis.set(redis_keys.driver_index("r"), "of the wrong type")
     with pytest.raises(Exception, match="WRONGTYPE"):
         await cells.put("r", [at("d", 1_000, 0)], {})
+
+
+async def test_an_entry_of_the_index_that_is_none_is_replaced_or_swept_and_stops_no_other(
+    cells: Cells, redis: Redis
+) -> None:
+    index = redis_keys.driver_index("r")
+    await redis.hset(index, mapping={"bad": "nowhere", "gone": "", "odd": b"\xff" * 40})
+    assert await cells.put("r", [at("bad", 2_000, 0), at("good", 2_000, 1)], {}) == 2
+    assert await cells.sweep("r", before_s=1.0, after_s=10.0) == 2
+    assert set(await redis.hkeys(index)) == {b"bad", b"good"}

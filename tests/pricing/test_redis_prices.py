@@ -53,3 +53,11 @@ async def test_while_prices_are_frozen_all_read_as_the_base_whatever_is_written(
     assert [price.multiplier for price in await prices.read_many([CELL, OTHER_CELL], NOW_S)] == [1.0, 1.0]
     await prices.set_frozen(is_frozen=False)
     assert (await prices.read(OTHER_CELL, NOW_S)).multiplier == 2.0
+
+
+@pytest.mark.parametrize("garbage", [b"dear", b"nan|1400000000000", b"\xff|x", b""])
+async def test_what_is_no_price_costs_the_base_there_and_nothing_elsewhere(empty_redis: Redis, garbage: bytes) -> None:
+    prices = RedisPrices(empty_redis, "grid", PARAMS)
+    await prices.write({OTHER_CELL: 1.5}, NOW_S)
+    await empty_redis.hset(redis_keys.surge("grid"), "882a100d61fffff", garbage)
+    assert [price.multiplier for price in await prices.read_many([CELL, OTHER_CELL], NOW_S)] == [1.0, 1.5]

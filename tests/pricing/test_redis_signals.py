@@ -164,3 +164,15 @@ async def test_after_a_kill_without_its_data_the_function_is_loaded_anew(mortal_
         mortal_valkey.start()
         assert await eventually(lambda: kept.count_rides(requests(("a", 2), ("b", 1)))) == [0, 1]
         assert await consumed(client) == 2
+
+
+async def test_what_is_no_count_begins_anew_and_the_others_are_counted(empty_redis: Redis) -> None:
+    names = ["882a100d61fffff", "882a100d63fffff", "882a100d65fffff"]
+    counted = signals(empty_redis)
+    await counted.count_rides(requests(("before", 1), cell_index=1))
+    await empty_redis.hset(redis_keys.requests("grid"), mapping={names[0]: "many", names[2]: "two|soon"})
+    await empty_redis.hset(redis_keys.rides_counted("grid"), "bad", "first")
+    assert (await counted.read(NOW_S)).requests.tolist() == [0.0, 1.0, 0.0]
+    batch = [*requests(("bad", 1)), *requests(("good", 1), cell_index=1), *requests(("third", 1), cell_index=2)]
+    assert await counted.count_rides(batch) == [0, 1, 2]
+    assert (await counted.read(NOW_S)).requests.tolist() == [1.0, 2.0, 1.0]
