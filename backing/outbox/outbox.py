@@ -43,6 +43,15 @@ class SqlOutbox:
         rows = await self._database.read(sql.SINCE, stream, region_id, position, limit)
         return [(at, payload) for at, payload in rows]
 
+    async def forget(self, before_s: float, kept_rows: int, limit: int) -> int:
+        """See `scripts.forget`."""
+        return await self._database.run(lambda: scripts.forget(before_s, kept_rows, limit))
+
+    async def oldest_s(self) -> float | None:
+        """When the oldest message happened, city seconds; None if there is none, or it does not say."""
+        rows = await self._database.read(sql.OLDEST_ROW)
+        return scripts.at_s_of(rows[0][0]) if rows else None
+
     async def history(self, stream: str) -> list[str]:
-        """The payload of every message of a stream, ever; those of one key in their order."""
+        """The payload of every message of a stream that is kept; those of one key in their order."""
         return [payload for (payload,) in await self._database.read(sql.HISTORY, stream)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from backing.outbox import statements as sql
 from backing.outbox.rows import NewRow, OutboxRow
 from backing.sql.scripts import Dialect, Script, Statement
@@ -39,6 +41,36 @@ def give_positions() -> Script[None]:
     waiting = yield Statement(sql.NEEDS_POSITIONS)
     if waiting:
         yield Statement(sql.GIVE_POSITIONS)
+
+
+def forget(before_s: float, kept_rows: int, limit: int) -> Script[int]:
+    """Delete up to ``limit`` of the oldest messages from before a time, city seconds; return how many.
+
+    Only what is published, never one of the newest ``kept_rows``, and none after one that has to stay: inboxes are
+    built anew, and policies learn anew, from the newest ones.
+    """
+    rows = yield Statement(sql.OLDEST_ROWS, (kept_rows, limit))
+    last = 0
+    for position, payload in rows:
+        at_s = at_s_of(payload)
+        if at_s is not None and at_s >= before_s:
+            break
+        last = position
+    if not last:
+        return 0
+    return len((yield Statement(sql.FORGET_ROWS, (last,))))
+
+
+def at_s_of(payload: str) -> float | None:
+    """When a message says that it happened, city seconds; None if it does not say."""
+    try:
+        return msgspec.json.decode(payload, type=_Moment).at_s
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+class _Moment(msgspec.Struct):
+    at_s: float | None = None
 
 
 def read_row(row: Sequence[Any]) -> OutboxRow:

@@ -38,6 +38,15 @@ PROGRESS = (
     " + (SELECT COUNT(*) FROM outbox_rows WHERE position IS NULL), published_position FROM outbox_relay"
 )
 
+#: Rows whose deletion loses nothing that is promised: published, and older than the newest ?1.
+OLDEST_ROWS = (
+    "SELECT position, payload FROM outbox_rows"
+    " WHERE position <= (SELECT published_position FROM outbox_relay)"
+    " AND position <= (SELECT COALESCE(MAX(position), 0) FROM outbox_rows) - ?1 ORDER BY position LIMIT ?2"
+)
+FORGET_ROWS = "DELETE FROM outbox_rows WHERE position <= ?1 RETURNING 1"
+OLDEST_ROW = "SELECT payload FROM outbox_rows WHERE position IS NOT NULL ORDER BY position LIMIT 1"
+
 SINCE = (
     "SELECT position, payload FROM outbox_rows"
     " WHERE stream = ?1 AND region_id = ?2 AND position > ?3 ORDER BY position LIMIT ?4"

@@ -9,6 +9,7 @@ from backing.kafka import partition_of
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
 from hexhail.runtime.database import open_database
 from hexhail.runtime.repeating import repeat_until_stopped
+from hexhail.runtime.retention import Pruner, kinds_of
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import STREAM_TOPICS
 
@@ -49,8 +50,9 @@ async def _relay(settings: Settings) -> None:
         set_aside,
     )
     relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis, set_aside))
+    pruner = Pruner(kinds_of(settings, database))
     try:
-        await repeat_until_stopped((relay.relay_once, lambda: RELAY_IDLE_S))
+        await repeat_until_stopped((relay.relay_once, lambda: RELAY_IDLE_S), (pruner.step, lambda: pruner.wait_s))
     finally:
         await producer.stop()
         await database.close()

@@ -23,6 +23,7 @@ from backing.sql import migrate
 from hexhail.runtime.connections import connect_producer, connect_redis
 from hexhail.runtime.database import SQL_PACKAGES, open_database
 from hexhail.runtime.map_reports import MapReports, apart
+from hexhail.runtime.retention import DAY_S, kinds_of
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC
@@ -71,6 +72,8 @@ async def examine() -> list[Finding]:
         ("SQL", _sql),
     ):
         findings.append(await _guarded(part, lambda check=check: check(settings)))  # type: ignore[misc]
+    if any(finding.part == "SQL" and "to be published" in finding.seen for finding in findings):  # up to date
+        findings.append(await _guarded("oldest rows", lambda: _retention(settings)))
     if any(finding.part == "Redis" and finding.ok for finding in findings):
         findings.append(await _guarded("Redis functions", lambda: _redis_functions(settings)))
         if any(finding.part == "city" and finding.ok for finding in findings):
@@ -144,6 +147,20 @@ def _live_map(settings: Settings) -> Finding:
         return Finding("live map", ok=True, seen=f"built, in {settings.web_dir}", is_needed=False)
     node = "Run `make web`." if shutil.which("npm") else "Install Node 20 or newer and run `make web`."
     return Finding("live map", ok=False, seen="not built", remedy=node, is_needed=False)
+
+
+async def _retention(settings: Settings) -> Finding:
+    """How old the oldest row of each kind is, and how old it may become."""
+    seen, is_kept_to = [], True
+    async with await open_database(settings.database_url, packages={}) as database:
+        for kind in kinds_of(settings, database):
+            oldest_s, limit = await kind.oldest_s(), f"of {kind.keep_days:g} days" if kind.keep_days else "for ever"
+            age_days = 0.0 if oldest_s is None else (kind.now() - oldest_s) / DAY_S
+            # A day more: deletion goes in small steps. The newest messages stay, however old they are.
+            is_kept_to &= kind.name == "messages" or not kind.keep_days or age_days <= kind.keep_days + 1.0
+            seen.append(f"{kind.name}: {'none' if oldest_s is None else f'{age_days:.1f} days'} {limit}")
+    remedy = "Is the role relay running? It deletes what is older."
+    return Finding("oldest rows", is_kept_to, "; ".join(seen), remedy, is_needed=False)
 
 
 async def _redis(settings: Settings) -> Finding:

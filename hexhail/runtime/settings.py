@@ -67,6 +67,19 @@ class Settings(BaseSettings):
         dict[str, SecretStr],
         Field(description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'),
     ] = {}
+    keep_messages_days: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="published events are deleted after so many days, the newest 50,000 never; 0: kept for ever",
+        ),
+    ] = 90.0
+    keep_answers_days: Annotated[
+        float, Field(ge=0, description="an Idempotency-Key gets its first answer for so many days; 0: for ever")
+    ] = 7.0
+    keep_price_changes_days: Annotated[
+        float, Field(ge=0, description="changes of prices are on record for so many days; 0: for ever")
+    ] = 365.0
     clock_speed: Annotated[float, Field(gt=0, description="city seconds in a second of the wall clock")] = 1.0
     clock_city_s: Annotated[float, Field(description="city time (Unix seconds) at `clock_wall_s`")] = 0.0
     clock_wall_s: Annotated[float, Field(description="wall clock (Unix seconds) at which the city clock is set")] = 0.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from backing.sql.database import Database
-from backing.sql.scripts import Script, Statement
+from backing.sql.scripts import Script, Statement, one
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import IdempotencyConflict
 from kernel.idempotency import IdempotencyKey
@@ -23,6 +25,15 @@ class SqlKeptAnswers:
         """Keep the answer if the key is new; return the one that stands. Raises IdempotencyConflict."""
         return await self._database.run(lambda: _keep(idempotency, answer))
 
+    async def forget(self, before_s: float, limit: int) -> int:
+        """Delete up to ``limit`` answers kept before a time, wall seconds since 1970; return how many."""
+        return len(await self._database.run(lambda: one(Statement(sql.FORGET_KEYS, (before_s, limit)))))
+
+    async def oldest_s(self) -> float | None:
+        """When the oldest answer was kept; None if there is none."""
+        oldest_s: float | None = (await self._database.read(sql.OLDEST_KEY))[0][0]
+        return oldest_s
+
 
 def _find(idempotency: IdempotencyKey) -> Script[str | None]:
     rows = yield Statement(sql.FIND_KEY, (idempotency.principal, idempotency.key))
@@ -35,6 +46,6 @@ def _find(idempotency: IdempotencyKey) -> Script[str | None]:
 
 
 def _keep(idempotency: IdempotencyKey, answer: str) -> Script[str]:
-    added = (idempotency.principal, idempotency.key, idempotency.body_sha256, answer)
+    added = (idempotency.principal, idempotency.key, idempotency.body_sha256, answer, time.time())
     yield Statement(sql.ADD_KEY_IF_NEW, added)
     return (yield from _find(idempotency)) or answer

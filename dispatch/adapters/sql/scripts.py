@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -61,7 +62,9 @@ def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: Idempo
         yield _intervention_row(decision, decision.intervention)
     if idempotency is not None:
         response = msgspec.json.encode(decision.ride).decode()
-        yield Statement(sql.ADD_KEY, (idempotency.principal, idempotency.key, idempotency.body_sha256, response))
+        yield Statement(
+            sql.ADD_KEY, (idempotency.principal, idempotency.key, idempotency.body_sha256, response, time.time())
+        )
     return Outcome(decision.ride, decision.events)
 
 

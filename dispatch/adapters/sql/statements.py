@@ -27,7 +27,7 @@ LOCK = {"sqlite": "", "postgres": " FOR UPDATE"}
 LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}
 
 FIND_KEY = "SELECT body_sha256, response FROM idempotency WHERE principal = ?1 AND key = ?2"
-ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response) VALUES (?1, ?2, ?3, ?4)"
+ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response, added_s) VALUES (?1, ?2, ?3, ?4, ?5)"
 ADD_INTERVENTION = (
     "INSERT INTO interventions (ride_id, sequence, region_id, by_whom, action, reason, at_s)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
@@ -42,6 +42,13 @@ INTERVENTIONS_IN_RIDE = (
 )
 #: Two requests with one key may run at once: the first answer stands.
 ADD_KEY_IF_NEW = ADD_KEY + " ON CONFLICT (principal, key) DO NOTHING"
+
+#: A step of the deletion of answers that are older than ?1, wall seconds.
+FORGET_KEYS = (
+    "DELETE FROM idempotency WHERE (principal, key) IN"
+    " (SELECT principal, key FROM idempotency WHERE added_s < ?1 ORDER BY added_s LIMIT ?2) RETURNING 1"
+)
+OLDEST_KEY = "SELECT MIN(added_s) FROM idempotency"
 
 FIND_RIDE_OF_QUOTE = "SELECT ride_id FROM rides WHERE quote_id = ?1"
 ADD_RIDE = (

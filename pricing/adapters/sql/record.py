@@ -1,4 +1,4 @@
-"""The record of prices and of operators' orders, in SQL. Rows are only ever added."""
+"""The record of prices and of operators' orders, in SQL. Rows are added, and deleted when they are old."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backing.sql.database import Database
-from backing.sql.scripts import Batch, one
+from backing.sql.scripts import Batch, Statement, one
 from geo.cells import cells_to_strings
 from pricing.model.surge import FreezeOrder
 from pricing.rules.price_changes import PriceChange, Reason
@@ -25,6 +25,11 @@ ADD_ORDER = (
     "INSERT INTO surge_orders (region_id, at_s, is_frozen, reason, operator) VALUES (?1, ?2, ?3, ?4, ?5)"
     " ON CONFLICT DO NOTHING"
 )
+FORGET_CHANGES = (
+    "DELETE FROM surge_changes WHERE (region_id, cell, at_s) IN"
+    " (SELECT region_id, cell, at_s FROM surge_changes WHERE at_s < ?1 ORDER BY at_s LIMIT ?2) RETURNING 1"
+)
+OLDEST_CHANGE = "SELECT MIN(at_s) FROM surge_changes"
 HISTORY = (
     f"SELECT {', '.join(COLUMNS)} FROM surge_changes"  # noqa: S608 - the names above
     " WHERE region_id = ?1 AND cell = ?2 AND at_s >= ?3 ORDER BY at_s DESC LIMIT ?4"
@@ -53,6 +58,15 @@ class SqlPriceRecord:
             for name, change in zip(names, changes, strict=True)
         ]
         await self._write(ADD_CHANGE, rows)
+
+    async def forget(self, before_s: float, limit: int) -> int:
+        """Delete up to ``limit`` changes from before a time, city seconds, the oldest first; return how many."""
+        return len(await self._database.run(lambda: one(Statement(FORGET_CHANGES, (before_s, limit)))))
+
+    async def oldest_s(self) -> float | None:
+        """When the oldest change was, city seconds; None if there is none."""
+        oldest_s: float | None = (await self._database.read(OLDEST_CHANGE))[0][0]
+        return oldest_s
 
     async def history(self, region_id: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:
         """See `PriceRecord.history`."""

@@ -1,0 +1,4 @@
+-- Kept answers are deleted after a while, by the wall clock; those from before are of now.
+ALTER TABLE idempotency ADD COLUMN added_s REAL NOT NULL DEFAULT 0;
+UPDATE idempotency SET added_s = CAST(strftime('%s', 'now') AS REAL);
+CREATE INDEX idempotency_by_age ON idempotency (added_s);
