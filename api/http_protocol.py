@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 from prometheus_client import Counter
@@ -16,6 +17,8 @@ HEAD_S_MAX = 10.0
 #: Wall seconds from the end of the head to the end of the body, read or not: a little more than `BodyLimits` gives, so
 #: that a slow body is still told why.
 BODY_S_MAX = 25.0
+#: Deadlines are later by up to this share: a thousand connections that came at once are not closed at once.
+SPREAD_SHARE = 0.1
 #: Bytes of a head: eight times the longest token that is read.
 HEAD_BYTES_MAX = 64 * 1024
 #: Browsers send about twenty, proxies add a few.
@@ -103,7 +106,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _set_deadline(self, seconds: float, late: Callable[[], None]) -> None:
         self._clear_deadline()
-        self._deadline = self.loop.call_later(seconds, late)
+        self._deadline = self.loop.call_later(seconds * random.uniform(1.0, 1.0 + SPREAD_SHARE), late)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:

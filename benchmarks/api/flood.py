@@ -1,7 +1,7 @@
 """A client that abuses its stream, as a process: python -m benchmarks.api.flood PORT KIND SECONDS < token.
 
-It sends as fast as the server takes it, and connects again at once when it is cut off. Prints how often it connected
-and how many MB it sent.
+It sends as fast as the server takes it, and connects again at once when it is cut off. Prints a line when it is ready
+to begin, and at the end how often it connected and how many MB it sent.
 """
 
 import contextlib
@@ -95,6 +95,7 @@ def still_open(sockets: list[socket.socket]) -> int:
 
 def main(port: int, kind: str, seconds_s: float) -> None:
     """Flood for some seconds."""
+    print("ready", flush=True)
     token = sys.stdin.readline().strip()
     until_s = time.monotonic() + seconds_s
     connected = sent = 0
