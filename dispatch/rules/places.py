@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dispatch.events import RideEvent, RideRequested
 from dispatch.model import Ride
 from geo.places import Places
 
@@ -35,6 +36,20 @@ def on_map(rides: Sequence[Ride], places: Places) -> OnMap:
             anew[row] = replace(rides[row], pickup=pickup, dropoff=dropoff, map_id=places.map_id)
     placed = [anew.get(row, ride) for row, ride in enumerate(rides)]
     return OnMap([ride for ride in placed if ride is not None], [rides[row] for row in foreign if anew[row] is None])
+
+
+def requests_on_map(events: Iterable[RideEvent], places: Places) -> Iterator[RideEvent]:
+    """Yield the events of a log with requests of other maps on this one; those near no road of it are left out.
+
+    A log that names no map is of this one.
+    """
+    for event in events:
+        if not isinstance(event, RideRequested) or event.map_id in ("", places.map_id):
+            yield event
+            continue
+        pickup, dropoff = places.at([event.pickup, event.dropoff])
+        if pickup is not None and dropoff is not None:
+            yield replace(event, pickup=pickup, dropoff=dropoff, map_id=places.map_id)
 
 
 def is_on(ride: Ride, places: Places) -> bool:

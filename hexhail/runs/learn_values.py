@@ -10,6 +10,7 @@ from pathlib import Path
 from dispatch.matching.driver_log import transitions_of
 from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.matching.value_learning import Transitions, learn_values
+from dispatch.rules.places import requests_on_map
 from geo.city import City
 from geo.roads.graph import roads_sha256
 from hexhail.runs.run_folder import SUMMARY_FILE, read_events
@@ -40,7 +41,8 @@ def learn_from_runs(
         _require_same_roads(city, folder)
         on_progress(f"reading {folder}")
         try:
-            parts.append(transitions_of(read_events(folder), params.step_s))
+            events = requests_on_map(read_events(folder), city.places)
+            parts.append(transitions_of(events, params.step_s))
         except ValueError as error:
             raise ValueError(f"the events in {folder} cannot be read: {error}") from error
     transitions = Transitions.joined(parts)

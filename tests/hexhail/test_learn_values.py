@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from dispatch.events import RideRequested
 from dispatch.matching.position_value import PositionValue, ValueParams
 from dispatch.model import DispatchParams
 from hexhail.cities.policy import city_policy
 from hexhail.cli.app import app
 from hexhail.runs.learn_values import learn_from_runs
-from hexhail.runs.run_folder import EVENTS_FILE, SUMMARY_FILE
+from hexhail.runs.run_folder import EVENTS_FILE, SUMMARY_FILE, read_events, write_events
 from hexhail.runs.simulate import simulate, write_run
 from simulator.day_params import DayParams
 from tests.dispatch.people import grid_city
@@ -54,6 +55,20 @@ def test_a_run_teaches_values_that_the_next_run_uses(run: Any, town_inputs: Any,
 def test_two_runs_teach_what_their_rows_teach_together(run: Any, town_inputs: Any) -> None:
     once, twice = (learn_from_runs(town_inputs.city, [run] * times).values for times in (1, 2))
     assert np.array_equal(twice.visits, 2 * once.visits)
+
+
+def test_requests_of_another_map_teach_where_they_are(run: Any, town_inputs: Any, tmp_path: Path) -> None:
+    last = TOWN.node_count - 1
+
+    def numbered_backwards(event: Any) -> Any:
+        if not isinstance(event, RideRequested):
+            return event
+        pickup, dropoff = (replace(end, node=last - end.node) for end in (event.pickup, event.dropoff))
+        return replace(event, map_id="numbered backwards", pickup=pickup, dropoff=dropoff)
+
+    write_events([numbered_backwards(event) for event in read_events(run)], tmp_path)
+    own, other = (learn_from_runs(town_inputs.city, [folder]).values for folder in (run, tmp_path))
+    assert np.array_equal(own.visits, other.visits)
 
 
 def test_a_city_names_its_values_and_a_wrong_file_stops_it(run: Any, town_inputs: Any, tmp_path: Path) -> None:
