@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.installation import TRIP, People, Person, Rider, assert_problem
+from tests.api.installation import TRIP, Driver, People, Person, Rider, assert_problem
 from tests.api.witness import Witness
 
 pytestmark = pytest.mark.servers
@@ -83,6 +83,14 @@ async def test_every_operation_answers_mutated_requests_as_it_declares(people: P
     assert sent > 200
 
 
+async def operators_hold_a_list(driver: Driver, operator: Person) -> None:
+    """Every route of the list of who may drive."""
+    await operator.post("/v1/ops/drivers/add", {"driver_ids": [driver.id]})
+    await operator.get("/v1/ops/drivers")
+    await operator.post("/v1/ops/drivers/remove", {"driver_id": driver.id})
+    await operator.post("/v1/ops/drivers/open")
+
+
 async def operators_intervene(people: People, rider: Rider, operator: Person) -> None:
     """Every route by which operators change rides, and the driver's word after an operator's that nobody came."""
     drill, ops = {"reason": "a drill"}, "/v1/ops/rides"
@@ -134,6 +142,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
         await rider.post(f"/v1/rides/{ride_id}/rating", {"stars": 5})
     await rider.post(f"/v1/rides/{await rider.request_ride()}/cancel")
     await operators_intervene(people, rider, operator)
+    await operators_hold_a_list(driver, operator)
     operations = {(method, path) for path, item in witness.document["paths"].items() for method in item}
     assert witness.succeeded == operations
 
