@@ -8,7 +8,8 @@ import numpy as np
 
 from api.supply import RecentDrivers
 from geo.roads.graph import RoadGraph
-from geo.roads.travel_times import between, nearest_by_road
+from geo.roads.road_ways import times_between
+from geo.roads.travel_times import nearest_by_road
 from kernel.points import Place, Point
 
 
@@ -33,13 +34,12 @@ def nearest_drivers(
     found = drivers.idle_points.nearest(place.lat_deg, place.lng_deg, count)
     is_near = found.distance_m[0] <= within_m
     at, distance_m = found.index[0][is_near], found.distance_m[0][is_near]
-    eta_s = between(graph, drivers.supply.node[at], np.full(at.size, place.node), eta_s_max)
     lat_deg, lng_deg = drivers.idle_deg
+    points = [Point(*point) for point in zip(lat_deg[at].tolist(), lng_deg[at].tolist(), strict=True)]
+    eta_s = times_between(graph, points, [place] * len(points), eta_s_max)
     return [
-        NearbyDriver(Point(*point), metres, seconds if np.isfinite(seconds) else None)
-        for *point, metres, seconds in zip(
-            lat_deg[at].tolist(), lng_deg[at].tolist(), distance_m.tolist(), eta_s.tolist(), strict=True
-        )
+        NearbyDriver(point, metres, seconds if np.isfinite(seconds) else None)
+        for point, metres, seconds in zip(points, distance_m.tolist(), eta_s.tolist(), strict=True)
     ]
 
 

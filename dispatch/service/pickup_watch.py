@@ -12,11 +12,16 @@ from dispatch.model import DispatchParams, Ride, RideState
 from dispatch.ports import Positions
 from dispatch.rules.pickup_watch import PickupWatch, Sighting
 from dispatch.rules.places import on_map
+from geo.distances import great_circle_m
 from geo.places import Places
-from geo.roads.travel_times import between
+from geo.roads.road_ways import times_between
+from kernel.points import Point
 
 #: City seconds between two looks: well below the silence that is waited for, and a small part of a round's work.
 LOOK_EVERY_S = 5.0
+#: A car this near to the pickup is there. By its error a position can lie just behind the pickup on a one-way street,
+#: from where the way leads round the block.
+AT_PICKUP_M = 50.0
 
 
 class DriverWatch:
@@ -64,9 +69,11 @@ class DriverWatch:
     def _measured(self, seen: Sequence[tuple[Ride, int]], positions: Positions) -> dict[str, Sighting]:
         """The sightings of rides on this map, each with the row of its driver's position."""
         rows = np.array([row for _, row in seen], np.int64)
-        node, _ = self._graph.snap(positions.lat_deg[rows], positions.lng_deg[rows])
-        pickup = np.array([ride.pickup.node for ride, _ in seen], np.int64)
-        eta_s = between(self._graph, np.asarray(node, np.int64), pickup)
+        lat_deg, lng_deg = positions.lat_deg[rows], positions.lng_deg[rows]
+        pickups = [ride.pickup for ride, _ in seen]
+        crow_m = great_circle_m(lat_deg, lng_deg, [p.lat_deg for p in pickups], [p.lng_deg for p in pickups])
+        cars = [Point(*car) for car in zip(lat_deg.tolist(), lng_deg.tolist(), strict=True)]
+        eta_s = np.where(crow_m <= AT_PICKUP_M, 0.0, times_between(self._graph, cars, pickups))
         return {
             ride.ride_id: Sighting(float(positions.t_s[row]), float(remaining_s))
             for (ride, row), remaining_s in zip(seen, eta_s, strict=True)

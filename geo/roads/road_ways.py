@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -53,7 +54,7 @@ def road_way(graph: RoadGraph, origin: Point, destination: Point) -> RoadWay:
     A street in both directions is left and entered in either; a one-way street in its own. Raises UnreachableError if
     there is no way, ValueError for a graph without edges.
     """
-    begins, ends = _on_edges(graph, origin), _on_edges(graph, destination)
+    begins, ends = _on_edges(graph, [origin, destination])
     ways = [way for begin, end in product(begins, ends) if (way := _along_edge(graph, begin, end)) is not None]
     across = _across_crossings(graph, begins, ends)
     if across is not None:
@@ -61,6 +62,34 @@ def road_way(graph: RoadGraph, origin: Point, destination: Point) -> RoadWay:
     if not ways:
         raise UnreachableError(f"no way from {origin} to {destination}")
     return min(ways, key=lambda way: (way.travel_time_s, way.length_m))
+
+
+def times_between(
+    graph: RoadGraph, origins: Sequence[Point], destinations: Sequence[Point], limit_s: float = np.inf
+) -> FloatArray:
+    """Return the seconds (n,) from each origin to the destination at the same position, as `road_way` does.
+
+    inf where there is no way, or none within ``limit_s``. In a graph without edges points at one node are 0 s apart.
+    Raises ValueError for sequences of different lengths, or a limit that is negative or NaN.
+    """
+    if len(origins) != len(destinations):
+        raise ValueError(f"{len(origins)} origins but {len(destinations)} destinations")
+    if graph.edge_count == 0:
+        near, far = (
+            graph.snap([p.lat_deg for p in ends], [p.lng_deg for p in ends])[0] for ends in (origins, destinations)
+        )
+        return between(graph, near, far, limit_s)
+    on_edges = _on_edges(graph, [*origins, *destinations])
+    times_s = np.full(len(origins), np.inf)
+    joined: list[tuple[int, _Link, _Link]] = []
+    for row, (begins, ends) in enumerate(zip(on_edges[: len(origins)], on_edges[len(origins) :], strict=True)):
+        along = (_along_edge(graph, begin, end) for begin, end in product(begins, ends))
+        times_s[row] = min((way.travel_time_s for way in along if way is not None), default=np.inf)
+        joined += [(row, leave, enter) for leave, enter in _joined(graph, begins, ends)]
+    node_s = between(graph, [leave.node for _, leave, _ in joined], [enter.node for _, _, enter in joined], limit_s)
+    links_s = np.array([leave.travel_time_s + enter.travel_time_s for _, leave, enter in joined])
+    np.minimum.at(times_s, np.array([row for row, _, _ in joined], np.int64), node_s + links_s)
+    return np.where(times_s <= limit_s, times_s, np.inf)
 
 
 def node_on_road(graph: RoadGraph, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
@@ -76,11 +105,14 @@ def node_on_road(graph: RoadGraph, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLik
     return node, found.distance_m[:, 0]
 
 
-def _on_edges(graph: RoadGraph, point: Point) -> list[_OnEdge]:
-    """The nearest edge, and its other direction, which is as near."""
-    found = edge_index(graph).nearest([point.lat_deg], [point.lng_deg], count=2)
-    edge, share, distance_m = found.edge[0], found.share[0], found.distance_m[0]
-    return [_OnEdge(int(edge[n]), float(share[n])) for n in range(2) if edge[n] >= 0 and distance_m[n] == distance_m[0]]
+def _on_edges(graph: RoadGraph, points: Sequence[Point]) -> list[list[_OnEdge]]:
+    """The edge nearest to each point, and its other direction, which is as near."""
+    found = edge_index(graph).nearest([p.lat_deg for p in points], [p.lng_deg for p in points], count=2)
+    is_on = (found.edge >= 0) & (found.distance_m == found.distance_m[:, :1])
+    return [
+        [_OnEdge(*at) for *at, is_one in zip(edges, shares, are_on, strict=True) if is_one]
+        for edges, shares, are_on in zip(found.edge.tolist(), found.share.tolist(), is_on.tolist(), strict=True)
+    ]
 
 
 def _along_edge(graph: RoadGraph, begin: _OnEdge, end: _OnEdge) -> RoadWay | None:
@@ -93,11 +125,7 @@ def _along_edge(graph: RoadGraph, begin: _OnEdge, end: _OnEdge) -> RoadWay | Non
 
 
 def _across_crossings(graph: RoadGraph, begins: list[_OnEdge], ends: list[_OnEdge]) -> RoadWay | None:
-    pairs = [
-        (leave, enter)
-        for begin, end in product(begins, ends)
-        for leave, enter in product(_leaving(graph, begin), _entering(graph, end))
-    ]
+    pairs = list(_joined(graph, begins, ends))
     if not pairs:
         return None
     times_s = between(graph, [leave.node for leave, _ in pairs], [enter.node for _, enter in pairs])
@@ -109,6 +137,12 @@ def _across_crossings(graph: RoadGraph, begins: list[_OnEdge], ends: list[_OnEdg
     way = path(graph, leave.node, enter.node)
     length_m = leave.length_m + float(way.length_m[-1]) + enter.length_m
     return RoadWay(float(times_s[best]), length_m, way.node)
+
+
+def _joined(graph: RoadGraph, begins: list[_OnEdge], ends: list[_OnEdge]) -> Iterator[tuple[_Link, _Link]]:
+    """Each way out of the first edge with each way into the last one."""
+    for begin, end in product(begins, ends):
+        yield from product(_leaving(graph, begin), _entering(graph, end))
 
 
 def _leaving(graph: RoadGraph, point: _OnEdge) -> list[_Link]:

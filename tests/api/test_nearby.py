@@ -14,8 +14,9 @@ from api.supply import RecentDrivers
 from dispatch.model import SupplySnapshot
 from dispatch.ports import FreeDriver, Positions
 from geo.distances import great_circle_m
+from geo.roads.road_ways import road_way
 from geo.roads.travel_times import between
-from kernel.points import Place
+from kernel.points import Place, Point
 from tests.api.installation import BERLIN, BRYANT_PARK, TIMES_SQUARE, TRIP, UNION_SQUARE, People, Person, assert_problem
 from tests.dispatch.people import grid_city
 from tests.patience import eventually
@@ -50,8 +51,11 @@ def test_the_nearest_idle_drivers_are_those_of_looking_at_every_one(
     away_m = great_circle_m(CITY.lat_deg[idle_node], CITY.lng_deg[idle_node], place.lat_deg, place.lng_deg)
     nearest = [at for at in np.argsort(away_m, kind="stable") if away_m[at] <= within_m][:count]
     assert [driver.distance_m for driver in found] == pytest.approx(away_m[nearest].tolist(), abs=1e-3)
-    eta_s: Any = between(CITY, idle_node[nearest], np.full(len(nearest), node)) if nearest else []
-    assert [driver.pickup_eta_s for driver in found] == [seconds if seconds <= 60.0 else None for seconds in eta_s]
+    cars = [Point(float(CITY.lat_deg[at]), float(CITY.lng_deg[at])) for at in idle_node[nearest]]
+    eta_s = [road_way(CITY, car, place).travel_time_s for car in cars]
+    assert [driver.pickup_eta_s or 0.0 for driver in found] == pytest.approx(
+        [seconds if seconds <= 60.0 else 0.0 for seconds in eta_s]
+    )
     assert nearest_eta_s(recent, CITY, node, 60.0) == min(
         (seconds for seconds in between(CITY, idle_node, np.full(idle_node.size, node)) if seconds <= 60.0),
         default=None,

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dispatch import commands as cmd
 from dispatch.errors import IllegalMove, NotFound
 from dispatch.model import DispatchParams, RideState
+from dispatch.ports import Positions
 from dispatch.rules.pickup_watch import SILENT, STALLED, PickupWatch, Sighting
-from dispatch.service.pickup_watch import LOOK_EVERY_S
+from dispatch.service.pickup_watch import LOOK_EVERY_S, DriverWatch
+from geo.places import Places, snapped
+from geo.roads.graph import RoadGraph
+from kernel.points import Point
 from location_ingest.model import StoreParams
 from tests.dispatch.people import accept, arrive, engine_after, offer, request
 
@@ -102,3 +107,39 @@ def test_a_ride_is_taken_back_from_its_own_driver_and_only_before_the_arrival() 
     engine.handle(arrive(), 200.0)
     with pytest.raises(IllegalMove):
         engine.handle(cmd.TakeBack("ride", "dora", SILENT), 201.0)
+
+
+def long_street(*, is_one_way: bool) -> Places:
+    """Four kilometres from west to east without a crossing, 480 s; a way back of ten kilometres round the block."""
+    source, target, length_m = [0, 1, 2], [1, 2, 0], [4_000.0, 5_000.0, 5_000.0]
+    if not is_one_way:
+        source, target, length_m = [*source, 1], [*target, 0], [*length_m, 4_000.0]
+    time_s = np.array(length_m) * 0.12
+    return Places.of(RoadGraph.from_arrays([60.0, 60.0, 59.97], [25.0, 25.072, 25.0], source, target, length_m, time_s))
+
+
+def taken_back(places: Places, share_at: dict[float, float], pickup_share: float = 0.5) -> list[str]:
+    """Why the driver who is this far along the street at these times loses the ride, look by look."""
+    [pickup], _ = snapped(places.graph, [Point(60.0, 25.0 + 0.072 * pickup_share)])
+    ride, watch = replace(RIDE, pickup=pickup, dropoff=pickup, map_id=places.map_id), DriverWatch(places, PARAMS)
+    reasons = []
+    for now_s, share in share_at.items():
+        lng_deg = np.array([25.0 + 0.072 * share])
+        seen = Positions(("dora",), np.array([60.0]), lng_deg, np.array([np.nan]), np.array([now_s]))
+        reasons += [command.reason for command in watch.look([ride], seen, now_s)]
+    return reasons
+
+
+def test_a_driver_who_comes_nearer_along_a_street_without_a_crossing_keeps_the_ride() -> None:
+    drive = {20.0 * step: 0.02 * step for step in range(24)}  # half the usual speed
+    assert taken_back(long_street(is_one_way=False), drive, pickup_share=0.98) == []
+
+
+def test_a_driver_who_stands_on_the_street_of_the_pickup_and_far_from_it_loses_the_ride() -> None:
+    stand = {20.0 * step: 0.26 for step in range(14)}
+    assert taken_back(long_street(is_one_way=False), stand, pickup_share=0.49) == [STALLED]
+
+
+def test_a_driver_seen_just_behind_the_pickup_on_a_one_way_street_is_there() -> None:
+    wait = {20.0 * step: 0.509 for step in range(20)}  # 36 m behind it; the way round takes 1,680 s
+    assert taken_back(long_street(is_one_way=True), wait) == []

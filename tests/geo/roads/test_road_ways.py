@@ -14,7 +14,7 @@ from geo.arrays import FloatArray
 from geo.city import City, Region
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
-from geo.roads.road_ways import node_on_road, road_way
+from geo.roads.road_ways import node_on_road, road_way, times_between
 from geo.roads.snap import edge_index
 from geo.roads.travel_times import UnreachableError, path
 from kernel.points import Point
@@ -130,3 +130,36 @@ def test_every_way_equals_that_over_the_graph_split_at_its_ends(ends: list[tuple
     assert way.travel_time_s == pytest.approx(float(slow.arrival_s[-1]), abs=1e-6)
     if way.length_m != pytest.approx(float(slow.length_m[-1]), abs=1e-6):
         assert len(way.node) > 0  # two ways of one duration
+
+
+def seconds(origin: Point, destination: Point) -> float:
+    """By the search of one way, which is compared with the split graph above."""
+    try:
+        return road_way(CITY, origin, destination).travel_time_s
+    except UnreachableError:
+        return float("inf")
+
+
+trips = st.tuples(*[st.tuples(st.integers(0, CITY.edge_count - 1), st.floats(0.0, 1.0))] * 2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(trips, max_size=6), st.sampled_from([30.0, 120.0, float("inf")]))
+def test_the_times_of_many_pairs_are_those_of_each_way_alone(
+    pairs: list[tuple[tuple[int, float], tuple[int, float]]], limit_s: float
+) -> None:
+    origins, destinations = ([on_edge(*pair[end]) for pair in pairs] for end in (0, 1))
+    alone = [seconds(*ends) for ends in zip(origins, destinations, strict=True)]
+    expected = [time_s if time_s <= limit_s else float("inf") for time_s in alone]
+    assert times_between(CITY, origins, destinations, limit_s).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_points_of_a_place_without_roads_are_apart_only_if_their_crossings_are() -> None:
+    yard = RoadGraph.from_arrays([60.0, 60.1], [25.0, 25.0], [], [], [], [])
+    here, there = Point(60.0, 25.0), Point(60.1, 25.0)
+    assert times_between(yard, [here, here], [here, there]).tolist() == [0.0, float("inf")]
+
+
+def test_origins_and_destinations_are_paired() -> None:
+    with pytest.raises(ValueError, match="1 origins but 0 destinations"):
+        times_between(CITY, [on_edge(0, 0.5)], [])
