@@ -78,16 +78,16 @@ async def test_a_redis_that_takes_no_writes_is_not_ready_and_requests_are_told_t
 
 
 async def test_a_database_that_takes_no_writes_is_not_ready(served: Served, served_people: People) -> None:
+    assert (await readiness(served_people))[1]["sql"] == "ok"
     database: Any = served.edges.operator.rides
     sql = database._database
-
-    assert (await readiness(served_people))[1]["sql"] == "ok"
     assert await sql.read("SELECT COUNT(*) FROM write_probes") == [(0,)]
     await sql.run(lambda: one(Statement("PRAGMA query_only = 1")))
     assert "readonly" in await eventually(lambda: refuses(served_people, "sql"))
 
 
 async def test_many_who_ask_whether_it_is_ready_cost_one_write_a_second(served: Served, served_people: People) -> None:
+    await eventually(lambda: is_ready(served_people))
     sql: Any = served.edges.operator.rides
     database, written = sql._database, 0
     run = database.run
