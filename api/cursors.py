@@ -1,4 +1,4 @@
-"""Whether a stream can go on from a position, or what it has to be told. Pure."""
+"""Decides whether a stream can resume from a position, or which reset the client gets. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def judge_resumption(after: int, log: LogState, *, is_kept: bool) -> Gap | None:
 
 
 def judge_open(after: int, before: LogState | None, now: LogState) -> Gap | None:
-    """Return what is wrong with a stream that has been told everything up to a position, given the log then and now."""
+    """Return why a stream cannot resume after a position, given the log then and now; None if it can."""
     if after == 0 or now.newest is None:
         return None
     if before is not None and now.restored is not None and now.restored != before.restored:

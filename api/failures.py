@@ -12,22 +12,22 @@ from api.problems import ApiProblem, problem_of
 
 log = structlog.get_logger(__name__)
 
-#: Error type -> the part of the installation that it says is away.
+#: Error type -> the dependency that is unavailable when it is raised.
 Outages = Mapping[type[Exception], str]
 
-#: What clients are told to wait: a server that was restarted is back by then.
+#: Seconds of the Retry-After header: a restarted server is usually back by then.
 RETRY_AFTER_S = 2
 
 
-def told(error: Exception, outages: Outages) -> ApiProblem:
+def problem_of_failure(error: Exception, outages: Outages) -> ApiProblem:
     """Map any exception to a problem response. Unexpected errors are logged; the caller gets only the error id."""
     problem = problem_of(error)
     if problem is not None:
         return problem
     for error_type, part in outages.items():
         if isinstance(error, error_type):
-            log.warning("part_away", part=part, error=repr(error))
-            return _part_away(part)
+            log.warning("dependency_unavailable", part=part, error=repr(error))
+            return _dependency_unavailable(part)
     error_id = uuid.uuid4().hex
     log.error("unforeseen_error", error_id=error_id, exc_info=error)
     return ApiProblem(
@@ -39,7 +39,7 @@ def told(error: Exception, outages: Outages) -> ApiProblem:
     )
 
 
-def _part_away(part: str) -> ApiProblem:
+def _dependency_unavailable(part: str) -> ApiProblem:
     detail = f"The service cannot use its {part} at the moment."
     hint = "Send the request again after Retry-After seconds; with the same Idempotency-Key where there is one."
     return ApiProblem(503, "part_unavailable", detail, hint, headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -52,7 +52,7 @@ class Failures:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on. Raises the error only if the response had begun: then nothing is left but to hang up."""
+        """Pass the request on. Raises the error if the response has begun: the connection must then be closed."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,7 +66,7 @@ class Failures:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            problem = told(error, scope["app"].state.edges.access.outages)
+            problem = problem_of_failure(error, scope["app"].state.edges.access.outages)
             if has_begun:
                 raise
             await problem.response()(scope, receive, send)

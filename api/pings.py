@@ -1,4 +1,4 @@
-"""The pings of phones: the hot path of the API, straight from the bytes to rows of numbers."""
+"""Receives the pings of phones, the hot path of the API: request bodies are decoded directly into rows of numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.access import grant_of, require_role
 from api.auth.tokens import Role
 from api.edges import FeedEdges, edges_of
-from api.problems import ApiProblem, refusals_told
+from api.problems import ApiProblem, refusal_bodies
 from location_ingest.errors import PingsRefused
 from location_ingest.model import STALE, Refusal, Standing, Submitted
 
-#: Pings in one batch: two hours of one each 4 s, which is more than a phone should keep back.
+#: Pings in one batch: two hours at one per 4 s, more than a phone should buffer.
 PINGS_MAX = 2000
 PATH = "/v1/drivers/me/pings"
 #: MessagePack is registered as application/vnd.msgpack; the others are what its libraries have used before.
@@ -27,7 +27,7 @@ MSGPACK = frozenset({"application/vnd.msgpack", "application/msgpack", "applicat
 
 
 class PingBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One GPS report; the ingestion filter judges the values, so that each gets its own reason."""
+    """One GPS report; the ingester checks the values and gives each rejection its reason."""
 
     t_s: float
     lat_deg: float
@@ -43,19 +43,19 @@ class PingsBody(msgspec.Struct, forbid_unknown_fields=True):
     pings: Annotated[list[PingBody], msgspec.Meta(min_length=1, max_length=PINGS_MAX)]
 
 
-#: Why a ping is refused that is not an object of these numbers.
+#: Reason of a refused ping that is not an object of these numbers.
 MALFORMED = "malformed"
-#: What many JSON writers put for numbers that are none.
+#: What many JSON writers emit for values that are not numbers.
 _NO_NUMBER = re.compile(rb"([:,\[]\s*)-?(?:NaN|Infinity)\b")
-#: Where msgspec says which field of a ping it did not take.
+#: Finds the field of a ping in msgspec's error messages.
 _FIELD = re.compile(r"field `(\w+)`|at `\$\.(\w+)")
-#: What msgspec raises for bytes that are not what it expects.
-NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeError, RecursionError)
+#: What msgspec raises for bytes that it cannot decode.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
 Form = Literal["JSON", "MessagePack"]
 
 
 class LoosePing(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A ping whose place or time may be null: the filter names it then."""
+    """A ping whose place or time may be null; the ingestion filter refuses it with its reason."""
 
     t_s: float | None
     lat_deg: float | None
@@ -66,7 +66,7 @@ class LoosePing(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class PingParts(msgspec.Struct, forbid_unknown_fields=True):
-    """A batch whose pings are not looked into yet."""
+    """A batch whose pings are not decoded yet."""
 
     pings: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=PINGS_MAX)]
 
@@ -88,7 +88,7 @@ class ReadPings:
 
 
 def numbers_of(body: PingsBody) -> list[float | None]:
-    """Return the pings as the gateway takes them; a NaN of MessagePack is what the phone does not know."""
+    """Return the pings as rows for the gateway; NaN in MessagePack means that a value is unknown."""
     numbers: list[float | None] = []
     for ping in body.pings:
         numbers += _row(ping)
@@ -99,10 +99,10 @@ def decode_pings(raw: bytes, form: Form) -> ReadPings:
     """Read a batch of pings. Raises ApiProblem 422 for bytes that are no batch at all."""
     try:
         return ReadPings(numbers_of(_strict[form].decode(raw)))
-    except NOT_UNDERSTOOD:
+    except DECODE_ERRORS:
         try:
             return read_parts(_parts[form].decode(without_nan(raw, form)), form)
-        except NOT_UNDERSTOOD as error:
+        except DECODE_ERRORS as error:
             hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}; see /docs.'
             raise ApiProblem(422, "invalid_pings", f"{error}.", hint) from error
 
@@ -119,14 +119,14 @@ def read_parts(parts: PingParts, form: Form) -> ReadPings:
         try:
             numbers += _row(_loose[form].decode(part))
             index.append(at)
-        except NOT_UNDERSTOOD as error:
+        except DECODE_ERRORS as error:
             found = _FIELD.search(str(error))
             malformed.append(Refusal(at, MALFORMED, (found[1] or found[2]) if found else ""))
     return ReadPings(numbers, index, tuple(malformed))
 
 
 async def submit(feeds: FeedEdges, driver_id: str, read: ReadPings) -> Submitted:
-    """Return what became of a batch when the broker has its good pings. Raises what the gateway raises."""
+    """Submit the pings of a batch and return the outcome once the broker has them. Raises as the gateway does."""
     accepted, refusals = 0, tuple[Refusal, ...]()
     try:
         if read.numbers:
@@ -142,13 +142,13 @@ async def submit(feeds: FeedEdges, driver_id: str, read: ReadPings) -> Submitted
     return Submitted(accepted, refusals)
 
 
-def told(submitted: Submitted, standing: Standing | None = None) -> dict[str, Any]:
+def answer_body(submitted: Submitted, standing: Standing | None = None) -> dict[str, Any]:
     """The answer to a batch; `refusals` only if there are any, `position` only if the driver does not count."""
     answer: dict[str, Any] = {"accepted": submitted.accepted}
     if submitted.refusals:
-        answer["refusals"] = refusals_told(submitted.refusals)
+        answer["refusals"] = refusal_bodies(submitted.refusals)
     if standing is not None and not standing.counts and standing.reason not in (None, STALE):
-        answer["position"] = position_told(standing)
+        answer["position"] = position_body(standing)
     return answer
 
 
@@ -168,8 +168,8 @@ _POSITION_WORDS = {
 }
 
 
-def position_told(standing: Standing) -> dict[str, Any]:
-    """A driver's standing as the driver is told of it."""
+def position_body(standing: Standing) -> dict[str, Any]:
+    """The body that tells a driver whether the own position counts."""
     if standing.counts:
         return {"counts": True}
     plain = (str(standing.reason).replace("_", " ").capitalize() + ".", "See the refusals of your pings.")
@@ -181,14 +181,14 @@ def position_told(standing: Standing) -> dict[str, Any]:
 class RawPings:
     """ASGI middleware that answers `POST /v1/drivers/me/pings` itself: routing and models cost more than the pings."""
 
-    #: The label of the request metrics, as of a route.
+    #: The path label of the request metrics, like that of a route.
     path = PATH
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on what is none of ours. Raises ApiProblem, and what the gateway raises."""
+        """Answer requests to this path and pass others on. Raises ApiProblem and the errors of the gateway."""
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
@@ -202,5 +202,5 @@ class RawPings:
         raw = await Request(scope, receive).body()
         read = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")
         submitted = await submit(edges.feeds, principal.id, read)
-        answer = msgspec.json.encode(told(submitted, edges.feeds.positions.standing(principal.id)))
+        answer = msgspec.json.encode(answer_body(submitted, edges.feeds.positions.standing(principal.id)))
         await Response(answer, 202, media_type="application/json")(scope, receive, send)

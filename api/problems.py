@@ -66,7 +66,7 @@ class Problem(BaseModel):
 
 
 class ApiProblem(HTTPException):
-    """An error that is already told in the API's terms.
+    """An error that is already expressed as a problem of the API.
 
     It is one of Starlette's own, so that FastAPI lets it pass while it reads a body.
     """
@@ -126,7 +126,7 @@ FIELD_CHARS_MAX = 100
 
 
 def problem_of(error: Exception) -> ApiProblem | None:
-    """The problem that an error of a service is told as; None if it is none of the caller's business."""
+    """Return the problem for an error of a service; None if callers must not see it."""
     if isinstance(error, ApiProblem):
         return error
     if isinstance(error, PingsRefused):
@@ -151,8 +151,8 @@ def _retry_after(error: HexhailError) -> dict[str, str] | None:
 PingRefusal = tuple[int, str, str]
 
 
-def refusals_told(refusals: Sequence[PingRefusal]) -> list[dict[str, Any]]:
-    """The refused pings of a batch as a client is told of them."""
+def refusal_bodies(refusals: Sequence[PingRefusal]) -> list[dict[str, Any]]:
+    """The refused pings of a batch, for the response body."""
     return [{"index": index, "field": field, "reason": str(reason)} for index, reason, field in refusals]
 
 
@@ -166,7 +166,7 @@ def _pings_problem(refusals: Sequence[PingRefusal]) -> ApiProblem:
         f"ping_{reason}",
         f"None of the {len(refusals)} pings is good; at index {index}, {what}.",
         "Do not send these again; correct what is named in `refusals`. Good pings of a batch count beside bad ones.",
-        refusals=refusals_told(refusals),
+        refusals=refusal_bodies(refusals),
     )
 
 
@@ -197,9 +197,9 @@ def _media_type_problem(request: Request, error: RequestValidationError) -> ApiP
 
 
 def install(app: FastAPI) -> None:
-    """Tell every error of the app as a problem."""
+    """Register handlers that answer every error of the app with a problem."""
 
-    def told_by(translate: Callable[[Any], ApiProblem]) -> Callable[[Request, Exception], Any]:
+    def handler_of(translate: Callable[[Any], ApiProblem]) -> Callable[[Request, Exception], Any]:
         async def handler(request: Request, error: Exception) -> JSONResponse:
             return translate(error).response()
 
@@ -209,11 +209,11 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)  # registered for nothing else
         return (_media_type_problem(request, error) or validation_problem(error.errors())).response()
 
-    app.add_exception_handler(ApiProblem, told_by(lambda error: error))
+    app.add_exception_handler(ApiProblem, handler_of(lambda error: error))
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, told_by(_http_problem))
+    app.add_exception_handler(HTTPException, handler_of(_http_problem))
     for error_type in (*STATUS, PingsRefused, PingLogUnavailable):
-        app.add_exception_handler(error_type, told_by(problem_of))  # type: ignore[arg-type]
+        app.add_exception_handler(error_type, handler_of(problem_of))  # type: ignore[arg-type]
 
 
 def _http_problem(error: HTTPException) -> ApiProblem:

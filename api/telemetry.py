@@ -1,4 +1,4 @@
-"""Counts and times of HTTP requests, by route."""
+"""Prometheus metrics of HTTP requests: counts and durations by route."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 REQUESTS = Counter("hexhail_api_requests", "HTTP requests", ["method", "route", "status"])
 SECONDS = Histogram(
     "hexhail_api_request_seconds",
-    "Time to the response's start",
+    "Seconds until the response starts",
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 
 
 class RequestMetrics:
-    """ASGI middleware; the route's template is the label, so that ids do not become series."""
+    """ASGI middleware that measures requests, labelled by the route's template: ids must not become time series."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -92,7 +92,7 @@ async def decline_offer(
 
 @router.post("/rides/{ride_id}/arrived", summary="You stand at the pickup")
 async def arrived(ride_id: RideId, edges: DriverEdgesDep, driver: DriverDep) -> RideBody:
-    """The rider is told."""
+    """The rider is notified."""
     return RideBody.of((await edges.rides.handle(cmd.ReportArrival(ride_id, driver.id))).ride)
 
 

@@ -10,7 +10,9 @@ from fastapi import Header, Path, Query
 ID_PATTERN = r"^[A-Za-z0-9_.-]+$"
 
 RideId = Annotated[str, Path(max_length=64, pattern=ID_PATTERN, description="as given when the ride was requested")]
-OfferId = Annotated[str, Path(max_length=128, pattern=ID_PATTERN, description="as told on the driver's stream")]
+OfferId = Annotated[
+    str, Path(max_length=128, pattern=ID_PATTERN, description="the offer's id from the driver's stream")
+]
 RequestKey = Annotated[
     str,
     Header(

@@ -1,1 +1,1 @@
-"""What the public routes take and give: one file for each audience."""
+"""Request and response bodies of the public routes: one file for each audience."""

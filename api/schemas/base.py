@@ -1,4 +1,4 @@
-"""Parts that bodies for several audiences have."""
+"""Fields and models that bodies of several audiences share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Reason = Annotated[str | None, Field(max_length=200, description="free text, kep
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused: a misspelt one must not be silently without effect."""
+    """A request body that refuses unknown fields: a misspelt field must not be ignored silently."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,22 +30,22 @@ class PointBody(Strict):
 
     @property
     def point(self) -> Point:
-        """The point, checked as the schema says."""
+        """The point, validated by the schema."""
         return Point(self.lat_deg, self.lng_deg)
 
     @classmethod
     def of(cls, point: Point) -> PointBody:
-        """The public face of a point."""
+        """Convert a point."""
         return cls(lat_deg=point.lat_deg, lng_deg=point.lng_deg)
 
 
 class LineBody(BaseModel):
-    """One amount of a price; what is taken off is negative."""
+    """One line of a price; deductions are negative."""
 
     name: str
     cents: Annotated[int, Field(description="minor units of the currency")]
 
 
 def lines_of(lines: Sequence[Line]) -> list[LineBody]:
-    """The public face of a bill's lines."""
+    """Convert the lines of a bill."""
     return [LineBody(name=line.name, cents=line.cents) for line in lines]

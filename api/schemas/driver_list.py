@@ -1,4 +1,4 @@
-"""The list of who may drive."""
+"""Bodies of the list of approved drivers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RemoveDriverRequest(Strict):
 
 
 class ListedDriverBody(BaseModel):
-    """A driver who may drive."""
+    """An approved driver."""
 
     driver_id: str
     added_s: Seconds
@@ -36,19 +36,19 @@ class ListedDriverBody(BaseModel):
 
 
 class DriverListBody(BaseModel):
-    """Who may drive in the region."""
+    """The approved drivers of the region."""
 
-    is_begun: Annotated[bool, Field(description="false: there is no list, and everybody may drive")]
-    drivers: Annotated[list[ListedDriverBody], Field(description="by id; ask for those after the last one for more")]
+    is_begun: Annotated[bool, Field(description="false: there is no list yet, and every driver may drive")]
+    drivers: Annotated[list[ListedDriverBody], Field(description="sorted by id; ask again after the last one for more")]
 
     @classmethod
     def of(cls, drivers: Sequence[ListedDriver], *, is_begun: bool) -> DriverListBody:
-        """The public face of the list."""
+        """Convert a page of the list."""
         return cls(is_begun=is_begun, drivers=[ListedDriverBody(**driver._asdict()) for driver in drivers])
 
 
 class DriverRemovedBody(BaseModel):
-    """What became of a driver who was taken off the list."""
+    """The result of removing a driver from the list."""
 
     driver_id: str
-    is_on_shift: Annotated[bool, Field(description="true: a ride goes on; the shift can be ended when it is over")]
+    is_on_shift: Annotated[bool, Field(description="true: a ride is under way; the shift can be ended after it")]

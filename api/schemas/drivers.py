@@ -1,4 +1,4 @@
-"""Shifts, pings, offers, advice and earnings, as drivers see them."""
+"""Bodies of the driver routes: shifts, pings, offers, advice and earnings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dispatch.model import Ride, Shift
 from pricing.model.advice import DriverAdvice
 from pricing.rules.earnings import Earnings
 
-#: A mean over fewer would tell a driver who gave which stars.
+#: With fewer ratings, the mean would reveal individual ratings to the driver.
 RATINGS_MIN = 10
 
 
 class StatusRequest(Strict):
-    """Go on or off shift."""
+    """A request to go on or off shift."""
 
     status: Literal["online", "offline"]
     seats: Annotated[int, Field(ge=1, le=8)] = 4
 
 
 class StatusBody(BaseModel):
-    """The shift as it stands."""
+    """The current state of a shift."""
 
     driver_id: str
     status: Literal["online", "offline"]
@@ -34,7 +34,7 @@ class StatusBody(BaseModel):
 
     @classmethod
     def of(cls, shift: Shift) -> StatusBody:
-        """The public face of a shift."""
+        """Convert a shift."""
         rating = round(shift.stars_sum / shift.stars_count, 2) if shift.stars_count >= RATINGS_MIN else None
         return cls(
             driver_id=shift.driver_id,
@@ -80,52 +80,52 @@ class PingsAccepted(BaseModel):
 
 
 class AdviceBody(BaseModel):
-    """Where an idle driver had better wait."""
+    """The place where an idle driver should wait."""
 
     lat_deg: Latitude
     lng_deg: Longitude
     drive_s: Annotated[float, Field(description="seconds to drive there on empty roads")]
     given_s: Seconds
-    expires_s: Annotated[float, Field(description="until then the place is kept for you; on the city's clock")]
+    expires_s: Annotated[float, Field(description="until then the place is reserved for you; on the city's clock")]
 
     @classmethod
     def of(cls, advice: DriverAdvice) -> AdviceBody:
-        """The public face of advice."""
+        """Convert advice."""
         return cls(**asdict(advice))
 
 
 class AdviceAnswer(BaseModel):
-    """The advice that stands for a driver."""
+    """The current advice for a driver; null if there is none."""
 
     advice: AdviceBody | None
 
 
 class DeclineBody(Strict):
-    """Why, if you like."""
+    """An optional reason."""
 
     reason: Reason = None
 
 
 class DropoffBody(Strict):
-    """Where the rider left."""
+    """Where the rider got out."""
 
     dropoff: PointBody | None = None
 
 
 class EarningsBody(BaseModel):
-    """What the driver earns with a ride, and how it came about."""
+    """The driver's earnings of a ride, itemised."""
 
     ride_id: str
     currency: str
     driver_cents: int
-    lines: Annotated[list[LineBody], Field(description="they add up to what the driver gets")]
+    lines: Annotated[list[LineBody], Field(description="they add up to `driver_cents`")]
     platform_cents: int
     tax_cents: int
-    fare_cents: Annotated[int, Field(description="what the rider pays: the driver's, the platform's and the tax")]
+    fare_cents: Annotated[int, Field(description="what the rider pays: the shares of driver and platform, and the tax")]
 
     @classmethod
     def of(cls, ride: Ride, earnings: Earnings) -> EarningsBody:
-        """The public face of what a ride brings."""
+        """Convert the earnings of a ride."""
         return cls(
             ride_id=ride.ride_id,
             currency=ride.currency,

@@ -1,4 +1,4 @@
-"""Whether the parts answer."""
+"""Bodies of the health checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class Health(BaseModel):
-    """Whether a part answers."""
+    """The result of a health check, by dependency."""
 
     status: Literal["ok", "failing"]
     checks: dict[str, str] = Field(default_factory=dict)

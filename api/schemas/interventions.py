@@ -1,4 +1,4 @@
-"""What operators do with rides, and the record of it."""
+"""Bodies of operators' interventions in rides and of their record."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Fare = Annotated[int | None, Field(ge=0, le=10**12, description="minor units of 
 
 
 class ReasonRequest(Strict):
-    """Why."""
+    """The reason of an intervention."""
 
     reason: Why
 
 
 class EndRequest(Strict):
-    """Why, and for how much if not for what the tariff says."""
+    """A reason, and a fare if it is not the tariff's."""
 
     reason: Why
     fare_cents: Fare = None
 
 
 class CorrectRequest(Strict):
-    """Why, and what is to be changed."""
+    """A reason, and the corrections."""
 
     reason: Why
     fare_cents: Fare = None
@@ -44,10 +44,10 @@ class CorrectRequest(Strict):
 
 
 class InterventionBody(BaseModel):
-    """One change of a ride by somebody whose ride it is not."""
+    """One recorded change of a ride by an operator or the system."""
 
     ride_id: str
-    sequence: Annotated[int, Field(description="number of the last of the ride's events that it led to")]
+    sequence: Annotated[int, Field(description="number of the last ride event that it caused")]
     at_s: Seconds
     by_whom: Annotated[str, Field(description="operator:<id>, or system for a deadline")]
     action: Annotated[str, Field(description="end, cancel, reassign, correct, or end_overdue")]
@@ -55,7 +55,7 @@ class InterventionBody(BaseModel):
 
     @classmethod
     def of(cls, one: Intervened) -> InterventionBody:
-        """The public face of an intervention."""
+        """Convert an intervention."""
         made = one.intervention
         return cls(
             ride_id=one.ride_id,
@@ -68,6 +68,6 @@ class InterventionBody(BaseModel):
 
 
 class InterventionsBody(BaseModel):
-    """Interventions, the newest first."""
+    """Interventions, newest first."""
 
     interventions: list[InterventionBody]

@@ -1,4 +1,4 @@
-"""Why drivers were asked for a ride or not, and how well their answers were foreseen."""
+"""Traces of matching rounds, and the accuracy of acceptance forecasts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dispatch.matching.reasons import WORDS, CandidateTrace, Reason, RideTrace
 
 
 class CandidateBody(BaseModel):
-    """A driver who was weighed for the ride."""
+    """A driver who was a candidate for the ride."""
 
     driver_id: str
     pickup_eta_s: float
     score: float
     terms: dict[str, float] = Field(description="parts of the score by name; they add up to it")
-    acceptance: float | None = Field(description="the chance of a yes, if the policy asked for it")
-    reason: Reason | None = Field(description="why not; null for the driver who was asked")
+    acceptance: float | None = Field(description="forecast chance of acceptance, if the policy uses it")
+    reason: Reason | None = Field(description="why the driver was not asked; null for the one who was")
     words: str | None = Field(description="the reason in words")
 
     @classmethod
     def of(cls, candidate: CandidateTrace) -> CandidateBody:
-        """The public face of a driver who was weighed."""
+        """Convert a candidate."""
         return cls(
             driver_id=candidate.driver_id,
             pickup_eta_s=candidate.pickup_eta_s,
@@ -35,19 +35,19 @@ class CandidateBody(BaseModel):
 
 
 class RoundBody(BaseModel):
-    """One round as the ride met it."""
+    """One matching round in which the ride waited."""
 
     at_s: Seconds
     policy: str
-    n_drivers: int = Field(description="drivers whom the region saw in this round")
+    n_drivers: int = Field(description="drivers of the region in this round")
     asked: str | None = Field(description="the driver who got the offer")
-    not_chosen: dict[Reason, int] = Field(description="all others, each counted under exactly one reason")
-    candidates: list[CandidateBody] = Field(description="those who were weighed, nearest first")
-    faults: list[str] = Field(description="what the matching policy did wrong in this round")
+    not_chosen: dict[Reason, int] = Field(description="all other drivers, each counted under exactly one reason")
+    candidates: list[CandidateBody] = Field(description="the candidates, nearest first")
+    faults: list[str] = Field(description="rules that the matching policy broke in this round")
 
     @classmethod
     def of(cls, trace: RideTrace) -> RoundBody:
-        """The public face of a trace."""
+        """Convert a trace."""
         return cls(
             at_s=trace.at_s,
             policy=trace.policy,
@@ -65,30 +65,30 @@ class TraceBody(BaseModel):
     ride_id: str
     state: str
     rounds: list[RoundBody] = Field(
-        description="the newest first; empty once they are forgotten, or if far too many riders waited at once"
+        description="newest first; empty after an hour, or if too many riders waited at once to keep traces"
     )
 
 
 class DecileBody(BaseModel):
-    """A tenth of the last forecasts."""
+    """A tenth of the newest forecasts."""
 
-    predicted: float = Field(description="chance of a yes, as forecast on average")
-    observed: float = Field(description="share of yes that came")
+    predicted: float = Field(description="mean forecast chance of acceptance")
+    observed: float = Field(description="share of offers that were accepted")
     count: int
 
 
 class AcceptanceBody(BaseModel):
-    """Forecasts beside answers."""
+    """Acceptance forecasts compared with the drivers' answers."""
 
-    answers: int = Field(description="answers ever learned from")
-    window: int = Field(description="the last of them, which the other figures are about")
+    answers: int = Field(description="answers learned from so far")
+    window: int = Field(description="number of newest answers that the other figures cover")
     brier: float | None = Field(description="mean square of forecast minus answer; null without answers")
     brier_of_mean: float | None = Field(description="Brier score of a baseline that predicts the mean acceptance rate")
     deciles: list[DecileBody] = Field(description="from the lowest forecasts to the highest")
 
     @classmethod
     def of(cls, figures: AcceptanceFigures) -> AcceptanceBody:
-        """The public face of the figures."""
+        """Convert the figures."""
         deciles = [
             DecileBody(predicted=one.predicted, observed=one.observed, count=one.count) for one in figures.deciles
         ]

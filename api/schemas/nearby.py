@@ -1,4 +1,4 @@
-"""The cars that a rider sees on the map."""
+"""Bodies of the nearby drivers that a rider sees on the map."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SHOWN_DECIMALS, SHOWN_M = 3, 100
 
 
 class NearbyDriverBody(BaseModel):
-    """An idle driver, without a name and not to the metre."""
+    """An idle driver without an id, at a rounded position."""
 
-    point: Annotated[PointBody, Field(description="to three decimals of a degree, about 100 m")]
-    distance_m: Annotated[float, Field(description="as the crow flies, to 100 m")]
+    point: Annotated[PointBody, Field(description="rounded to three decimals of a degree, about 100 m")]
+    distance_m: Annotated[float, Field(description="great-circle distance, rounded to 100 m")]
     pickup_eta_s: Annotated[float | None, Field(description="by road; null if it is too far to be asked")]
 
     @classmethod
     def of(cls, driver: NearbyDriver) -> NearbyDriverBody:
-        """The public face of a nearby driver."""
+        """Convert a nearby driver."""
         lat_deg, lng_deg = (round(degrees, SHOWN_DECIMALS) for degrees in (driver.point.lat_deg, driver.point.lng_deg))
         return cls(
             point=PointBody(lat_deg=lat_deg, lng_deg=lng_deg),

@@ -1,4 +1,4 @@
-"""The city, its figures and its tariff, as operators see them."""
+"""Bodies of the operator routes: the city, its figures and its tariff."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from geo.city import City
 from kernel.money import MINOR_UNIT_DIGITS
 from pricing.service.tariff_watch import TariffWatch
 
-#: What ingestion calls its counters of pings that were not believed.
+#: Prefix of the ingester's counters of rejected pings.
 REJECTED_PREFIX = "pings_rejected:"
 
 
 class BoundsBody(BaseModel):
-    """The smallest box round all roads."""
+    """The bounding box of all roads."""
 
     south: float
     west: float
@@ -35,11 +35,11 @@ class CityBody(BaseModel):
     minor_unit_digits: Annotated[int, Field(description="decimals of the currency: 0 for JPY, 2 for USD, 3 for KWD")]
     bounds_deg: BoundsBody
     attribution: str
-    speed: Annotated[float, Field(description="city seconds in a second")]
+    speed: Annotated[float, Field(description="city seconds per wall second")]
 
     @classmethod
     def of(cls, city: City, speed: float) -> CityBody:
-        """The public face of a city."""
+        """Convert a city."""
         region = city.region
         return cls(
             region_id=region.region_id,
@@ -54,7 +54,7 @@ class CityBody(BaseModel):
 
 
 class FiguresBody(BaseModel):
-    """The figures beside the live map; null where there is nothing to count yet."""
+    """The figures beside the live map; null where there is no data yet."""
 
     drivers_online: int
     drivers_idle: int
@@ -83,7 +83,7 @@ class RefusalBody(BaseModel):
 
 
 class TariffBody(BaseModel):
-    """The tariff that quotes are given by."""
+    """The tariff that quotes are calculated with."""
 
     region_id: str
     version: str
@@ -93,7 +93,7 @@ class TariffBody(BaseModel):
 
     @classmethod
     def of(cls, region_id: str, watch: TariffWatch) -> TariffBody:
-        """The public face of the tariff in force."""
+        """Convert the tariff in force."""
         tariff, refusal = watch.tariff, watch.refusal
         return cls(
             region_id=region_id,
@@ -105,17 +105,17 @@ class TariffBody(BaseModel):
 
 
 class TotalsBody(BaseModel):
-    """How far the streams are, since the stores were new."""
+    """Progress of the streams since the stores were created."""
 
     events_committed: int
     events_published: int
     events_consumed: int
     pings_accepted: int
-    pings_rejected: dict[str, int] = Field(description="by reason, behind the edge; replays are not counted")
+    pings_rejected: dict[str, int] = Field(description="by the ingester, by reason; replays are not counted")
 
     @classmethod
     def of(cls, committed: int, published: int, totals: Mapping[str, int]) -> TotalsBody:
-        """The public face of the outbox's progress and the counters of the region."""
+        """Convert the outbox's progress and the counters of the region."""
         return cls(
             events_committed=committed,
             events_published=published,

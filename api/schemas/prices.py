@@ -1,4 +1,4 @@
-"""Prices of cells, their record, and the orders that hold them."""
+"""Bodies of surge prices, their history, and operators' orders to freeze them."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from pricing.rules.price_changes import BOUND_WORDS, WORDS, PriceChange, Reason
 
 
 class SurgeBody(BaseModel):
-    """The multiplier that quotes in a cell get now."""
+    """The current surge multiplier of a cell."""
 
     cell: str
     multiplier: float
-    bonus_cents: Annotated[int, Field(description="what any ride from here brings its driver on top, short or long")]
+    bonus_cents: Annotated[int, Field(description="fixed amount that a driver earns on top for any ride from here")]
     updated_s: Annotated[float | None, Field(description="when it was last set; null if never")]
 
 
 class BoundBody(BaseModel):
-    """What kept a price from the one that would clear the cell."""
+    """A bound that kept the price from its target."""
 
     bound: str
     words: str
 
 
 class ChangeBody(BaseModel):
-    """One change of a cell's price, with everything it was decided on."""
+    """One change of a cell's price, with the inputs of the decision."""
 
     at_s: Seconds
     multiplier: float
     multiplier_before: float
     reason: Reason
     words: str = Field(description="the reason in words")
-    requests: float = Field(description="in the cell, each counting half after the half-life of demand")
-    quotes: float = Field(description="asked in the cell, counted alike")
+    requests: float = Field(description="in the cell, decayed with the half-life of demand")
+    quotes: float = Field(description="asked in the cell, decayed alike")
     idle_drivers: float = Field(description="in the cell")
-    supply: float = Field(description="idle drivers within reach, by shares that add up to one for each driver")
+    supply: float = Field(description="idle drivers within reach; the shares of a driver over all cells add up to one")
     target: float = Field(description="the multiplier that would clear the cell, within floor, cap and evidence")
-    wanted: float = Field(description="the same, once brought near the prices next door")
+    wanted: float = Field(description="the target after smoothing with the neighbouring cells")
     bounds: list[BoundBody]
-    version: str = Field(description="of rules and parameters: the same version decides the same")
+    version: str = Field(description="version of rules and parameters: equal versions decide alike")
 
     @classmethod
     def of(cls, change: PriceChange) -> ChangeBody:
-        """The public face of a change on record."""
+        """Convert a recorded change."""
         return cls(
             at_s=change.at_s,
             multiplier=change.multiplier,
@@ -67,20 +67,20 @@ class ChangeBody(BaseModel):
 
 
 class HistoryBody(BaseModel):
-    """What a cell has cost."""
+    """The price changes of a cell."""
 
     cell: str
     changes: list[ChangeBody] = Field(description="the newest first")
 
 
 class OrderRequest(Strict):
-    """Why."""
+    """The reason of an order."""
 
     reason: Annotated[str, Field(min_length=3, max_length=500, description="kept on record")]
 
 
 class OrderBody(BaseModel):
-    """An operator's order as it is on record."""
+    """An operator's recorded order."""
 
     at_s: Seconds
     is_frozen: bool
@@ -89,11 +89,11 @@ class OrderBody(BaseModel):
 
     @classmethod
     def of(cls, order: FreezeOrder) -> OrderBody:
-        """The public face of an order."""
+        """Convert an order."""
         return cls(at_s=order.at_s, is_frozen=order.is_frozen, reason=order.reason, operator=order.operator)
 
 
 class OrdersBody(BaseModel):
-    """What operators ordered."""
+    """The orders of operators."""
 
-    orders: list[OrderBody] = Field(description="the newest first; it stands")
+    orders: list[OrderBody] = Field(description="newest first; the newest is in force")

@@ -1,4 +1,4 @@
-"""Quotes and rides, as riders and drivers see them."""
+"""Bodies of quotes and rides, for riders and drivers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workflows.receipts import receipt_of
 
 
 class QuoteRequest(Strict):
-    """Where from, where to, how many."""
+    """A trip to quote: pickup, dropoff and number of seats."""
 
     pickup: PointBody
     dropoff: PointBody
@@ -41,7 +41,7 @@ class QuoteBody(BaseModel):
 
     @classmethod
     def of(cls, signed: SignedQuote) -> QuoteBody:
-        """The public face of a quote."""
+        """Convert a quote."""
         quote = signed.quote
         return cls(
             quote_id=signed.text,
@@ -60,25 +60,25 @@ class QuoteBody(BaseModel):
 
 
 class RideRequestBody(Strict):
-    """Request the ride of a quote."""
+    """A request for the ride of a quote."""
 
     quote_id: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class CancelBody(Strict):
-    """Why, if you like."""
+    """An optional reason."""
 
     reason: Reason = None
 
 
 class RatingBody(Strict):
-    """How the trip was."""
+    """The rider's rating of a trip."""
 
-    stars: Annotated[int, Field(ge=STARS[0], le=STARS[-1], description="the more the better")]
+    stars: Annotated[int, Field(ge=STARS[0], le=STARS[-1], description="1 is the worst, 5 the best")]
 
 
 class ReceiptBody(BaseModel):
-    """How the fare of a ride came about."""
+    """The fare of a ride, itemised."""
 
     tariff_version: str
     quoted_s: Seconds
@@ -87,16 +87,16 @@ class ReceiptBody(BaseModel):
     surge_multiplier: float
     lines: Annotated[list[LineBody], Field(description="they add up to the fare")]
     tax_cents: int
-    changes: Annotated[list[str], Field(description="why the fare is not the quoted one; empty while it is")]
+    changes: Annotated[list[str], Field(description="why the fare differs from the quote; empty if it does not")]
 
     @classmethod
     def of(cls, receipt: Receipt) -> ReceiptBody:
-        """The public face of a receipt."""
+        """Convert a receipt."""
         return cls(**asdict(receipt))
 
 
 class RideBody(BaseModel):
-    """A ride as its rider and its driver see it."""
+    """A ride, for its rider and its driver."""
 
     ride_id: str
     region_id: str
@@ -118,7 +118,9 @@ class RideBody(BaseModel):
     ended_s: float | None
     cancelled_by: Literal["rider", "driver", "system", "operator"] | None
     cancel_reason: str | None
-    is_no_show: Annotated[bool, Field(description="the rider did not come; `fare_cents` is the fee for that")]
+    is_no_show: Annotated[
+        bool, Field(description="whether the rider did not come; `fare_cents` is then the no-show fee")
+    ]
     ended_by: Annotated[
         Literal["rider", "driver", "system", "operator"] | None,
         Field(description="who ended it without a dropoff: a no-show's driver, a deadline or an operator"),
@@ -132,7 +134,7 @@ class RideBody(BaseModel):
 
     @classmethod
     def of(cls, ride: Ride, notice: str | None = None) -> RideBody:
-        """The public face of a ride."""
+        """Convert a ride."""
         receipt = receipt_of(ride)
         return cls(
             ride_id=ride.ride_id,

@@ -1,4 +1,4 @@
-"""Tokens that operators revoke."""
+"""Bodies of token revocations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WallSeconds = Annotated[float, Field(description="seconds since 1970 on the wall
 
 
 class RevokeRequest(Strict):
-    """One token by its id, or every token that somebody was issued so far."""
+    """What to revoke: one token by its id, or every token issued so far to a subject."""
 
     token_id: Annotated[
         str | None, Field(min_length=1, max_length=TOKEN_ID_LENGTH_MAX, description="the token's `jti`")
@@ -33,19 +33,19 @@ class RevokeRequest(Strict):
 
 
 class RevocationBody(BaseModel):
-    """A revocation as it stands."""
+    """A recorded revocation."""
 
     token_id: str | None
     role: Role | None
     subject: str | None
     revoked_s: WallSeconds
-    until_s: Annotated[float, Field(description="wall seconds: every token that it refuses has expired by then")]
+    until_s: Annotated[float, Field(description="wall seconds; every revoked token has expired by then")]
     reason: str
     operator: str
 
     @classmethod
     def of(cls, revocation: Revocation) -> RevocationBody:
-        """The public face of a revocation."""
+        """Convert a revocation."""
         principal = revocation.principal
         return cls(
             token_id=revocation.token_id,
@@ -59,6 +59,6 @@ class RevocationBody(BaseModel):
 
 
 class RevocationsBody(BaseModel):
-    """What is revoked."""
+    """All revocations in force."""
 
     revocations: list[RevocationBody] = Field(description="the newest first")

@@ -1,4 +1,4 @@
-"""Which travel times count, and what the last update of the learned ones stood on."""
+"""Bodies of the travel times in force and of the last update of the learned ones."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from api.edges import TrafficInForce
 
 
 class EvidenceBody(BaseModel):
-    """What the last update stood on."""
+    """The data behind the last update."""
 
     drivers: int = Field(description="different drivers it learned from")
-    steps: int = Field(description="their stretches between two pings")
-    edges: int = Field(description="edges that drivers of their own moved; the others follow their neighbourhood")
-    pace: float = Field(description="travel time over free flow that the drives ask for, on average by length")
-    held_back_steps: int = Field(description="stretches of other drivers, which judged it")
-    error_in_force: float | None = Field(description="mean error of the logarithm of their durations, as it was")
+    steps: int = Field(description="drives between two pings")
+    edges: int = Field(description="edges with drives of their own; the others follow their neighbourhood")
+    pace: float = Field(description="mean ratio of driven to free-flow travel time, weighted by length")
+    held_back_steps: int = Field(description="drives of other drivers, by which the update was checked")
+    error_in_force: float | None = Field(description="mean error of the logarithm of their durations before the update")
     error_candidate: float | None = Field(description="the same with the weights of the update")
 
 
 class TrafficBody(BaseModel):
     """The travel times in force, and the last update."""
 
-    source: str = Field(description="what quotes are given by: learned, profile (the usual traffic) or free_flow")
-    version: int = Field(description="of the weights that were put in force last; 0 before the first")
-    epoch: int = Field(description="term of the process that made them")
+    source: str = Field(description="what quotes use: learned, profile (the usual traffic) or free_flow")
+    version: int = Field(description="version of the weights in force; 0 before the first")
+    epoch: int = Field(description="term of the process that learned them")
     age_s: float | None = Field(description="city seconds since; null before the first")
     judged_ago_s: float | None = Field(description="city seconds since the last update was judged; null before it")
     refusal: str | None = Field(description="why it was refused; null if it was put in force")
@@ -35,7 +35,7 @@ class TrafficBody(BaseModel):
 
     @classmethod
     def of(cls, traffic: TrafficInForce, now_s: float) -> TrafficBody:
-        """The public face of the figures at a moment."""
+        """Convert the figures at a moment."""
         figures = traffic.figures
         return cls(
             source=traffic.source,

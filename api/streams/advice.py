@@ -65,7 +65,7 @@ class AdviceFeed:
                 del self._streams[driver_id]
 
     async def run(self) -> None:
-        """Look for new plans until cancelled; while Redis is away nothing is told, and drivers keep what they have."""
+        """Look for new plans until cancelled; while Redis is unavailable, drivers keep the advice they have."""
         while True:
             try:
                 await self._look()

@@ -13,7 +13,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.edges import LiveFigures, PictureEdges
-from api.failures import told
+from api.failures import problem_of_failure
 from api.streams.advice import AdviceFeed
 from api.streams.sockets import end
 from dispatch.model import Ride, RideState
@@ -69,8 +69,8 @@ class LiveFeed:
             try:
                 frame = msgspec.json.encode(await self.frame()).decode()
             except Exception as error:
-                # Whatever it is, those who watch wait for the next frame.
-                told(error, self._edges.outages)
+                # Whatever the error, it is logged, and the watchers wait for the next frame.
+                problem_of_failure(error, self._edges.outages)
             else:
                 self._hand_out(frame)
             await asyncio.sleep(FRAME_EVERY_S)
@@ -114,7 +114,7 @@ class LiveFeed:
             "requests": [_request_of(ride) for ride in open_rides],
             "surge": surge,
             "advice": self._advised(positions.driver_id, state),
-            "figures": self._told(figures, [state[row] for row in shown], open_rides, surge, now_s),
+            "figures": self._figures_body(figures, [state[row] for row in shown], open_rides, surge, now_s),
         }
 
     def _advised(self, driver_ids: Sequence[str], states: Sequence[DriverState]) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ class LiveFeed:
             self._figures_at = now
         return self._figures
 
-    def _told(
+    def _figures_body(
         self,
         figures: LiveFigures,
         states: Sequence[DriverState],

@@ -14,7 +14,7 @@ from api.auth.tokens import Grant, Principal, Role
 from api.cursors import WORDS, Gap
 from api.edges import AccessDep, AccessEdges, FeedEdges, FeedEdgesDep
 from api.inboxes import InboxCursor
-from api.pings import NOT_UNDERSTOOD, Form, PingParts, PingsBody, ReadPings, numbers_of, read_parts, without_nan
+from api.pings import DECODE_ERRORS, Form, PingParts, PingsBody, ReadPings, numbers_of, read_parts, without_nan
 from api.problems import ApiProblem
 from api.streams import sockets
 from api.streams.advice import AdviceFeed, AdviceFeedDep
@@ -82,7 +82,7 @@ async def _accept(socket: WebSocket, access: AccessEdges, role: Role) -> tuple[G
 
 
 def _last_seen(socket: WebSocket) -> int:
-    """The position after which the client wants to hear; 0, for everything, if it does not say. Raises ApiProblem."""
+    """The position after which the client wants events; 0, all events, by default. Raises ApiProblem."""
     said = socket.query_params.get("last_seen", "0")
     if said.isascii() and said.isdecimal() and len(said) <= len(str(LAST_SEEN_MAX)) and int(said) <= LAST_SEEN_MAX:
         return int(said)
@@ -123,7 +123,7 @@ async def _take(socket: WebSocket, access: AccessEdges, feeds: FeedEdges, princi
         try:
             answer = await _answer(message.get("text"), message.get("bytes"), feeds, principal)
         except Exception as error:
-            answer = failures.told(error, access.outages).body() | {"type": "error"}
+            answer = failures.problem_of_failure(error, access.outages).body() | {"type": "error"}
         if answer is not None:
             await sockets.send_json(socket, answer)
 
@@ -141,7 +141,7 @@ async def _answer(
     if principal.role is not Role.DRIVER:
         raise ApiProblem(403, "wrong_role", "Only drivers send pings.", "Use the token of a driver.")
     submitted = await pings.submit(feeds, principal.id, read)
-    return {"type": "pings", **pings.told(submitted)} if submitted.refusals else None
+    return {"type": "pings", **pings.answer_body(submitted)} if submitted.refusals else None
 
 
 def _read(sent: bytes, form: Form) -> ReadPings | None:
@@ -149,9 +149,9 @@ def _read(sent: bytes, form: Form) -> ReadPings | None:
     try:
         frame = _frames[form].decode(sent)
         return None if isinstance(frame, _KeepAlive) else ReadPings(numbers_of(frame))
-    except NOT_UNDERSTOOD:
+    except DECODE_ERRORS:
         try:
             return read_parts(_parts[form].decode(without_nan(sent, form)), form)
-        except NOT_UNDERSTOOD as error:
+        except DECODE_ERRORS as error:
             hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
             raise ApiProblem(422, "invalid_frame", f"{error}.", hint) from error

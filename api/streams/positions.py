@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.pings import position_told
+from api.pings import position_body
 from api.position_watch import PositionWatch
 from api.streams import sockets
 from location_ingest.model import Standing
@@ -22,7 +22,7 @@ def telling(watch: PositionWatch, driver_id: str, socket: WebSocket) -> Iterator
 
     def tell(standing: Standing) -> None:
         # In a task of its own: a phone that does not read holds nobody else up.
-        task = asyncio.create_task(_send(socket, {"type": "position", **position_told(standing)}))
+        task = asyncio.create_task(_send(socket, {"type": "position", **position_body(standing)}))
         sending.add(task)
         task.add_done_callback(sending.discard)
 

@@ -29,7 +29,7 @@ SUBPROTOCOL = "hexhail.v1"
 _BEARER = "bearer."
 #: A phone in a tunnel does not read; after so long it is cut off and resumes from where it was when it is back.
 SEND_TIMEOUT_S = 10.0
-#: A task that was told to end is told again after so long.
+#: A task that was cancelled is cancelled again after this long.
 CANCEL_AGAIN_S = 0.2
 
 #: Wall seconds after which a stream compares its token's end with the wall clock again: somebody may have set it.
@@ -174,14 +174,14 @@ async def converse(socket: WebSocket, grant: Grant, *sides: Coroutine[Any, Any, 
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await end(tasks)
-        told = ending.result() if ending.done() else Ending(TRY_AGAIN_LATER)
+        reason_to_close = ending.result() if ending.done() else Ending(TRY_AGAIN_LATER)
     outages = edges_of(socket.scope).access.outages
     for task in tasks:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
-            is_ours = failures.told(error, outages).status == 500
-            told = Ending(INTERNAL_ERROR if is_ours else TRY_AGAIN_LATER)
-    await _close_quietly(socket, told.code, told.reason)
+            is_ours = failures.problem_of_failure(error, outages).status == 500
+            reason_to_close = Ending(INTERNAL_ERROR if is_ours else TRY_AGAIN_LATER)
+    await _close_quietly(socket, reason_to_close.code, reason_to_close.reason)
 
 
 async def end(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -92,7 +92,7 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
         self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Hang up; a peer that sent frames before its handshake was answered is told nothing."""
+        """Close the connection; a peer that sent frames before its handshake was answered gets no close frame."""
         if self.conn.close_sent is not None:
             if self.conn.close_sent.code == TOO_MUCH:
                 self._penalise()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.pings import position_told
+from api.pings import position_body
 from api.position_watch import PositionWatch
 from location_ingest.model import LastPings, Refusal, Standing
 from location_ingest.rules import standing_of
@@ -61,7 +61,7 @@ async def test_a_stream_is_told_why_its_pings_are_not_believed() -> None:
     for after_s in (30, 61, 65):
         await town.at(after_s, LastPings(NOW_S, "repeated_coordinates", NOW_S + after_s))
     assert town.told == [(False, "repeated_coordinates")]
-    assert position_told(Standing(counts=False, reason="repeated_coordinates"))["hint"]
+    assert position_body(Standing(counts=False, reason="repeated_coordinates"))["hint"]
 
 
 async def test_a_ping_that_was_refused_at_once_is_a_reason_too_and_one_that_is_late_is_none() -> None:

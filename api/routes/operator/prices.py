@@ -59,7 +59,7 @@ async def read_orders(edges: PriceControlEdgesDep, operator: OperatorDep) -> Ord
 
 
 async def _order(body: OrderRequest, edges: PriceControlEdges, operator: str, *, is_frozen: bool) -> OrderBody:
-    """On record first: Redis may lose it, and is told again by the pricer at its next tick."""
+    """Recorded in SQL first: if Redis loses the order, the pricer writes it again at its next tick."""
     order = FreezeOrder(edges.now(), is_frozen, body.reason, operator)
     await edges.record.add_order(edges.region.region_id, order)
     await edges.prices.set_frozen(is_frozen=is_frozen)

@@ -38,7 +38,7 @@ async def end_ride(ride_id: RideId, body: EndRequest, edges: RideControlEdgesDep
 async def cancel_any_ride(
     ride_id: RideId, body: ReasonRequest, edges: RideControlEdgesDep, operator: OperatorDep
 ) -> RideBody:
-    """Also during its trip. Rider and driver are told."""
+    """Possible also during the trip. Rider and driver are notified."""
     return RideBody.of(await edges.intervening.cancel(ride_id, operator.id, body.reason))
 
 
