@@ -17,8 +17,8 @@ from api.streams.sockets import end
 from tests.patience import PATIENCE_S, until
 
 
-class ToldReader:
-    """Inboxes in memory; counts the questions, and fails when told so."""
+class ScriptedReader:
+    """Inboxes in memory; counts the reads, and fails as a test sets it."""
 
     def __init__(self) -> None:
         self.events: dict[str, Page] = {}
@@ -50,7 +50,7 @@ class ToldReader:
 async def reads(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[InboxReads]:
     monkeypatch.setattr(inboxes, "LOOK_AGAIN_S", 0.3)
     monkeypatch.setattr(inboxes, "AWAY_S", 0.02)
-    reads = InboxReads(ToldReader())
+    reads = InboxReads(ScriptedReader())
     running = asyncio.create_task(reads.run())
     yield reads
     await end([running])

@@ -21,8 +21,8 @@ from tests.patience import PATIENCE_S, until
 NOW_S = 1_700_000_000.0
 
 
-class ToldLog:
-    """Keeps the groups; fails or waits when told so."""
+class ScriptedLog:
+    """Keeps the groups that it gets; fails or waits as a test sets it."""
 
     def __init__(self) -> None:
         self.groups: list[PingColumns] = []
@@ -37,8 +37,8 @@ class ToldLog:
         self.groups.append(group)
 
 
-class ToldCells:
-    """Knows last times; counts the questions, and fails when told so."""
+class ScriptedCells:
+    """Answers with given last times; counts the calls, and fails as a test sets it."""
 
     def __init__(self, **last_t_s: float) -> None:
         self.last_t_s = last_t_s
@@ -62,15 +62,15 @@ def make_ping(driver_id: str = "d", t_s: float = NOW_S, lat_deg: float = 40.75, 
     return DriverPing(driver_id, t_s, lat_deg, lng_deg)
 
 
-def make_gateway(log: ToldLog, cells: ToldCells | None = None, **params: float) -> PingGateway:
+def make_gateway(log: ScriptedLog, cells: ScriptedCells | None = None, **params: float) -> PingGateway:
     given = replace(GatewayParams(submit_s_max=PATIENCE_S, last_times_s_max=PATIENCE_S), **params)
     metrics = GatewayMetrics(CollectorRegistry())
-    return PingGateway(log, cells or ToldCells(), ["east", "west"], east_or_west, metrics=metrics, params=given)
+    return PingGateway(log, cells or ScriptedCells(), ["east", "west"], east_or_west, metrics=metrics, params=given)
 
 
 async def test_of_a_batch_with_bad_pings_the_good_ones_count_and_each_bad_one_is_named() -> None:
-    log = ToldLog()
-    gateway = make_gateway(log, ToldCells(old=NOW_S))
+    log = ScriptedLog()
+    gateway = make_gateway(log, ScriptedCells(old=NOW_S))
     batch = [
         make_ping("good"),
         make_ping(lat_deg=float("nan")),
@@ -98,7 +98,7 @@ async def test_of_a_batch_with_bad_pings_the_good_ones_count_and_each_bad_one_is
 
 
 async def test_a_batch_without_a_good_ping_is_refused_and_changes_nothing() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     gateway = make_gateway(log)
     with pytest.raises(PingsRefused) as refused:
         await gateway.submit([replace(make_ping(), accuracy_m=-1.0), make_ping(t_s=NOW_S - 3_600)], NOW_S)
@@ -109,7 +109,7 @@ async def test_a_batch_without_a_good_ping_is_refused_and_changes_nothing() -> N
 
 
 async def test_coarse_fixes_and_jumps_pass_the_gateway() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     gateway = make_gateway(log)
     coarse = replace(make_ping("coarse"), accuracy_m=5_000.0)
     await gateway.submit([coarse, make_ping("d", NOW_S - 1), make_ping("d", NOW_S, 48.0)], NOW_S)
@@ -117,7 +117,7 @@ async def test_coarse_fixes_and_jumps_pass_the_gateway() -> None:
 
 
 async def test_pings_of_many_phones_travel_in_one_group_for_each_region() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     gateway = make_gateway(log)
     batches = [[make_ping(f"e{n}"), make_ping(f"w{n}", lng_deg=-75.0)] for n in range(20)]
     await asyncio.gather(*[gateway.submit(batch, NOW_S) for batch in batches])
@@ -125,20 +125,20 @@ async def test_pings_of_many_phones_travel_in_one_group_for_each_region() -> Non
 
 
 async def test_a_full_group_does_not_wait_and_none_is_larger() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     gateway = make_gateway(log, flush_pings_max=10, group_pings_max=10, group_wait_s=3_600.0)
     await gateway.submit([make_ping(str(n)) for n in range(25)], NOW_S)
     assert [len(group.pings) for group in log.groups] == [10, 10, 5]
 
 
 async def test_an_empty_batch_is_taken_at_once() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     await make_gateway(log).submit([], NOW_S)
     assert log.groups == []
 
 
 async def test_what_was_acknowledged_is_not_taken_twice_and_what_was_not_is() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     gateway = make_gateway(log)
     log.failure = ConnectionError("away")
     with pytest.raises(PingLogUnavailable):
@@ -151,7 +151,7 @@ async def test_what_was_acknowledged_is_not_taken_twice_and_what_was_not_is() ->
 
 
 async def test_a_slow_broker_costs_bounded_time_and_memory() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     log.open.clear()
     gateway = make_gateway(log, submit_s_max=0.2, held_pings_max=100, group_pings_max=10)
     batches = [[make_ping(f"{b}-{n}") for n in range(30)] for b in range(10)]
@@ -164,7 +164,7 @@ async def test_a_slow_broker_costs_bounded_time_and_memory() -> None:
 
 
 async def test_a_cancelled_submit_does_not_affect_other_phones() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     gateway = make_gateway(log, group_wait_s=0.2)
     gone = asyncio.create_task(gateway.submit([make_ping("gone")], NOW_S))
     stays = asyncio.create_task(gateway.submit([make_ping("stays")], NOW_S))
@@ -175,7 +175,7 @@ async def test_a_cancelled_submit_does_not_affect_other_phones() -> None:
 
 
 async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_it() -> None:
-    log, cells = ToldLog(), ToldCells(d=NOW_S - 5)
+    log, cells = ScriptedLog(), ScriptedCells(d=NOW_S - 5)
     gateway = make_gateway(log, cells)
     await gateway.submit([make_ping()], NOW_S)
     await gateway.submit([make_ping(t_s=NOW_S + 1)], NOW_S + 1)
@@ -185,8 +185,8 @@ async def test_the_store_is_asked_once_for_each_driver_and_pings_go_on_without_i
 
 
 async def test_many_new_drivers_at_once_cost_a_few_store_requests() -> None:
-    cells = ToldCells(**{f"d{n}": NOW_S for n in range(0, 300, 2)})
-    gateway = make_gateway(ToldLog(), cells)
+    cells = ScriptedCells(**{f"d{n}": NOW_S for n in range(0, 300, 2)})
+    gateway = make_gateway(ScriptedLog(), cells)
     sent = [gateway.submit([make_ping(f"d{n}")], NOW_S) for n in range(300)]
     answers = await asyncio.gather(*sent, return_exceptions=True)
     assert [isinstance(answer, PingsRefused) for answer in answers] == [n % 2 == 0 for n in range(300)]
@@ -194,20 +194,20 @@ async def test_many_new_drivers_at_once_cost_a_few_store_requests() -> None:
 
 
 async def test_a_stored_time_in_the_future_locks_no_driver_out() -> None:
-    log = ToldLog()
-    await make_gateway(log, ToldCells(d=NOW_S + 86_400)).submit([make_ping()], NOW_S)
+    log = ScriptedLog()
+    await make_gateway(log, ScriptedCells(d=NOW_S + 86_400)).submit([make_ping()], NOW_S)
     assert len(log.groups) == 1
 
 
 async def test_the_memory_of_last_times_is_bounded() -> None:
-    gateway = make_gateway(ToldLog(), drivers_max=5)
+    gateway = make_gateway(ScriptedLog(), drivers_max=5)
     for number in range(20):
         await gateway.submit([make_ping(str(number))], NOW_S)
     assert len(gateway._last_t_ms) == 5
 
 
 async def test_closing_gives_up_on_a_broker_that_is_away() -> None:
-    log = ToldLog()
+    log = ScriptedLog()
     log.open.clear()
     gateway = make_gateway(log, submit_s_max=0.2)
     waiting = asyncio.create_task(gateway.submit([make_ping()], NOW_S))

@@ -26,7 +26,7 @@ from location_ingest.service.ingest import unbelieved
 NOW_S = 1_700_000_000.0
 
 
-class ToldCells:
+class ScriptedCells:
     def __init__(self) -> None:
         self.puts: list[tuple[str, PositionColumns]] = []
         self.rejected: Counter[Reason] = Counter()
@@ -53,7 +53,7 @@ class KeptLetters:
         self.letters.append(letter)
 
 
-def make_service(cells: ToldCells, letters: KeptLetters | None = None, **params: float) -> IngestService:
+def make_service(cells: ScriptedCells, letters: KeptLetters | None = None, **params: float) -> IngestService:
     return IngestService(
         ColumnEngine(),
         MessagePackPings(),
@@ -74,7 +74,7 @@ def message(*pings: DriverPing, region_id: str = "east", offset: int = 0, receiv
 
 
 async def test_each_region_is_stored_in_one_call_at_its_own_resolution() -> None:
-    cells = ToldCells()
+    cells = ScriptedCells()
     messages = [message(make_ping("a")), message(make_ping("b"), region_id="west"), message(make_ping("c"))]
     await make_service(cells).process(messages, NOW_S)
     assert [(region_id, positions.driver_ids) for region_id, positions in cells.puts] == [
@@ -86,13 +86,13 @@ async def test_each_region_is_stored_in_one_call_at_its_own_resolution() -> None
 
 
 async def test_a_large_batch_is_stored_in_bounded_calls() -> None:
-    cells = ToldCells()
+    cells = ScriptedCells()
     await make_service(cells).process([message(*[make_ping(f"{m}-{n}") for n in range(999)]) for m in range(3)], NOW_S)
     assert [len(positions) for _, positions in cells.puts] == [1_000, 1_000, 997]
 
 
 async def test_of_several_pings_of_a_driver_the_newest_is_stored_and_the_others_count() -> None:
-    cells = ToldCells()
+    cells = ScriptedCells()
     service = make_service(cells, batch_positions_max=2)
     names = [*"abcd", *"dcb", "d"]
     drive = [DriverPing(name, NOW_S + n, 40.75 + (ord(name) - 97) / 100, -73.98) for n, name in enumerate(names)]
@@ -109,7 +109,7 @@ async def test_of_several_pings_of_a_driver_the_newest_is_stored_and_the_others_
 
 
 async def test_rejections_are_counted_by_reason_and_replays_are_not() -> None:
-    cells = ToldCells()
+    cells = ScriptedCells()
     service = make_service(cells)
     batch = [message(make_ping("a"), make_ping("a"), make_ping("b", NOW_S - 9_999))]
     await service.process(batch, NOW_S)
@@ -119,7 +119,7 @@ async def test_rejections_are_counted_by_reason_and_replays_are_not() -> None:
 
 
 async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try() -> None:
-    cells, letters = ToldCells(), KeptLetters()
+    cells, letters = ScriptedCells(), KeptLetters()
     cells.failures = [ConnectionError("away"), AttributeError("leaked")]
     service = make_service(cells, letters)
     batch = [message(make_ping("a"), make_ping("b")), RawMessage(1, 7, b"garbage")]
@@ -132,7 +132,7 @@ async def test_a_batch_that_could_not_be_stored_is_stored_by_the_next_try() -> N
 
 
 async def test_a_message_of_an_unknown_region_is_a_dead_letter() -> None:
-    cells, letters = ToldCells(), KeptLetters()
+    cells, letters = ScriptedCells(), KeptLetters()
     lost = message(make_ping("a"), region_id="atlantis")
     await make_service(cells, letters).process([lost], NOW_S)
     assert letters.letters == [DeadLetter("unknown region 'atlantis'", lost)]
@@ -140,7 +140,7 @@ async def test_a_message_of_an_unknown_region_is_a_dead_letter() -> None:
 
 
 async def test_the_sweep_removes_stale_positions_and_those_in_the_future() -> None:
-    cells = ToldCells()
+    cells = ScriptedCells()
     assert await make_service(cells, remove_after_s=60.0).sweep(NOW_S) == 2
     assert cells.sweeps == [("east", NOW_S - 60, NOW_S + 10), ("west", NOW_S - 60, NOW_S + 10)]
 
