@@ -17,7 +17,7 @@ import pytest
 
 from geo.roads.graph import RoadGraph
 from hexhail.demo.population import PopulationFigures, PopulationReport, PopulationSettings, run, run_population
-from hexhail.demo.population.surroundings import Surroundings
+from hexhail.demo.population.context import PopulationContext
 from kernel.clock import CityClock
 from simulator.demand.requests import Requests
 from simulator.model import DriverParams, RiderParams
@@ -222,8 +222,8 @@ async def test_riders_without_a_socket_poll(settings: Any, clock: Any) -> None:
 async def test_riders_give_up_where_there_is_no_driver_though_their_alarms_ring_early(
     settings: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = Surroundings.wall_until_s
-    monkeypatch.setattr(Surroundings, "wall_until_s", lambda self, city_s: 0.9 * exact(self, city_s))
+    exact = PopulationContext.wall_until_s
+    monkeypatch.setattr(PopulationContext, "wall_until_s", lambda self, city_s: 0.9 * exact(self, city_s))
     hasty = replace(EAGER, patience_s_median=5.0, patience_s_min=5.0)
     stub = stub_city.StubCity(clock)
     async with stub.serving(), living(replace(settings, n_drivers=0, rider_params=hasty), stub) as people:

@@ -44,8 +44,8 @@ CALM_S = 1.5
 
 
 @dataclass
-class Scene:
-    """Everything a fault may touch."""
+class FaultTarget:
+    """The servers, processes and clients that a fault may affect."""
 
     broker: Server
     valkey: Server
@@ -87,63 +87,63 @@ class Scene:
         self.start_worker()
 
 
-Fault = Callable[[Scene], Awaitable[None]]
+Fault = Callable[[FaultTarget], Awaitable[None]]
 
 
-async def worker_killed_in_the_middle_of_a_batch(scene: Scene) -> None:
-    scene.workers[0].process.send_signal(signal.SIGUSR2)
-    await scene.restart(scene.workers[0])
+async def worker_killed_in_the_middle_of_a_batch(target: FaultTarget) -> None:
+    target.workers[0].process.send_signal(signal.SIGUSR2)
+    await target.restart(target.workers[0])
 
 
-async def store_killed_and_restarted_with_its_data(scene: Scene) -> None:
-    scene.valkey.kill()
+async def store_killed_and_restarted_with_its_data(target: FaultTarget) -> None:
+    target.valkey.kill()
     await asyncio.sleep(1.0)
-    await asyncio.to_thread(scene.valkey.start)
+    await asyncio.to_thread(target.valkey.start)
 
 
-async def store_killed_and_restarted_without_its_data(scene: Scene) -> None:
+async def store_killed_and_restarted_without_its_data(target: FaultTarget) -> None:
     # What was stored by now is gone, also of drivers who never ping again; what is on its way must not be.
-    scene.valkey.kill()
-    scene.data_since_s = time.time()
-    scene.valkey.forget()
-    scene.witness.forget()
+    target.valkey.kill()
+    target.data_since_s = time.time()
+    target.valkey.forget()
+    target.witness.forget()
     await asyncio.sleep(1.0)
-    await asyncio.to_thread(scene.valkey.start)
+    await asyncio.to_thread(target.valkey.start)
 
 
-async def broker_paused_for_10_s(scene: Scene) -> None:
-    scene.broker.signal(signal.SIGSTOP)
+async def broker_paused_for_10_s(target: FaultTarget) -> None:
+    target.broker.signal(signal.SIGSTOP)
     await asyncio.sleep(10.0)
-    scene.broker.signal(signal.SIGCONT)
+    target.broker.signal(signal.SIGCONT)
 
 
-async def worker_paused_for_longer_than_its_session(scene: Scene) -> None:
-    await scene.start_second_worker()
-    scene.began_s = time.time()
-    paused = scene.workers[0].process
+async def worker_paused_for_longer_than_its_session(target: FaultTarget) -> None:
+    await target.start_second_worker()
+    target.began_s = time.time()
+    paused = target.workers[0].process
     paused.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(2.5 * scene.session_s + 2.0)
+    await asyncio.sleep(2.5 * target.session_s + 2.0)
     paused.send_signal(signal.SIGCONT)
 
 
-async def second_worker_joins_and_leaves(scene: Scene) -> None:
-    second = await scene.start_second_worker()
+async def second_worker_joins_and_leaves(target: FaultTarget) -> None:
+    second = await target.start_second_worker()
     assert await asyncio.to_thread(second.stop, PATIENCE_S) == 0, second.log.read_text()[-2000:]
 
 
-async def exception_in_the_batch_handler(scene: Scene) -> None:
-    scene.workers[0].process.send_signal(signal.SIGUSR1)
+async def exception_in_the_batch_handler(target: FaultTarget) -> None:
+    target.workers[0].process.send_signal(signal.SIGUSR1)
     await asyncio.sleep(1.0)
 
 
-async def one_frame_of_a_hundred_is_garbage(scene: Scene) -> None:
+async def one_frame_of_a_hundred_is_garbage(target: FaultTarget) -> None:
     """As many bad messages in three seconds as a hundredth of all, of every kind."""
     rng = random.Random(1)
     for _ in range(3):
         partition = rng.randrange(PARTITIONS)
         for value in (rng.randbytes(rng.randrange(200)), b"", b"\x93\x01\x02"):
-            await scene.producer.send_and_wait(scene.topic, value, partition=partition)
-            scene.garbage += 1
+            await target.producer.send_and_wait(target.topic, value, partition=partition)
+            target.garbage += 1
         await asyncio.sleep(1.0)
 
 
@@ -186,15 +186,15 @@ async def run_faults(
     outcomes = []
     for number, fault in enumerate(faults):
         topic = f"faults-{number}-{int(time.time())}"
-        async with _scene(broker, valkey, topic, folder / topic, session_s, worker_options) as scene:
-            outcomes.append(await _run(fault, scene, settle_s))
+        async with _scene(broker, valkey, topic, folder / topic, session_s, worker_options) as target:
+            outcomes.append(await _run(fault, target, settle_s))
     return outcomes
 
 
 @asynccontextmanager
 async def _scene(
     broker: Server, valkey: Server, topic: str, folder: Path, session_s: float, worker_options: tuple[str, ...]
-) -> AsyncIterator[Scene]:
+) -> AsyncIterator[FaultTarget]:
     broker_url = f"kafka://127.0.0.1:{broker.port}"
     await kafka.create_topics(broker_url, [topic, f"{topic}.dead"], PARTITIONS)
     producer = new_producer(kafka.bootstrap_servers(broker_url), request_timeout_s=2.0)
@@ -204,76 +204,76 @@ async def _scene(
     await redis.flushall()
     witness = Witness(valkey.port)
     watching = asyncio.create_task(witness.watch())
-    scene = Scene(broker, valkey, topic, folder, session_s, producer, redis, witness, worker_options)
+    target = FaultTarget(broker, valkey, topic, folder, session_s, producer, redis, witness, worker_options)
     try:
-        yield scene
+        yield target
     finally:
         watching.cancel()
-        for worker in scene.workers:
+        for worker in target.workers:
             worker.kill()
         await producer.stop()
         await redis.aclose()
 
 
-async def _run(fault: Fault, scene: Scene, settle_s: float) -> Outcome:
-    gateways = [_gateway(scene, region_id) for region_id in REGIONS]
+async def _run(fault: Fault, target: FaultTarget, settle_s: float) -> Outcome:
+    gateways = [_gateway(target, region_id) for region_id in REGIONS]
     stop = asyncio.Event()
-    scene.start_worker()
-    await _until_the_worker_works(scene, gateways)
-    scene.phones = [
+    target.start_worker()
+    await _until_the_worker_works(target, gateways)
+    target.phones = [
         Phones(gateway, region_id, DRIVERS_PER_REGION, 30.0)
         for gateway, region_id in zip(gateways, REGIONS, strict=True)
     ]
-    sending = [asyncio.create_task(phones.run(stop)) for phones in scene.phones]
+    sending = [asyncio.create_task(phones.run(stop)) for phones in target.phones]
     await asyncio.sleep(CALM_S)
-    scene.began_s = time.time()
-    await fault(scene)
-    await _until_well(scene, time.time(), settle_s)
+    target.began_s = time.time()
+    await fault(target)
+    await _until_well(target, time.time(), settle_s)
     stop.set()
     await asyncio.gather(*sending)
-    counted = await _final_count(scene)
+    counted = await _final_count(target)
     for gateway in gateways:
         await gateway.close()
     return Outcome(
         fault.__name__.replace("_", " "),
         counted,
-        scene.witness.older_over_newer,
-        await _dead_letters(scene),
-        scene.garbage,
-        scene.witness.late_until_s(scene.began_s) - scene.began_s,
+        target.witness.older_over_newer,
+        await _dead_letters(target),
+        target.garbage,
+        target.witness.late_until_s(target.began_s) - target.began_s,
     )
 
 
-def _gateway(scene: Scene, region_id: str) -> PingGateway:
-    log = KafkaPings(scene.producer, scene.topic, REGIONS.__getitem__)
+def _gateway(target: FaultTarget, region_id: str) -> PingGateway:
+    log = KafkaPings(target.producer, target.topic, REGIONS.__getitem__)
     # Small groups: many messages, so that a fault meets some of them.
     params = GatewayParams(group_pings_max=20)
     metrics = GatewayMetrics(CollectorRegistry())
-    return PingGateway(log, RedisCells(scene.redis), [region_id], everywhere, metrics=metrics, params=params)
+    return PingGateway(log, RedisCells(target.redis), [region_id], everywhere, metrics=metrics, params=params)
 
 
-async def _until_the_worker_works(scene: Scene, gateways: Sequence[PingGateway]) -> None:
+async def _until_the_worker_works(target: FaultTarget, gateways: Sequence[PingGateway]) -> None:
     for gateway, region_id in zip(gateways, REGIONS, strict=True):
         now_s = time.time()
         await gateway.submit([numbered_ping(f"{region_id}-first", now_s, 0)], now_s)
 
     async def every_region_has_a_position() -> bool:
         with suppress(ConnectionError):
-            return all([await scene.redis.exists(redis_keys.driver_index(region_id)) for region_id in REGIONS])
+            return all([await target.redis.exists(redis_keys.driver_index(region_id)) for region_id in REGIONS])
         return False
 
     await eventually(every_region_has_a_position)
     for region_id in REGIONS:
-        await scene.redis.delete(redis_keys.totals(region_id))
+        await target.redis.delete(redis_keys.totals(region_id))
 
 
-async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:
+async def _until_well(target: FaultTarget, since_s: float, settle_s: float) -> None:
     """Return when every region's positions have been fresh for a while, not before `since_s`."""
     deadline_s = time.time() + PATIENCE_S
     healthy_since_s = None
     while time.time() < deadline_s:
         now_s = time.time()
-        fresh = [times_s[-1] for times_s in scene.witness.fresh_s.values() if times_s[-1] > since_s]
+        fresh = [times_s[-1] for times_s in target.witness.fresh_s.values() if times_s[-1] > since_s]
         if len(fresh) == len(REGIONS) and min(fresh) > now_s - 0.7:
             healthy_since_s = healthy_since_s or now_s
             if now_s - healthy_since_s > settle_s:
@@ -283,23 +283,23 @@ async def _until_well(scene: Scene, since_s: float, settle_s: float) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _final_count(scene: Scene) -> Count:
+async def _final_count(target: FaultTarget) -> Count:
     """Wait until nothing is missing any more, or for so long that it never will come."""
-    found = await count(scene.redis, scene.phones, scene.data_since_s)
+    found = await count(target.redis, target.phones, target.data_since_s)
     deadline_s = time.time() + PATIENCE_S
     while found.lost and time.time() < deadline_s:
         await asyncio.sleep(0.1)
-        found = await count(scene.redis, scene.phones, scene.data_since_s)
+        found = await count(target.redis, target.phones, target.data_since_s)
     return found
 
 
-async def _dead_letters(scene: Scene) -> int:
+async def _dead_letters(target: FaultTarget) -> int:
     from aiokafka import AIOKafkaConsumer
 
-    consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{scene.broker.port}")
+    consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{target.broker.port}")
     await consumer.start()
     try:
-        partitions = [TopicPartition(f"{scene.topic}.dead", number) for number in range(PARTITIONS)]
+        partitions = [TopicPartition(f"{target.topic}.dead", number) for number in range(PARTITIONS)]
         return sum((await consumer.end_offsets(partitions)).values())
     finally:
         await consumer.stop()

@@ -46,10 +46,10 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def test_garbage_the_death_of_the_store_and_that_of_the_worker_lose_nothing(
     tansu: Any, store: Any, tmp_path: Path
 ) -> None:
-    async def one_after_the_other(scene: faults.Scene) -> None:
-        await faults.one_frame_of_a_hundred_is_garbage(scene)
-        await faults.store_killed_and_restarted_with_its_data(scene)
-        await faults.worker_killed_in_the_middle_of_a_batch(scene)
+    async def one_after_the_other(target: faults.FaultTarget) -> None:
+        await faults.one_frame_of_a_hundred_is_garbage(target)
+        await faults.store_killed_and_restarted_with_its_data(target)
+        await faults.worker_killed_in_the_middle_of_a_batch(target)
 
     (outcome,) = await run_faults([one_after_the_other], tansu, store, tmp_path, settle_s=1.0)
     assert sound(outcome), outcome

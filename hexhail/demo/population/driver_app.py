@@ -13,8 +13,8 @@ import structlog
 
 from geo.roads.travel_times import UnreachableError
 from hexhail.demo.population.api_client import Person, Reply
+from hexhail.demo.population.context import PopulationContext
 from hexhail.demo.population.event_stream import Event
-from hexhail.demo.population.surroundings import Surroundings
 from kernel.points import Point
 from simulator.model import Errand, Offer, RideStage
 from simulator.people.actions import (
@@ -78,12 +78,12 @@ Task: TypeAlias = DriverAction | CheckIn | TakeUp
 class DriverApp:
     """Carries out what a simulated driver decides, one request after the other, and tells the driver the answers."""
 
-    def __init__(self, driver_id: str, driver: Driver, surroundings: Surroundings) -> None:
+    def __init__(self, driver_id: str, driver: Driver, context: PopulationContext) -> None:
         self.driver = driver
         self._person = Person("driver", driver_id)
-        self._surroundings = surroundings
-        self._figures = surroundings.figures
-        self._stream = surroundings.stream(self._person, self._on_ready, self._on_event, self._on_advice)
+        self._context = context
+        self._figures = context.figures
+        self._stream = context.stream(self._person, self._on_ready, self._on_event, self._on_advice)
         self._tasks: deque[Task] = deque()
         self._has_task = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -102,7 +102,7 @@ class DriverApp:
 
     async def ping(self) -> None:
         """Send the driver's position, if the phone is connected."""
-        now_s = self._surroundings.clock.now_s()
+        now_s = self._context.clock.now_s()
         if not self.driver.is_connected(now_s):
             return
         here = self.driver.position(now_s)
@@ -116,7 +116,7 @@ class DriverApp:
     # What the driver does.
 
     def _wake(self) -> None:
-        self._do(self.driver.wake(self._surroundings.clock.now_s()))
+        self._do(self.driver.wake(self._context.clock.now_s()))
 
     def _do(self, actions: list[DriverAction]) -> None:
         """Queue actions and set the alarm for the driver's next one: call it after everything the driver is told."""
@@ -127,7 +127,7 @@ class DriverApp:
                 self._add(action)
         if self._alarm is not None:
             self._alarm.cancel()
-        wall_s = self._surroundings.wall_until_s(self.driver.wake_s)
+        wall_s = self._context.wall_until_s(self.driver.wake_s)
         self._alarm = None if math.isinf(wall_s) else asyncio.get_running_loop().call_later(wall_s, self._wake)
 
     def _add(self, task: Task) -> None:
@@ -146,7 +146,7 @@ class DriverApp:
             case GoOnline() | GoOffline():
                 # Without a connection it can wait: the check-in that follows one says it.
                 if self._stream.is_connected:
-                    await self._say_status()
+                    await self._send_status()
             case AcceptOffer():
                 await self._accept(task)
             case DeclineOffer():
@@ -178,14 +178,14 @@ class DriverApp:
         self._figures.advice += 1
         try:
             place = _place(frame)
-            self._figures.advice_followed += self.driver.advised(place, self._surroundings.clock.now_s())
+            self._figures.advice_followed += self.driver.advised(place, self._context.clock.now_s())
         except (KeyError, TypeError, UnreachableError) as error:
             log.warning("driver.advice_not_followed", driver_id=self._person.person_id, error=repr(error))
         self._do([])
 
     def _notify_driver(self, event: Event) -> None:
         """Pass an event to the driver; echoes of own reports and unknown events are ignored."""
-        now_s = self._surroundings.clock.now_s()
+        now_s = self._context.clock.now_s()
         name = event["event"]
         if name == "OfferSent":
             self._figures.offers += 1
@@ -200,14 +200,14 @@ class DriverApp:
 
     # Each task.
 
-    async def _say_status(self) -> None:
+    async def _send_status(self) -> None:
         status = "online" if self.driver.is_online else "offline"
         reply = await self._post("/v1/drivers/me/status", {"status": status, "seats": SEATS})
         if not reply.is_ok:
             self._surprise("driver.status_refused", reply)
 
     async def _check_in(self) -> None:
-        await self._say_status()
+        await self._send_status()
         for errand in self.driver.errands:
             if await self._own_ride(errand.ride_id) is None:
                 self._lose(errand.ride_id)
@@ -218,7 +218,7 @@ class DriverApp:
         ride = reply.body if reply.is_ok else await self._own_ride(task.ride_id)
         if ride is None or ride["state"] not in RideStage.__members__:
             self._figures.accepted_in_vain += 1
-            self.driver.offer_gone(task.offer_id, self._surroundings.clock.now_s())
+            self.driver.offer_gone(task.offer_id, self._context.clock.now_s())
             self._do([])
             return
         self._figures.accepted += 1
@@ -260,7 +260,7 @@ class DriverApp:
 
     async def _own_ride(self, ride_id: str) -> dict[str, Any] | None:
         """Return the ride if it is in this driver's hands, or was up to its dropoff; else None."""
-        ride = (await self._surroundings.api.get(self._person, f"/v1/rides/{ride_id}")).body
+        ride = (await self._context.api.get(self._person, f"/v1/rides/{ride_id}")).body
         is_own = ride.get("driver_id") == self._person.person_id and ride.get("state") in PROGRESS
         return ride if is_own else None
 
@@ -269,7 +269,7 @@ class DriverApp:
 
     def _begin(self, ride: dict[str, Any]) -> None:
         errand = Errand(ride["ride_id"], _place(ride["pickup"]), _place(ride["dropoff"]), RideStage(ride["state"]))
-        self.driver.assigned(errand, self._surroundings.clock.now_s())
+        self.driver.assigned(errand, self._context.clock.now_s())
         self._do([])
 
     def _lose(self, ride_id: str) -> None:
@@ -278,13 +278,13 @@ class DriverApp:
 
     def _release(self, ride_id: str) -> None:
         """Forget the ride and every step of it that has not been sent."""
-        self.driver.released(ride_id, self._surroundings.clock.now_s())
+        self.driver.released(ride_id, self._context.clock.now_s())
         kept = [task for task in self._tasks if not (isinstance(task, Report) and task.ride_id == ride_id)]
         self._tasks = deque(kept)
         self._do([])
 
     async def _post(self, path: str, body: dict[str, Any] | None = None) -> Reply:
-        return await self._surroundings.api.post(self._person, path, body)
+        return await self._context.api.post(self._person, path, body)
 
     def _surprise(self, what: str, reply: Reply, **fields: str) -> None:
         log.warning(what, driver_id=self._person.person_id, status=reply.status, code=reply.code, **fields)

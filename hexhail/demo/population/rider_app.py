@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from hexhail.demo.population.api_client import Person, Reply
+from hexhail.demo.population.context import PopulationContext
 from hexhail.demo.population.event_stream import Event
-from hexhail.demo.population.surroundings import Surroundings
 from kernel.points import Point
 from simulator.people.actions import CancelRide, RequestRide
 from simulator.people.rider import Rider, RiderState
@@ -39,7 +39,7 @@ QUOTES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedRide:
     """A wanted ride: pickup, dropoff and party size."""
 
     pickup: Point
@@ -51,14 +51,14 @@ class RiderApp:
     """Carries out what a simulated rider decides and tells the rider what the service says."""
 
     def __init__(
-        self, rider_id: str, rider: Rider, wish: Wish, surroundings: Surroundings, *, has_stream: bool
+        self, rider_id: str, rider: Rider, wanted: WantedRide, context: PopulationContext, *, has_stream: bool
     ) -> None:
         self.rider = rider
         self.has_stream = has_stream
         self._person = Person("rider", rider_id)
-        self._wish = wish
-        self._surroundings = surroundings
-        self._figures = surroundings.figures
+        self._wanted = wanted
+        self._context = context
+        self._figures = context.figures
         self._news = asyncio.Event()
         self._quote_id = ""
         self._quotes = 0
@@ -74,7 +74,7 @@ class RiderApp:
         if self.rider.state is RiderState.GONE:
             return
         async with asyncio.TaskGroup() as group:
-            stream = self._surroundings.stream(self._person, lambda: None, self._on_event)
+            stream = self._context.stream(self._person, lambda: None, self._on_event)
             listening = group.create_task(stream.run()) if self.has_stream else None
             await self._follow()
             if listening is not None:
@@ -83,9 +83,9 @@ class RiderApp:
     async def _ask_quote(self) -> bool:
         """Return whether there is a quote to think about."""
         self._quotes += 1
-        wish = self._wish
-        body = {"pickup": wish.pickup, "dropoff": wish.dropoff, "seats": wish.party_size}
-        reply = await self._surroundings.api.post(self._person, "/v1/quotes", body)
+        wanted = self._wanted
+        body = {"pickup": wanted.pickup, "dropoff": wanted.dropoff, "seats": wanted.party_size}
+        reply = await self._context.api.post(self._person, "/v1/quotes", body)
         if not reply.is_ok:
             self._figures.quotes_refused += 1
             self._surprise("rider.quote_refused", reply)
@@ -98,7 +98,7 @@ class RiderApp:
 
     async def _decide(self) -> None:
         while not (actions := self.rider.wake(self._now_s())):
-            await self._surroundings.sleep_until(self.rider.wake_s)
+            await self._context.sleep_until(self.rider.wake_s)
         if isinstance(actions[0], RequestRide):
             await self._request()
         else:
@@ -106,7 +106,7 @@ class RiderApp:
 
     async def _request(self) -> None:
         key = f"{self._person.person_id}-quote-{self._quotes}"
-        reply = await self._surroundings.api.post(self._person, "/v1/rides", {"quote_id": self._quote_id}, key)
+        reply = await self._context.api.post(self._person, "/v1/rides", {"quote_id": self._quote_id}, key)
         if reply.is_ok:
             self._figures.requests += 1
             self._requested_s = float(reply.body["requested_s"])
@@ -121,11 +121,11 @@ class RiderApp:
 
     async def _follow(self) -> None:
         poll_s = POLL_WITH_STREAM_S if self.has_stream else POLL_S
-        poll_wall_s = max(self._surroundings.clock.wall_duration_s(poll_s), POLL_WALL_S_MIN)
+        poll_wall_s = max(self._context.clock.wall_duration_s(poll_s), POLL_WALL_S_MIN)
         loop = asyncio.get_running_loop()
         poll_at = loop.time() + poll_wall_s
         while self.rider.state is not RiderState.GONE:
-            wait_s = min(self._surroundings.wall_until_s(self.rider.wake_s), max(0.0, poll_at - loop.time()))
+            wait_s = min(self._context.wall_until_s(self.rider.wake_s), max(0.0, poll_at - loop.time()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), wait_s)
             self._news.clear()
@@ -137,7 +137,7 @@ class RiderApp:
                 poll_at = loop.time() + poll_wall_s
 
     async def _cancel(self, action: CancelRide) -> None:
-        reply = await self._surroundings.api.post(
+        reply = await self._context.api.post(
             self._person, f"/v1/rides/{action.ride_id}/cancel", {"reason": action.reason}
         )
         if reply.is_ok:
@@ -146,7 +146,7 @@ class RiderApp:
             await self._look()
 
     async def _look(self) -> None:
-        reply = await self._surroundings.api.get(self._person, f"/v1/rides/{self.rider.ride_id}")
+        reply = await self._context.api.get(self._person, f"/v1/rides/{self.rider.ride_id}")
         if reply.is_ok:
             self._see(reply.body["state"], reply.body)
         else:
@@ -195,7 +195,7 @@ class RiderApp:
         self.rider.gone()
 
     def _now_s(self) -> float:
-        return self._surroundings.clock.now_s()
+        return self._context.clock.now_s()
 
     def _surprise(self, what: str, reply: Reply) -> None:
         log.warning(what, rider_id=self._person.person_id, status=reply.status, code=reply.code)

@@ -18,10 +18,10 @@ import structlog
 
 from geo.city import City, load_city
 from hexhail.demo.population.api_client import ApiClient, TokenOf
+from hexhail.demo.population.context import PopulationContext
 from hexhail.demo.population.driver_app import DriverApp
 from hexhail.demo.population.figures import PopulationFigures
-from hexhail.demo.population.rider_app import RiderApp, Wish
-from hexhail.demo.population.surroundings import Surroundings
+from hexhail.demo.population.rider_app import RiderApp, WantedRide
 from kernel.clock import CityClock
 from kernel.points import Point
 from simulator.demand.requests import Requests, load_requests
@@ -87,7 +87,7 @@ class PopulationReport(msgspec.Struct, frozen=True):
     """How it ended."""
 
     figures: PopulationFigures
-    #: Riders whose wish was still open, by what they were doing.
+    #: Riders whose ride had not ended, by what they were doing.
     riders_open: dict[str, int]
     #: Drivers by what they were doing.
     drivers: dict[str, int]
@@ -104,8 +104,8 @@ async def run_population(settings: PopulationSettings, stop: asyncio.Event) -> P
     figures = PopulationFigures()
     jitter = random.Random(settings.seed)
     async with ApiClient(settings.api_url, settings.token_of, figures, jitter) as api:
-        surroundings = Surroundings(settings.clock, api, settings.api_url, settings.token_of, figures, jitter)
-        population = Population(settings, city, requests, surroundings)
+        context = PopulationContext(settings.clock, api, settings.api_url, settings.token_of, figures, jitter)
+        population = Population(settings, city, requests, context)
         return await population.live(stop)
 
 
@@ -113,12 +113,12 @@ class Population:
     """All people of one process."""
 
     def __init__(
-        self, settings: PopulationSettings, city: City, requests: Requests, surroundings: Surroundings
+        self, settings: PopulationSettings, city: City, requests: Requests, context: PopulationContext
     ) -> None:
         self._settings = settings
         self._requests = requests
-        self._surroundings = surroundings
-        self._figures = surroundings.figures
+        self._context = context
+        self._figures = context.figures
         self._streets = Streets(city.graph)
         self._drivers: list[DriverApp] = []
         self._phones: list[asyncio.Task[None]] = []
@@ -158,11 +158,11 @@ class Population:
         await asyncio.gather(*people, return_exceptions=True)
 
     async def _bring_drivers(self) -> None:
-        settings, now_s = self._settings, self._surroundings.clock.now_s
+        settings, now_s = self._settings, self._context.clock.now_s
         for number, node in enumerate(self._start_nodes()):
             generator = np.random.default_rng([settings.seed, DRIVERS, number])
             driver = Driver(settings.driver_params, self._streets, generator, node, now_s())
-            app = DriverApp(f"driver-{number:04d}", driver, self._surroundings)
+            app = DriverApp(f"driver-{number:04d}", driver, self._context)
             self._drivers.append(app)
             self._phones.append(self._start_person(app.run()))
             await asyncio.sleep(1.0 / settings.drivers_per_wall_s)
@@ -176,20 +176,20 @@ class Population:
 
     async def _bring_riders(self) -> None:
         settings, t_s = self._settings, self._requests.t_s
-        start_s = self._surroundings.clock.now_s() if settings.start_s is None else settings.start_s
+        start_s = self._context.clock.now_s() if settings.start_s is None else settings.start_s
         for row in range(int(np.searchsorted(t_s, start_s)), len(t_s)):
-            await self._surroundings.sleep_until(float(t_s[row]))
+            await self._context.sleep_until(float(t_s[row]))
             generator = np.random.default_rng([settings.seed, RIDERS, row])
             if generator.random() < settings.demand_share:
                 self._bring_rider(row, generator)
 
     async def _kill_phones(self) -> None:
-        settings, begun_s = self._settings, self._surroundings.clock.now_s()
+        settings, begun_s = self._settings, self._context.clock.now_s()
         generator = np.random.default_rng([settings.seed, PHONES])
         numbers = generator.permutation(settings.n_drivers)[: round(settings.dead_phone_share * settings.n_drivers)]
         after_s = np.sort(generator.uniform(0.0, settings.dead_within_s, len(numbers)))
         for number, wait_s in zip(numbers.tolist(), after_s.tolist(), strict=True):
-            await self._surroundings.sleep_until(begun_s + wait_s)
+            await self._context.sleep_until(begun_s + wait_s)
             if number < len(self._drivers):  # else the driver has not come yet, and is spared
                 self._drivers[number].driver.dark_until_s = math.inf
                 self._phones[number].cancel()
@@ -200,14 +200,14 @@ class Population:
             self._figures.riders_turned_away += 1
             return
         requests = self._requests
-        wish = Wish(
+        wanted = WantedRide(
             Point(*requests.pickup_deg[row].tolist()),
             Point(*requests.dropoff_deg[row].tolist()),
             int(requests.party_size[row]),
         )
         has_stream = sum(rider.has_stream for rider in self._riders) < self._settings.rider_sockets_max
         rider = Rider(self._settings.rider_params, generator)
-        app = RiderApp(f"rider-{row:06d}", rider, wish, self._surroundings, has_stream=has_stream)
+        app = RiderApp(f"rider-{row:06d}", rider, wanted, self._context, has_stream=has_stream)
         self._riders.add(app)
         person = self._start_person(app.run())
         person.add_done_callback(lambda _: self._riders.discard(app))
@@ -228,7 +228,7 @@ class Population:
 
     async def _ping(self) -> None:
         """Send everybody's pings from one loop: each tick the drivers whose turn it is, so that the load is even."""
-        clock = self._surroundings.clock
+        clock = self._context.clock
         interval_wall_s = max(clock.wall_duration_s(self._settings.ping_interval_s), PING_WALL_S_MIN)
         slots = max(1, round(interval_wall_s / PING_TICK_WALL_S))
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Objects that all people of a population process share."""
+"""The objects that all riders and drivers of a population process share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kernel.clock import CityClock
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class PopulationContext:
     """Clock, API client and counters of a population process."""
 
     clock: CityClock
