@@ -36,7 +36,7 @@ def run_api(settings: Settings) -> None:
     from pricing.errors import TariffRefused
 
     check_edge(settings.city_dir, settings.city_folders)
-    # Before the server starts, for it would log a traceback.
+    # Before the server starts, which would log a traceback of an error.
     city_profile(load_checked_city(settings.city_dir), settings.city_dir)
     missing: list[DependencyMissing | TariffRefused] = []
 
@@ -56,7 +56,7 @@ def run_api(settings: Settings) -> None:
     try:
         _serve(app, settings, sockets)
     except SystemExit:
-        # uvicorn logs what kept it from starting and exits; who started it gets the one line that helps.
+        # uvicorn logs the cause with a traceback and exits; the caller gets the error that says what to do.
         if missing:
             raise missing[0] from None
         raise

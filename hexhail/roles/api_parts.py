@@ -101,12 +101,12 @@ class Parts:
     revocations: RevocationWatch
     #: Raises if Redis does not take writes.
     redis_writes: Remembered
-    #: Error type -> the server that it says is away.
+    #: Error type -> the dependency that is unavailable when it is raised.
     outages: Mapping[type[Exception], str]
 
 
 class _Inboxes(RedisInboxReader):
-    """The inboxes as the API reads them."""
+    """The reader of inboxes, with the state of the log in the API's terms."""
 
     async def look_at_log(self, positions: Collection[tuple[str, int]]) -> tuple[LogState, set[tuple[str, int]]]:
         """See `InboxReader.look_at_log`."""
@@ -128,7 +128,7 @@ async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
 
 
 async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
-    """Make the services and start what runs by itself; the stack ends it. Raises TariffRefused."""
+    """Build the services and start their background tasks; the stack ends them. Raises TariffRefused."""
     city, redis, region_id, now = servers.city, servers.redis, servers.region_id, servers.clock.now_s
     store, drivers = SqlRideStore(servers.database), SqlDriverList(servers.database, region_id)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))

