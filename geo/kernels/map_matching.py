@@ -1,8 +1,8 @@
-"""The most likely way of a car whose positions are seen from time to time: a hidden-Markov matcher.
+"""Hidden-Markov map matching: the most likely route of a car with sparse positions.
 
-Hidden states are edges near a position; a position is less likely the farther it is from the edge, a step less
-likely the more its way exceeds the straight line. Source: Newson and Krumm 2009, doi:10.1145/1653771.1653818.
-The heap stands here and in shortest_paths.py: an edited kernel does not invalidate cached callers in other files.
+Hidden states are edges near a position. The likelihood of a position falls with its distance from the edge, that of a
+step with the excess of its route over the straight line. Source: Newson and Krumm 2009, doi:10.1145/1653771.1653818.
+The heap is duplicated in shortest_paths.py: an edited kernel does not invalidate cached callers in other files.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def _explore_inplace(
     origin: int,
     limit_m: float,
 ) -> int:
-    """Fill the metres from ``origin`` of every node within the limit; return how many nodes were touched."""
+    """Compute the metres from ``origin`` to every node within the limit; return the number of nodes reached."""
     offset, neighbour, length_m = graph
     heap_m, heap_node = heap
     best_m[origin], came_by[origin], touched[0] = 0.0, -1, origin
@@ -69,16 +69,16 @@ def _explore_inplace(
 
 
 @kernel
-def _forget_inplace(best_m: FloatArray, touched: NodeArray, touched_count: int) -> None:
+def _reset_inplace(best_m: FloatArray, touched: NodeArray, touched_count: int) -> None:
     for place in range(touched_count):
         best_m[touched[place]] = np.inf
 
 
 @kernel
-def _way_m(
+def _route_m(
     ends: tuple[NodeArray, NodeArray, FloatArray], best_m: FloatArray, here: tuple[int, float], there: tuple[int, float]
 ) -> float:
-    """Return the metres from a place on an edge to a place on another, given those from the end of the first."""
+    """Return the route's metres between places on two edges, given the metres from the end of the first edge."""
     source, _, length_m = ends
     first_m, last_m = float(length_m[here[0]]), float(length_m[there[0]])
     if here[0] == there[0] and there[1] >= here[1]:
@@ -103,8 +103,8 @@ def match_tracks(
         candidates: (edge (p, c), share (p, c), distance_m (p, c)), edge -1 where there are fewer.
         straight_m: (p,) great-circle metres from the position before.
         follows: (p,) whether a position belongs to the same track as the one before.
-        scales: (metres a position strays, metres a way strays from the straight line, greatest way as a multiple of
-            the straight line, metres added to it).
+        scales: (standard deviation of positions in metres, mean excess of routes in metres, greatest route as a
+            multiple of the straight line, metres added to it).
     """
     edge, share, distance_m = candidates
     stray_m, detour_m, reach_factor, reach_m = scales
@@ -125,11 +125,11 @@ def match_tracks(
                 touched_count = _explore_inplace(best_m, came_by, touched, heap, graph, ends[1][here[0]], limit_m)
                 for now in range(width):
                     if edge[at, now] >= 0:
-                        way_m = _way_m(ends, best_m, here, (edge[at, now], share[at, now]))
+                        way_m = _route_m(ends, best_m, here, (edge[at, now], share[at, now]))
                         total = cost[at - 1, before] + abs(way_m - straight_m[at]) / detour_m
                         if total < cost[at, now]:
                             cost[at, now], back[at, now] = total, before
-                _forget_inplace(best_m, touched, touched_count)
+                _reset_inplace(best_m, touched, touched_count)
         is_broken = cost[at].min() == np.inf
         for now in range(width):
             if edge[at, now] >= 0:
@@ -140,7 +140,7 @@ def match_tracks(
 
 @kernel
 def _backtrack(cost: FloatArray, back: IntArray) -> IntArray:
-    """Follow the cheapest chains from their ends; a chain begins where no step leads back."""
+    """Follow the cheapest chains back from their ends; a chain begins where no step leads back."""
     count = cost.shape[0]
     chosen = np.full(count, -1, np.int64)
     for at in range(count - 1, -1, -1):
@@ -162,7 +162,7 @@ def trace_steps(
     """Return (offset (s + 1,), edge (q,), metres (q,)): the edges driven in each step and how far on each.
 
     ``steps`` is (edge, share, next edge, next share), (s,) each; ``row_edge`` are the numbers of the graph's edges.
-    A step without a way within its limit has no edges.
+    A step without a route within its limit has no edges.
     """
     from_edge, from_share, to_edge, to_share = steps
     source, target, length_m = ends
@@ -193,7 +193,7 @@ def trace_steps(
                     edge[filled], metres[filled] = between, length_m[between]
                     filled += 1
                     node = source[between]
-            _forget_inplace(best_m, touched, touched_count)
+            _reset_inplace(best_m, touched, touched_count)
         offset[step + 1] = filled
     return offset, edge[:filled].copy(), metres[:filled].copy()
 

@@ -1,4 +1,4 @@
-"""Which edges cars drove, and when, from pings far apart: the input of everything learned about traffic."""
+"""Matches sparse pings to the edges that cars drove, and when: the input of learned traffic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ class MatchParams:
     See docs/decisions/geo/022-learn-speeds-from-pings-durations-from-trips.md.
 
     Attributes:
-        candidates: edges considered for a ping; 2 are the two directions of the nearest street.
+        candidates: edges considered for a ping; 2 cover both directions of the nearest street.
         off_road_m_max: a ping farther than this from every edge is not matched.
         stray_m: standard deviation of a ping's distance from its edge.
-        detour_m: mean excess of a way over the straight line.
+        detour_m: mean excess of a route's length over the straight line.
         gap_s_max: pings farther apart in time are not connected.
-        speed_mps_max: a step that would be faster is not believed.
-        step_m: pings nearer to the last one in use are left out, see `spaced_pings`.
+        speed_mps_max: steps faster than this are discarded.
+        step_m: least distance between two pings that are used, see `spaced_pings`.
     """
 
     candidates: int = 4
@@ -43,7 +43,7 @@ class MatchParams:
                 raise ValueError(f"{name} must be positive, not {value}")
 
 
-# A way is looked for up to this many times the straight line, and this many metres more.
+# The search for a route is limited to this multiple of the straight line plus this many metres.
 REACH_FACTOR, REACH_M = 2.0, 500.0
 
 
@@ -68,7 +68,7 @@ class Drives:
 
     @classmethod
     def joined(cls, parts: "Sequence[Drives]") -> "Drives":
-        """Return the steps of all parts, one after the other."""
+        """Concatenate the steps of all parts."""
         before = np.cumsum([0, *(part.started_s.shape[0] for part in parts)])
         if not parts:
             places, numbers = np.empty(0, np.int64), np.empty(0)
@@ -83,11 +83,11 @@ class Drives:
         )
 
     def of_pings(self, rows: IntArray) -> "Drives":
-        """Return the same steps, where the pings that were matched are the ``rows`` of a longer list."""
+        """Return the same steps with pings renumbered as ``rows`` of a longer list."""
         return replace(self, ping=rows[self.ping])
 
     def where(self, is_kept: BoolArray) -> "Drives":
-        """Return the steps for which ``is_kept (s,)`` is true, numbered anew."""
+        """Return the steps for which ``is_kept (s,)`` is true, renumbered."""
         number = np.cumsum(is_kept) - 1
         parts = is_kept[self.step]
         return Drives(
@@ -107,10 +107,10 @@ def spaced_pings(
     lng_deg: npt.ArrayLike,
     params: MatchParams | None = None,
 ) -> BoolArray:
-    """Return which pings (n,), sorted by vehicle and time, are worth matching: those ``step_m`` apart and more.
+    """Return which pings (n,), sorted by vehicle and time, to match: those at least ``step_m`` apart.
 
-    The error of a receiver weighs little over such a way. A car that stands is not seen until it has moved on: up to
-    ``gap_s_max`` its standing counts as slow driving, after that as parking.
+    Over such a distance the error of a receiver matters little. A standing car has no ping until it has moved on: a
+    stop of up to ``gap_s_max`` counts as slow driving, a longer one as parking.
     """
     chosen = params or MatchParams()
     follows = _follows(np.asarray(vehicle), float_vector("t_s", t_s), chosen.gap_s_max)
@@ -128,8 +128,8 @@ def match_pings(
 ) -> Drives:
     """Match pings (n,), sorted by vehicle and time, to the edges driven between them.
 
-    ``graph`` holds free-flow travel times, ``index`` is of the same graph. Vehicles are integers.
-    Raises ValueError for vectors of different lengths or coordinates that are not places.
+    ``graph`` has free-flow travel times; ``index`` belongs to the same graph. Vehicles are integers.
+    Raises ValueError for vectors of different lengths or invalid coordinates.
     """
     chosen_params = params or MatchParams()
     lat, lng = coordinates(lat_deg, lng_deg)
@@ -151,11 +151,13 @@ def match_pings(
     edge, share = near.edge[row, chosen], near.share[row, chosen]
     steps = (edge[at - 1], share[at - 1], edge[at], share[at])
     traced = trace_steps(by_length, graph.leaving.edge, ends, steps, REACH_FACTOR * straight_m[at] + REACH_M)
-    return _believed(graph, at - 1, times_s[at - 1], times_s[at] - times_s[at - 1], traced, chosen_params.speed_mps_max)
+    return _plausible_drives(
+        graph, at - 1, times_s[at - 1], times_s[at] - times_s[at - 1], traced, chosen_params.speed_mps_max
+    )
 
 
 def load_kernels(graph: RoadGraph) -> None:
-    """Compile what matching needs, or load it from the cache: this holds the interpreter for up to a minute."""
+    """Compile the kernels of matching or load them from the cache; holds the interpreter lock for up to a minute."""
     tracks = ([0, 0], [0.0, 60.0], graph.lat_deg[[0, -1]], graph.lng_deg[[0, -1]])
     spaced_pings(*tracks)
     match_pings(graph, EdgeIndex.of(graph), *tracks)
@@ -168,7 +170,7 @@ def _follows(vehicle: npt.NDArray[np.generic], t_s: FloatArray, gap_s_max: float
     return follows
 
 
-def _believed(
+def _plausible_drives(
     graph: RoadGraph,
     ping: IntArray,
     started_s: FloatArray,
@@ -176,13 +178,13 @@ def _believed(
     traced: tuple[IntArray, npt.NDArray[np.int32], FloatArray],
     speed_mps_max: float,
 ) -> Drives:
-    """Return the steps as drives, without those that stood still, flew, or led over a closed road."""
+    """Return the steps as drives, without those that stand still, are too fast, or use a closed road."""
     offset, edge, metres = traced
     step = np.repeat(np.arange(started_s.shape[0]), np.diff(offset))
     pace = np.divide(graph.travel_time_s, graph.length_m, out=np.zeros(graph.edge_count), where=graph.length_m > 0.0)
     free_flow_s = metres * pace[edge]
     way_m = np.bincount(step, metres, started_s.shape[0])
     way_s = np.bincount(step, free_flow_s, started_s.shape[0])
-    # Two seconds of driving in a step are a parked car whose position trembles.
-    is_believed = (way_s > 2.0) & np.isfinite(way_s) & (way_m < speed_mps_max * elapsed_s)
-    return Drives(ping, started_s, elapsed_s, step, edge.astype(np.int64), free_flow_s).where(is_believed)
+    # Less than two seconds of driving in a step is GPS noise of a parked car.
+    is_plausible = (way_s > 2.0) & np.isfinite(way_s) & (way_m < speed_mps_max * elapsed_s)
+    return Drives(ping, started_s, elapsed_s, step, edge.astype(np.int64), free_flow_s).where(is_plausible)
