@@ -64,7 +64,7 @@ from workflows.request_ride import RequestRideWorkflow
 
 log = structlog.get_logger(__name__)
 
-#: Pickup times shown to operators are of so many of the last rides.
+#: Number of newest rides whose pickup waits operators see.
 TRIPS_SHOWN = 300
 #: Flags that operators see at once.
 FLAGS_SHOWN = 200
@@ -82,7 +82,7 @@ async def open_edges(settings: Settings) -> AsyncIterator[Edges]:
 
 
 def edges_of(servers: Servers, parts: Parts, watch: CityWatch) -> Edges:
-    """The edges of these parts; ``watch`` says how the map of this process stands to others."""
+    """Build the edges of the parts; ``watch`` compares the map of this process with that of others."""
     figures = _figures(servers, parts)
     return Edges(
         access=_access_edges(servers, parts),
@@ -101,7 +101,7 @@ def edges_of(servers: Servers, parts: Parts, watch: CityWatch) -> Edges:
 
 
 class MapFollower:
-    """Renews what stands on the map when the map changes, and follows the traffic on the one in use."""
+    """Rebuilds what depends on the map when the map changes, and follows the traffic on the current map."""
 
     def __init__(self, servers: Servers, parts: Parts) -> None:
         self._servers = servers
@@ -112,7 +112,7 @@ class MapFollower:
         self.watch = CityWatch("api", folder, servers.city, servers.redis, self._take_over, metrics)
 
     async def follow(self, use: Callable[[Edges], None]) -> None:
-        """Look at the map again and again, until cancelled; ``use`` is given the edges of each new one."""
+        """Poll the map until cancelled and call ``use`` with the edges of each new one."""
         self._use = use
         while True:
             try:
@@ -122,7 +122,7 @@ class MapFollower:
             await asyncio.sleep(REPORT_EVERY_S)
 
     async def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop following the traffic."""
         await end([self._watching])
 
     async def _take_over(self, city: City) -> None:
@@ -168,7 +168,7 @@ def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
 
 
 def _silent_s(servers: Servers) -> Callable[[], Awaitable[float | None]]:
-    """How to learn the wall seconds since the region's last round; None if none is known, or Redis does not say."""
+    """Return a function for the wall seconds since the region's last round: None if unknown or Redis is unavailable."""
 
     async def silent_s() -> float | None:
         try:

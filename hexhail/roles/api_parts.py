@@ -99,7 +99,7 @@ class Parts:
     traffic: TrafficWatch
     quote_log: KafkaQuotes
     revocations: RevocationWatch
-    #: Raises if Redis does not take writes.
+    #: Raises an error if Redis refuses writes.
     redis_writes: Remembered
     #: Error type -> the dependency that is unavailable when it is raised.
     outages: Mapping[type[Exception], str]
@@ -169,7 +169,7 @@ def _supply(servers: Servers, store: SqlRideStore) -> RecentSupply:
 
 
 async def parts_on(servers: Servers, parts: Parts) -> Parts:
-    """The parts with those renewed that stand on the map: for servers whose city has another one.
+    """Return the parts with those rebuilt that depend on the map, for servers whose city has a new one.
 
     Raises what is wrong with the files beside it, and what Redis raises.
     """
@@ -204,7 +204,7 @@ def _position_watch(servers: Servers) -> PositionWatch:
 
 
 def region_of_cells(city: City) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.int64]]:
-    """What says of points (n,) whether they are in the region: 0, the number of the only one, or -1."""
+    """Return a function from points (n,) to the number of their region: 0 for the only one, -1 outside."""
     cells, resolution = CellNumbers.of(city.search_cells), city.region.search_resolution
 
     def region_of(lat_deg: NDArray[np.float64], lng_deg: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -227,7 +227,7 @@ def _gateway(servers: Servers) -> PingGateway:
 
 
 def _outages() -> dict[type[Exception], str]:
-    """The errors by which each server's client says that the server is away or refuses to serve."""
+    """Return the errors that clients raise when their server is unavailable or refuses to serve."""
     outages: dict[type[Exception], str] = {RedisError: "Redis server", sqlite3.OperationalError: "database"}
     with suppress(ImportError):
         import asyncpg

@@ -1,4 +1,4 @@
-"""The ingester: pings from the topic into cells."""
+"""The ingester role: filters the pings of the topic and stores positions in cells."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def _match(settings: Settings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the regions of a process share."""
+    """The dependencies that the regions of a process share."""
 
     settings: Settings
     redis: Redis
@@ -79,7 +79,7 @@ class Tools:
 
 
 class MatchedRegion:
-    """The rounds of one region on the map that it has now."""
+    """The matching rounds of one region on its current map."""
 
     def __init__(self, tools: Tools, city: City, folder: Path, ownership: Ownership, maps: MapMetrics) -> None:
         from dispatch.service.owned_rounds import OwnedRounds
@@ -94,7 +94,7 @@ class MatchedRegion:
         self._watch = CityWatch("matcher", folder, city, tools.redis, self._take_over, maps)
 
     def steps(self) -> list[Step]:
-        """Rounds, and looks at the traffic and the map, each with the wall seconds to the next."""
+        """Return the periodic steps: rounds, and polls of traffic and map, each with the wall seconds to the next."""
         from traffic.service.watch import LOOK_EVERY_S
         from workflows.end_ride import LOOK_EVERY_S as ENDINGS_EVERY_S
 
@@ -107,11 +107,11 @@ class MatchedRegion:
         ]
 
     async def _end_overdue(self) -> int:
-        """End the overdue rides of the region if it is ours."""
+        """End the overdue rides of the region if this process owns it."""
         return await self._overdue.look() if await self._ownership.owns(self._region_id) else 0
 
     async def _take_over(self, city: City) -> None:
-        """Run rounds on a new map. Raises what is wrong with the files beside it."""
+        """Run rounds on a new map. Raises the errors of the files in the city's folder."""
         traffic, service, overdue = await asyncio.to_thread(self._on, city)
         await traffic.look()
         before = self.service
@@ -126,7 +126,7 @@ class MatchedRegion:
 
 
 def _overdue(tools: Tools, city: City) -> OverdueRides:
-    """What ends the overdue rides of a region."""
+    """Return the service that ends overdue rides of a region."""
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.model import DispatchParams
     from dispatch.service.rides import RideService
@@ -183,7 +183,7 @@ def _matching(tools: Tools, city: City, folder: Path, traffic: TrafficWatch) -> 
 
 
 def _outbox_reader(tools: Tools, city: City, policy: MatchingPolicy) -> OutboxReader | None:
-    """What feeds a learning policy; None for one that does not learn."""
+    """Return the reader that feeds a learning policy; None for a policy that does not learn."""
     from dispatch.adapters.redis_acceptance import RedisAnswersMemory
     from dispatch.matching.policy import LearningPolicy
     from dispatch.service.outbox_reader import OutboxReader

@@ -1,4 +1,4 @@
-"""The pricer: ride events and quotes into surge prices."""
+"""The pricer role: computes surge prices from ride events and quotes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_pricer(settings: Settings) -> None:
-    """Run the pricer: turn ride events and quotes into surge prices."""
+    """Run the pricer, which computes surge prices from ride events and quotes."""
     use_uvloop()
     asyncio.run(_price(settings))
 
@@ -92,7 +92,7 @@ async def _price(settings: Settings) -> None:
 
 @dataclass
 class PricedRegion:
-    """The pricing and the advice of one region, on the map that it has now."""
+    """The pricing and advice services of one region, on its current map."""
 
     redis: Redis
     store: SqlRideStore
@@ -104,7 +104,7 @@ class PricedRegion:
     advising: Advising | None = None
 
     def on(self, city: City) -> tuple[PricingService, AdviceService | None]:
-        """The services on this map. Raises what is wrong with the files beside it."""
+        """Build the services on this map. Raises the errors of the files in the city's folder."""
         from pricing.model.advice import RepositioningParams
 
         supply = _supply(city, self.redis, self.store.free_drivers)
@@ -115,7 +115,7 @@ class PricedRegion:
         return pricing, _advice(city, self.folder, advice, self.redis, supply, self.advice_metrics)
 
     async def take_over(self, city: City) -> None:
-        """Price on a new map; prices and demand go on from the stores. Advice begins and ends with a restart alone."""
+        """Price on a new map; prices and demand continue from the stores. Advice is switched only by a restart."""
         pricing, advising = await asyncio.to_thread(self.on, city)
         if self.pricing is not None:
             await self.pricing.replace(pricing)
@@ -124,7 +124,7 @@ class PricedRegion:
 
 
 def watch_map(app: faust.App, watch: CityWatch) -> None:
-    """Have the app look at the map of a city again and again; a look that fails is logged."""
+    """Let the app poll the map of a city; errors are logged."""
 
     async def look_until_stopped() -> None:
         while not app.should_stop:
@@ -138,7 +138,7 @@ def watch_map(app: faust.App, watch: CityWatch) -> None:
 
 
 def _supply(city: City, redis: Redis, free_drivers: FreeDrivers) -> Supply:
-    """The drivers of a city, idle by the limit that its matching rounds use."""
+    """Return the supply of a city; drivers are idle by the same limit as in its matching rounds."""
     from dispatch.model import DispatchParams
     from pricing.adapters.redis_supply import RedisSupply
 

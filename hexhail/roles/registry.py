@@ -1,4 +1,4 @@
-"""Every role by its name, and how one is run."""
+"""The registry of roles by name, and the function that runs one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay: committed messages to the topics of their streams and the inboxes."""
+"""The relay role: publishes committed messages to the topics of their streams and to inboxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hexhail.runtime.retention import Pruner, kinds_of
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import STREAM_TOPICS
 
-#: How often the relay looks for news when there are none: what a message waits at most, and a percent of a core.
+#: Poll interval of an idle relay: the longest delay of a message; costs about a percent of a core.
 RELAY_IDLE_S = 0.02
 
 

@@ -1,4 +1,4 @@
-"""Traffic: believed pings into travel times of edges."""
+"""The traffic role: learns travel times of edges from believed pings."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from traffic.service.update import UpdateService
 
 GROUP = "hexhail-traffic"
-#: Wall seconds that a read waits for pings: what an update may be late.
+#: Wall seconds that a read waits for pings: the longest delay of an update.
 READ_WAIT_S = 0.2
 
 
 def run_traffic(settings: Settings) -> None:
-    """Believed pings into travel times of edges, for the regions that this process owns."""
+    """Learn travel times of edges from believed pings, for the regions that this process owns."""
     use_uvloop()
     asyncio.run(_learn(settings))
 
@@ -66,7 +66,7 @@ async def _learn(settings: Settings) -> None:
 def _renewal(
     learner: OwnedRegions, folder: Path, redis: Redis, metrics: TrafficMetrics
 ) -> Callable[[City], Awaitable[None]]:
-    """What puts the new map of a city to use: a service that learns on it, from nothing."""
+    """Return a function that starts a service on a new map of a city; it learns from nothing."""
 
     def made(city: City) -> list[UpdateService]:
         services = _services([city], [folder], redis, metrics)
@@ -83,7 +83,7 @@ def _renewal(
 def _services(
     cities: Sequence[City], folders: Sequence[Path], redis: Redis, metrics: TrafficMetrics
 ) -> list[UpdateService]:
-    """An update service for each city whose file has not switched learning off."""
+    """Return an update service for each city whose file does not switch learning off."""
     from traffic.adapters.redis_weights import RedisWeights
     from traffic.model import LearnedTrafficParams
     from traffic.service.update import UpdateService
@@ -100,7 +100,7 @@ def _services(
 
 @asynccontextmanager
 async def joined_pings(settings: Settings, cities: Sequence[City]) -> AsyncIterator[BelievedPings]:
-    """Membership among those who learn from pings; left at the end. Raises DependencyMissing."""
+    """Join the consumer group of the learners, and leave it at the end. Raises DependencyMissing."""
     from location_ingest.adapters.kafka_believed import BelievedPings
     from location_ingest.model import IngestParams
 
@@ -119,7 +119,7 @@ async def joined_pings(settings: Settings, cities: Sequence[City]) -> AsyncItera
 
 
 class OwnedRegions:
-    """Feeds the services of the regions that this process owns, and has them update when it is time."""
+    """Feeds the services of the regions that this process owns with pings, and runs their updates when due."""
 
     def __init__(self, pings: BelievedPings, services: Sequence[UpdateService], settings: Settings) -> None:
         self._pings = pings
@@ -128,13 +128,13 @@ class OwnedRegions:
         self._term_of: dict[str, int] = {}
 
     def renew(self, region_id: str, services: Sequence[UpdateService]) -> None:
-        """Learn a region by these services from the next step on, in a term of their own; by none if there are none."""
+        """Replace the services of a region from the next step on, with a new term; an empty list ends learning."""
         self._term_of.pop(region_id, None)
         self._services.pop(region_id, None)
         self._services |= {service.region_id: service for service in services}
 
     async def step(self) -> None:
-        """Read what came, and update what is due. Raises what the stores raise; the next step goes on."""
+        """Read new pings and run the updates that are due. Raises the errors of the stores; the next step continues."""
         for group in await self._pings.read(self._now(), READ_WAIT_S):
             service = self._services.get(group.region_id)
             if service is not None and group.region_id in self._term_of:
