@@ -24,7 +24,9 @@ def price_series(
 
 
 def swings(price: FloatArray, least: float) -> int:
-    """How often a series (t,) turned round, a turn being one that goes back by more than ``least`` of the price."""
+    """Count the turning points of a series (t,) that go back by more than ``least`` of the price; 0 of an empty one."""
+    if not price.size:  # the price had not settled by the end of the day
+        return 0
     log_price, band = np.log(price), np.log1p(least)
     low = high = float(log_price[0])
     direction = turns = 0

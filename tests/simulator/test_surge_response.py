@@ -18,6 +18,10 @@ def test_swings_count_turns_beyond_the_band_only() -> None:
     assert swings(np.array([1.0, 1.2, 1.0, 1.2, 1.0]), 0.05) == 3
 
 
+def test_a_price_that_has_not_settled_at_the_end_of_the_day_has_no_turns_afterwards() -> None:
+    assert swings(np.array([]), 0.05) == 0
+
+
 def test_a_slow_turn_counts_like_a_quick_one() -> None:
     there = np.linspace(1.0, 1.5, 50)
     assert swings(np.concatenate([there, there[::-1]]), 0.1) == 1
