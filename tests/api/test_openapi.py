@@ -112,6 +112,14 @@ async def operators_intervene(people: People, rider: Rider, operator: Person) ->
     await operator.get("/v1/ops/interventions")
 
 
+async def operators_hold_the_list_of_drivers(operator: Person) -> None:
+    """The operations on who may drive; in the end everybody may, as before."""
+    await operator.post("/v1/ops/drivers/add", {"driver_ids": ["listed"]})
+    await operator.get("/v1/ops/drivers")
+    await operator.post("/v1/ops/drivers/remove", {"driver_id": "listed"})
+    await operator.post("/v1/ops/drivers/open")
+
+
 async def test_every_operation_succeeds_as_it_declares(people: People, witness: Witness) -> None:
     witness.succeeded.clear()
     rider, driver, other, operator = people.rider(), people.driver(), people.driver(), people.operator()
@@ -126,6 +134,7 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     await operator.get("/v1/ops/surge/orders")
     await operator.post("/v1/ops/tokens/revoke", {"role": "rider", "subject": "nobody", "reason": "a drill"})
     await operator.get("/v1/ops/tokens/revocations")
+    await operators_hold_the_list_of_drivers(operator)
     await rider.get("/v1/drivers/nearby", params=TRIP["pickup"])
     await driver.get("/v1/drivers/me/advice")
     await driver.report_place()
@@ -144,7 +153,8 @@ async def test_every_operation_succeeds_as_it_declares(people: People, witness: 
     await operators_intervene(people, rider, operator)
     await operators_hold_a_list(driver, operator)
     operations = {(method, path) for path, item in witness.document["paths"].items() for method in item}
-    assert witness.succeeded == operations
+    assert operations - witness.succeeded == set()
+    assert witness.succeeded <= operations
 
 
 async def test_every_operation_declares_its_problems(witness: Witness) -> None:
