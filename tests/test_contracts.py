@@ -77,3 +77,15 @@ def test_every_package_is_under_contract_and_in_the_wheel() -> None:
         "packages"
     ]
     assert found == set(PACKAGES) == set(wheel)
+
+
+#: Of one folder: more than a reader takes in at a glance.
+FILES_MAX = 25
+
+
+def test_no_folder_holds_more_files_than_a_reader_takes_in_at_a_glance() -> None:
+    folders = [
+        folder for top in (*PACKAGES, "tests", "benchmarks") for folder in (ROOT / top, *(ROOT / top).rglob("*/"))
+    ]
+    count = {folder: sum(path.suffix == ".py" for path in folder.iterdir()) for folder in folders if folder.is_dir()}
+    assert {str(folder.relative_to(ROOT)): n for folder, n in count.items() if n > FILES_MAX} == {}
