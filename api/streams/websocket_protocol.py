@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import ProtocolError
-from websockets.frames import Frame
+from websockets.frames import Close, Frame
 from websockets.server import ServerProtocol
 
 from api.penalties import PenaltyBox, credential_of
@@ -24,6 +24,8 @@ from api.streams.budgets import SOCKET_LIMITS, FrameBudget
 LAST_BYTES_S = 15.0
 #: The same when the server stops: well within its own patience.
 LAST_BYTES_AT_SHUTDOWN_S = 1.0
+#: Wall seconds for a peer that was cut off to read why.
+LAST_WORD_S = 2.0
 #: The stream sent more frames or bytes than it may; 429 is HTTP's "too many requests".
 TOO_MUCH = 4429
 TOO_MUCH_REASON = "too_many_frames: you sent more than a stream or person may; wait, then send less at once."
@@ -95,12 +97,27 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
         """Close the connection; a peer that sent frames before its handshake was answered gets no close frame."""
         if self.conn.close_sent is not None:
             if self.conn.close_sent.code == TOO_MUCH:
-                self._penalise()
-            super().handle_parser_exception()
+                self._cut_off(self.conn.close_sent)
+            else:
+                super().handle_parser_exception()
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
         self.close_sent = True
         self.transport.abort()
+
+    def _cut_off(self, close: Close) -> None:
+        """Say why, and read nothing more.
+
+        To close at once would reset a connection with unread data, and the peer would lose the reason with it.
+        """
+        self._penalise()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.pause_reading()
+        self.close_timer = self.loop.call_later(LAST_WORD_S, self.transport.abort)
 
     def handle_ping(self) -> None:
         """Answer, unless the peer does not read: pongs would pile up."""

@@ -20,6 +20,7 @@ from hexhail.roles.api_edges import open_edges
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import Settings
 from tests.api.installation import Installation
+from tests.patience import until
 
 SECRETS = {"test": "a secret of the tests that is long enough"}
 
@@ -70,7 +71,8 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
     }
     task = asyncio.create_task(server.serve(sockets))
     served = Served(f"http://127.0.0.1:{port}", env, app, server, task)
-    await embedded.wait_for_port(port, "the API")
+    # Its ports listen from before it starts: who connects waits.
+    await until(lambda: server.started or task.done())
     try:
         yield served
     finally:
