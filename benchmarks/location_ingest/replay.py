@@ -138,7 +138,8 @@ async def replayed_through(city_dir: Path, pings: RecordedPings, speed: float, f
     params = read_params(city.sections, IngestParams)
     moved = (pings.driver_id, pings.t_s + figures.shift_s, pings.lat_deg, pings.lng_deg)
     rows = list(zip(*(column.tolist() for column in moved), strict=True))
-    cells = region_cells(nodes, region.search_resolution)
+    streets = (list(map(tuple, city.graph.edge_points(edge).tolist())) for edge in range(city.graph.edge_count))
+    cells = region_cells(nodes, streets, region.search_resolution)
     return Replayed(figures, stored, misplaced, compute(rows, cells, region.search_resolution, params))
 
 

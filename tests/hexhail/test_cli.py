@@ -122,10 +122,10 @@ def test_the_doctor_names_functions_of_other_versions_and_removes_them_when_told
         redis.function_flush()
         for number, name in enumerate(("hexhail_cells", "hexhail_leases_0123456789ab", "somebody_elses")):
             redis.function_load(f"#!lua name={name}\nredis.register_function('f{number}', function() return 77 end)")
-        found = hexhail("doctor", **settings).stdout
+        found = hexhail_process("doctor", **settings).stdout
         assert "2 of other versions: hexhail_cells, hexhail_leases_0123456789ab" in found
         assert "hexhail doctor --remove-old-functions" in found
-        removed = hexhail("doctor", "--remove-old-functions", **settings).stdout
+        removed = hexhail_process("doctor", "--remove-old-functions", **settings).stdout
         assert "Removed from Redis: hexhail_cells, hexhail_leases_0123456789ab" in removed
         assert "of other versions" not in removed
         assert [library[1] for library in redis.function_list()] == [b"somebody_elses"]
@@ -134,12 +134,13 @@ def test_the_doctor_names_functions_of_other_versions_and_removes_them_when_told
 
 def test_the_doctor_prints_the_remedy_for_what_fails(tmp_path: Path) -> None:
     port = embedded.free_port()
-    done = hexhail(
+    done = hexhail_process(
         "doctor",
         HEXHAIL_REDIS_URL=f"redis://127.0.0.1:{port}/0",
         HEXHAIL_BROKER_URL=f"127.0.0.1:{port}",
         HEXHAIL_DATABASE_URL=f"sqlite:///{tmp_path}/no/such/folder/hexhail.db",
         HEXHAIL_CITY_DIRS=f"{MANHATTAN}{os.pathsep}{tmp_path}",
+        COLUMNS="400",
     )
     assert done.returncode == 1
     for remedy in ("set HEXHAIL_REDIS_URL", "set HEXHAIL_BROKER_URL", "HEXHAIL_CITY_DIRS", "openssl rand -hex"):

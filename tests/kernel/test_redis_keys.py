@@ -15,7 +15,12 @@ KEYS = {
     redis_keys.driver_index: "{r}:index",
     redis_keys.stale_drivers: "{r}:stale",
     redis_keys.rejected_pings: "{r}:rejected:jump",
+    redis_keys.unbelieved: "{r}:unbelieved:d",
     redis_keys.totals: "{r}:totals",
+    redis_keys.write_probe: "{r}:probe",
+    redis_keys.counted: "{r}:counted:quotes:alice",
+    redis_keys.flags: "{r}:flags",
+    redis_keys.flag_quiet: "{r}:flags:quiet:quote_storm:alice",
     redis_keys.fence: "{r}:fence",
     redis_keys.driver_lease: "{r}:lease:driver:d",
     redis_keys.ride_lease: "{r}:lease:ride:i",
@@ -38,7 +43,7 @@ KEYS = {
 }
 ARGUMENTS = {
     "region_id": "r", "cell_name": "882a100d65fffff", "reason": "jump", "driver_id": "d", "ride_id": "i",
-    "name": "rider:alice",
+    "name": "rider:alice", "what": "quotes", "kind": "quote_storm", "subject": "alice",
 }  # fmt: skip
 
 
@@ -56,7 +61,11 @@ def test_names_that_are_no_functions_have_their_bytes() -> None:
         "QUOTES_CONSUMED": "quotes_consumed",
         "INBOX_NEWS": "inbox.news",
         "INBOXES_COMPLETE": "inbox.complete",
+        "INBOXES_RESTORED": "inbox.restored",
         "INBOXES_REBUILDING": "inbox.rebuilding",
+        "REVOKED": "{tokens}:revoked",
+        "REVOKED_UNTIL": "{tokens}:revoked:until",
+        "REVOKED_VERSION": "{tokens}:revoked:version",
     }
 
 

@@ -17,6 +17,7 @@ from location_ingest.model import IngestParams
 
 EARTH_RADIUS_M = 6_371_007.180918475
 Row = tuple[str, float, float, float]
+LatLng = tuple[float, float]
 
 
 @dataclass
@@ -29,9 +30,16 @@ class Plain:
     last: dict[str, tuple[str, int, int, int]] = field(default_factory=dict)
 
 
-def region_cells(nodes: Iterable[tuple[float, float]], resolution: int) -> set[str]:
-    """Return the cells of the nodes (lat, lng) and of one ring round each."""
+def region_cells(nodes: Iterable[LatLng], streets: Iterable[Sequence[LatLng]], resolution: int) -> set[str]:
+    """Return the cells of the nodes, of points along the streets half a cell edge apart, and one ring round each."""
+    step_m = h3.average_hexagon_edge_length(resolution, unit="m") / 2.0
     own = {h3.latlng_to_cell(lat_deg, lng_deg, resolution) for lat_deg, lng_deg in nodes}
+    for street in streets:
+        for begin, end in pairwise(street):
+            parts = max(1, math.ceil(h3.great_circle_distance(begin, end, unit="m") / step_m))
+            for part in range(parts):
+                lat_deg, lng_deg = (a + (b - a) * part / parts for a, b in zip(begin, end, strict=True))
+                own.add(h3.latlng_to_cell(lat_deg, lng_deg, resolution))
     return {near for cell in own for near in h3.grid_disk(cell, 1)}
 
 

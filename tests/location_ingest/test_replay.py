@@ -42,10 +42,10 @@ def test_the_engine_and_plain_python_come_to_the_same_verdicts(drawn: Any) -> No
         city = load_city(MANHATTAN)
         nodes = zip(city.graph.lat_deg.tolist(), city.graph.lng_deg.tolist(), strict=True)
         pings = day.drawn_pings(city, drivers=300, duration_s=3600.0, seed=2)
-        cells = region_cells(nodes, 8)
+        cells = region_cells(nodes, [], 8)
     elif day.FRIDAY.exists():
         pings = day.a_while_of(read_pings(day.FRIDAY), 0.0, 4 * 3600.0)
-        cells = region_cells(zip(pings.lat_deg.tolist(), pings.lng_deg.tolist(), strict=True), 8)
+        cells = region_cells(zip(pings.lat_deg.tolist(), pings.lng_deg.tolist(), strict=True), [], 8)
     else:
         pytest.skip("the San Francisco pings are not beside the project")
     columns = (pings.driver_id, pings.t_s, pings.lat_deg, pings.lng_deg)
@@ -89,5 +89,5 @@ def test_a_file_without_a_column_or_with_a_word_for_a_number_is_named(tmp_path: 
     with pytest.raises(ValueError, match=r"pings.csv has no column t_s or t; it has driver_id, when, lat, lng"):
         read_pings(path)
     path.write_text("driver_id,t_s,lat,lng\na,soon,1,2\n")
-    with pytest.raises(ValueError, match=r"pings.csv, column t_s: .*soon"):
+    with pytest.raises(ValueError, match=r"pings.csv, column t_s, row 1 below the header: .*soon"):
         read_pings(path)
