@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import redis
 
+from tests.patience import eventually
 from tests.traffic.running import RunningTown, running_town
 from tests.traffic.town import Fleet, row_of
 
@@ -56,8 +57,12 @@ async def test_a_slowed_street_changes_quotes_and_lies_do_not(town: RunningTown)
 
     # As it is: one update at least, and nothing changed.
     await driving_until(town, driving(free), lambda: at_least(town, 1))
+
+    async def is_followed() -> bool:
+        return bool((await town.traffic())["source"] == "learned")
+
+    await eventually(is_followed)  # the API looks once a second
     before = await town.quote(ROW)
-    assert (await town.traffic())["source"] == "learned"
     assert before["travel_time_s"] == pytest.approx(140.0, rel=0.1)
 
     # The street takes three times as long. What was quoted before keeps its price.
