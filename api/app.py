@@ -17,12 +17,12 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api import problems
-from api.doors import AtTheDoor, Doors
 from api.edges import Edges
 from api.failures import Failures
 from api.keyed_answers import KeyedAnswers, declare
 from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
+from api.port_rules import PortFilter, PortRules
 from api.routes import driver, health, nearby, ride, rider, surge
 from api.routes.operator import abuse, city, drivers, matching, prices, rides, tokens, traffic
 from api.streams import operators, people
@@ -113,7 +113,7 @@ _MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics)
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
 
-def build_app(open_edges: OpenEdges, doors: Doors = Doors()) -> FastAPI:  # noqa: B008 - it cannot change
+def build_app(open_edges: OpenEdges, port_rules: PortRules = PortRules()) -> FastAPI:  # noqa: B008 - it cannot change
     """The application; `open_edges` connects everything when it starts and closes it when it stops."""
     app: FastAPI = FastAPIOffline(
         title="hexhail",
@@ -130,7 +130,7 @@ def build_app(open_edges: OpenEdges, doors: Doors = Doors()) -> FastAPI:  # noqa
         app.include_router(routes.router)
     for middleware in _MIDDLEWARE:
         app.add_middleware(middleware)
-    app.add_middleware(AtTheDoor, doors=doors)
+    app.add_middleware(PortFilter, rules=port_rules)
     app.add_middleware(SafeHeaders)
     _extend_document(app)
     return app

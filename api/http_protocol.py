@@ -39,7 +39,7 @@ class BoundedHttp(HttpToolsProtocol):
     _head_bytes = 0
     _is_head = True
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         """Give the first request its time."""
         super().connection_made(transport)
         self._set_deadline(HEAD_S_MAX, self._head_is_late)

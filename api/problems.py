@@ -213,7 +213,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, handler_of(_http_problem))
     for error_type in (*STATUS, PingsRefused, PingLogUnavailable):
-        app.add_exception_handler(error_type, handler_of(problem_of))  # type: ignore[arg-type]
+        app.add_exception_handler(error_type, handler_of(problem_of))  # type: ignore[arg-type]  # FastAPI wants the base class of errors
 
 
 def _http_problem(error: HTTPException) -> ApiProblem:

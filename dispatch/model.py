@@ -199,6 +199,11 @@ class SupplySnapshot:
     def __len__(self) -> int:
         return len(self.driver_id)
 
+    @property
+    def n_idle(self) -> int:
+        """How many drivers are idle; those with a rider aboard are not."""
+        return int(np.count_nonzero(self.free_in_s <= 0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class LimitParams:

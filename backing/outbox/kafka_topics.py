@@ -17,8 +17,8 @@ class KafkaTopics:
     """`Topics` over a Kafka producer that waits for all replicas.
 
     ``topic_of`` names the topic of each stream, ``partition_of`` the partition of a region in each of them. A row that
-    no topic can take, because its stream has none or the broker finds it too large, is set aside: it stays in SQL, is
-    named in the log and counted, and those after it go on.
+    no topic can take, because its stream has none or the broker finds it too large, is set aside: it stays in SQL as
+    long as published rows do, is named in the log and counted, and those after it go on.
     """
 
     def __init__(

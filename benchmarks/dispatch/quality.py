@@ -75,7 +75,7 @@ class DemandSplit:
 def run(small: bool, report: Report, seeds: int = 10) -> None:
     """Simulate the hour with every policy and seed, with and without refusals; ``small`` uses a tiny drawn city."""
     seeds = min(seeds, 2) if small else seeds
-    demand = _make_demand_split(report, small=small)
+    demand = make_demand_split(report, small=small)
     report.note("values were learned on the other demand and other seeds; no ride that is judged here was seen")
     report.note("boarding takes no time, prices stand still, riders give up 600 s after the request at the latest")
     report.note(f"each seed draws everybody's moods and moves each request by up to {SHIFT_S:g} s; always has no moods")
@@ -177,7 +177,7 @@ def _figures_by_equipped(case: Case) -> list[float]:
 def _figures(case: Case, inputs: Inputs, values: PositionValue) -> list[float]:
     policy = make_policy(case.policy, inputs.city.graph, values if case.has_values else None)
     params = DayParams(seed=case.seed, acceptance=case.acceptance, is_surge_on=False)
-    outcome, _ = live(_shifted(inputs, case.seed), params, policy)
+    outcome, _ = live(shifted(inputs, case.seed), params, policy)
     if outcome.violations or outcome.virtual_dispatch.policy_faults.count:
         raise AssertionError(f"{case}: {outcome.violations[:1]} {outcome.virtual_dispatch.policy_faults.first[:1]}")
     figures = figures_of(outcome)
@@ -191,27 +191,28 @@ def _figures(case: Case, inputs: Inputs, values: PositionValue) -> list[float]:
     ]
 
 
-def _shifted(inputs: Inputs, seed: int) -> Inputs:
+def shifted(inputs: Inputs, seed: int) -> Inputs:
     """The same riders, each a little sooner or later."""
     placed, wishes = inputs.requests, inputs.requests.wishes
     t_s = wishes.t_s + np.random.default_rng(seed).uniform(-SHIFT_S, SHIFT_S, len(placed))
     t_s = np.clip(t_s, wishes.t_s[0], wishes.t_s[-1])
     order = np.argsort(t_s, kind="stable")
-    shifted = Requests(t_s[order], wishes.pickup_deg[order], wishes.dropoff_deg[order], wishes.party_size[order])
-    return replace(inputs, requests=PlacedRequests(shifted, placed.pickup_node[order], placed.dropoff_node[order]))
+    moved = Requests(t_s[order], wishes.pickup_deg[order], wishes.dropoff_deg[order], wishes.party_size[order])
+    return replace(inputs, requests=PlacedRequests(moved, placed.pickup_node[order], placed.dropoff_node[order]))
 
 
 def _learn(inputs: Inputs) -> PositionValue:
     """Learn from one run of the policy `optimal` in which everybody says yes."""
     params, day = ValueParams(), DayParams(seed=LEARNING_SEED, acceptance=Acceptance.ALWAYS, is_surge_on=False)
-    outcome, _ = live(_shifted(inputs, LEARNING_SEED), day, make_policy("optimal", inputs.city.graph))
+    outcome, _ = live(shifted(inputs, LEARNING_SEED), day, make_policy("optimal", inputs.city.graph))
     return learn_values(transitions_of(outcome.events, params.step_s), inputs.city.graph, params)
 
 
 # -- inputs --------------------------------------------------------------------------------------------------------
 
 
-def _make_demand_split(report: Report, *, small: bool) -> DemandSplit:
+def make_demand_split(report: Report, *, small: bool) -> DemandSplit:
+    """Return the recorded hour with a Sunday to learn from; a drawn one if ``small``, or what there is instead."""
     data = SHARED_DATA / "manhattan_hour"
     if small:
         report.note("a tiny drawn city")

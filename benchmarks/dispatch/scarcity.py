@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.measure import Report
-from benchmarks.dispatch.quality import _make_demand_split, _shifted
+from benchmarks.dispatch.quality import make_demand_split, shifted
 from dispatch.matching.registry import make_policy
 from dispatch.model import Ride
 from geo.arrays import BoolArray, FloatArray
@@ -53,7 +53,7 @@ ARMS = (
 
 def run(small: bool, report: Report, seeds: int = 1) -> None:
     """Live the hour with fleets of three sizes; ``small`` draws a tiny city."""
-    inputs = _make_demand_split(report, small=small).judged
+    inputs = make_demand_split(report, small=small).judged
     report.note(
         "everybody says yes, prices stand still, boarding takes no time, riders give up 600 s after the request"
     )
@@ -78,7 +78,7 @@ def _figures(arm: Arm, inputs: Inputs, seed: int) -> list[float]:
     params = DayParams(
         seed=seed, acceptance=Acceptance.ALWAYS, is_surge_on=False, boarding_s=0.0, dispatch_changes=changes
     )
-    outcome, _ = live(_shifted(inputs, seed), params, make_policy(arm.policy, inputs.city.graph))
+    outcome, _ = live(shifted(inputs, seed), params, make_policy(arm.policy, inputs.city.graph))
     if outcome.violations:
         raise AssertionError(f"{arm.name}: {outcome.violations[:1]}")
     figures = figures_of(outcome)

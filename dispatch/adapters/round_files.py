@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from dispatch.events import MatchFound
 from dispatch.model import DispatchParams, SupplySnapshot
 from dispatch.ports import RoundRecord
+from geo.array_files import save_arrays
 
 SUFFIX = ".rounds"
 TIMES_SUFFIX = ".times.npz"
@@ -73,10 +74,7 @@ class FileRoundRecords:
             digest = hashlib.sha256(times_s.tobytes()).hexdigest()[:_DIGEST_DIGITS]
             path = self._folder / f"{digest}{TIMES_SUFFIX}"
             if not path.exists():
-                unfinished = path.with_suffix(".unfinished")
-                with unfinished.open("wb") as file:
-                    np.savez_compressed(file, travel_time_s=times_s)
-                unfinished.replace(path)
+                save_arrays(path, {"travel_time_s": times_s})
             self._digest = digest
         self._times_s = times_s
 

@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from geo.array_files import save_arrays
 from geo.arrays import CellArray, FloatArray, IntArray, positions
 from geo.cells import latlng_to_cells
 from geo.roads.graph import RoadGraph
@@ -113,18 +114,8 @@ class PositionValue:
 
     def save(self, path: Path) -> None:
         """Write the values to one file; it appears whole or not at all."""
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(
-                file,
-                version=FORMAT_VERSION,
-                city=self.city,
-                cell=self.cell,
-                value_cents=self.value_cents,
-                visits=self.visits,
-                **asdict(self.params),
-            )
-        unfinished.replace(path)
+        columns = {"cell": self.cell, "value_cents": self.value_cents, "visits": self.visits}
+        save_arrays(path, {"version": FORMAT_VERSION, "city": self.city} | columns | asdict(self.params))
 
     @classmethod
     def load(cls, path: Path, graph: RoadGraph) -> PositionValue:

@@ -89,8 +89,7 @@ def _has_weight(weights: ScoreWeights, supply: SupplySnapshot, short: float, *, 
 
 def shortage(n_waiting: int, supply: SupplySnapshot) -> float:
     """The share of the waiting requests that must go without a car in this round: 0 while idle drivers are enough."""
-    n_idle = int(np.count_nonzero(supply.free_in_s <= 0.0))
-    return max(0.0, 1.0 - n_idle / n_waiting) if n_waiting else 0.0
+    return max(0.0, 1.0 - supply.n_idle / n_waiting) if n_waiting else 0.0
 
 
 def stars_above_usual(supply: SupplySnapshot, weights: ScoreWeights) -> Floats:

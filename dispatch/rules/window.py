@@ -14,8 +14,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from dispatch.events import MatchFound
 from dispatch.model import DispatchParams, SupplySnapshot
 
@@ -39,8 +37,7 @@ class RoundFigures:
 def figures_of(n_waiting: int, supply: SupplySnapshot, matches: Sequence[MatchFound]) -> RoundFigures:
     """The figures of a round that found these matches; drivers with a rider aboard do not count as idle."""
     mean_s = sum(match.pickup_eta_s for match in matches) / len(matches) if matches else 0.0
-    n_idle = int(np.count_nonzero(supply.free_in_s <= 0.0))
-    return RoundFigures(supply.now_s, n_waiting, n_idle, len(matches), mean_s)
+    return RoundFigures(supply.now_s, n_waiting, supply.n_idle, len(matches), mean_s)
 
 
 class MarketWatch:

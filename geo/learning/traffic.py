@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from geo.array_files import save_arrays
 from geo.arrays import FloatArray, IntArray, positions
 from geo.cells import latlng_to_cells
 from geo.learning.map_matching import Drives
@@ -109,10 +110,7 @@ class EdgeSpeeds:
             for level_at, sums in enumerate(chain.levels)
             for name, column in zip(("key", "total", "weight"), sums.columns, strict=True)
         }
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, version=FORMAT_VERSION, roads=self._roads, **columns)  # type: ignore[arg-type]  # numpy's stubs take any other keyword for allow_pickle
-        unfinished.replace(path)
+        save_arrays(path, {"version": FORMAT_VERSION, "roads": self._roads} | columns)
 
     @classmethod
     def load(cls, path: Path, graph: RoadGraph) -> "EdgeSpeeds":

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from geo.array_files import save_arrays
 from geo.arrays import FloatArray, IntArray, NodeArray, coordinates, float_vector, positions
 from geo.point_index import PointIndex
 
@@ -184,12 +185,9 @@ class RoadGraph:
         """Write the graph to ``folder`` (made if need be); the file appears whole or not at all."""
         path = Path(folder) / GRAPH_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.unfinished")
         columns = {name: getattr(self, name) for name in STORED}
         bends = {f"shape_{name}": getattr(self.shapes, name) for name in STORED_SHAPES}
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, version=FORMAT_VERSION, **columns, **bends)
-        unfinished.replace(path)
+        save_arrays(path, {"version": FORMAT_VERSION} | columns | bends)
 
     @classmethod
     def load(cls, folder: Path | str) -> "RoadGraph":

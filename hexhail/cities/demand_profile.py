@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from geo.array_files import save_arrays
 from geo.arrays import CellArray, FloatArray
 from geo.city import City
 from geo.zones import Zones
@@ -26,10 +27,7 @@ class DemandProfile:
 
     def save(self, path: Path) -> None:
         """Write the file as a whole."""
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, requests=self.requests, cell=self.cell)
-        unfinished.replace(path)
+        save_arrays(path, {"requests": self.requests, "cell": self.cell})
 
     @classmethod
     def load(cls, path: Path, city: City, zones: Zones) -> DemandProfile:

@@ -29,7 +29,7 @@ BACKLOG = 2048
 def run_api(settings: Settings) -> None:
     """Serve riders, drivers and operators."""
     from api.app import build_app, serve_map
-    from api.doors import Doors
+    from api.port_rules import PortRules
     from hexhail.cities.learned_traffic import city_profile
     from hexhail.cities.sections import load_checked_city
     from hexhail.roles.api_edges import open_edges
@@ -51,7 +51,7 @@ def run_api(settings: Settings) -> None:
             raise
 
     sockets = listening(settings)
-    app = build_app(opened, Doors(sockets[-1].getsockname()[1], settings.api_docs))
+    app = build_app(opened, PortRules(sockets[-1].getsockname()[1], settings.api_docs))
     serve_map(app, settings.web_dir)
     try:
         _serve(app, settings, sockets)

@@ -39,7 +39,7 @@ async def _relay(settings: Settings) -> None:
     set_aside = SetAside(
         Counter(
             "hexhail_relay_set_aside_total",
-            "Messages that a topic or an inbox could not take; they stay in SQL, and the log names them.",
+            "Messages that a topic or an inbox could not take; SQL keeps them like others, the log names them.",
             ["receiver"],
         )
     )

@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from geo.array_files import save_arrays
 from geo.arrays import FloatArray
 
 REQUESTS_FILE = "requests.npz"
@@ -50,10 +51,7 @@ class Requests:
         path = folder / REQUESTS_FILE
         places = np.concatenate([self.pickup_deg, self.dropoff_deg], axis=1)
         columns = dict(zip(PLACES, np.rint(places * 1e6).astype(np.int32).T, strict=True))
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, version=FORMAT_VERSION, t_s=self.t_s, party_size=self.party_size, **columns)
-        unfinished.replace(path)
+        save_arrays(path, {"version": FORMAT_VERSION, "t_s": self.t_s, "party_size": self.party_size} | columns)
 
 
 def load_requests(folder: Path) -> Requests:

@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import build_app
-from api.doors import Doors
 from api.edges import Edges
+from api.port_rules import PortRules
 from hexhail.roles.api import listening, server_config
 from hexhail.roles.api_edges import open_edges
 from hexhail.runtime import embedded
@@ -57,7 +57,7 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
         internal_port=port,
     )
     sockets = listening(settings)
-    app = build_app(lambda: open_edges(settings), Doors(sockets[-1].getsockname()[1], has_docs=False))
+    app = build_app(lambda: open_edges(settings), PortRules(sockets[-1].getsockname()[1], has_docs=False))
     config = server_config(app)
     server = uvicorn.Server(config)
     env = {

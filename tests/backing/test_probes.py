@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
@@ -58,6 +59,11 @@ async def test_a_broker_that_takes_messages_passes_the_probe(broker_port: int) -
         await probe_broker(producer, "write.probes.test", 0)
     finally:
         await producer.stop()
+    consumer = AIOKafkaConsumer(bootstrap_servers=url)
+    await consumer.start()
+    written = TopicPartition("write.probes.test", 0)
+    assert await consumer.end_offsets([written]) == {written: 1}
+    await consumer.stop()
 
 
 async def test_a_broker_that_refuses_messages_fails_the_probe(apache_kafka_port: int) -> None:

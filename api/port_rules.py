@@ -16,7 +16,7 @@ DOCS = ("/docs", "/docs/", "/openapi.json", "/static-offline-docs/")
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class PortRules:
     """Which paths are served at which port."""
 
     #: The only port at which operators' routes are served; None for every port.
@@ -37,16 +37,16 @@ def _is_among(path: str, paths: tuple[str, ...]) -> bool:
     return any(path.startswith(one) if one.endswith("/") else path == one for one in paths)
 
 
-class AtTheDoor:
+class PortFilter:
     """ASGI middleware: a path that a port does not serve is answered as if it did not exist."""
 
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
+    def __init__(self, app: ASGIApp, rules: PortRules) -> None:
         self._app = app
-        self._doors = doors
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it: a WebSocket by refusing its handshake, with 403."""
-        if scope["type"] not in ("http", "websocket") or self._doors.serves(scope["path"], _port_of(scope)):
+        if scope["type"] not in ("http", "websocket") or self._rules.serves(scope["path"], _port_of(scope)):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

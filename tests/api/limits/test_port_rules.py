@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from api.doors import Doors
+from api.port_rules import PortRules
 from hexhail.roles.api import listening
 from hexhail.runtime import embedded
 from hexhail.runtime.connections import DependencyMissing
@@ -26,26 +26,26 @@ FOR_ALL = ("/healthz", "/readyz", "/v1/quotes", "/v1/surge", "/v1/riders/me/stre
 
 @pytest.mark.parametrize("path", FOR_OPERATORS)
 def test_operators_paths_are_served_at_the_internal_port_alone(path: str) -> None:
-    doors = Doors(INTERNAL)
-    assert doors.serves(path, INTERNAL)
-    assert not doors.serves(path, PUBLIC)
+    rules = PortRules(INTERNAL)
+    assert rules.serves(path, INTERNAL)
+    assert not rules.serves(path, PUBLIC)
 
 
 @pytest.mark.parametrize("path", FOR_ALL)
 def test_other_paths_are_served_at_every_port(path: str) -> None:
-    assert Doors(INTERNAL).serves(path, PUBLIC)
-    assert Doors(INTERNAL).serves(path, INTERNAL)
+    assert PortRules(INTERNAL).serves(path, PUBLIC)
+    assert PortRules(INTERNAL).serves(path, INTERNAL)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs/x.js"])
 def test_the_documentation_is_served_if_the_setting_says_so(path: str) -> None:
     for port in (PUBLIC, INTERNAL):
-        assert not Doors(INTERNAL).serves(path, port)
-        assert Doors(INTERNAL, has_docs=True).serves(path, port)
+        assert not PortRules(INTERNAL).serves(path, port)
+        assert PortRules(INTERNAL, has_docs=True).serves(path, port)
 
 
 def test_one_port_for_all_serves_all() -> None:
-    assert all(Doors(PUBLIC).serves(path, PUBLIC) for path in (*FOR_OPERATORS, *FOR_ALL))
+    assert all(PortRules(PUBLIC).serves(path, PUBLIC) for path in (*FOR_OPERATORS, *FOR_ALL))
 
 
 def test_the_internal_port_is_bound_to_this_machine_unless_told_otherwise() -> None:
