@@ -64,7 +64,7 @@ class AdviceReads(Protocol):
 
 
 class RideReads(Protocol):
-    """Rides as last committed, whoever they belong to, for operators."""
+    """Rides of any rider as last committed, for operators."""
 
     async def find_ride(self, ride_id: str) -> Ride | None:
         """The ride."""
@@ -216,7 +216,7 @@ class OperatorEdges:
     figures: ReadFigures
     #: The last matching rounds of a ride, the newest first.
     traces: Callable[[str], Awaitable[list[RideTrace]]]
-    #: How well drivers' answers are foreseen; None if the policy does not try.
+    #: Accuracy of the acceptance forecasts; None if the policy makes none.
     acceptance: Callable[[], Awaitable[AcceptanceFigures | None]]
     #: Which travel times count, and how they are learned.
     traffic: Callable[[], Awaitable[TrafficInForce]]

@@ -123,7 +123,7 @@ class _Recorder:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """The body for whoever reads it next, and then what else comes from the client."""
+    """The body for the next reader, then what the client sends after it."""
     parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

@@ -1,4 +1,4 @@
-"""Knows which of the drivers who talk to this process do not count where they say they are, and why."""
+"""Tracks which drivers connected to this process have a position that is not used for matching, and why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Tell = Callable[[Standing], None]
 
 
 class PositionWatch:
-    """Looks where the drivers of this process stand, and tells their streams when that changes."""
+    """Checks the positions of this process's drivers and tells their streams when their standing changes."""
 
     def __init__(self, read: ReadLastPings, now: Callable[[], float], stale_after_s: float) -> None:
         """`now` gives city seconds; a position older than ``stale_after_s`` does not count."""
@@ -61,7 +61,7 @@ class PositionWatch:
             del self._streams[driver_id]
 
     async def run(self) -> None:
-        """Look until cancelled; while Redis is away nothing is told."""
+        """Check until cancelled; while Redis is away, say nothing."""
         while True:
             try:
                 await self.look()
@@ -89,10 +89,10 @@ class PositionWatch:
 
 
 def _is_news(before: Standing | None, now: Standing) -> bool:
-    """Whether a driver is told: of no longer counting and why, and of counting again."""
+    """Whether to tell a driver: the position stopped counting and why, or it counts again."""
     if now.counts:
         return before is not None and not before.counts and before.reason is not None
     if now.reason is None or (before is not None and (before.counts, before.reason) == (False, now.reason)):
         return False
-    # Who connects after a silence is about to send a ping; nobody needs to be told of the silence.
+    # A driver who reconnects after a silence is about to send a ping: the silence is not worth a message.
     return now.reason != "stale" or (before is not None and before.counts)

@@ -1,4 +1,4 @@
-"""Checks whose outcome counts for a while, so that they may be asked for often."""
+"""Caches the result of a check for some time, so that frequent callers do not repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and counts what a reader leaves out because it cannot be read, so that one bad item stops nobody."""
+"""Logs and counts items that cannot be read and are skipped, so that one bad item does not stop the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 class LeftOut:
-    """Logs each item of one kind when it is first left out, and counts it; one that is mended may be told again."""
+    """Logs and counts each skipped item of one kind once, and again if it was readable in between."""
 
     def __init__(self, kind: str, counter: Any = None) -> None:
         """``counter`` is a Prometheus counter with the labels region and kind, None to log alone."""
@@ -20,7 +20,7 @@ class LeftOut:
         self._told: dict[str, set[str]] = {}
 
     def tell(self, region_id: str, reason_of: Mapping[str, str]) -> None:
-        """Say what a whole reading of a region left out: the reason of each item by its name."""
+        """Log the items that a full read of a region skipped: ``reason_of`` maps each item's name to the reason."""
         new = reason_of.keys() - self._told.get(region_id, set())
         self._told[region_id] = set(reason_of)
         for name in sorted(new):

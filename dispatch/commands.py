@@ -1,4 +1,4 @@
-"""What dispatch can be told to do."""
+"""The commands that dispatch accepts."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class DispatchEngine:
     def decide_round(
         self, supply: SupplySnapshot, now_s: float, pickup_eta_s_max: float | None = None
     ) -> RoundDecision:
-        """As `run_round`, with the grounds of the decision and the faults of the policy.
+        """As `run_round`, with the trace of the decision and the faults of the policy.
 
         `pickup_eta_s_max` caps pickups lower than the parameters do, in this round.
         """

@@ -148,7 +148,7 @@ class NotListed(CommandRefused):
 
 
 class StaleToken(CommandRefused):
-    """A newer lease on the ride or the driver was used already: whoever holds this one was paused, or is late."""
+    """A newer lease on the ride or the driver was used already: the holder of this one was paused, or is late."""
 
     code = "stale_token"
     hint = "Take a new lease."
@@ -187,7 +187,7 @@ class RatingTooLate(CommandRefused):
     """The trip ended too long ago."""
 
     code = "rating_too_late"
-    hint = "Rate a trip soon after its end; an operator can be told of what happened at any time."
+    hint = "Rate a trip soon after its end; an operator can be informed at any time."
 
     def __init__(self, ride_id: str, within_s: float) -> None:
         super().__init__(f"Ride {ride_id} ended more than {within_s / 3600:g} hours ago; ratings are taken until then.")

@@ -41,7 +41,7 @@ class AcceptanceMetrics:
         )
         self.brier_of_mean = Gauge(
             "hexhail_acceptance_brier_of_mean",
-            "The same of whoever knew only the share of yes: a model above it knows nothing.",
+            "Log loss of a forecast that is always the share of accepted offers: a useful model is below it.",
             ["region"],
             registry=registry,
         )

@@ -126,7 +126,7 @@ class Ride:
     stars: int | None = None
     #: The map whose numbers `pickup` and `dropoff` hold (`geo.places`); empty where nobody knows.
     map_id: str = ""
-    #: The map on which the ride had no place, so that its rider was told; None if there was none.
+    #: The map on which the ride's points were on no road, as its rider was told; None if there was none.
     set_aside_on: str | None = None
 
     @property
@@ -250,12 +250,12 @@ class DispatchParams:
     candidates_per_request: int = 20
     #: A position older than this says nothing about where the driver is. Surge and the operators' picture use it too.
     stale_after_s: float = STALE_AFTER_S
-    #: A driver on the way to a pickup who is not heard of for so long will not come: longer than a tunnel.
+    #: A driver on the way to a pickup who is silent for longer than this is given up; longer than any tunnel takes.
     silent_after_s: float = 90.0
     #: Nor one who came no nearer for so long: longer than the lights and the queues of a bad street.
     stalled_after_s: float = 240.0
     #: A drive to the pickup or a trip is overdue after this many times its quoted time and the slack; then it is ended.
-    #: 0: rides have no deadlines, and one whose driver is never heard of again stays for ever.
+    #: 0: no deadlines; a ride whose driver's phone dies for good then never ends.
     overdue_factor: float = 3.0
     #: Time on top of that: a break, a jam, a stop on the way.
     overdue_slack_s: float = 1800.0

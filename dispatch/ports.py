@@ -260,7 +260,7 @@ class RoundReport:
 
 
 class TraceLog(Protocol):
-    """The grounds of the last rounds of each ride, for operators."""
+    """The traces of the last rounds of each ride, for operators."""
 
     async def write(self, traces: Sequence[RideTrace]) -> None:
         """Keep each among the last ones of its ride."""

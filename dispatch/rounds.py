@@ -1,4 +1,4 @@
-"""The matching rounds of one region without their waiting: what a round decides, whom it asks, and on what grounds.
+"""The matching rounds of one region without their waiting: what a round decides, which drivers it asks, and why.
 
 The live service and the simulator run their rounds by this module. They differ in where rides, positions and leases are
 kept, and in nothing that is decided.
@@ -54,7 +54,7 @@ class Round:
         self.not_offered[offer.ride_id] = Reason.OFFER_REFUSED
 
     def trace(self, unseen: Mapping[Reason, int]) -> RoundTrace:
-        """The grounds of the round; `unseen` counts drivers of the region who are not in its supply, by the reason."""
+        """The trace of the round; `unseen` counts drivers of the region who are not in its supply, by the reason."""
         return RoundTrace(self.waiting, self.supply, self.decision, unseen, self.not_offered, is_capped=self.is_capped)
 
 

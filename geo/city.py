@@ -91,8 +91,8 @@ class City:
 def load_city(folder: Path) -> City:
     """Read a city folder (`city.toml`, `roads.npz`).
 
-    Other sections are read by whoever needs them. Raises FileNotFoundError that names what is missing, ParamsRefused
-    for a wrong section [region], ValueError for a wrong road graph.
+    Other sections are read by the services they belong to. Raises FileNotFoundError that names what is missing,
+    ParamsRefused for a wrong section [region], ValueError for a wrong road graph.
     """
     path = folder / CITY_FILE
     if not path.is_file():

@@ -1,7 +1,7 @@
 """Where points lie on one map: every place that is stored is taken to the roads by this module alone.
 
-A place names its road by number, and numbers mean something on one map only. Whoever stores a place stores the map's id
-beside it; whoever reads one of another map takes its latitude and longitude to the roads anew.
+A place names its road by number, and numbers mean something on one map only. A stored place therefore carries the
+map's id; a reader with another map snaps its latitude and longitude anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAP_ID_DIGITS = 16
 
 
 def map_id_of(graph: RoadGraph) -> str:
-    """Return what tells a map from others: the same for the same nodes and edges, whatever the traffic is."""
+    """Return the map's id: the same for the same nodes and edges, whatever the travel times are."""
     return roads_sha256(graph)[:MAP_ID_DIGITS]
 
 

@@ -12,7 +12,7 @@ _Entry = tuple[float, float, int, Callable[[int, float], None], int]
 class Agenda:
     """A priority queue of callbacks, earliest first; of one time the one first that was scheduled first.
 
-    What recurs by the clock (`repeat`) is told apart from what happens (`at`), so that a simulation can see how long
+    Periodic callbacks (`repeat`) are kept apart from events (`at`), so that a simulation can see how long
     nothing will happen, and skip it.
     """
 

@@ -1,1 +1,1 @@
-"""What riders did lately, counted so that limits hold in every process, and flags for operators."""
+"""Recent activity of riders, counted in one place for all processes, and abuse flags for operators."""

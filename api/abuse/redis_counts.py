@@ -1,4 +1,4 @@
-"""Counts of what riders did, and flags for operators, in Redis."""
+"""Counts of riders' recent activity and abuse flags, in Redis."""
 
 from __future__ import annotations
 

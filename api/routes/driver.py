@@ -1,4 +1,4 @@
-"""What drivers call: shifts, pings, advice, offers, the steps of a ride and earnings."""
+"""Routes for drivers: shifts, pings, advice, offers, the steps of a ride and earnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cars that a rider sees on the map before asking for one."""
+"""Route for the idle cars that a rider sees on the map before a request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def read_nearby(
     count: Annotated[int, Query(ge=1, le=DRIVERS_MAX, description="at most so many")] = 8,
     within_m: Annotated[float, Query(gt=0, le=WITHIN_M_MAX, description="and not farther than this")] = 3_000.0,
 ) -> NearbyBody:
-    """Idle drivers, as of a second ago, by their distance; a quote says how soon the first of them can be there."""
+    """Idle drivers by distance, at most a second old. How soon the first can arrive is in the quote."""
     roads = edges.roads()
     place = snapped(edges.region, roads, "point", Point(lat_deg, lng_deg))
     drivers = await edges.supply.drivers()

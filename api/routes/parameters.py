@@ -1,4 +1,4 @@
-"""Parameters of paths, queries and headers that several routes take."""
+"""Path, query and header parameters shared by several routes."""
 
 from __future__ import annotations
 

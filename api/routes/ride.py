@@ -1,4 +1,4 @@
-"""What riders and drivers call alike: reading a ride and cancelling it."""
+"""Routes for riders and drivers: read a ride, cancel it."""
 
 from __future__ import annotations
 

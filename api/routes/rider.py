@@ -1,4 +1,4 @@
-"""What riders call: quotes, requests and ratings."""
+"""Routes for riders: quotes, requests and ratings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def request_ride(
 
 @router.post("/rides/{ride_id}/rating", summary="Rate a ride of yours after its end")
 async def rate_ride(ride_id: RideId, body: RatingBody, edges: RiderEdgesDep, rider: RiderDep) -> RatingBody:
-    """Counts once for the driver, who is told averages alone; to be given within three days, or as the city has it.
+    """Counts once for the driver, who sees averages only; to be given within three days, or as the city has it.
 
     The same stars again change nothing; others are refused.
     """

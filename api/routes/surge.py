@@ -1,4 +1,4 @@
-"""The prices that everybody may read."""
+"""Routes for surge prices, which every principal may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who does far more than people do, as operators see it."""
+"""Abuse flags, as operators see them."""
 
 from __future__ import annotations
 

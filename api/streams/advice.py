@@ -23,7 +23,7 @@ LOOK_EVERY_S = 1.0
 
 
 def frame_of(advice: DriverAdvice) -> dict[str, Any]:
-    """The frame of a driver's stream that tells of advice."""
+    """The stream frame that carries advice to a driver."""
     return {
         "type": "advice",
         "lat_deg": advice.lat_deg,

@@ -82,7 +82,7 @@ class LiveFeed:
             queue.put_nowait(frame)
 
     async def frame(self) -> dict[str, Any]:
-        """The picture of this moment; whoever asks again within a frame's time gets the same. Raises as stores do."""
+        """The current picture. Calls within one frame's time share it. Raises what the stores raise."""
         async with self._making:
             if self._frame is None or time.monotonic() - self._frame_at > FRAME_EVERY_S / 2:
                 self._frame, self._frame_at = await self._make_frame(), time.monotonic()

@@ -1,4 +1,4 @@
-"""When a ride that has a driver is overdue, so that it ends although the driver is never heard of again."""
+"""Deadlines of a ride with a driver, so that it ends even if the driver's phone dies for good."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 class OwnedRounds:
     """Runs the region's rounds while this process owns the region, and stands by while another does.
 
-    Whoever takes over knows nothing of what the other did, and needs nothing: open rides are in SQL, drivers and
+    A new owner knows nothing of the former one's work, and needs nothing: open rides are in SQL, drivers and
     leases in Redis, and the fence is brought up to SQL before the first round.
     """
 

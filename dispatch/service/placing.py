@@ -31,7 +31,7 @@ class RidePlaces:
         self._named: set[str] = set()
 
     async def open_on_map(self, open_rides: Sequence[Ride]) -> list[Ride]:
-        """The open rides that are on the map; the riders of the others are told once a map, and those are counted."""
+        """The open rides that are on the map. The riders of the others are told once for each map, and counted."""
         placed = on_map(open_rides, self.places)
         if self._metrics is not None:
             self._metrics.off_map.labels(self._region).set(len(placed.off_map))

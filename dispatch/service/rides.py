@@ -82,7 +82,7 @@ class RideService:
         return await self._store.replay(idempotency)
 
     async def read(self, ride_id: str) -> Ride:
-        """A ride as last committed, whoever it belongs to. Raises NotFound."""
+        """Any rider's ride as last committed. Raises NotFound."""
         ride = await self._store.find_ride(ride_id)
         if ride is None:
             raise NotFound("ride", ride_id)

@@ -1,4 +1,4 @@
-"""Drives that were held back from learning, cut into trips: how far off their durations are predicted."""
+"""Errors of predicted trip durations on drives that were kept out of learning."""
 
 from dataclasses import dataclass
 

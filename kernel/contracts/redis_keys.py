@@ -99,7 +99,7 @@ def rounds(region_id: str) -> str:
 
 
 def trace(region_id: str, ride_id: str) -> str:
-    """List: the grounds of the ride's last rounds, the newest first, kept for an hour."""
+    """List: the trace of the ride's last rounds, newest first, kept for an hour."""
     return f"{{{region_id}}}:trace:{ride_id}"
 
 

@@ -198,7 +198,7 @@ class PingGateway:
 
     async def _append(self, group: PingColumns, judged: JudgedBatches[_Batch], senders: Sequence[int]) -> None:
         batches = [judged.batches[number] for number in senders]
-        # The phones are told in time, but the group counts as held until it is known what became of it.
+        # The phones get their answer in time, but the group counts as held until its outcome is known.
         timer = asyncio.get_running_loop().call_later(self._params.submit_s_max, self._fail_unanswered, batches)
         stored = False
         try:

@@ -155,7 +155,7 @@ class IngestService:
                 log.warning("samples_not_kept", region_id=verdicts.region_id, error=str(error) or repr(error))
 
     async def _mark(self, decided: Sequence[Verdicts]) -> None:
-        """Have the phones told whose newest ping was not believed; failures are ignored, as those of samples."""
+        """Tell the phones whose newest ping was refused; failures are ignored, as for samples."""
         for verdicts in decided if self._standings else ():
             found = unbelieved(verdicts)
             try:

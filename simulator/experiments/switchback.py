@@ -14,7 +14,7 @@ from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, Ride, RideState, SupplySnapshot
 from geo.arrays import IntArray
 
-#: Tells these draws from those of the people and of the demand.
+#: Separates these random draws from those of people and demand.
 _TURNS = 3
 ARMS = 2
 

@@ -57,7 +57,7 @@ class Adviser:
         return {ev.RideRequested: self._on_request}
 
     def is_settled(self, now_s: float) -> bool:
-        """Never: each quarter of an hour is told of, also one without requests."""
+        """Never: each quarter of an hour is reported, also one without requests."""
         return False
 
     def tick(self, fleet: Fleet, now_s: float) -> None:

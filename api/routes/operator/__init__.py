@@ -1,1 +1,1 @@
-"""What operators call."""
+"""Routes for operators."""

@@ -1,4 +1,4 @@
-"""Who does far more than people do: quote storms, cancel loops, swarms at one point."""
+"""Route for abuse flags: quote storms, cancel loops, swarms at one point."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ router = APIRouter(prefix="/v1/ops", tags=["operators"])
 
 @router.get("/flags", summary="Quote storms, cancel loops and swarms")
 async def read_flags(edges: OperatorEdgesDep, operator: OperatorDep) -> FlagsBody:
-    """The last ones, the newest first; one that lasts is told again after five minutes. Limits are in `[limits]`."""
+    """The latest flags, newest first. A lasting one is flagged again after five minutes. Limits are in `[limits]`."""
     return FlagsBody(flags=[FlagBody.of(flag) for flag in await edges.flags()])

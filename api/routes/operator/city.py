@@ -1,4 +1,4 @@
-"""The city that is served, its tariff, its figures and how far its streams are."""
+"""Routes for the city in service: its tariff, its figures and the progress of its streams."""
 
 from __future__ import annotations
 

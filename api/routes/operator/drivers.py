@@ -1,4 +1,4 @@
-"""The list of who may drive: operators hold it; without one everybody may."""
+"""Routes for the list of approved drivers. While the list is empty, every driver is approved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of every price and why it changed, and the orders that hold prices at the base."""
+"""Routes for the history of surge prices with the cause of each change, and for orders that freeze prices."""
 
 from __future__ import annotations
 

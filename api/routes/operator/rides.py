@@ -1,4 +1,4 @@
-"""What operators may do with any ride, each with a reason that is kept with their name and the time."""
+"""Routes for interventions in any ride. Each needs a reason, kept with the operator's name and the time."""
 
 from __future__ import annotations
 

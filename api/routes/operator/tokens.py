@@ -1,4 +1,4 @@
-"""Revoking tokens: a lost phone, a driver who left, a key that got out."""
+"""Routes that revoke tokens: of a lost phone, a driver who left, a leaked key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How travel times follow the traffic."""
+"""Route for the learned travel times in force and their last update."""
 
 from __future__ import annotations
 

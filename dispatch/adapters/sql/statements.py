@@ -60,7 +60,7 @@ MOVE_RIDE = (
     "UPDATE rides SET state = ?1, driver_id = ?2, sequence = ?3, token = ?4, body = ?5"
     " WHERE ride_id = ?6 AND sequence = ?7 AND token <= ?4 RETURNING ride_id"
 )
-#: A driver's shift row stands for the driver: whoever decides on what the driver holds locks it first.
+#: A driver's shift row stands for the driver: a transaction that changes what the driver holds locks it first.
 SHIFT_OF_DRIVER = "SELECT status FROM shifts WHERE driver_id = ?1"
 #: The newest token of the region (each has a fence of its own), and whether the driver has a next ride.
 NEWEST_FENCE_OF_DRIVER = (
