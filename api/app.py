@@ -23,7 +23,7 @@ from api.keyed_answers import KeyedAnswers, declare
 from api.limits import BodyLimits, SafeHeaders
 from api.pings import RawPings
 from api.port_rules import PortFilter, PortRules
-from api.routes import driver, health, nearby, ride, rider, surge
+from api.routes import driver, health, nearby, ride, rider, sessions, surge
 from api.routes.operator import abuse, city, drivers, matching, prices, rides, tokens, traffic
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
@@ -85,7 +85,7 @@ _MAP_POLICY = (
 _AUDIENCES = {
     "riders": "Quotes, requests and ratings, with the token of a rider.",
     "drivers": "Shifts, pings, offers and the steps of a ride, with the token of a driver.",
-    "everyone": "What riders, drivers and operators may read alike.",
+    "everyone": "Signing in, and what riders, drivers and operators may all read.",
     "operators": "The city, its prices and why drivers were asked, with the token of an operator.",
     "health": "For monitoring; without a token.",
 }
@@ -94,6 +94,7 @@ _ROUTES = (
     nearby,
     ride,
     driver,
+    sessions,
     surge,
     city,
     prices,

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from api.auth.revocation_watch import RevocationWatch
+from api.auth.sign_in import SignIn
 from api.auth.tokens import Tokens
 from api.failures import Outages
 from api.inboxes import InboxReads
@@ -123,6 +124,8 @@ class AccessEdges:
     """For every route and stream: who asks, what was answered before, and which errors say that a server is away."""
 
     tokens: Tokens
+    #: None where no issuer is trusted.
+    sign_in: SignIn | None
     revocations: RevocationWatch
     outages: Outages
     answers: KeptAnswers

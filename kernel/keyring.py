@@ -26,6 +26,11 @@ class KeyRing:
         self.signing_id = next(iter(keys))
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the keys, the signing one first."""
+        return tuple(self._keys)
+
+    @property
     def signing_key(self) -> str:
         """The key that signs."""
         return self._keys[self.signing_id]

@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -128,7 +128,7 @@ def refusal(sections: Mapping[str, Any], path: tuple[str | int, ...], found: str
     return ParamsRefused("the city", None, key, found, expected, path)
 
 
-def _refuse_unknown(sections: Mapping[str, Any], section: Any, cls: type[Any], path: tuple[str, ...]) -> None:
+def _refuse_unknown(sections: Mapping[str, Any], section: Any, cls: type[Any], path: tuple[str | int, ...]) -> None:
     if not isinstance(section, Mapping):
         raise refusal(sections, path, _shown(section), "a section")
     types = get_type_hints(cls)
@@ -138,9 +138,26 @@ def _refuse_unknown(sections: Mapping[str, Any], section: Any, cls: type[Any], p
             raise refusal(sections, (*path, key), "not a key of this section", _one_of(key, known))
         if is_dataclass(types[key]):
             _refuse_unknown(sections, value, types[key], (*path, key))
+        elif (entry := _entry_of(types[key])) is not None and isinstance(value, list):
+            for number, one in enumerate(value):
+                _refuse_unknown(sections, one, entry, (*path, key, number))
     for field in fields(cls):
         if field.default is MISSING and field.default_factory is MISSING and field.name not in section:
-            raise refusal(sections, (*path, field.name), "missing", f"{field.name} in [{'.'.join(path)}]")
+            raise refusal(sections, (*path, field.name), "missing", f"{field.name} in [{'.'.join(map(str, path))}]")
+
+
+def _type_at(kind: Any, keys: list[str]) -> Any:
+    """The type of what stands at a path below a dataclass; a number in the path is a position in a tuple."""
+    for key in keys:
+        kind = _entry_of(kind) if key.isdigit() else get_type_hints(kind)[key]
+    return kind
+
+
+def _entry_of(kind: Any) -> type[Any] | None:
+    """The dataclass of which ``kind`` is a tuple of any length; None for every other type."""
+    arguments = get_args(kind)
+    is_tuple = get_origin(kind) is tuple and len(arguments) == 2 and arguments[1] is Ellipsis
+    return arguments[0] if is_tuple and is_dataclass(arguments[0]) and isinstance(arguments[0], type) else None
 
 
 def _refused(sections: Mapping[str, Any], section: Mapping[str, Any], cls: type[Any], told: str) -> ParamsRefused:
@@ -151,8 +168,10 @@ def _refused(sections: Mapping[str, Any], section: Mapping[str, Any], cls: type[
     value: Any = section
     for key in keys:
         value = value[int(key)] if key.isdigit() else value[key]
-    if told.startswith("Expected"):
+    if told.startswith(("Expected", "Invalid enum value")):
         expected, _, _ = told.removeprefix("Expected ").partition(", got ")
+        if told.startswith("Invalid"):
+            expected = f"one of {', '.join(_type_at(cls, keys))}"
         path = (cls.SECTION, *(int(key) if key.isdigit() else key for key in keys))
         return refusal(sections, path, _shown(value), expected.replace("`", ""))
     # The dataclass compares its fields and says in words what must hold: the line is that of the first one it names.

@@ -12,10 +12,8 @@ from typing import Any
 
 import jwt
 
-from kernel.keyring import KeyRing
+from api.auth.token_keys import TokenKeys
 
-#: Pinned: what a token says about its own algorithm is never believed.
-ALGORITHM = "HS256"
 AUDIENCE = "hexhail.api"
 ISSUER = "hexhail"
 #: Ids appear in Redis keys and in lists separated by blanks.
@@ -70,10 +68,19 @@ class TokenInvalid(Exception):
 class Tokens:
     """Issues and verifies the tokens of an installation."""
 
-    def __init__(self, keys: KeyRing, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: TokenKeys, now: Callable[[], float] = time.time) -> None:
         """``now`` gives wall seconds since 1970."""
         self._keys = keys
         self._now = now
+
+    @property
+    def keys(self) -> TokenKeys:
+        """The keys in use."""
+        return self._keys
+
+    def use(self, keys: TokenKeys) -> None:
+        """Sign and verify with these keys from now on."""
+        self._keys = keys
 
     def issue(self, role: Role, subject: str, life_s: float = 3600.0) -> str:
         """Return a token for a principal, good for `life_s` wall seconds. Raises ValueError for an id that is none."""
@@ -91,7 +98,8 @@ class Tokens:
             "exp": now_s + int(life_s),
             "jti": uuid.uuid4().hex,
         }
-        return jwt.encode(claims, self._keys.signing_key, ALGORITHM, headers={"kid": self._keys.signing_id})
+        signer = self._keys.signer(self._now())
+        return jwt.encode(claims, signer.signing, signer.algorithm, headers={"kid": signer.key_id})
 
     def verify(self, token: str) -> Grant:
         """Return what the token grants. Raises TokenInvalid; whether it was revoked, others know."""
@@ -101,8 +109,9 @@ class Tokens:
                 raise TokenInvalid("it was signed with a key that is not in use")
             claims = jwt.decode(
                 token,
-                key,
-                algorithms=[ALGORITHM],
+                key.verifying,
+                # Pinned by the key: what a token says about its own algorithm is never believed.
+                algorithms=[key.algorithm],
                 audience=AUDIENCE,
                 issuer=ISSUER,
                 # Times are checked below: PyJWT would give an expired token the same leeway.

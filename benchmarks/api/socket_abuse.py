@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
 from benchmarks.api.flood import KINDS, half_heads, still_open
 from benchmarks.common.http_load import post
@@ -158,7 +159,7 @@ async def _half_heads_beside(processes: Processes, quotes: Quotes, count: int, p
 
 
 async def _measure(processes: Processes, report: Report, seconds_s: float, heads: int, patient_s: float) -> None:
-    tokens = Tokens(KeyRing(SECRETS))
+    tokens = Tokens(TokenKeys.of_secrets(KeyRing(SECRETS)))
     quotes = Quotes(processes.api_port, tokens)
     await quotes.ask(seconds_s)
     found: dict[str, Beside] = {kind: Beside() for kind in KINDS}

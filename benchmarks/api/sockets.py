@@ -24,6 +24,7 @@ import numpy as np
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
 from api.streams.sockets import end
 from benchmarks.api.phones import handshake
@@ -277,7 +278,7 @@ async def _beside(
 
 
 async def _measure(city: City, report: Report, drivers: int, readers: int, seconds_s: float) -> None:
-    tokens = Tokens(KeyRing(SECRETS))
+    tokens = Tokens(TokenKeys.of_secrets(KeyRing(SECRETS)))
     ids = [f"driver-{number}" for number in range(drivers)]
     token = tokens.issue(Role.DRIVER, "watch")
     redis = Redis(port=city.redis_port)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from redis.asyncio import Redis
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Tokens
 from backing import faust_worker
 from benchmarks.common.measure import Report
@@ -150,7 +151,7 @@ async def _loaded_city(folder: Path, size: Size) -> AsyncIterator[LoadedCity]:
 async def _people(demo: Demo, size: Size) -> AsyncIterator[Load]:
     env, graph = demo.env, load_city(MANHATTAN).graph
     offset_s = float(env["HEXHAIL_CLOCK_CITY_S"]) - float(env["HEXHAIL_CLOCK_WALL_S"])
-    tokens = Tokens(KeyRing(json.loads(env["HEXHAIL_TOKEN_SECRETS"])))
+    tokens = Tokens(TokenKeys.of_secrets(KeyRing(json.loads(env["HEXHAIL_TOKEN_SECRETS"]))))
     load = Load(demo.ports["api"], tokens, lambda: time.time() + offset_s, (graph.lat_deg, graph.lng_deg))
     ready = asyncio.Semaphore(0)
     drivers = []

@@ -148,6 +148,7 @@ async def _installation(
     city_dir: Path, speed: float, first_s: float, folder: Path
 ) -> AsyncIterator[tuple[Installation, Redis]]:
     """Run the servers, an API and an ingester, with a clock that begins with the data."""
+    from api.auth.token_keys import TokenKeys
     from api.auth.tokens import Role, Tokens
 
     redis_port, broker_port, api_port = embedded.free_ports(3)
@@ -178,7 +179,7 @@ async def _installation(
         for role in ("ingester", "api"):
             await supervisor.start(Spec(role, [sys.executable, "-m", "hexhail", "serve", role], env))
         await _until_ready(api_port)
-        tokens = Tokens(KeyRing(keys))
+        tokens = Tokens(TokenKeys.of_secrets(KeyRing(keys)))
         url = f"http://127.0.0.1:{api_port}"
         operator = tokens.issue(Role.OPERATOR, "replay", 24 * 3600)
         yield Installation(url, clock, lambda name: tokens.issue(Role.DRIVER, name, 24 * 3600), operator), redis

@@ -17,6 +17,7 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
 from backing.kafka import create_topics, partition_of
 from benchmarks.common.http_load import post, send_all
@@ -160,7 +161,7 @@ async def _until(redis: Redis, wanted: int) -> None:
 
 async def _drivers_come(processes: Processes, drivers: int) -> None:
     """Put drivers on shift where riders have been, and wait until they stand in the cells."""
-    tokens, requests = Tokens(KeyRing(SECRETS)), load_requests(MANHATTAN)
+    tokens, requests = Tokens(TokenKeys.of_secrets(KeyRing(SECRETS))), load_requests(MANHATTAN)
     ids = [f"driver-{number}" for number in range(drivers)]
     shifts = [post("/v1/drivers/me/status", tokens.issue(Role.DRIVER, one), b'{"status":"online"}') for one in ids]
     await send_all(processes.api_port, shifts, CONNECTIONS)
@@ -180,7 +181,7 @@ async def _drivers_come(processes: Processes, drivers: int) -> None:
 
 
 async def _ask(processes: Processes, quotes: int, report: Report) -> list[float]:
-    tokens = Tokens(KeyRing(SECRETS))
+    tokens = Tokens(TokenKeys.of_secrets(KeyRing(SECRETS)))
     bodies = inputs.trip_bodies(load_requests(MANHATTAN), quotes)
     asked = [
         post("/v1/quotes", tokens.issue(Role.RIDER, f"rider-{number}"), body) for number, body in enumerate(bodies)

@@ -10,6 +10,7 @@ from hexhail.cli.compare import compare
 from hexhail.cli.demo import demo
 from hexhail.cli.doctor import doctor
 from hexhail.cli.export import export, rides
+from hexhail.cli.keys import keys_app
 from hexhail.cli.pings import pings_app
 from hexhail.cli.replay import replay_app
 from hexhail.cli.serve import serve
@@ -37,6 +38,7 @@ app.command()(export)
 replay_app.command("rides")(rides)
 app.add_typer(pings_app, name="pings")
 app.add_typer(token_app, name="token")
+app.add_typer(keys_app, name="keys")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(bench)
 
 

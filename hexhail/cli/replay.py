@@ -108,6 +108,7 @@ def _installation(url: str | None, speed: float) -> Installation:
     from api.auth.tokens import Role, Tokens
     from hexhail.runs.replay_pings import Installation
     from hexhail.runtime.settings import Settings
+    from hexhail.runtime.token_keys import load_token_keys
 
     settings = Settings()
     if speed != settings.clock_speed:
@@ -116,7 +117,7 @@ def _installation(url: str | None, speed: float) -> Installation:
             f"{speed / settings.clock_speed:g} times as fast. Start the city with HEXHAIL_CLOCK_SPEED={speed:g}, and "
             "set it here as well."
         )
-    tokens = Tokens(settings.key_ring())
+    tokens = Tokens(load_token_keys(settings))
     return Installation(
         url or f"http://{settings.internal_host}:{settings.internal_port_or_default}",
         settings.clock(),

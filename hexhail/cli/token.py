@@ -25,16 +25,17 @@ def token(
     subject: Annotated[str, typer.Option(help="id of the rider, driver or operator")] = "me",
     hours: Annotated[float, typer.Option(help="how long it is good for", min=0.01, max=24 * 365)] = 1.0,
 ) -> None:
-    """Sign a token with the first key of HEXHAIL_TOKEN_SECRETS; `hexhail token revoke` has one count no more."""
+    """Sign a token with the key that signs now; `hexhail token revoke` has one count no more."""
     if context.invoked_subcommand is not None:
         return
     from api.auth.tokens import Role, Tokens
     from hexhail.runtime.settings import Settings
+    from hexhail.runtime.token_keys import load_token_keys
 
     if not role:
         fail("say for whom: --role rider, driver or operator")
     try:
-        tokens = Tokens(Settings().key_ring())
+        tokens = Tokens(load_token_keys(Settings()))
         out.print(tokens.issue(Role(role), subject, hours * 3600), soft_wrap=True)
     except ValueError as error:
         fail(str(error))
@@ -68,6 +69,7 @@ def _revocation(settings: Settings, token: str, token_id: str, role: str, subjec
     """What the options ask for. Raises ValueError for a token that does not count anyway, or has no id."""
     from api.auth.revocations import revoke_subject, revoke_token
     from api.auth.tokens import Principal, Role, TokenInvalid, Tokens, is_id
+    from hexhail.runtime.token_keys import load_token_keys
 
     by, now_s = getpass.getuser(), time.time()
     if role:
@@ -77,7 +79,7 @@ def _revocation(settings: Settings, token: str, token_id: str, role: str, subjec
     if token_id:
         return revoke_token(token_id, now_s, by, reason)
     try:
-        grant = Tokens(settings.key_ring()).verify(token)
+        grant = Tokens(load_token_keys(settings)).verify(token)
     except TokenInvalid as error:
         raise ValueError(f"nothing to revoke: the token is refused as it is, for {error}") from error
     if grant.token_id is None:

@@ -185,11 +185,12 @@ def _city_start_s(params: DemoParams) -> float:
 
 
 def _operator_token(env: Mapping[str, str]) -> str:
+    from api.auth.token_keys import TokenKeys
     from api.auth.tokens import Role, Tokens
     from kernel.keyring import KeyRing
 
     keys = KeyRing(json.loads(env["HEXHAIL_TOKEN_SECRETS"]))
-    return Tokens(keys).issue(Role.OPERATOR, "demo", life_s=24 * 3600)
+    return Tokens(TokenKeys.of_secrets(keys)).issue(Role.OPERATOR, "demo", life_s=24 * 3600)
 
 
 async def _warm_up(params: DemoParams, env: Mapping[str, str]) -> None:

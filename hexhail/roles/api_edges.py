@@ -14,7 +14,6 @@ import structlog
 from redis.exceptions import RedisError
 
 from api.abuse.redis_counts import read_flags
-from api.auth.tokens import Tokens
 from api.edges import (
     AccessEdges,
     DriverControlEdges,
@@ -135,8 +134,7 @@ class MapFollower:
 
 
 def _access_edges(servers: Servers, parts: Parts) -> AccessEdges:
-    tokens, kept = Tokens(servers.settings.key_ring()), SqlKeptAnswers(servers.database)
-    return AccessEdges(tokens, parts.revocations, parts.outages, kept)
+    return AccessEdges(parts.tokens, parts.sign_in, parts.revocations, parts.outages, SqlKeptAnswers(servers.database))
 
 
 def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:

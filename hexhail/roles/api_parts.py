@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 
+import httpx
 import numpy as np
 import prometheus_client
 from aiokafka import AIOKafkaProducer
@@ -18,6 +19,8 @@ from redis.exceptions import RedisError
 from api.abuse.redis_counts import RedisPersonCounts
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
+from api.auth.sign_in import SignIn
+from api.auth.tokens import Tokens
 from api.cursors import LogState
 from api.inboxes import InboxReads
 from api.position_watch import PositionWatch
@@ -41,6 +44,7 @@ from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
 from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import Settings
+from hexhail.runtime.token_keys import TokenKeysWatch, load_issuers, load_token_keys
 from kernel.clock import CityClock
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
@@ -98,6 +102,9 @@ class Parts:
     fares: FareService
     traffic: TrafficWatch
     quote_log: KafkaQuotes
+    tokens: Tokens
+    #: None where no issuer is trusted.
+    sign_in: SignIn | None
     revocations: RevocationWatch
     #: Raises an error if Redis refuses writes.
     redis_writes: Remembered
@@ -147,6 +154,8 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         fares=FareService(city.region, city.graph, tariffs),
         traffic=traffic_watch(city, servers.settings.city_dir, redis, now),
         quote_log=_quote_log(servers),
+        tokens=Tokens(load_token_keys(servers.settings)),
+        sign_in=await _sign_in(servers.settings, stack),
         revocations=RevocationWatch(RedisRevocations(redis)),
         redis_writes=Remembered(lambda: probe_redis(redis, redis_keys.write_probe(region_id))),
         outages=_outages(),
@@ -156,10 +165,22 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     await parts.tariff.start()
     await parts.traffic.look()
     await parts.revocations.look()
-    news = listen_for_news(redis, parts.inboxes.ring)
-    lasting = parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run(), parts.positions.run()
+    news, keys = listen_for_news(redis, parts.inboxes.ring), TokenKeysWatch(servers.settings, parts.tokens.use)
+    lasting = (
+        *(parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run(), parts.positions.run()),
+        keys.run(),
+    )
     stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
     return parts
+
+
+async def _sign_in(settings: Settings, stack: AsyncExitStack) -> SignIn | None:
+    issuers = load_issuers(settings)
+    if not issuers:
+        return None
+    # No redirects: an issuer's keys come from where it says, or not at all.
+    http = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False))
+    return SignIn(issuers, http)
 
 
 def _supply(servers: Servers, store: SqlRideStore) -> RecentSupply:

@@ -25,6 +25,7 @@ from hexhail.runtime.database import SQL_PACKAGES, open_database
 from hexhail.runtime.map_reports import MapReports, apart
 from hexhail.runtime.retention import DAY_S, kinds_of
 from hexhail.runtime.settings import Settings
+from hexhail.runtime.token_keys import load_issuers, load_token_keys
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC
 
@@ -135,11 +136,15 @@ def _city(settings: Settings) -> Finding:
 
 def _secrets(settings: Settings) -> Finding:
     try:
-        keys = settings.key_ring()
+        secrets, keys, issuers = settings.key_ring(), load_token_keys(settings), load_issuers(settings)
     except ValueError as error:
+        if settings.token_secrets:
+            return Finding("tokens", ok=False, seen=str(error), remedy="Mend the file that is named.")
         remedy = """Set HEXHAIL_TOKEN_SECRETS='{"k1": "<openssl rand -hex 32>"}'; the demo makes its own."""
-        return Finding("token secrets", ok=False, seen=str(error), remedy=remedy)
-    return Finding("token secrets", ok=True, seen=f"{len(keys)} keys")
+        return Finding("tokens", ok=False, seen=str(error), remedy=remedy)
+    signer = keys.signer(time.time())
+    seen = f"{signer.key_id} signs with {signer.algorithm}; {len(secrets)} shared secrets, {len(issuers)} issuers"
+    return Finding("tokens", ok=True, seen=seen)
 
 
 def _live_map(settings: Settings) -> Finding:

@@ -67,6 +67,17 @@ class Settings(BaseSettings):
         dict[str, SecretStr],
         Field(description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'),
     ] = {}
+    token_keys_file: Annotated[
+        Path | None,
+        Field(
+            description="JWK Set of key pairs that sign and verify tokens (`hexhail keys new`), read again when it "
+            "changes; tokens of `token_secrets` count as before"
+        ),
+    ] = None
+    oidc_file: Annotated[
+        Path | None,
+        Field(description="TOML file of the OpenID Connect issuers whose ID tokens `POST /v1/sessions` exchanges"),
+    ] = None
     keep_messages_days: Annotated[
         float,
         Field(

@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
 from hexhail.runtime import embedded
 from kernel.keyring import KeyRing
@@ -44,7 +45,7 @@ class Installation:
 
     @property
     def tokens(self) -> Tokens:
-        return Tokens(KeyRing(json.loads(self.env["HEXHAIL_TOKEN_SECRETS"])))
+        return Tokens(TokenKeys.of_secrets(KeyRing(json.loads(self.env["HEXHAIL_TOKEN_SECRETS"]))))
 
     @property
     def redis_port(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -45,8 +46,8 @@ class Served(Installation):
 
 
 @asynccontextmanager
-async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncIterator[Served]:
-    """Serve an app of its own, with an empty database."""
+async def serving(redis_port: int, broker_port: int, folder: Path, **more: Any) -> AsyncIterator[Served]:
+    """Serve an app of its own, with an empty database; ``more`` are other settings."""
     port, public_port = embedded.free_ports(2)
     settings = Settings(
         redis_url=f"redis://127.0.0.1:{redis_port}/0",
@@ -55,6 +56,7 @@ async def serving(redis_port: int, broker_port: int, folder: Path) -> AsyncItera
         token_secrets=SECRETS,
         api_port=public_port,
         internal_port=port,
+        **more,
     )
     sockets = listening(settings)
     app = build_app(lambda: open_edges(settings), PortRules(sockets[-1].getsockname()[1], has_docs=False))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql.store import SqlRideStore
@@ -56,7 +57,7 @@ async def live(folder: Path) -> tuple[History, Counter[str]]:
     cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", folder))
     params = DemoParams(city_dir=city_dir, run_dir=folder / "run", cache_dir=cache_dir, speed=SPEED, port=0)
     async with running_city(params, print) as demo:
-        issue = cache(Tokens(KeyRing(json.loads(demo.env["HEXHAIL_TOKEN_SECRETS"]))).issue)
+        issue = cache(Tokens(TokenKeys.of_secrets(KeyRing(json.loads(demo.env["HEXHAIL_TOKEN_SECRETS"])))).issue)
         stop = asyncio.Event()
         settings = PopulationSettings(
             api_url=demo.url,

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
 from hexhail.runtime import embedded
 from kernel.keyring import KeyRing
@@ -79,7 +80,7 @@ class RunningTown:
         process.wait(10)
 
     def headers(self, role: Role, name: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {Tokens(KeyRing(SECRETS)).issue(role, name)}"}
+        return {"Authorization": f"Bearer {Tokens(TokenKeys.of_secrets(KeyRing(SECRETS))).issue(role, name)}"}
 
     async def until_ready(self) -> None:
         async with asyncio.timeout(120):

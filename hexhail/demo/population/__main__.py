@@ -17,6 +17,7 @@ from backing.faust_worker import use_uvloop
 from hexhail.demo.population import PopulationSettings, run_population
 from hexhail.runtime import limits, logs
 from hexhail.runtime.settings import Settings
+from hexhail.runtime.token_keys import load_token_keys
 
 TOKEN_LIFE_S = 3600.0
 #: People sign in anew this often, well before a token expires: one that was revoked is then replaced.
@@ -42,7 +43,7 @@ async def live() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings, environment = Settings(), PopulationEnvironment()  # type: ignore[call-arg]
-    tokens = Tokens(settings.key_ring())
+    tokens = Tokens(load_token_keys(settings))
 
     @lru_cache(TOKENS_KEPT)
     def signed(role: str, subject: str, sign_in: int) -> str:

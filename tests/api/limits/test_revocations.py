@@ -15,6 +15,7 @@ from api.auth import revocation_watch
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.auth.revocations import Revocation, Revocations, revoke_subject, revoke_token
+from api.auth.token_keys import TokenKeys
 from api.auth.tokens import CLOCK_LEEWAY_S, TOKEN_LIFE_S_MAX, Grant, Principal, Role, TokenInvalid, Tokens
 from kernel.keyring import KeyRing
 from tests.api.installation import People, Person, Stream, Valkey, assert_problem
@@ -39,11 +40,11 @@ def signed(now_s: float = NOW_S, **changes: Any) -> str:
 
 
 def verify(token: str, now_s: float = NOW_S) -> Grant:
-    return Tokens(KEYS, lambda: now_s).verify(token)
+    return Tokens(TokenKeys.of_secrets(KEYS), lambda: now_s).verify(token)
 
 
 def test_a_token_has_an_id_of_its_own() -> None:
-    tokens = Tokens(KEYS, lambda: NOW_S)
+    tokens = Tokens(TokenKeys.of_secrets(KEYS), lambda: NOW_S)
     grants = [tokens.verify(tokens.issue(Role.RIDER, "alice", 60.0)) for _ in range(2)]
     assert grants[0].token_id != grants[1].token_id
     assert grants[0].token_id
