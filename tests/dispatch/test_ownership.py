@@ -78,22 +78,24 @@ async def test_a_region_is_taken_over_from_a_paused_and_from_a_killed_owner(
 
     async with owners(2, tmp_path / "rides.db", valkey_port, broker_port) as pair:
 
-        async def one_owns() -> Any:
-            return sum(owner.owns for owner in pair) == 1
+        async def the_owner() -> Any:  # nobody for a moment, wherever a heartbeat comes late
+            owners = [owner for owner in pair if owner.owns]
+            return owners[0] if len(owners) == 1 else None
 
         async def another_owns() -> Any:  # an owner says so after its first round
             return new.owns
 
-        await eventually(one_owns)
+        await eventually(the_owner)
         await is_offered("first", 0)
-        old, new = sorted(pair, key=lambda owner: not owner.owns)
+        old = await eventually(the_owner)
+        (new,) = (owner for owner in pair if owner is not old)
         os.kill(old.process.pid, signal.SIGSTOP)
         await is_offered("during-the-pause", 4)
         await eventually(another_owns)
         os.kill(old.process.pid, signal.SIGCONT)
-        await eventually(one_owns)
+        await eventually(the_owner)
         await is_offered("after-the-pause", 8)
-        owner = next(owner for owner in pair if owner.owns)
+        owner = await eventually(the_owner)
         owner.process.kill()
         await is_offered("after-the-kill", 11)
     events = await history(sqlite_store)
