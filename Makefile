@@ -10,7 +10,7 @@ export UV_COMPILE_BYTECODE ?= 1
 # Also where the shell says otherwise: without it each process compiles the project's own files anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test coverage check bench docs format lock web wheel clean
+.PHONY: help demo test cluster coverage check bench docs format lock web wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -52,7 +52,10 @@ demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drive
 # Two at a time, for most of the time goes by waiting for servers. Each run compiles its kernels anew: a cached
 # kernel does not notice an edit in another file that it was compiled with.
 test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
-	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 -m "not cluster" $(TEST_ARGS)
+
+cluster: .venv/dev.stamp ## Run the tests with several servers of a kind of which some are taken away (minutes; TEST_ARGS="-k name")
+	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 0 -m cluster $(TEST_ARGS)
 
 coverage: .venv/dev.stamp ## Branch coverage of the core by the tests that need no servers; fails below the floor in pyproject.toml
 	$(BIN)/python -m pytest -n 2 -q --cov --cov-report=term -m "not servers and not city and not browser" tests/kernel tests/geo tests/location_ingest tests/pricing tests/dispatch tests/traffic tests/workflows tests/simulator
@@ -76,6 +79,7 @@ bench: .venv/dev.stamp ## Run the benchmark suite (python -m benchmarks --help)
 lock: .venv/bin/uv ## Resolve the dependencies again into requirements/*.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' -c requirements/dev.txt --extra server pyproject.toml -o requirements/server.txt
 
 clean: ## Remove what the targets made
 	rm -rf .venv .cache web/dist web/node_modules .mypy_cache .ruff_cache .pytest_cache
