@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -31,6 +31,7 @@ from kernel.idempotency import IdempotencyKey
 from location_ingest.service import PingGateway
 from pricing.model.advice import DriverAdvice
 from pricing.ports import PriceRecord, SurgePrices
+from pricing.rules.price_changes import PriceChange
 from pricing.service.tariff_watch import TariffWatch
 from traffic.model import TrafficFigures
 from workflows.earnings import EarningsWorkflow
@@ -96,6 +97,14 @@ class KeptAnswers(Protocol):
         ...
 
 
+class Aged(NamedTuple, Generic[T]):
+    """What was read of history, and how old it may be."""
+
+    value: T
+    #: Wall seconds; 0 for what is current.
+    age_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficInForce:
     """Learned travel times, as this API uses them and as they are made."""
@@ -114,6 +123,8 @@ class LiveFigures:
     totals: Mapping[str, int]
     #: Seconds from request to pickup of the last rides, at most a few hundred.
     pickup_waits_s: Sequence[float]
+    #: Wall seconds that the rides' figures may be old.
+    age_s: float = 0.0
 
 
 ReadFigures = Callable[[], Awaitable[LiveFigures]]
@@ -195,6 +206,8 @@ class PriceControlEdges:
     region: Region
     prices: SurgePrices
     record: PriceRecord
+    #: A cell's changes since a time, city seconds, the newest first, at most so many.
+    history: Callable[[int, float, int], Awaitable[Aged[list[PriceChange]]]]
     now: Now
 
 
@@ -235,7 +248,7 @@ class RideControlEdges:
     rides: RideService
     intervening: InterveneWorkflow
     #: The newest interventions, in one ride or in all of the region, at most so many.
-    interventions: Callable[[str | None, int], Awaitable[list[Intervened]]]
+    interventions: Callable[[str | None, int], Awaitable[Aged[list[Intervened]]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import ApiProblem, problem_of
+from backing.sql.failures import CommitUnknown
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,9 @@ def problem_of_failure(error: Exception, outages: Outages) -> ApiProblem:
     problem = problem_of(error)
     if problem is not None:
         return problem
+    if isinstance(error, CommitUnknown):
+        log.warning("outcome_unknown", error=repr(error))
+        return _outcome_unknown()
     for error_type, part in outages.items():
         if isinstance(error, error_type):
             log.warning("dependency_unavailable", part=part, error=repr(error))
@@ -43,6 +47,15 @@ def _dependency_unavailable(part: str) -> ApiProblem:
     detail = f"The service cannot use its {part} at the moment."
     hint = "Send the request again after Retry-After seconds; with the same Idempotency-Key where there is one."
     return ApiProblem(503, "part_unavailable", detail, hint, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _outcome_unknown() -> ApiProblem:
+    detail = "The database was lost while the change was being stored: it is stored as a whole, or not at all."
+    hint = (
+        "Send the same request with the same Idempotency-Key again after Retry-After seconds: it happens once, and you "
+        "are told how it ended. Without a key, read first whether it happened."
+    )
+    return ApiProblem(503, "outcome_unknown", detail, hint, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 class Failures:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Header, Path, Query
+from fastapi import Header, Path, Query, Response
 
 #: What ids are made of. PostgreSQL refuses a null character in a query: no other character gets that far.
 ID_PATTERN = r"^[A-Za-z0-9_.-]+$"
@@ -24,3 +24,22 @@ RequestKey = Annotated[
     ),
 ]
 CellName = Annotated[str, Query(max_length=16, description="an H3 cell of the region's surge resolution, as hex")]
+
+#: Header of answers that a replica may have given.
+AGE_HEADER = "Data-Age-S"
+#: Its declaration for such a route.
+SAYS_AGE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            AGE_HEADER: {
+                "description": "seconds that the answer may be old; more than 0 if a replica of the database gave it",
+                "schema": {"type": "number", "minimum": 0},
+            }
+        }
+    }
+}
+
+
+def say_age(answer: Response, age_s: float) -> None:
+    """Say in the header how old the answer may be."""
+    answer.headers[AGE_HEADER] = f"{age_s:.3f}"

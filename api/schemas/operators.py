@@ -70,6 +70,9 @@ class FiguresBody(BaseModel):
     round_ms_p50: float | None
     round_ms_p99: float | None
     surge_max: float
+    rides_age_s: Annotated[
+        float, Field(description="seconds that the counts and waits of rides may be old; more than 0 from a replica")
+    ]
 
 
 class RefusalBody(BaseModel):

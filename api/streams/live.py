@@ -172,6 +172,7 @@ class LiveFeed:
             "round_ms_p50": float(np.percentile(rounds_ms, 50)) if rounds_ms else None,
             "round_ms_p99": float(np.percentile(rounds_ms, 99)) if rounds_ms else None,
             "surge_max": max((cell["multiplier"] for cell in surge), default=1.0),
+            "rides_age_s": figures.age_s,
         }
 
 

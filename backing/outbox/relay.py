@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from backing.outbox.rows import OutboxRow
+from backing.sql.database import News
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,10 @@ BATCH_ROWS = 500
 HISTORY_ROWS = 50_000
 #: Wall seconds between two looks, while nothing happens, whether Redis still has the inboxes.
 LOOK_EVERY_S = 0.5
+#: Poll interval where nobody announces what is committed: the longest delay of a message; costs a percent of a core.
+POLL_S = 0.02
+#: Wall seconds between two looks where commits are announced: the delay of a message whose announcement got lost.
+LOOK_BESIDES_S = 1.0
 
 
 class Outbox(Protocol):
@@ -112,6 +117,22 @@ class Relay:
             self._next_look_s = float("-inf")  # Redis may have forgotten again meanwhile
         else:
             self._next_look_s = time.monotonic() + LOOK_EVERY_S
+
+
+class WokenRelay:
+    """Relays when something was committed, and looks by the clock besides: an announcement may get lost."""
+
+    def __init__(self, relay: Relay, news: News) -> None:
+        self._relay = relay
+        self._news = news
+        self._may_be_more = True
+
+    async def step(self) -> None:
+        """Wait for news unless the last step left or found something, and relay a batch. Raises as `Relay` does."""
+        if not self._may_be_more:
+            await self._news.wait(LOOK_BESIDES_S if self._news.is_heard else POLL_S)
+        self._may_be_more = True
+        self._may_be_more = await self._relay.relay_once() > 0
 
 
 async def _both(*sendings: Awaitable[None]) -> None:

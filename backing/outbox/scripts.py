@@ -9,11 +9,13 @@ import msgspec
 
 from backing.outbox import statements as sql
 from backing.outbox.rows import NewRow, OutboxRow
-from backing.sql.scripts import Dialect, Script, Statement
+from backing.sql.scripts import Announce, Dialect, Script, Statement
 from kernel.contracts.topics import STREAM_TOPICS
 
 #: Any number will do, as long as no other program on the database locks the same.
 POSITIONS_LOCK = 7_301_954
+#: Where PostgreSQL is told that rows have been committed.
+CHANNEL = "hexhail_outbox"
 
 
 def add(dialect: Dialect, rows: Iterable[NewRow]) -> Script[None]:
@@ -22,6 +24,7 @@ def add(dialect: Dialect, rows: Iterable[NewRow]) -> Script[None]:
     Raises ValueError for a stream without a topic and for the name of an inbox with a blank; Duplicate, as any
     statement does, for a (stream, key, sequence) that is there.
     """
+    is_any = False
     for row in rows:
         if row.stream not in STREAM_TOPICS:
             raise ValueError(f"the stream {row.stream!r} has no topic: add it to kernel.contracts.topics.STREAM_TOPICS")
@@ -29,6 +32,9 @@ def add(dialect: Dialect, rows: Iterable[NewRow]) -> Script[None]:
         if len(names.split()) != len(row.inboxes):
             raise ValueError(f"names of inboxes have no blanks and are not empty, unlike one of {row.inboxes}")
         yield Statement(sql.ADD[dialect], (row.stream, row.key, row.sequence, row.region_id, names, row.payload))
+        is_any = True
+    if is_any:
+        yield Announce(CHANNEL)
 
 
 def give_positions() -> Script[None]:

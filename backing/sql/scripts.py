@@ -27,8 +27,18 @@ class Batch(NamedTuple):
     parameters: Sequence[tuple[Any, ...]]
 
 
+class Announce(NamedTuple):
+    """Wakes those who listen to a channel (`Database.listen`) soon after the commit; no rows are sent back.
+
+    A hint that may get lost with its process: who listens looks now and then besides.
+    """
+
+    channel: str
+
+
+Step = Statement | Batch | Announce
 Rows = Sequence[Sequence[Any]]
-Script = Generator[Statement | Batch, Rows, T]
+Script = Generator[Step, Rows, T]
 
 
 class Duplicate(Exception):
@@ -38,6 +48,6 @@ class Duplicate(Exception):
     """
 
 
-def one(step: Statement | Batch) -> Script[Rows]:
+def one(step: Step) -> Script[Rows]:
     """A transaction of a single statement; returns its rows."""
     return (yield step)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from backing.sql import migrate
 from backing.sql.database import Database
 from backing.sql.migrate import Packages
-from backing.sql.scripts import Batch, Duplicate, Rows, Script, Statement
+from backing.sql.scripts import Announce, Batch, Duplicate, Rows, Script, Step
 
 T = TypeVar("T")
 
@@ -133,10 +133,10 @@ def migrate_to_newest(connection: sqlite3.Connection, packages: Packages) -> Non
     """Bring the schema up to date in one transaction. Raises NewerDatabase."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for package, version, text in play(connection, migrate.pending("sqlite", packages)):
-            for statement in split(text):
+        for file in play(connection, migrate.pending("sqlite", packages)):
+            for statement in split(file.text):
                 connection.execute(statement)
-            play(connection, migrate.mark_applied(package, version))
+            play(connection, migrate.mark_applied(file.package, file.version, file.lives_with))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite itself rolls back when the disk is full
@@ -174,7 +174,9 @@ def play(connection: sqlite3.Connection, script: Script[T]) -> T:
         return result
 
 
-def _execute(connection: sqlite3.Connection, step: Statement | Batch) -> Rows:
+def _execute(connection: sqlite3.Connection, step: Step) -> Rows:
+    if isinstance(step, Announce):
+        return ()  # nobody can listen to a file: other processes look
     if isinstance(step, Batch):
         return connection.executemany(step.text, step.parameters).fetchall()
     return connection.execute(step.text, step.parameters).fetchall()

@@ -21,6 +21,7 @@ def export(
     city: Annotated[Path | None, typer.Option(help="the city folder; default: the one in the settings")] = None,
 ) -> None:
     """Write a live run in the format of a simulated one: events, summary, and the recorded rounds if there are any."""
+    from backing.sql.failures import DatabaseUnavailable
     from hexhail.runs.export import export as write
     from hexhail.runs.run_folder import ROUNDS_FOLDER
     from hexhail.runtime.connections import DependencyMissing
@@ -34,7 +35,7 @@ def export(
     assert database is not None  # one of the two was named
     try:
         summary = asyncio.run(write(database, _city_dir(city), records, out_dir))
-    except (DependencyMissing, OSError, ValueError) as error:
+    except (DependencyMissing, DatabaseUnavailable, OSError, ValueError) as error:
         fail(str(error))
     out.print(f"{summary['events']:,} events of {summary['requests']:,} rides and {summary['rounds']:,} rounds")
     out.print(f"events_sha256 {summary['events_sha256']} in {out_dir}")

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from api.abuse.redis_counts import read_flags
 from api.edges import (
     AccessEdges,
+    Aged,
     DriverControlEdges,
     DriverEdges,
     Edges,
@@ -41,9 +42,12 @@ from dispatch.adapters.redis_acceptance import read_figures
 from dispatch.adapters.redis_rounds import last_round, read_rounds
 from dispatch.adapters.redis_traces import read_traces
 from dispatch.adapters.sql.answers import SqlKeptAnswers
+from dispatch.adapters.sql.store import SqlRideStore
+from dispatch.model import Intervened
 from geo.city import City
 from hexhail.roles.api_parts import Parts, Servers, connect_servers, parts_on, start_parts
 from hexhail.runtime.city_watch import CityWatch, MapMetrics
+from hexhail.runtime.database import check_schema
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
@@ -51,6 +55,7 @@ from kernel.contracts.topics import PROBES_TOPIC
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.adapters.sql.record import SqlPriceRecord
+from pricing.rules.price_changes import PriceChange
 from pricing.service.quotes import QuoteService
 from traffic.adapters.redis_weights import read_figures as read_traffic_figures
 from workflows.earnings import EarningsWorkflow
@@ -200,8 +205,14 @@ def _feed_edges(servers: Servers, parts: Parts) -> FeedEdges:
 
 
 def _price_control_edges(servers: Servers, parts: Parts) -> PriceControlEdges:
-    record = SqlPriceRecord(servers.database)
-    return PriceControlEdges(servers.city.region, parts.prices, record, servers.clock.now_s)
+    region = servers.city.region
+
+    async def history(cell: int, since_s: float, limit: int) -> Aged[list[PriceChange]]:
+        source = await servers.history.choose()
+        changes = await SqlPriceRecord(source.database).history(region.region_id, cell, since_s, limit)
+        return Aged(changes, source.age_s)
+
+    return PriceControlEdges(region, parts.prices, SqlPriceRecord(servers.database), history, servers.clock.now_s)
 
 
 def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> OperatorEdges:
@@ -226,10 +237,15 @@ def _operator_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> Ope
 
 def _ride_control_edges(servers: Servers, parts: Parts) -> RideControlEdges:
     places, region_id = servers.city.places, servers.region_id
+
+    async def interventions(ride_id: str | None, limit: int) -> Aged[list[Intervened]]:
+        source = await servers.history.choose()
+        return Aged(await SqlRideStore(source.database).interventions(region_id, ride_id, limit), source.age_s)
+
     return RideControlEdges(
         rides=parts.rides,
         intervening=InterveneWorkflow(parts.rides, parts.fares, lambda point: places.at([point])[0]),
-        interventions=lambda ride_id, limit: parts.store.interventions(region_id, ride_id, limit),
+        interventions=interventions,
     )
 
 
@@ -246,15 +262,15 @@ def _picture_edges(servers: Servers, parts: Parts, figures: ReadFigures) -> Pict
     )
 
 
-async def _both(answers: Callable[[], Awaitable[Any]], writes: Remembered) -> None:
-    await answers()
-    await writes()
+async def _both(first: Callable[[], Awaitable[Any]], second: Callable[[], Awaitable[Any]]) -> None:
+    await first()
+    await second()
 
 
 def _health_edges(servers: Servers, parts: Parts, watch: CityWatch) -> HealthEdges:
     partition = partition_of(servers.region_id, servers.settings.topic_partitions)
     broker_writes = Remembered(lambda: probe_broker(servers.producer, PROBES_TOPIC, partition))
-    sql_writes = Remembered(lambda: probe_sql(servers.database))
+    sql_writes = Remembered(lambda: _both(lambda: probe_sql(servers.database), lambda: check_schema(servers.database)))
 
     async def matching() -> str:
         silent_s = await _silent_s(servers)()
@@ -277,13 +293,16 @@ def _figures(servers: Servers, parts: Parts) -> ReadFigures:
     redis, region_id = servers.redis, servers.region_id
 
     async def read() -> LiveFigures:
+        source = await servers.history.choose()
+        rides = SqlRideStore(source.database)
         totals, rounds, by_state, trips = await asyncio.gather(
             redis.hgetall(redis_keys.totals(region_id)),
             read_rounds(redis, region_id),
-            parts.store.count_rides(),
-            parts.store.latest_trips(region_id, TRIPS_SHOWN),
+            rides.count_rides(),
+            rides.latest_trips(region_id, TRIPS_SHOWN),
         )
         waits_s = [trip.picked_up_s - trip.requested_s for trip in trips if trip.picked_up_s is not None]
-        return LiveFigures(rounds, by_state, {os.fsdecode(name): int(n) for name, n in totals.items()}, waits_s)
+        counts = {os.fsdecode(name): int(n) for name, n in totals.items()}
+        return LiveFigures(rounds, by_state, counts, waits_s, source.age_s)
 
     return read

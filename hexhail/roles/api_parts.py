@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 import httpx
@@ -31,6 +31,8 @@ from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
 from backing.kafka import partition_of
 from backing.probes import probe_redis
 from backing.sql.database import Database
+from backing.sql.failures import DatabaseUnavailable
+from backing.sql.replica import HistorySource
 from dispatch.adapters.redis_leases import RedisLeases
 from dispatch.adapters.redis_supply import RedisSupply
 from dispatch.adapters.sql.driver_list import SqlDriverList
@@ -42,7 +44,7 @@ from geo.city import CITY_FILE, City
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
-from hexhail.runtime.database import open_database
+from hexhail.runtime.database import open_for_role, open_history
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.token_keys import TokenKeysWatch, load_issuers, load_token_keys
 from kernel.clock import CityClock
@@ -77,6 +79,8 @@ class Servers:
     dispatch: DispatchParams
     redis: Redis
     database: Database
+    #: For reads of history and figures alone.
+    history: HistorySource
     producer: AIOKafkaProducer
 
     @property
@@ -126,12 +130,13 @@ async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
     city = load_checked_city(settings.city_dir)
     redis = await connect_redis(settings)
     stack.push_async_callback(redis.aclose)
-    database = await stack.enter_async_context(await open_database(settings.database_url))
+    database = await stack.enter_async_context(await open_for_role(settings, "api"))
+    history = await open_history(settings, database, stack)
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     stack.push_async_callback(producer.stop)
     dispatch = read_params(city.sections, DispatchParams)
-    return Servers(settings, settings.clock(), city, dispatch, redis, database, producer)
+    return Servers(settings, settings.clock(), city, dispatch, redis, database, history, producer)
 
 
 async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
@@ -158,7 +163,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         sign_in=await _sign_in(servers.settings, stack),
         revocations=RevocationWatch(RedisRevocations(redis)),
         redis_writes=Remembered(lambda: probe_redis(redis, redis_keys.write_probe(region_id))),
-        outages=_outages(),
+        outages=outages(),
     )
     stack.push_async_callback(parts.quote_log.close)
     stack.push_async_callback(parts.gateway.close)
@@ -247,18 +252,12 @@ def _gateway(servers: Servers) -> PingGateway:
     )
 
 
-def _outages() -> dict[type[Exception], str]:
+def outages() -> dict[type[Exception], str]:
     """Return the errors that clients raise when their server is unavailable or refuses to serve."""
-    outages: dict[type[Exception], str] = {RedisError: "Redis server", sqlite3.OperationalError: "database"}
-    with suppress(ImportError):
-        import asyncpg
-
-        refusals = (
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            asyncpg.ReadOnlySQLTransactionError,
-            asyncpg.InsufficientResourcesError,  # a full disk is one
-            asyncpg.OperatorInterventionError,
-        )
-        outages |= dict.fromkeys(refusals, "database")
-    return outages | {ConnectionError: "servers", TimeoutError: "servers"}
+    return {
+        RedisError: "Redis server",
+        sqlite3.OperationalError: "database",
+        DatabaseUnavailable: "database",
+        ConnectionError: "servers",
+        TimeoutError: "servers",
+    }

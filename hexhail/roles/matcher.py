@@ -11,7 +11,7 @@ from backing.faust_worker import use_uvloop
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
-from hexhail.runtime.database import open_database
+from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.settings import Settings
@@ -48,7 +48,7 @@ async def _match(settings: Settings) -> None:
     metrics, maps = MatchingMetrics(REGISTRY), MapMetrics(REGISTRY)
     cities = load_cities(settings.city_folders)
     redis = await connect_redis(settings)
-    database = await open_database(settings.database_url)
+    database = await open_for_role(settings, "matcher")
     store = SqlRideStore(database, metrics.set_aside)
     tools = Tools(settings, redis, store, AcceptanceMetrics(REGISTRY), metrics)
     try:
@@ -59,7 +59,8 @@ async def _match(settings: Settings) -> None:
             ]
             for region in regions:
                 await region.traffic.look()
-            await repeat_until_stopped(*(step for region in regions for step in region.steps()))
+            schema: Step = (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S)
+            await repeat_until_stopped(schema, *(step for region in regions for step in region.steps()))
             for region in regions:
                 await region.service.finish()
     finally:

@@ -12,7 +12,7 @@ import structlog
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, ensure_topics
-from hexhail.runtime.database import open_database
+from hexhail.runtime.database import open_for_role
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import QUOTES_TOPIC, RIDE_EVENTS_TOPIC
@@ -55,7 +55,7 @@ async def _price(settings: Settings) -> None:
     cities = load_cities(settings.city_folders)
     redis = await connect_redis(settings)
     await ensure_topics(settings)
-    database = await open_database(settings.database_url)
+    database = await open_for_role(settings, "pricer")
     record, store = SqlPriceRecord(database), SqlRideStore(database)
     app = build_faust_app(
         "hexhail-pricer",

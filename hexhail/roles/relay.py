@@ -7,14 +7,11 @@ import asyncio
 from backing.faust_worker import use_uvloop
 from backing.kafka import partition_of
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
-from hexhail.runtime.database import open_database
+from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.retention import Pruner, kinds_of
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import STREAM_TOPICS
-
-#: Poll interval of an idle relay: the longest delay of a message; costs about a percent of a core.
-RELAY_IDLE_S = 0.02
 
 
 def run_relay(settings: Settings) -> None:
@@ -29,11 +26,12 @@ async def _relay(settings: Settings) -> None:
     from backing.inboxes.redis_inboxes import RedisInboxes
     from backing.outbox.kafka_topics import KafkaTopics
     from backing.outbox.outbox import SqlOutbox
-    from backing.outbox.relay import Relay
+    from backing.outbox.relay import POLL_S, Relay, WokenRelay
+    from backing.outbox.scripts import CHANNEL
     from backing.outbox.set_aside import SetAside
 
     redis = await connect_redis(settings)
-    database = await open_database(settings.database_url)
+    database = await open_for_role(settings, "relay")
     await ensure_topics(settings)
     producer = await connect_producer(settings)
     set_aside = SetAside(
@@ -50,9 +48,14 @@ async def _relay(settings: Settings) -> None:
         set_aside,
     )
     relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis, set_aside))
-    pruner = Pruner(kinds_of(settings, database))
+    news, pruner = database.listen(CHANNEL), Pruner(kinds_of(settings, database))
+    step = relay.relay_once if news is None else WokenRelay(relay, news).step
     try:
-        await repeat_until_stopped((relay.relay_once, lambda: RELAY_IDLE_S), (pruner.step, lambda: pruner.wait_s))
+        await repeat_until_stopped(
+            (step, lambda: POLL_S),
+            (pruner.step, lambda: pruner.wait_s),
+            (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S),
+        )
     finally:
         await producer.stop()
         await database.close()

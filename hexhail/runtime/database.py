@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from backing.retry import RestartNeeded
 from backing.sql.database import Database
-from backing.sql.migrate import NewerDatabase, Packages
+from backing.sql.failures import DatabaseUnavailable
+from backing.sql.hosts import address_of
+from backing.sql.migrate import NewerDatabase, Packages, applied, check_lives_with, newest_versions
+from backing.sql.postgres import PostgresDatabase, PostgresOptions
+from backing.sql.replica import HistorySource
 from hexhail.runtime.connections import DependencyMissing
+from hexhail.runtime.settings import Settings
 
 #: Packages with tables in the order of migration: dispatch moves events of older versions into the outbox.
 SQL_PACKAGES: Packages = {
@@ -17,21 +27,102 @@ SQL_PACKAGES: Packages = {
     "pricing": "pricing.adapters.sql",
 }
 
+#: Wall seconds between two looks of a process whether it can still live with the schema.
+SCHEMA_LOOK_EVERY_S = 10.0
+#: Connections of an API process to the replica: operators are few.
+REPLICA_MAX = 4
+#: PostgreSQL cuts a longer application_name.
+_NAME_CHARS_MAX = 63
 
-async def open_database(database_url: str, packages: Packages = SQL_PACKAGES) -> Database:
+
+async def open_database(
+    database_url: str, packages: Packages = SQL_PACKAGES, options: PostgresOptions | None = None
+) -> Database:
     """Open the database of a URL and migrate the tables of the packages; without packages, migrate nothing.
 
-    Raises DependencyMissing, or ValueError for a URL that is neither SQLite nor PostgreSQL.
+    ``options`` are for PostgreSQL alone. Raises DependencyMissing, or ValueError for a URL that is neither SQLite nor
+    PostgreSQL.
     """
-    url = urlsplit(database_url)
+    scheme = urlsplit(database_url).scheme
     try:
-        if url.scheme == "sqlite":
+        if scheme == "sqlite":
             return await _open_sqlite(Path(database_url.removeprefix("sqlite:///")), packages)
-        if url.scheme in ("postgres", "postgresql"):
-            return await _open_postgres(database_url, packages)
+        if is_postgres(database_url):
+            return await _open_postgres(database_url, packages, options or PostgresOptions())
     except NewerDatabase as error:
-        raise DependencyMissing(f"{_without_password(database_url)}: {error}") from error
-    raise ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {url.scheme!r}")
+        raise DependencyMissing(f"{address_of(database_url)}: {error}") from error
+    raise ValueError(f"HEXHAIL_DATABASE_URL must begin with sqlite:/// or postgresql://, not {scheme!r}")
+
+
+async def open_for_role(settings: Settings, role: str, packages: Packages = SQL_PACKAGES) -> Database:
+    """Open the database of the settings for a process of a role, as `open_database` does."""
+    return await open_database(settings.database_url, packages, options_of(settings, role))
+
+
+async def open_history(settings: Settings, primary: Database, stack: AsyncExitStack) -> HistorySource:
+    """Where history is read: the replica of the settings, which may be away, or ``primary``; the stack closes it."""
+    url = settings.database_replica_url
+    if url is None:
+        return HistorySource(primary)
+    if not (is_postgres(url) and is_postgres(settings.database_url)):
+        raise ValueError("HEXHAIL_DATABASE_REPLICA_URL and HEXHAIL_DATABASE_URL must both be of PostgreSQL")
+    replica = await PostgresDatabase.prepare(url, replace(options_of(settings, "api"), connections_max=REPLICA_MAX))
+    await stack.enter_async_context(replica)
+    return HistorySource(primary, replica, settings.database_replica_age_s_max)
+
+
+async def check_schema(database: Database, packages: Packages = SQL_PACKAGES) -> None:
+    """Look whether a newer version has brought the tables to where this process cannot live with them.
+
+    Raises RestartNeeded then: the next start says what to do; and what the database raises.
+    """
+    present = await database.run(lambda: applied(database.dialect))
+    try:
+        check_lives_with(present, newest_versions(database.dialect, packages))
+    except NewerDatabase as error:
+        raise RestartNeeded(f"{error} This process must not go on.") from error
+
+
+def is_postgres(database_url: str) -> bool:
+    """Whether a URL is of PostgreSQL."""
+    return urlsplit(database_url).scheme in ("postgres", "postgresql")
+
+
+def options_of(settings: Settings, role: str) -> PostgresOptions:
+    """How a process of a role uses PostgreSQL; only the API serves many people at once."""
+    most = settings.database_connections_api if role == "api" else settings.database_connections_role
+    return PostgresOptions(
+        connections_max=most,
+        is_pooled=settings.database_pooler,
+        statements_kept=settings.database_statements_kept,
+        timeout_s=settings.database_timeout_s or None,
+        # One more listens.
+        name=ProcessName(role, most + (role == "relay"), f"{socket.gethostname()}:{os.getpid()}").text,
+        direct_url=settings.database_direct_url,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessName:
+    """The name that a process has in `pg_stat_activity`, from which others learn how many connections it may open."""
+
+    role: str
+    connections_max: int
+    place: str
+
+    @property
+    def text(self) -> str:
+        """`hexhail <role> <most connections> <host>:<process>`; of a long host's name the end, which tells more."""
+        beginning = f"hexhail {self.role} {self.connections_max} "
+        return beginning + self.place[-(_NAME_CHARS_MAX - len(beginning)) :]
+
+    @classmethod
+    def parse(cls, text: str) -> ProcessName | None:
+        """What a name says; None for one that is not of hexhail."""
+        parts = text.split(" ", 3)
+        if len(parts) != 4 or parts[0] != "hexhail" or not parts[2].isdecimal():
+            return None
+        return cls(parts[1], int(parts[2]), parts[3])
 
 
 async def _open_sqlite(path: Path, packages: Packages) -> Database:
@@ -46,22 +137,26 @@ async def _open_sqlite(path: Path, packages: Packages) -> Database:
         ) from error
 
 
-async def _open_postgres(database_url: str, packages: Packages) -> Database:
+async def _open_postgres(database_url: str, packages: Packages, options: PostgresOptions) -> Database:
     try:
         import asyncpg
     except ImportError as error:
-        raise DependencyMissing("PostgreSQL needs its driver: pip install 'hexhail[postgres]'.") from error
-    from backing.sql.postgres import PostgresDatabase
-
-    try:
-        return await PostgresDatabase.open(database_url, packages)
-    except (OSError, asyncpg.PostgresError) as error:
         raise DependencyMissing(
-            f"PostgreSQL does not open {_without_password(database_url)} ({error}). "
-            "Start it there and create the database, or set HEXHAIL_DATABASE_URL."
+            "PostgreSQL needs its driver: pip install 'hexhail[postgres]', or install requirements/server.txt instead "
+            "of requirements/runtime.txt."
         ) from error
+    try:
+        return await PostgresDatabase.open(database_url, packages, options)
+    except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        raise DependencyMissing(_not_opened(database_url, error)) from error
 
 
-def _without_password(database_url: str) -> str:
-    url = urlsplit(database_url)
-    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+def _not_opened(database_url: str, error: Exception) -> str:
+    refusal = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
+    what = f"PostgreSQL does not open {address_of(database_url)} ({refusal or error!r})."
+    if "," not in urlsplit(database_url).netloc:
+        return f"{what} Start it there and create the database, or set HEXHAIL_DATABASE_URL."
+    return (
+        f"{what} None of these hosts takes writes and connections: start the primary on one of them, promote a "
+        "replica, and create the database; or set HEXHAIL_DATABASE_URL."
+    )

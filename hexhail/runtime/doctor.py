@@ -21,7 +21,7 @@ from backing.probes import WritesRefused, probe_broker, probe_redis, probe_sql
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from backing.sql import migrate
 from hexhail.runtime.connections import connect_producer, connect_redis
-from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.database import SQL_PACKAGES, ProcessName, is_postgres, open_for_role
 from hexhail.runtime.map_reports import MapReports, apart
 from hexhail.runtime.retention import DAY_S, kinds_of
 from hexhail.runtime.settings import Settings
@@ -40,6 +40,11 @@ FUNCTION_PACKAGES = (
     "location_ingest.adapters",
     "pricing.adapters",
     "traffic.adapters",
+)
+
+#: Connections that PostgreSQL has for others than its administrators.
+CONNECTIONS_FOR_ALL = (
+    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
 )
 
 #: What to do about a store that answers and takes no writes.
@@ -75,6 +80,8 @@ async def examine() -> list[Finding]:
         findings.append(await _guarded(part, lambda check=check: check(settings)))  # type: ignore[misc]
     if any(finding.part == "SQL" and "to be published" in finding.seen for finding in findings):  # up to date
         findings.append(await _guarded("oldest rows", lambda: _retention(settings)))
+    if any(finding.part == "SQL" and finding.ok for finding in findings) and is_postgres(settings.database_url):
+        findings.append(await _guarded("SQL connections", lambda: _connections(settings)))
     if any(finding.part == "Redis" and finding.ok for finding in findings):
         findings.append(await _guarded("Redis functions", lambda: _redis_functions(settings)))
         if any(finding.part == "city" and finding.ok for finding in findings):
@@ -157,7 +164,7 @@ def _live_map(settings: Settings) -> Finding:
 async def _retention(settings: Settings) -> Finding:
     """How old the oldest row of each kind is, and how old it may become."""
     seen, is_kept_to = [], True
-    async with await open_database(settings.database_url, packages={}) as database:
+    async with await open_for_role(settings, "doctor", packages={}) as database:
         for kind in kinds_of(settings, database):
             oldest_s, limit = await kind.oldest_s(), f"of {kind.keep_days:g} days" if kind.keep_days else "for ever"
             age_days = 0.0 if oldest_s is None else (kind.now() - oldest_s) / DAY_S
@@ -292,18 +299,38 @@ async def _sql(settings: Settings) -> Finding:
         ok = os.access(Path(name).resolve().parent, os.W_OK)
         return Finding("SQL", ok, f"SQLite, {name} will be created", "Make its folder writable.")
     # Without packages: opening it with them would bring it up to date while older processes may still use it.
-    async with await open_database(settings.database_url, packages={}) as database:
+    async with await open_for_role(settings, "doctor", packages={}) as database:
         present = await database.run(lambda: migrate.applied(database.dialect))
         newest = migrate.newest_versions(database.dialect, SQL_PACKAGES)
-        migrate.check_not_newer(present, newest)
-        versions = {package: max(v for p, v in present if p == package) for package in {p for p, _ in present}}
-        if versions != newest:
+        migrate.check_lives_with(present, newest)
+        versions = {file.package: file.version for file in sorted(present)}
+        if any(versions.get(package, 0) < version for package, version in newest.items()):
             seen = f"schema {_schema(versions) or 'none'}, the next start makes it {_schema(newest)}"
             return Finding("SQL", ok=True, seen=seen)
         await probe_sql(database)
         committed, published = await SqlOutbox(database).progress()
-    seen = f"{committed} messages, {committed - published} to be published; schema {_schema(newest)}"
+    seen = f"{committed} messages, {committed - published} to be published; schema {_schema(versions)}"
+    if versions != newest:
+        seen += ", which is newer than this hexhail's and lets it run beside a newer version"
     return Finding("SQL", ok=True, seen=seen)
+
+
+async def _connections(settings: Settings) -> Finding:
+    """Whether the processes that run may open more connections together than the server takes."""
+    if settings.database_pooler:
+        seen = "a pooler shares them out; its default_pool_size and max_client_conn are the limits"
+        return Finding("SQL connections", ok=True, seen=seen, is_needed=False)
+    async with await open_for_role(settings, "doctor", packages={}) as database:
+        names = await database.read("SELECT DISTINCT application_name FROM pg_stat_activity")
+        most = (await database.read(CONNECTIONS_FOR_ALL))[0][0]
+    known = [name for (text,) in names if (name := ProcessName.parse(text)) is not None and name.role != "doctor"]
+    sum_max = sum(name.connections_max for name in known)
+    seen = f"{len(known)} processes may open {sum_max} of {most}"
+    remedy = (
+        "Raise max_connections, lower HEXHAIL_DATABASE_CONNECTIONS_API and …_ROLE, or put PgBouncer between "
+        "(HEXHAIL_DATABASE_POOLER=true)."
+    )
+    return Finding("SQL connections", sum_max <= most, seen, remedy, is_needed=False)
 
 
 def _schema(versions: Mapping[str, int]) -> str:

@@ -36,7 +36,47 @@ class Settings(BaseSettings):
     ] = ""
     redis_url: Annotated[str, Field(description="address of Redis or Valkey")] = "redis://127.0.0.1:6379/0"
     broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
-    database_url: Annotated[str, Field(description="sqlite:///FILE or postgresql://…")] = "sqlite:///hexhail.db"
+    database_url: Annotated[
+        str,
+        Field(
+            description="sqlite:///FILE or postgresql://USER@HOST/NAME; several hosts as HOST,HOST:PORT, of which the "
+            "one that takes writes is used"
+        ),
+    ] = "sqlite:///hexhail.db"
+    database_replica_url: Annotated[
+        str | None,
+        Field(description="a streaming replica, for history and operators' figures alone; postgresql://…"),
+    ] = None
+    database_replica_age_s_max: Annotated[
+        float, Field(gt=0, description="seconds that the replica may be behind; if it is more the primary is asked")
+    ] = 30.0
+    database_pooler: Annotated[
+        bool, Field(description="`database_url` leads to PgBouncer in transaction mode, or a pooler like it")
+    ] = False
+    database_direct_url: Annotated[
+        str | None,
+        Field(
+            description="address past the pooler, at which the relay waits for news; without it the relay asks 50 "
+            "times a second through the pooler"
+        ),
+    ] = None
+    database_statements_kept: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="prepared statements that each connection to PostgreSQL keeps; 100 if not set, and 0 over a "
+            "pooler (PgBouncer from 1.21 on can keep them: `max_prepared_statements`)",
+        ),
+    ] = None
+    database_connections_api: Annotated[
+        int, Field(ge=1, description="connections to PostgreSQL of one API process at most")
+    ] = 10
+    database_connections_role: Annotated[
+        int, Field(ge=1, description="connections to PostgreSQL of one process of another role at most")
+    ] = 4
+    database_timeout_s: Annotated[
+        float, Field(ge=0, description="seconds after which PostgreSQL counts as away if it does not answer; 0: never")
+    ] = 10.0
     api_host: Annotated[str, Field(description="address the API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535, description="port of the API; 0 for any free one")] = 8080
     internal_host: Annotated[

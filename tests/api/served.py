@@ -46,18 +46,18 @@ class Served(Installation):
 
 
 @asynccontextmanager
-async def serving(redis_port: int, broker_port: int, folder: Path, **more: Any) -> AsyncIterator[Served]:
-    """Serve an app of its own, with an empty database; ``more`` are other settings."""
+async def serving(redis_port: int, broker_port: int, folder: Path, **changes: Any) -> AsyncIterator[Served]:
+    """Serve an app of its own, with an empty database; `changes` are settings that differ."""
     port, public_port = embedded.free_ports(2)
-    settings = Settings(
-        redis_url=f"redis://127.0.0.1:{redis_port}/0",
-        broker_url=f"127.0.0.1:{broker_port}",
-        database_url=f"sqlite:///{folder / 'hexhail.db'}",
-        token_secrets=SECRETS,
-        api_port=public_port,
-        internal_port=port,
-        **more,
-    )
+    given = {
+        "redis_url": f"redis://127.0.0.1:{redis_port}/0",
+        "broker_url": f"127.0.0.1:{broker_port}",
+        "database_url": f"sqlite:///{folder / 'hexhail.db'}",
+        "token_secrets": SECRETS,
+        "api_port": public_port,
+        "internal_port": port,
+    }
+    settings = Settings(**given | changes)
     sockets = listening(settings)
     app = build_app(lambda: open_edges(settings), PortRules(sockets[-1].getsockname()[1], has_docs=False))
     config = server_config(app)

@@ -25,16 +25,21 @@ from backing.kafka import create_topics
 from backing.outbox import relay as relay_module
 from backing.outbox import scripts as outbox_scripts
 from backing.outbox.kafka_topics import KafkaTopics
-from backing.outbox.relay import Relay
+from backing.outbox.outbox import SqlOutbox
+from backing.outbox.relay import Relay, WokenRelay
 from backing.outbox.rows import NewRow, OutboxRow
 from backing.outbox.set_aside import SetAside
 from backing.redis.functions import RedisFunctions
+from backing.sql.database import Database
 from dispatch.adapters.event_codec import decode
 from dispatch.adapters.sql import scripts as ride_scripts
+from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.engine import DispatchEngine
 from dispatch.ports import Decision, Scope
 from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
+from hexhail.runtime.database import open_database
+from hexhail.runtime.repeating import StopEvent, repeat
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_STREAM, STREAM_TOPICS
 from location_ingest.adapters.kafka_pings import new_producer
@@ -50,7 +55,7 @@ from tests.dispatch.people import (
     pick_up,
     request,
 )
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.servers
 
@@ -614,3 +619,41 @@ async def test_a_key_that_is_no_inbox_stops_no_other_inbox_and_a_rebuild_mends_i
     assert (said["inbox"], said["messages"]) == ("rider:bad", 2)
     await inboxes.rebuild(reading(rows))
     assert [position for position, _ in await entries(empty_redis, "rider:bad")] == [1, 2]
+
+
+async def test_a_relay_that_waits_for_news_publishes_what_another_process_commits_and_asks_nothing_meanwhile(
+    postgres_database: Database,
+    postgres_url_of_own: str,
+    topics: Any,
+    empty_redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "LOOK_BESIDES_S", 10 * PATIENCE_S)  # by the clock it would find nothing
+    async with await open_database(postgres_url_of_own, packages={}) as own:
+        outbox, asked = SqlOutbox(own), list[int]()
+        relay = Relay(outbox, topics, RedisInboxes(empty_redis))
+        woken = WokenRelay(relay, own.listen(outbox_scripts.CHANNEL))
+        unpublished = outbox.unpublished
+
+        async def counted(limit: int) -> list[OutboxRow]:
+            asked.append(limit)
+            return await unpublished(limit)
+
+        monkeypatch.setattr(outbox, "unpublished", counted)
+        relaying = asyncio.create_task(repeat(woken.step, lambda: relay_module.POLL_S, StopEvent()))
+        try:
+            rides = RideService(SqlRideStore(postgres_database), MemoryLeases(), PARAMS, Clock())
+            for n in range(3):
+                await rides.handle(request(f"ride{n}", rider_id=f"rider{n}", quote_id=f"quote{n}"))
+
+                async def is_published(n: int = n) -> bool:
+                    return await outbox.progress() == (n + 1, n + 1)
+
+                await eventually(is_published)
+            await asyncio.sleep(20 * relay_module.POLL_S)
+            count = len(asked)
+            await asyncio.sleep(20 * relay_module.POLL_S)
+            assert len(asked) == count
+        finally:
+            relaying.cancel()
+            await asyncio.gather(relaying, return_exceptions=True)

@@ -10,8 +10,9 @@ import redis.asyncio
 
 from backing.sql import migrate
 from hexhail.runtime import embedded
-from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.database import SQL_PACKAGES, open_database, open_for_role
 from hexhail.runtime.doctor import Finding, examine
+from hexhail.runtime.settings import Settings
 from tests.api.installation import Valkey
 
 UPGRADE = Path(__file__).parents[1] / "upgrade"
@@ -71,6 +72,38 @@ async def test_an_sqlite_file_that_can_not_be_written_fails(tmp_path: Path, monk
     assert not finding.ok
     assert "readonly" in finding.seen
     assert "standby" in finding.remedy
+
+
+async def test_a_database_of_a_newer_version_that_lives_with_this_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/newer.db"
+    newest = migrate.newest_versions("sqlite", SQL_PACKAGES)["dispatch"]
+    async with await open_database(url) as database:
+        await database.run(lambda: migrate.mark_applied("dispatch", 9999, newest))
+    finding = await finding_of(url, monkeypatch)
+    assert finding.ok
+    assert "dispatch 9999" in finding.seen
+    assert "run beside a newer version" in finding.seen
+
+
+@pytest.mark.servers
+async def test_processes_that_may_open_more_connections_than_postgresql_has_are_told(
+    postgres_url_of_own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEXHAIL_DATABASE_URL", postgres_url_of_own)
+
+    async def finding() -> Finding:
+        return next(found for found in await examine() if found.part == "SQL connections")
+
+    async with await open_for_role(Settings(), "api"), await open_for_role(Settings(), "relay"):
+        found = await finding()
+        assert (found.ok, found.seen) == (True, "2 processes may open 15 of 97")
+        monkeypatch.setenv("HEXHAIL_DATABASE_CONNECTIONS_API", "90")
+        async with await open_for_role(Settings(), "api"):
+            found = await finding()
+    assert (found.ok, found.seen) == (False, "3 processes may open 105 of 97")
+    assert "PgBouncer" in found.remedy
 
 
 @pytest.mark.servers

