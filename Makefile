@@ -55,6 +55,7 @@ test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
 	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 -m "not cluster" $(TEST_ARGS)
 
 cluster: .venv/dev.stamp ## Run the tests with several servers of a kind of which some are taken away (minutes; TEST_ARGS="-k name")
+	-$(BIN)/python -m tests.kafka.server
 	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 0 -m cluster $(TEST_ARGS)
 
 coverage: .venv/dev.stamp ## Branch coverage of the core by the tests that need no servers; fails below the floor in pyproject.toml

@@ -7,7 +7,6 @@ from kernel.lazy import lazy
 if TYPE_CHECKING:
     from backing.faust_worker import build_faust_app, run_faust_app
     from backing.inboxes.redis_inboxes import RedisInboxes
-    from backing.kafka import partition_of
     from backing.outbox.outbox import SqlOutbox
     from backing.outbox.relay import Relay
     from backing.outbox.rows import OutboxRow
@@ -23,7 +22,6 @@ __all__ = [
     "Relay",
     "SqlOutbox",
     "build_faust_app",
-    "partition_of",
     "run_faust_app",
 ]
 
@@ -38,7 +36,6 @@ __getattr__ = lazy(
         "Relay": "outbox.relay",
         "SqlOutbox": "outbox.outbox",
         "build_faust_app": "faust_worker",
-        "partition_of": "kafka",
         "run_faust_app": "faust_worker",
     },
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from backing.kafka import bootstrap_servers
+from backing.kafka_security import PLAINTEXT, Security
 
 if TYPE_CHECKING:
     import faust
@@ -43,7 +44,12 @@ def use_uvloop() -> None:
 
 
 def build_faust_app(
-    name: str, *, broker_url: str, data_dir: Path, session_timeout_s: float = SESSION_TIMEOUT_S
+    name: str,
+    *,
+    broker_url: str,
+    data_dir: Path,
+    session_timeout_s: float = SESSION_TIMEOUT_S,
+    security: Security = PLAINTEXT,
 ) -> faust.App:
     """Return an application named like its consumer group; agents are attached by the caller.
 
@@ -56,6 +62,7 @@ def build_faust_app(
     app = faust.App(
         name,
         broker=[f"kafka://{server}" for server in bootstrap_servers(broker_url)],
+        broker_credentials=_credentials(security),
         broker_session_timeout=session_timeout_s,
         # A third of the session, as Kafka advises: two may be lost.
         broker_heartbeat_interval=session_timeout_s / 3.0,
@@ -75,6 +82,18 @@ def build_faust_app(
     return app
 
 
+def _credentials(security: Security) -> Any:
+    """Return the security in Faust's terms; None for connections in the clear and without a name."""
+    import faust
+
+    context = security.tls_context()
+    if security.has_sasl:
+        return faust.SASLCredentials(
+            username=security.username, password=security.password, ssl_context=context, mechanism=security.mechanism
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
 def _fetching_transport() -> Any:
     """Return Faust's Kafka transport with a shorter fetch wait; Faust 0.15.3 has no setting for it."""
     from faust.transport.drivers import aiokafka as driver
@@ -89,9 +108,12 @@ def _fetching_transport() -> Any:
         async def wait_first(self, *waitables: Any, timeout: Any = None) -> Any:
             """Faust gives each message four tasks, one of which takes it in: a third of a worker's time.
 
-            Hardly any has to wait, for a queue that is full; only for those are there tasks.
+            Hardly any has to wait, for a queue that is full; only for those are there tasks. Faust also calls this with
+            events, which cannot be begun: it waits for one while a rebalance pauses the flow of messages.
             """
             taking_in, *interruptions = waitables
+            if not asyncio.iscoroutine(taking_in):
+                return await super().wait_first(*waitables, timeout=timeout)
             rest = begun(taking_in)
             if rest is not None:
                 return await super().wait_first(rest, *interruptions, timeout=timeout)

@@ -94,8 +94,17 @@ def load_city(folder: Path) -> City:
     Other sections are read by the services they belong to. Raises FileNotFoundError that names what is missing,
     ParamsRefused for a wrong section [region], ValueError for a wrong road graph.
     """
+    sections = _read_sections(folder)
+    return City(read_params(sections, Region), RoadGraph.load(folder), sections)
+
+
+def load_region(folder: Path) -> Region:
+    """Read the region of a city folder, without its roads. Raises FileNotFoundError and ParamsRefused likewise."""
+    return read_params(_read_sections(folder), Region)
+
+
+def _read_sections(folder: Path) -> Sections:
     path = folder / CITY_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: is {folder} a city folder? See `hexhail city --help`.")
-    sections = Sections.read(path)
-    return City(read_params(sections, Region), RoadGraph.load(folder), sections)
+    return Sections.read(path)

@@ -34,9 +34,13 @@ class Restore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdoptPrices:
-    """Go on from the multipliers (c,) that riders see now, as a new process must."""
+    """Go on from the multipliers (c,) that riders see now, as a new process must.
+
+    ``recorded`` (c,) are those that were told last; where they differ, the next tick tells the change from them.
+    """
 
     multiplier: npt.ArrayLike
+    recorded: npt.ArrayLike | None = None
 
 
 @dataclass(frozen=True, slots=True)

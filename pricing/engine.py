@@ -35,12 +35,17 @@ class PricingEngine:
         #: The moment that the counts are decayed to.
         self._counted_to_s = -np.inf
         self._log_multiplier = np.zeros(len(grid))
+        #: The exponentials, but for adopted prices that have not moved: these are kept to the last bit.
+        self._multiplier = np.ones(len(grid))
+        #: The multipliers as of the last event: the next one begins with them.
+        self._told = self._multiplier
+        self._is_faded = np.zeros(len(grid), np.bool_)
         self._is_frozen = False
 
     @property
     def multiplier(self) -> FloatArray:
         """The multipliers (c,) as of the last tick."""
-        return surge.multipliers(self._log_multiplier, self._params)
+        return self._multiplier
 
     @property
     def is_frozen(self) -> bool:
@@ -60,8 +65,7 @@ class PricingEngine:
             case UnfreezePrices():
                 self._is_frozen = False
             case AdoptPrices():
-                adopted = self._per_cell("multiplier", command.multiplier)
-                self._log_multiplier = surge.adopted_log_multiplier(self._grid, adopted, self._params)
+                self._adopt(command)
             case Restore():
                 self._restore(command)
             case CountRequest():
@@ -69,6 +73,16 @@ class PricingEngine:
             case CountQuote():
                 self._count(self._quotes, command, now_s)
         return []
+
+    def _adopt(self, command: AdoptPrices) -> None:
+        adopted = self._per_cell("multiplier", command.multiplier)
+        bounded = np.clip(adopted, self._params.surge_floor, self._params.surge_cap)
+        self._log_multiplier = surge.adopted_log_multiplier(self._grid, adopted, self._params)
+        is_kept = self._log_multiplier == np.log(bounded)
+        self._multiplier = np.where(is_kept, bounded, surge.multipliers(self._log_multiplier, self._params))
+        recorded = self._multiplier if command.recorded is None else command.recorded
+        self._told = self._per_cell("recorded", recorded)
+        self._is_faded = self._told != self._multiplier
 
     def _restore(self, command: Restore) -> None:
         self._requests = self._per_cell("requests", command.requests).copy()
@@ -96,23 +110,29 @@ class PricingEngine:
         if self._is_frozen:
             return []
         signals = surge.Signals(self._requests, self._quotes, self._grid.reach.supply(idle_per_cell))
-        before = self.multiplier
         move = surge.next_log_multiplier(self._grid, self._log_multiplier, signals, self._params)
-        self._log_multiplier = move.log_multiplier
-        return self._changed(before, idle_per_cell, signals, move, now_s)
+        self._move_to(move.log_multiplier)
+        return self._changed(idle_per_cell, signals, move, now_s)
+
+    def _move_to(self, log_multiplier: FloatArray) -> None:
+        has_moved = log_multiplier != self._log_multiplier
+        self._multiplier = np.where(has_moved, surge.multipliers(log_multiplier, self._params), self._multiplier)
+        self._log_multiplier = log_multiplier
 
     def _freeze(self, now_s: float) -> list[Event]:
         """At once, not by steps: that is what an emergency brake is for."""
         self._is_frozen = True
-        before, base = self.multiplier, np.zeros(len(self._grid))
-        self._log_multiplier = base
+        base = np.zeros(len(self._grid))
+        self._move_to(base)
         signals = surge.Signals(self._requests, self._quotes, base)
-        return self._changed(before, base, signals, surge.Move(base, base, base, base.astype(np.uint8)), now_s)
+        return self._changed(base, signals, surge.Move(base, base, base, base.astype(np.uint8)), now_s)
 
     def _changed(
-        self, before: FloatArray, idle_per_cell: FloatArray, signals: surge.Signals, move: surge.Move, now_s: float
+        self, idle_per_cell: FloatArray, signals: surge.Signals, move: surge.Move, now_s: float
     ) -> list[Event]:
-        after = self.multiplier
+        before, after = self._told, self._multiplier
+        bounds = move.bounds | np.where(self._is_faded, surge.Bound.FADED, 0).astype(np.uint8)
+        self._told, self._is_faded = after, np.zeros(len(self._grid), np.bool_)
         at = np.flatnonzero(after != before)
         if not at.size:
             return []
@@ -130,7 +150,7 @@ class PricingEngine:
                 supply=signals.supply[at],
                 target=np.exp(move.target[at]),
                 wanted=np.exp(move.wanted[at]),
-                bounds=move.bounds[at],
+                bounds=bounds[at],
             )
         ]
 

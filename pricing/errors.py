@@ -12,7 +12,8 @@ PricingError
 │   ├── QuoteOfAnotherRider   ours, but given to somebody else
 │   └── QuoteOffMap           ours, but the map has changed, and a point of it is near no road any more
 ├── FieldWrong                a key of a tariff is wrong
-└── TariffRefused             a tariff file is wrong, and at which line
+├── TariffRefused             a tariff file is wrong, and at which line
+└── PricerSuperseded          another process sets the prices of the region now
 """
 
 from __future__ import annotations
@@ -154,3 +155,12 @@ class TariffRefused(PricingError, ValueError):
         self.key = key
         self.found = found
         self.expected = expected
+
+
+class PricerSuperseded(PricingError):
+    """Another process has become the pricer of the region: what this one decided is not written."""
+
+    code = "pricer_superseded"
+
+    def __init__(self, region_id: str, epoch: int) -> None:
+        super().__init__(f"Region {region_id} has a newer pricer than that of epoch {epoch}.")

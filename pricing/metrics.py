@@ -29,7 +29,7 @@ class PricingMetrics:
             ["region"],
             registry=registry,
         )
-        #: outcome: priced, no_positions, failed.
+        #: outcome: priced, no_positions, failed, superseded (another process prices the region).
         self.ticks = Counter(
             "hexhail_pricing_ticks",
             "Ticks of the surge controller, by what became of them.",

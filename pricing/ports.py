@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pricing.commands import Restore, Signal
 from pricing.model.advice import DriverAdvice, IdleDrivers
-from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgePrice
+from pricing.model.surge import FreezeOrder, RecordedPrice, SupplySnapshot, SurgePrice
 from pricing.model.tariff import Tariff
 from pricing.rules.price_changes import PriceChange
 
@@ -37,12 +37,18 @@ class SurgePrices(Protocol):
         """Return the same for many cells, in their order."""
         ...
 
-    async def write(self, multiplier_of: Mapping[int, float], now_s: float) -> None:
-        """Set or renew the multipliers of these cells, all at once."""
+    async def write(self, multiplier_of: Mapping[int, float], now_s: float, epoch: int) -> None:
+        """Set or renew the multipliers of these cells, all at once.
+
+        Raises PricerSuperseded if a pricer of a newer epoch has written.
+        """
         ...
 
-    async def set_frozen(self, *, is_frozen: bool) -> None:
-        """Have every cell read as 1.0 from now on, whatever is written; or no longer."""
+    async def set_frozen(self, *, is_frozen: bool, epoch: int | None = None) -> None:
+        """Have every cell read as 1.0 from now on, whatever is written; or no longer.
+
+        Without an epoch it is an operator's order. Raises PricerSuperseded as `write` does.
+        """
         ...
 
 
@@ -53,8 +59,19 @@ class PriceRecord(Protocol):
         """Keep what a version of rules and parameters means."""
         ...
 
-    async def add_changes(self, region_id: str, changes: Sequence[PriceChange]) -> None:
-        """Keep these changes; those that are kept already are left as they are."""
+    async def claim(self, region_id: str) -> int:
+        """Return a new epoch, higher than all before: what holders of an older one add is refused from now on."""
+        ...
+
+    async def newest_prices(self, region_id: str) -> dict[int, RecordedPrice]:
+        """Return the multiplier that each cell has by the record; cells without a change are absent."""
+        ...
+
+    async def add_changes(self, region_id: str, changes: Sequence[PriceChange], epoch: int) -> None:
+        """Keep these changes; those that are kept already are left as they are.
+
+        Raises PricerSuperseded, also without changes, if a newer epoch was claimed; nothing is kept then.
+        """
         ...
 
     async def history(self, region_id: str, cell: int, since_s: float, limit: int) -> list[PriceChange]:

@@ -82,7 +82,7 @@ async def main(broker: str, redis_url: str, topic: str, port: str) -> None:
     await producer.start()
     redis = Redis.from_url(redis_url)
     gateway = PingGateway(
-        KafkaPings(producer, topic, REGIONS.index),
+        KafkaPings(producer, topic, lambda region_id: (REGIONS.index(region_id),)),
         RedisCells(redis),
         REGIONS,
         region_of,

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Role, Tokens
-from backing.kafka import create_topics, partition_of
+from backing.kafka import create_topics
 from benchmarks.common.http_load import post, send_all
 from benchmarks.common.measure import Report
 from benchmarks.common.processes import SECRETS, Processes, servers
@@ -28,6 +28,7 @@ from hexhail.runtime import embedded
 from hexhail.runtime.database import open_database
 from hexhail.runtime.settings import MANHATTAN, Settings
 from kernel.contracts import redis_keys
+from kernel.contracts.partitions import RegionPartitions
 from kernel.contracts.topics import RIDE_EVENTS_TOPIC
 from kernel.keyring import KeyRing
 from pricing.adapters.redis_prices import RedisPrices
@@ -76,10 +77,13 @@ async def _measure_record(processes: Processes, events: Sequence[Event], report:
         record = SqlPriceRecord(database)
         rows = []
         for name in ("the first time", "again"):
+            epoch = await record.claim(name)
             cpu_s, wall_s = time.process_time(), time.perf_counter()
             for number, event in enumerate(events):
-                await record.add_changes(name, changes_of(event))
-                await prices.write(dict(zip(event.cell.tolist(), event.multiplier.tolist(), strict=True)), 1e9 + number)
+                await record.add_changes(name, changes_of(event), epoch)
+                await prices.write(
+                    dict(zip(event.cell.tolist(), event.multiplier.tolist(), strict=True)), 1e9 + number, epoch
+                )
             spent = time.process_time() - cpu_s, time.perf_counter() - wall_s
             rows.append([name, sum(map(len, events)), *(1e3 * value for value in spent)])
         await database.close()
@@ -110,7 +114,7 @@ async def _consumed(redis: Redis) -> int:
 
 
 async def _write(processes: Processes, messages: Sequence[bytes]) -> None:
-    partition = partition_of(REGION, Settings().topic_partitions)
+    partition = RegionPartitions([REGION], Settings().topic_partitions).home(REGION)
     producer = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{processes.broker_port}", linger_ms=5)
     await producer.start()
     for start in range(0, len(messages), 1_000):

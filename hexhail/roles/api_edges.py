@@ -36,7 +36,6 @@ from api.edges import (
 from api.nearby import nearest_eta_s
 from api.remembered import Remembered
 from api.streams.sockets import end
-from backing.kafka import partition_of
 from backing.probes import probe_broker, probe_sql
 from dispatch.adapters.redis_acceptance import read_figures
 from dispatch.adapters.redis_rounds import last_round, read_rounds
@@ -268,7 +267,7 @@ async def _both(first: Callable[[], Awaitable[Any]], second: Callable[[], Awaita
 
 
 def _health_edges(servers: Servers, parts: Parts, watch: CityWatch) -> HealthEdges:
-    partition = partition_of(servers.region_id, servers.settings.topic_partitions)
+    partition = servers.partitions.home(servers.region_id)
     broker_writes = Remembered(lambda: probe_broker(servers.producer, PROBES_TOPIC, partition))
     sql_writes = Remembered(lambda: _both(lambda: probe_sql(servers.database), lambda: check_schema(servers.database)))
 

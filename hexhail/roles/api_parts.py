@@ -28,7 +28,6 @@ from api.remembered import Remembered
 from api.streams.sockets import end
 from api.supply import RecentSupply
 from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
-from backing.kafka import partition_of
 from backing.probes import probe_redis
 from backing.sql.database import Database
 from backing.sql.failures import DatabaseUnavailable
@@ -43,12 +42,13 @@ from geo.cells import CellNumbers, cells_to_strings, latlng_to_cells
 from geo.city import CITY_FILE, City
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.sections import load_checked_city
-from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
+from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
 from hexhail.runtime.database import open_for_role, open_history
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.token_keys import TokenKeysWatch, load_issuers, load_token_keys
 from kernel.clock import CityClock
 from kernel.contracts import redis_keys
+from kernel.contracts.partitions import RegionPartitions
 from kernel.contracts.topics import PINGS_TOPIC, QUOTES_TOPIC
 from kernel.section_reader import read_params
 from location_ingest.adapters.kafka_pings import KafkaPings
@@ -82,6 +82,7 @@ class Servers:
     #: For reads of history and figures alone.
     history: HistorySource
     producer: AIOKafkaProducer
+    partitions: RegionPartitions
 
     @property
     def region_id(self) -> str:
@@ -136,7 +137,8 @@ async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
     producer = await connect_producer(settings)
     stack.push_async_callback(producer.stop)
     dispatch = read_params(city.sections, DispatchParams)
-    return Servers(settings, settings.clock(), city, dispatch, redis, database, history, producer)
+    partitions = region_partitions(settings)
+    return Servers(settings, settings.clock(), city, dispatch, redis, database, history, producer, partitions)
 
 
 async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
@@ -213,13 +215,8 @@ def _tariff_watch(servers: Servers, archive: RedisTariffs) -> TariffWatch:
 
 
 def _quote_log(servers: Servers) -> KafkaQuotes:
-    partitions = servers.settings.topic_partitions
-    return KafkaQuotes(
-        servers.producer,
-        QUOTES_TOPIC,
-        lambda region_id: partition_of(region_id, partitions),
-        QuoteMetrics(prometheus_client.REGISTRY),
-    )
+    metrics = QuoteMetrics(prometheus_client.REGISTRY)
+    return KafkaQuotes(servers.producer, QUOTES_TOPIC, servers.partitions.home, metrics)
 
 
 def _position_watch(servers: Servers) -> PositionWatch:
@@ -241,9 +238,9 @@ def region_of_cells(city: City) -> Callable[[NDArray[np.float64], NDArray[np.flo
 
 
 def _gateway(servers: Servers) -> PingGateway:
-    city, partitions = servers.city, servers.settings.topic_partitions
+    city = servers.city
     return PingGateway(
-        KafkaPings(servers.producer, PINGS_TOPIC, lambda region_id: partition_of(region_id, partitions)),
+        KafkaPings(servers.producer, PINGS_TOPIC, servers.partitions.pings),
         RedisCells(servers.redis),
         [servers.region_id],
         region_of_cells(city),

@@ -56,6 +56,7 @@ async def _ingest(settings: Settings) -> None:
         broker_url=settings.broker_url,
         data_dir=settings.data_dir / "ingester",
         session_timeout_s=settings.broker_session_timeout_s,
+        security=settings.security(),
     )
     attach(app, PINGS_TOPIC, service, now_s=settings.clock().now_s, metrics=metrics)
     try:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from workflows.end_ride import OverdueRides
 
 
+#: Consumer group whose members share out the regions' rounds.
+GROUP = "hexhail-matcher"
+
+
 def run_matcher(settings: Settings) -> None:
     """Run the matching rounds of the regions while this process owns them."""
     use_uvloop()
@@ -52,7 +56,7 @@ async def _match(settings: Settings) -> None:
     store = SqlRideStore(database, metrics.set_aside)
     tools = Tools(settings, redis, store, AcceptanceMetrics(REGISTRY), metrics)
     try:
-        async with joined_owners(settings) as ownership:
+        async with joined_owners(settings, GROUP) as ownership:
             regions = [
                 MatchedRegion(tools, city, folder, ownership, maps)
                 for city, folder in zip(cities, settings.city_folders, strict=True)

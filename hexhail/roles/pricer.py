@@ -11,7 +11,7 @@ import structlog
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
 from hexhail.cities.served import load_cities
-from hexhail.runtime.connections import connect_redis, ensure_topics
+from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_for_role
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.settings import Settings
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     import faust
     from redis.asyncio import Redis
 
+    from backing.ownership import KafkaOwnership
     from dispatch.adapters.sql.store import SqlRideStore
     from geo.city import City
     from hexhail.runtime.city_watch import CityWatch
+    from kernel.clock import CityClock
     from pricing.adapters.faust_agent import Advising, Pricing
     from pricing.metrics import AdviceMetrics, PricingMetrics
     from pricing.model.advice import RepositioningParams
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from pricing.service.surge import PricingService
 
 log = structlog.get_logger(__name__)
+
+#: Consumer group whose members share out the regions whose prices they set.
+OWNERS_GROUP = "hexhail-pricer-owners"
 
 
 def run_pricer(settings: Settings) -> None:
@@ -46,48 +51,64 @@ async def _price(settings: Settings) -> None:
 
     from dispatch.adapters.sql.store import SqlRideStore
     from hexhail.runtime.city_watch import CityWatch, MapMetrics
-    from pricing.adapters.faust_agent import Advising, Pricing, attach, attach_advice
     from pricing.adapters.sql.record import SqlPriceRecord
     from pricing.metrics import AdviceMetrics, PricingMetrics
-    from pricing.model.advice import RepositioningParams
 
     clock, metrics, advice_metrics = settings.clock(), PricingMetrics(REGISTRY), AdviceMetrics(REGISTRY)
-    cities = load_cities(settings.city_folders)
+    cities, maps = load_cities(settings.city_folders), MapMetrics(REGISTRY)
     redis = await connect_redis(settings)
-    await ensure_topics(settings)
     database = await open_for_role(settings, "pricer")
     record, store = SqlPriceRecord(database), SqlRideStore(database)
-    app = build_faust_app(
-        "hexhail-pricer",
-        broker_url=settings.broker_url,
-        data_dir=settings.data_dir / "pricer",
-        session_timeout_s=settings.broker_session_timeout_s,
-    )
-    maps = MapMetrics(REGISTRY)
-    for city, folder in zip(cities, settings.city_folders, strict=True):
-        region = PricedRegion(redis, store, record, metrics, advice_metrics, folder)
-        pricing, advising = region.on(city)
-        region.pricing = Pricing(pricing)
-        attach(
-            app,
-            RIDE_EVENTS_TOPIC,
-            QUOTES_TOPIC,
-            region.pricing,
-            now_s=clock.now_s,
-            wall_duration_s=clock.wall_duration_s,
-        )
-        if advising is not None:
-            region.advising = Advising(advising)
-            every_s = read_params(city.sections, RepositioningParams).every_s
-            attach_advice(
-                app, region.advising, every_s=every_s, now_s=clock.now_s, wall_duration_s=clock.wall_duration_s
-            )
-        watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps))
     try:
-        await run_faust_app(app)
+        async with joined_owners(settings, OWNERS_GROUP) as ownership:
+            app = build_faust_app(
+                "hexhail-pricer",
+                broker_url=settings.broker_url,
+                data_dir=settings.data_dir / "pricer",
+                session_timeout_s=settings.broker_session_timeout_s,
+                security=settings.security(),
+            )
+            for city, folder in zip(cities, settings.city_folders, strict=True):
+                region = PricedRegion(redis, store, record, metrics, advice_metrics, folder)
+                _attach_region(app, region, city, clock, ownership)
+                watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps))
+            await run_faust_app(app)
     finally:
         await database.close()
         await redis.aclose()
+
+
+def _attach_region(
+    app: faust.App, region: PricedRegion, city: City, clock: CityClock, ownership: KafkaOwnership
+) -> None:
+    """Have the app count messages of a region, and set its prices and advise its drivers while it owns the region."""
+    from pricing.adapters.faust_agent import Advising, Pricing, attach, attach_advice
+    from pricing.model.advice import RepositioningParams
+
+    async def owns() -> bool:
+        return await ownership.owns(city.region.region_id)
+
+    pricing, advising = region.on(city)
+    region.pricing = Pricing(pricing)
+    attach(
+        app,
+        RIDE_EVENTS_TOPIC,
+        QUOTES_TOPIC,
+        region.pricing,
+        now_s=clock.now_s,
+        wall_duration_s=clock.wall_duration_s,
+        owns=owns,
+    )
+    if advising is not None:
+        region.advising = Advising(advising)
+        attach_advice(
+            app,
+            region.advising,
+            every_s=read_params(city.sections, RepositioningParams).every_s,
+            now_s=clock.now_s,
+            wall_duration_s=clock.wall_duration_s,
+            owns=owns,
+        )
 
 
 @dataclass

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from backing.faust_worker import use_uvloop
-from backing.kafka import partition_of
-from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
+from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
 from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.retention import Pruner, kinds_of
@@ -44,7 +43,7 @@ async def _relay(settings: Settings) -> None:
     topics = KafkaTopics(
         producer,
         STREAM_TOPICS,
-        lambda region_id: partition_of(region_id, settings.topic_partitions),
+        region_partitions(settings).home,
         set_aside,
     )
     relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis, set_aside))

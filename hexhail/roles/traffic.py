@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backing.faust_worker import use_uvloop
-from backing.kafka import bootstrap_servers, partition_of
+from backing.kafka import bootstrap_servers
 from hexhail.cities.learned_traffic import city_profile
 from hexhail.cities.served import common_to, load_cities
-from hexhail.runtime.connections import connect_redis, ensure_topics, reaching_broker
+from hexhail.runtime.connections import connect_redis, joined_owners, reaching_broker, region_partitions
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.settings import Settings
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from traffic.metrics import TrafficMetrics
     from traffic.service.update import UpdateService
 
-GROUP = "hexhail-traffic"
+#: Consumer group whose members share out the regions whose traffic they learn.
+GROUP = "hexhail-traffic-owners"
 #: Wall seconds that a read waits for pings: the longest delay of an update.
 READ_WAIT_S = 0.2
 
@@ -100,22 +101,23 @@ def _services(
 
 @asynccontextmanager
 async def joined_pings(settings: Settings, cities: Sequence[City]) -> AsyncIterator[BelievedPings]:
-    """Join the consumer group of the learners, and leave it at the end. Raises DependencyMissing."""
+    """Join the learners, who share out the regions, and leave them at the end. Raises DependencyMissing."""
     from location_ingest.adapters.kafka_believed import BelievedPings
     from location_ingest.model import IngestParams
 
     params = common_to(IngestParams.SECTION, [read_params(city.sections, IngestParams) for city in cities])
-    await ensure_topics(settings)
-    pings = BelievedPings(
-        bootstrap_servers(settings.broker_url),
-        GROUP,
-        PINGS_TOPIC,
-        lambda region_id: partition_of(region_id, settings.topic_partitions),
-        params,
-        settings.broker_session_timeout_s,
-    )
-    async with reaching_broker(settings, pings):
-        yield pings
+    async with joined_owners(settings, GROUP) as ownership:
+        pings = BelievedPings(
+            bootstrap_servers(settings.broker_url),
+            ownership,
+            PINGS_TOPIC,
+            region_partitions(settings).pings,
+            [city.region.region_id for city in cities],
+            params,
+            settings.security(),
+        )
+        async with reaching_broker(settings, pings):
+            yield pings
 
 
 class OwnedRegions:

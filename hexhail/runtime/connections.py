@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from backing.kafka import bootstrap_servers, create_topics, partition_of
+import structlog
+
+from backing.kafka import TopicsRefused, bootstrap_servers, create_topics
+from hexhail.runtime.findings import REPLICAS_REMEDY
 from hexhail.runtime.settings import Settings
+from kernel.contracts.partitions import RegionPartitions
 from kernel.contracts.topics import ALL_TOPICS, OWNERS_TOPIC
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from redis.asyncio import Redis
 
-    from dispatch.adapters.kafka_ownership import KafkaOwnership
+    from backing.ownership import KafkaOwnership
+
+log = structlog.get_logger(__name__)
 
 #: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
 REDIS_TIMEOUT_S = 5.0
@@ -61,7 +67,10 @@ async def connect_producer(settings: Settings) -> AIOKafkaProducer:
 
     from location_ingest.adapters.kafka_pings import new_producer
 
-    producer = new_producer(bootstrap_servers(settings.broker_url))
+    try:
+        producer = new_producer(bootstrap_servers(settings.broker_url), security=settings.security())
+    except (ValueError, OSError) as error:
+        raise DependencyMissing(_security_wrong(error)) from error
     try:
         await producer.start()
     except (KafkaError, OSError) as error:
@@ -70,17 +79,33 @@ async def connect_producer(settings: Settings) -> AIOKafkaProducer:
     return producer
 
 
+def region_partitions(settings: Settings) -> RegionPartitions:
+    """Return the partitions of the regions of all cities. Raises DependencyMissing."""
+    from geo.city import load_region  # commands that reach no broker start without numpy
+
+    try:
+        region_ids = [load_region(folder).region_id for folder in settings.city_folders]
+        return RegionPartitions(region_ids, settings.topic_partitions, settings.region_partitions)
+    except (ValueError, OSError) as error:
+        raise DependencyMissing(str(error)) from error
+
+
 @asynccontextmanager
-async def joined_owners(settings: Settings) -> AsyncIterator[KafkaOwnership]:
-    """Membership among those who share out the regions; left at the end. Raises DependencyMissing."""
-    from dispatch.adapters.kafka_ownership import KafkaOwnership
+async def joined_owners(settings: Settings, group: str) -> AsyncIterator[KafkaOwnership]:
+    """Membership among those who share out the regions; left at the end. Raises DependencyMissing.
+
+    The members of each group share out all regions anew.
+    """
+    from backing.ownership import KafkaOwnership
 
     await ensure_topics(settings)
     ownership = KafkaOwnership(
         bootstrap_servers(settings.broker_url),
+        group,
         OWNERS_TOPIC,
-        lambda region_id: partition_of(region_id, settings.topic_partitions),
+        region_partitions(settings).home,
         settings.broker_session_timeout_s,
+        settings.security(),
     )
     async with reaching_broker(settings, ownership):
         yield ownership
@@ -119,11 +144,31 @@ def _broker_missing(settings: Settings, error: Exception) -> DependencyMissing:
     )
 
 
+def _security_wrong(error: Exception) -> str:
+    return f"The broker's security cannot be used ({error}). See the settings HEXHAIL_BROKER_…."
+
+
 async def ensure_topics(settings: Settings) -> None:
-    """Create the topics that are missing. Raises DependencyMissing."""
+    """Create the topics that are missing, and warn of those that exist with fewer replicas than asked for.
+
+    Raises DependencyMissing.
+    """
     from aiokafka.errors import KafkaError
 
     try:
-        await create_topics(settings.broker_url, ALL_TOPICS, settings.topic_partitions)
+        security = settings.security()
+        security.tls_context()
+    except (ValueError, OSError) as error:
+        raise DependencyMissing(_security_wrong(error)) from error
+    try:
+        copies = settings.copies()
+    except ValueError as error:
+        raise DependencyMissing(f"HEXHAIL_TOPIC_REPLICATION and HEXHAIL_TOPIC_MIN_INSYNC: {error}.") from error
+    try:
+        shortfalls = await create_topics(settings.broker_url, ALL_TOPICS, settings.topic_partitions, copies, security)
+    except TopicsRefused as error:
+        raise DependencyMissing(f"{error}.") from error
     except (KafkaError, OSError) as error:
         raise _broker_missing(settings, error) from error
+    for shortfall in shortfalls:
+        log.warning("topic_below_settings", detail=shortfall, remedy=REPLICAS_REMEDY)

@@ -10,24 +10,25 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from backing.kafka import TopicsRefused, read_topics
 from backing.outbox.outbox import SqlOutbox
 from backing.probes import WritesRefused, probe_broker, probe_redis, probe_sql
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from backing.sql import migrate
-from hexhail.runtime.connections import connect_producer, connect_redis
+from hexhail.runtime.connections import DependencyMissing, connect_producer, connect_redis, region_partitions
 from hexhail.runtime.database import SQL_PACKAGES, ProcessName, is_postgres, open_for_role
+from hexhail.runtime.findings import Finding, region_finding, topic_findings
 from hexhail.runtime.map_reports import MapReports, apart
 from hexhail.runtime.retention import DAY_S, kinds_of
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.token_keys import load_issuers, load_token_keys
 from kernel.contracts import redis_keys
-from kernel.contracts.topics import PROBES_TOPIC
+from kernel.contracts.topics import ALL_TOPICS, PROBES_TOPIC
 
 #: Clocks of hosts that differ by more than this make fresh positions look stale, or to come from the future.
 CLOCK_SKEW_S_MAX = 1.0
@@ -55,18 +56,6 @@ WRITE_REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check: part, status, observation and remedy."""
-
-    part: str
-    ok: bool
-    seen: str
-    remedy: str = ""
-    #: Whether a city can not be served without it.
-    is_needed: bool = True
-
-
 async def examine() -> list[Finding]:
     """Check everything; a part that hangs is given up after a few seconds."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is said here, with the remedy
@@ -78,6 +67,8 @@ async def examine() -> list[Finding]:
         ("SQL", _sql),
     ):
         findings.append(await _guarded(part, lambda check=check: check(settings)))  # type: ignore[misc]
+    if any(finding.part == "broker" and "next start creates" not in finding.seen for finding in findings):
+        findings += await _topics(settings)
     if any(finding.part == "SQL" and "to be published" in finding.seen for finding in findings):  # up to date
         findings.append(await _guarded("oldest rows", lambda: _retention(settings)))
     if any(finding.part == "SQL" and finding.ok for finding in findings) and is_postgres(settings.database_url):
@@ -290,6 +281,25 @@ async def _broker(settings: Settings) -> Finding:
         await producer.stop()
     writes = "" if has_topic else "; the next start creates its topics"
     return Finding("broker", ok=True, seen=f"{brokers} of them, at {settings.broker_url}{writes}")
+
+
+async def _topics(settings: Settings) -> list[Finding]:
+    """What is to be said of topics and the partitions of regions; nothing where no broker answers: that is said."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        async with asyncio.timeout(8.0):
+            brokers, states = await read_topics(settings.broker_url, ALL_TOPICS, settings.security())
+        found = topic_findings(states, brokers, settings.copies())
+    except (KafkaError, OSError, TimeoutError):
+        return []
+    except (TopicsRefused, ValueError) as error:
+        return [Finding("topics", ok=False, seen=str(error), remedy="See the settings HEXHAIL_TOPIC_….")]
+    try:
+        partitions = region_partitions(settings)
+    except DependencyMissing as error:
+        return [*found, Finding("regions", ok=False, seen=str(error), remedy="See HEXHAIL_REGION_PARTITIONS.")]
+    return [*found, region_finding(partitions)]
 
 
 async def _sql(settings: Settings) -> Finding:

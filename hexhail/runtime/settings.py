@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backing.kafka import Copies
+from backing.kafka_security import Mechanism, Protocol, Security
 from kernel.clock import CityClock
 from kernel.keyring import KeyRing
 
@@ -98,7 +100,40 @@ class Settings(BaseSettings):
         Path | None, Field(description="folder to record matching rounds in; without it they are not recorded")
     ] = None
     web_dir: Annotated[Path, Field(description="the built web pages: the live map and the replay")] = _built_pages()
+    broker_security: Annotated[
+        Protocol, Field(description="security protocol of the brokers: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    ] = "PLAINTEXT"
+    broker_ca_file: Annotated[
+        Path | None, Field(description="certificates (PEM) that brokers are checked against; default: the system's")
+    ] = None
+    broker_cert_file: Annotated[
+        Path | None, Field(description="certificate (PEM) of this client, where brokers ask for one")
+    ] = None
+    broker_key_file: Annotated[Path | None, Field(description="key (PEM) of that certificate")] = None
+    broker_sasl_mechanism: Annotated[
+        Mechanism, Field(description="how clients sign in: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    ] = "SCRAM-SHA-512"
+    broker_username: Annotated[str, Field(description="name to sign in with")] = ""
+    broker_password: Annotated[SecretStr, Field(description="password to sign in with")] = SecretStr("")
     topic_partitions: Annotated[int, Field(ge=1, description="partitions of each Kafka topic")] = 4
+    topic_replication: Annotated[
+        PositiveInt | None,
+        Field(description="brokers that hold each message; default: 3, or as many as there are; of new topics"),
+    ] = None
+    topic_min_insync: Annotated[
+        PositiveInt | None,
+        Field(
+            description="brokers that must have a message before it is acknowledged (`min.insync.replicas`); default: "
+            "all but one of its replicas, at least 1; of new topics"
+        ),
+    ] = None
+    region_partitions: Annotated[
+        dict[str, list[int]],
+        Field(
+            description='partitions of a region, its home first, its pings in all of them: {"metro": [0, 1, 2]}; '
+            "default: one each, spread evenly in the order of the cities; the same for every process"
+        ),
+    ] = {}
     # 6 s is the least that Apache Kafka accepts by default; the embedded broker may have less.
     broker_session_timeout_s: Annotated[
         float, Field(gt=0, description="seconds without a heartbeat after which a consumer loses its partitions")
@@ -152,6 +187,22 @@ class Settings(BaseSettings):
         if not self.token_secrets:
             raise ValueError("no signing key: set HEXHAIL_TOKEN_SECRETS to a JSON object of key id to key")
         return KeyRing({key_id: key.get_secret_value() for key_id, key in self.token_secrets.items()})
+
+    def copies(self) -> Copies:
+        """How often new topics are kept. Raises ValueError if more replicas must be in sync than there are."""
+        return Copies(self.topic_replication, self.topic_min_insync)
+
+    def security(self) -> Security:
+        """How clients reach the brokers. Raises ValueError for settings that do not fit each other."""
+        return Security(
+            self.broker_security,
+            self.broker_ca_file,
+            self.broker_cert_file,
+            self.broker_key_file,
+            self.broker_sasl_mechanism,
+            self.broker_username,
+            self.broker_password.get_secret_value(),
+        )
 
     def clock(self) -> CityClock:
         """The clock of the installation."""

@@ -117,7 +117,9 @@ def tariffs(region_id: str) -> str:
 
 
 def surge(region_id: str) -> str:
-    """Hash: cell -> `<multiplier>|<updated_ms>`; and `frozen` while an operator holds all prices at 1.0."""
+    """Hash: cell -> `<multiplier>|<updated_ms>`; `frozen` while an operator holds all prices at 1.0; and `epoch`, the
+    newest pricer that wrote.
+    """
     return f"{{{region_id}}}:surge"
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
-from backing.kafka import require_coordination
+from backing.kafka_security import PLAINTEXT, Security
+from backing.ownership import KafkaOwnership
 from location_ingest.adapters.ping_codec import decode_columns
 from location_ingest.column_engine import ColumnEngine
 from location_ingest.columns import PingColumns
@@ -24,60 +25,63 @@ log = structlog.get_logger(__name__)
 MESSAGES_MAX = 500
 
 
-class BelievedPings(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Reads the topic of pings in a consumer group of its own, and judges the pings by the rules of the ingester.
+class BelievedPings:
+    """Reads the pings of the regions that this process owns, and judges them by the rules of the ingester.
 
-    Who has a region's partition owns the region. Nothing is committed: a new owner begins with the newest pings, for
-    old ones say nothing about the traffic of now.
+    All partitions of a region's pings are read by its owner. Nothing is committed: a new owner begins with the newest
+    pings, for old ones say nothing about the traffic of now.
     """
 
     def __init__(
         self,
         bootstrap_servers: Sequence[str],
-        group: str,
+        ownership: KafkaOwnership,
         topic: str,
-        partition_of: Callable[[str], int],
+        partitions_of: Callable[[str], Sequence[int]],
+        region_ids: Sequence[str],
         params: IngestParams,
-        session_timeout_s: float,
+        security: Security = PLAINTEXT,
     ) -> None:
+        self._ownership = ownership
         self._topic = topic
-        self._partition_of = partition_of
+        self._partitions_of = partitions_of
+        self._region_ids = region_ids
         self._params = params
         self._engine = ColumnEngine(params)
-        self._owned: set[int] = set()
+        self._owned: set[str] = set()
+        #: That of the ownership when the regions were last looked at.
+        self._seen_term = -1
         #: Grows with each assignment: who owned a region before and after one may have missed pings in between.
         self.term = 0
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(bootstrap_servers),
-            group_id=group,
-            session_timeout_ms=round(session_timeout_s * 1e3),
-            rebalance_timeout_ms=round(session_timeout_s * 1e3),
-            # A third of the session, as Kafka advises: two may be lost.
-            heartbeat_interval_ms=round(session_timeout_s * 1e3 / 3.0),
+            **security.client_options(),
             auto_offset_reset="latest",
             enable_auto_commit=False,
         )
 
     async def start(self) -> None:
-        """Join the group; partitions follow. Raises KafkaError or OSError where no broker answers."""
+        """Reach the brokers. Raises KafkaError or OSError where none answers."""
         await self._consumer.start()
-        self._consumer.subscribe([self._topic], listener=self)
 
     async def stop(self) -> None:
-        """Leave, so that another takes over at once."""
+        """Read no more."""
         self._owned.clear()
         await self._consumer.stop()
 
     def owns(self, region_id: str) -> bool:
-        """Whether the region's partition is assigned to this process."""
-        return self._partition_of(region_id) in self._owned
+        """Whether the region is this process's, as of the last read."""
+        return region_id in self._owned
 
     async def read(self, now_s: float, wait_s: float) -> list[PingColumns]:
         """Return the believed pings that came since the last call, waiting up to ``wait_s`` wall seconds for one.
 
         Raises RestartNeeded if this process can own nothing any more.
         """
-        require_coordination(self._consumer)
+        await self._follow_ownership()
+        if not self._owned:
+            await asyncio.sleep(wait_s)
+            return []
         found: dict[Any, list[Any]] = await self._consumer.getmany(
             timeout_ms=round(wait_s * 1e3), max_records=MESSAGES_MAX
         )
@@ -98,13 +102,14 @@ class BelievedPings(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         driver_ids = [verdicts.driver_ids[row] for row in rows.tolist()]
         return PingColumns(verdicts.region_id, now_s, driver_ids, verdicts.values[rows])
 
-    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Before a rebalance: nothing is ours until it is over."""
-        self._owned.clear()
-
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """After a rebalance: tracks are judged anew."""
-        self._owned = {partition.partition for partition in assigned}
+    async def _follow_ownership(self) -> None:
+        """Read the pings of what is owned now, from their end; the tracks of drivers are judged anew."""
+        owned = {region_id for region_id in self._region_ids if await self._ownership.owns(region_id)}
+        if owned == self._owned and self._ownership.term == self._seen_term:
+            return
+        self._owned, self._seen_term = owned, self._ownership.term
         self._engine = ColumnEngine(self._params)
         self.term += 1
-        log.info("partitions_assigned", partitions=sorted(self._owned))
+        numbers = {number for region_id in owned for number in self._partitions_of(region_id)}
+        self._consumer.assign([TopicPartition(self._topic, number) for number in sorted(numbers)])
+        log.info("pings_assigned", regions=sorted(owned), partitions=sorted(numbers))

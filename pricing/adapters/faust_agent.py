@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from backing.retry import Backoff, retry_until_stopped
+from backing.retry import Backoff, RestartNeeded, retry_until_stopped
 from pricing.adapters.event_codec import decode_quote, decode_ride
 from pricing.model.messages import QuoteAsked, RideEvent
 from pricing.service.advice import AdviceService
@@ -28,12 +28,16 @@ BATCH_WITHIN_S = 0.05
 # Wall seconds between attempts while a store is away: soon enough to catch up at once, rare enough not to hammer it.
 RETRY_S_MIN = 0.1
 RETRY_S_MAX = 2.0
+#: Wall seconds between two questions of who stands by whether the region is its own now.
+STAND_BY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Decode = Callable[[bytes | None], T | None]
 Process = Callable[[Sequence[T | None], float], Awaitable[None]]
+#: Whether this process is to set the prices of the region, and to advise its drivers. May raise RestartNeeded.
+Owns = Callable[[], Awaitable[bool]]
 
 
 class Pricing:
@@ -71,6 +75,10 @@ class Pricing:
         async with self._in_step:
             await self._service.tick(now_s)
 
+    def stand_by(self) -> None:
+        """See `PricingService.stand_by`."""
+        self._service.stand_by()
+
 
 class Advising:
     """The advice of one region by a service that can be replaced by one on another map."""
@@ -84,6 +92,10 @@ class Advising:
         await self.service.plan_once(now_s)
 
 
+async def _always() -> bool:
+    return True
+
+
 def attach(
     app: faust.App,
     rides_topic: str,
@@ -92,12 +104,14 @@ def attach(
     *,
     now_s: Callable[[], float],
     wall_duration_s: Callable[[float], float],
+    owns: Owns = _always,
 ) -> tuple[Any, Any]:
     """Have ``app`` feed ``service`` from the topics, and tick it each `service.tick_s` of city time; return the agents.
 
-    ``now_s`` is the city's clock, ``wall_duration_s`` turns a stretch of city time into wall seconds.
+    Every process counts messages, and only the one that owns the region ticks. ``now_s`` is the city's clock,
+    ``wall_duration_s`` turns a stretch of city time into wall seconds.
     """
-    worker = _Worker(app, service, now_s, wall_duration_s)
+    worker = _Worker(app, service, now_s, wall_duration_s, owns)
     app.task()(worker.tick_until_stopped)
 
     def agent(topic_name: str, name: str, take_batches: Callable[[Any], Awaitable[None]]) -> Any:
@@ -115,6 +129,7 @@ def attach_advice(
     every_s: float,
     now_s: Callable[[], float],
     wall_duration_s: Callable[[float], float],
+    owns: Owns = _always,
 ) -> None:
     """Have ``app`` plan advice each ``every_s`` of city time; a plan that fails is logged and the next one is tried."""
 
@@ -122,7 +137,8 @@ def attach_advice(
         while not app.should_stop:
             await app.sleep(wall_duration_s(every_s))
             try:
-                await service.plan_once(now_s())
+                if await owns():
+                    await service.plan_once(now_s())
             except Exception as error:
                 log.warning("advice_failed", region=service.region_id, error=repr(error))
 
@@ -136,8 +152,10 @@ class _Worker:
         service: PricingService | Pricing,
         now_s: Callable[[], float],
         wall_duration_s: Callable[[float], float],
+        owns: Owns,
     ) -> None:
         self._app = app
+        self._owns = owns
         self._service = service
         self._now_s = now_s
         self._wall_duration_s = wall_duration_s
@@ -166,8 +184,16 @@ class _Worker:
 
     async def tick_until_stopped(self) -> None:
         while not self._app.should_stop:
+            wait_s = self._wall_duration_s(self._service.tick_s)
             try:
-                await self._service.tick(self._now_s())
+                if await self._owns():
+                    await self._service.tick(self._now_s())
+                else:
+                    self._service.stand_by()
+                    wait_s = min(wait_s, STAND_BY_S)
+            except RestartNeeded as error:
+                await self._app.crash(error)
+                return
             except Exception as error:
                 log.warning("tick_failed", error=repr(error))
-            await self._app.sleep(self._wall_duration_s(self._service.tick_s))
+            await self._app.sleep(wait_s)

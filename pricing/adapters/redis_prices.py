@@ -9,7 +9,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from backing.left_out import LeftOut
+from backing.redis.functions import LuaLibrary, RedisFunctions
 from kernel.contracts import redis_keys
+from pricing.errors import PricerSuperseded
 from pricing.model.surge import BASE_MULTIPLIER, SurgeParams, SurgePrice
 from pricing.rules.surge import aged_multiplier
 
@@ -22,6 +24,7 @@ class RedisPrices:
 
     def __init__(self, redis: Redis, region_id: str, params: SurgeParams) -> None:
         self._redis: Any = redis
+        self._functions = RedisFunctions(redis, LuaLibrary.read("pricing.adapters", "prices.lua"))
         self._region_id = region_id
         self._params = params
         self._left_out = LeftOut("price")
@@ -41,15 +44,22 @@ class RedisPrices:
             stored = [None] * len(wanted)
         return [self._price(cell, value, now_s) for cell, value in zip(wanted, stored, strict=True)]
 
-    async def write(self, multiplier_of: Mapping[int, float], now_s: float) -> None:
-        """Set or renew the multipliers of these cells in one command."""
-        updated_ms = round(now_s * 1e3)
-        mapping = {format(cell, "x"): f"{multiplier!r}|{updated_ms}" for cell, multiplier in multiplier_of.items()}
-        await self._redis.hset(redis_keys.surge(self._region_id), mapping=mapping)
+    async def write(self, multiplier_of: Mapping[int, float], now_s: float, epoch: int) -> None:
+        """Set or renew the multipliers of these cells in one call. Raises PricerSuperseded."""
+        updated_ms, arguments = round(now_s * 1e3), list[str | int]()
+        for cell, multiplier in multiplier_of.items():
+            arguments += (format(cell, "x"), f"{multiplier!r}|{updated_ms}")
+        await self._call("hexhail_prices_put", epoch, *arguments)
 
-    async def set_frozen(self, *, is_frozen: bool) -> None:
-        """Have every cell read as 1.0 from now on; or no longer."""
-        if is_frozen:
+    async def _call(self, function: str, epoch: int, *arguments: str | int) -> None:
+        if not await self._functions.call(function, (redis_keys.surge(self._region_id),), (epoch, *arguments)):
+            raise PricerSuperseded(self._region_id, epoch)
+
+    async def set_frozen(self, *, is_frozen: bool, epoch: int | None = None) -> None:
+        """Have every cell read as 1.0 from now on; or no longer. Raises PricerSuperseded."""
+        if epoch is not None:
+            await self._call("hexhail_prices_freeze", epoch, int(is_frozen))
+        elif is_frozen:
             await self._redis.hset(redis_keys.surge(self._region_id), FROZEN, "1")
         else:
             await self._redis.hdel(redis_keys.surge(self._region_id), FROZEN)

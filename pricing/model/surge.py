@@ -95,6 +95,14 @@ class SurgePrice:
     updated_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedPrice:
+    """The multiplier that a cell has by the record, and the city time of the change that set it."""
+
+    multiplier: float
+    at_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SupplySnapshot:
     """The drivers of a region at one moment."""

@@ -35,6 +35,7 @@ BOUND_WORDS = {
     Bound.NEIGHBOURS: "brought nearer to the prices next door",
     Bound.DEAD_BAND: "small differences are left alone",
     Bound.STEP: "moved by one bounded step, more to follow",
+    Bound.FADED: "it had faded towards the base price while nobody set prices",
 }
 
 

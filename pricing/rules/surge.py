@@ -41,6 +41,8 @@ class Bound(IntFlag):
     NEIGHBOURS = 8
     DEAD_BAND = 16
     STEP = 32
+    #: No bound of the rules: nobody set prices for a while, and it faded meanwhile.
+    FADED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,5 +193,7 @@ def aged_multiplier(multiplier: float, age_s: float, params: SurgeParams) -> flo
     """
     life_left = (params.price_life_s - age_s) / (params.price_life_s / 2)
     share = min(max(life_left, 0.0), 1.0)
-    faded = math.exp(math.log(min(max(multiplier, params.surge_floor), params.surge_cap)) * share)
+    bounded = min(max(multiplier, params.surge_floor), params.surge_cap)
+    # A fresh price counts to the last bit: the next pricer goes on from it.
+    faded = bounded if share == 1.0 else math.exp(math.log(bounded) * share)
     return min(max(faded, params.surge_floor), params.surge_cap) if share > 0.0 else BASE_MULTIPLIER

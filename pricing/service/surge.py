@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -12,6 +12,7 @@ from geo.city import Region
 from kernel.points import Point
 from pricing.commands import AdoptPrices, FreezePrices, Tick, UnfreezePrices
 from pricing.engine import PricingEngine
+from pricing.errors import PricerSuperseded
 from pricing.events import Event
 from pricing.metrics import PricingMetrics
 from pricing.model.messages import QuoteAsked, RideEvent
@@ -22,16 +23,17 @@ from pricing.rules.cells import cell_indices
 from pricing.rules.grid import SurgeGrid
 from pricing.rules.price_changes import changes_of
 from pricing.rules.signals import quote_ident, quote_signal, request_wish, ride_signal
+from pricing.rules.takeover import moment_after, resumed_multiplier
 
 
 class PricingService:
     """Feeds the engine of one region and publishes what it decides.
 
-    `CountedSignals` owns the demand. The engine holds a copy, which is read when the process starts and
-    again after every call whose outcome is unknown. A crash therefore costs the missed ticks alone, and an event that
-    comes twice or late counts as if it had come once and in time.
+    `CountedSignals` owns the demand, whichever process counted it; the engine reads it at each tick. A crash therefore
+    costs the missed ticks alone, and an event that comes twice or late counts as if it had come once and in time.
 
-    Only one pricer may price a region at a time: two would move the same prices.
+    One pricer at a time sets the prices of a region. The first tick after `stand_by` claims an epoch and goes on from
+    the prices on record. What a pricer of an older epoch decides is neither recorded nor published.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class PricingService:
         self.tick_s = params.tick_s
         self._surge_resolution = region.surge_resolution
         self._cells = grid.cell
+        self._grid = grid
+        self._params = params
         self._engine = PricingEngine(grid, params)
         self._prices = prices
         self._signals = signals
@@ -58,10 +62,10 @@ class PricingService:
         self._version = (surge.version_of(params), repr(params))
         self._metrics = metrics
         self._log = structlog.get_logger(__name__).bind(region=region.region_id)
-        #: Held from the call that counts signals until the engine has them: nobody may read all counts in between.
-        self._in_step = asyncio.Lock()
-        self._is_restored = False
-        self._has_adopted = False
+        #: That of this process as the pricer of the region; None while it is not known to be that.
+        self._epoch: int | None = None
+        #: City time of the newest change on record when the epoch began.
+        self._recorded_to_s = -math.inf
         #: What moved and is not on record yet; no price is published before it is.
         self._unrecorded: list[Event] = []
         #: Cells whose last change has not reached the store yet.
@@ -84,7 +88,7 @@ class PricingService:
             signal = ride_signal(event, cell_index)
             wish = "" if signal is None else request_wish(event, cell_index)
             signals.append(KeyedSignal(event.ride_id, event.sequence, at_s, signal, wish))
-        await self._take(self._signals.count_rides, signals, outcomes, now_s)
+        await self._take(self._signals.count_rides, signals, outcomes)
         for outcome, count in outcomes.items():
             self._metrics.ride_events.labels(self.region_id, outcome).inc(count)
         self._metrics.requests_outside.labels(self.region_id).inc(outside)
@@ -100,7 +104,7 @@ class PricingService:
             cell_index = self._cell_index(event.pickup)
             ident, signal = quote_ident(event, cell_index), quote_signal(event, cell_index)
             signals.append(KeyedSignal(ident, 1, min(event.at_s, now_s), signal))
-        await self._take(self._signals.count_quotes, signals, outcomes, now_s)
+        await self._take(self._signals.count_quotes, signals, outcomes)
         for outcome, count in outcomes.items():
             self._metrics.quotes_asked.labels(self.region_id, outcome).inc(count)
         self._warn_of_undecodable(outcomes, "quotes_undecodable")
@@ -110,27 +114,13 @@ class PricingService:
         count: Callable[[Sequence[KeyedSignal]], Awaitable[list[int]]],
         signals: Sequence[KeyedSignal],
         outcomes: Counter[str],
-        now_s: float,
     ) -> None:
-        """Have the signals counted, and give the engine those that were new."""
+        """Have the signals counted, by any process that gets them: the next tick reads all of them."""
         if not signals:
             return
-        async with self._in_step:
-            await self._restore(now_s)
-            self._is_restored = False  # until the answer is here, the outcome of the call is unknown
-            new = await count(signals)
-            for place in new:
-                signal = signals[place].signal if place >= 0 else None  # below 0: new, and a wish that was counted
-                if signal is not None:
-                    self._engine.handle(signal, now_s)
-            self._is_restored = True
+        new = await count(signals)
         outcomes["new"] = len(new)
         outcomes["repeated"] = len(signals) - len(new)
-
-    async def _restore(self, now_s: float) -> None:
-        if not self._is_restored:
-            self._engine.handle(await self._signals.read(now_s), now_s)
-            self._is_restored = True
 
     def _cell_index(self, pickup: Point | None) -> int:
         if pickup is None:
@@ -145,59 +135,87 @@ class PricingService:
         """Set the prices and return what moved. Raises what the stores raise; the next tick catches up.
 
         Without a single fresh position in the region nothing is priced: the stream of pings is broken then, and the
-        present prices fade by their life.
+        present prices fade by their life. Nor is anything where another process has become the pricer: this one
+        stands by then.
         """
         try:
             with self._metrics.tick_seconds.labels(self.region_id).time():
-                await self._put_on_record()
-                supply = await self._read(now_s)
-                events = await self._apply_newest_order(now_s)
-                if supply.fresh_drivers:
-                    events += self._engine.handle(Tick(supply.idle_per_cell), now_s)
-                self._unrecorded += events
-                await self._put_on_record()
-                if supply.fresh_drivers:
-                    await self._publish(now_s)
+                epoch = await self._epoch_from(now_s)
+                events, supply = await self._set_prices(moment_after(self._recorded_to_s, now_s), epoch)
+        except PricerSuperseded as error:
+            self._metrics.ticks.labels(self.region_id, "superseded").inc()
+            self._log.warning("pricer_superseded", detail=str(error))
+            self.stand_by()
+            return []
         except Exception:
             self._metrics.ticks.labels(self.region_id, "failed").inc()
             raise
         self._report_tick(events, supply)
         return events
 
-    async def _read(self, now_s: float) -> SupplySnapshot:
-        """Read the supply; before the first tick also the counts and the present prices, to continue from them."""
-        async with self._in_step:
-            await self._restore(now_s)
-        if not self._has_adopted:
-            present = await self._prices.read_many(self._cells.tolist(), now_s)
-            self._engine.handle(AdoptPrices([price.multiplier for price in present]), now_s)
-            await self._record.add_version(*self._version)
-            self._has_adopted = True
-        return await self._supply.snapshot(now_s)
+    def stand_by(self) -> None:
+        """Forget to be the pricer of the region: the next tick becomes it anew, from what is on record then."""
+        self._epoch = None
 
-    async def _apply_newest_order(self, now_s: float) -> list[Event]:
+    async def _epoch_from(self, now_s: float) -> int:
+        """Return the epoch of this process; claim one if it has none, and go on from the prices on record."""
+        if self._epoch is not None:
+            return self._epoch
+        epoch = await self._record.claim(self.region_id)
+        recorded = await self._record.newest_prices(self.region_id)
+        published = await self._prices.read_many(self._cells.tolist(), now_s)
+        resumed = [resumed_multiplier(recorded.get(price.cell), price, now_s, self._params) for price in published]
+        told = [
+            recorded[price.cell].multiplier if price.cell in recorded else multiplier
+            for price, multiplier in zip(published, resumed, strict=True)
+        ]
+        self._engine = PricingEngine(self._grid, self._params)
+        self._engine.handle(AdoptPrices(resumed, told), now_s)
+        self._recorded_to_s = max((price.at_s for price in recorded.values()), default=-math.inf)
+        self._unrecorded.clear()
+        pairs = zip(published, resumed, strict=True)
+        self._unwritten = {price.cell for price, multiplier in pairs if price.multiplier != multiplier}
+        await self._record.add_version(*self._version)
+        self._epoch = epoch
+        self._log.info("pricing_taken", epoch=epoch)
+        return epoch
+
+    async def _set_prices(self, now_s: float, epoch: int) -> tuple[list[Event], SupplySnapshot]:
+        await self._put_on_record(epoch)
+        self._engine.handle(await self._signals.read(now_s), now_s)
+        supply = await self._supply.snapshot(now_s)
+        events = await self._apply_newest_order(now_s, epoch)
+        if supply.fresh_drivers:
+            events += self._engine.handle(Tick(supply.idle_per_cell), now_s)
+        self._unrecorded += events
+        await self._put_on_record(epoch)
+        if supply.fresh_drivers:
+            await self._publish(now_s, epoch)
+        return events, supply
+
+    async def _apply_newest_order(self, now_s: float, epoch: int) -> list[Event]:
         """Freeze or unfreeze by the newest order on record: it must hold after this process and Redis have died."""
         newest = await self._record.orders(self.region_id, 1)
         is_frozen = bool(newest) and newest[0].is_frozen
-        await self._prices.set_frozen(is_frozen=is_frozen)
+        await self._prices.set_frozen(is_frozen=is_frozen, epoch=epoch)
         if is_frozen == self._engine.is_frozen:
             return []
         self._log.warning("surge_frozen" if is_frozen else "surge_unfrozen", reason=newest[0].reason)
         return self._engine.handle(FreezePrices() if is_frozen else UnfreezePrices(), now_s)
 
-    async def _put_on_record(self) -> None:
+    async def _put_on_record(self, epoch: int) -> None:
         """Record what moved. If that fails, nothing new is decided or published, and the present prices fade."""
         for event in self._unrecorded:
-            await self._record.add_changes(self.region_id, changes_of(event))
+            await self._record.add_changes(self.region_id, changes_of(event), epoch)
             self._unwritten.update(event.cell.tolist())
         self._unrecorded.clear()
 
-    async def _publish(self, now_s: float) -> None:
+    async def _publish(self, now_s: float, epoch: int) -> None:
         """Write what moved, and renew every price other than the base price before it fades."""
         priced = zip(self._cells.tolist(), self._engine.multiplier.tolist(), strict=True)
         wanted = {cell: value for cell, value in priced if value != BASE_MULTIPLIER or cell in self._unwritten}
         if wanted:
-            await self._prices.write(wanted, now_s)
+            await self._prices.write(wanted, now_s, epoch)
         self._unwritten.clear()
 
     def _report_tick(self, events: list[Event], supply: SupplySnapshot) -> None:

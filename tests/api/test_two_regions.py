@@ -198,8 +198,11 @@ async def test_a_killed_pricer_leaves_prices_that_fade_and_the_next_one_knows_al
     assert set(prices) - {prices[0], 1.0}, prices
 
     # What its very first decision was made on: every request from before its death, with its age.
-    first = (await corner.changes(price["updated_s"] - 0.001))[0]
-    assert first["multiplier_before"] == 1.0
+    changes = await corner.changes(0.0)
+    place = next(n for n, change in enumerate(changes) if change["at_s"] > price["updated_s"] - 0.001)
+    first = changes[place]
+    assert first["multiplier_before"] == changes[place - 1]["multiplier"] > 1.3
+    assert "faded" in [bound["bound"] for bound in first["bounds"]]
     known = corner.demand_by_the_events(first["at_s"], until_s=counted_s)
     assert first["requests"] == pytest.approx(known, rel=1e-4) or known < first["requests"] < known + 3.0
     await eventually(corner.all_are_counted)

@@ -10,9 +10,10 @@ import sys
 
 from redis.asyncio import Redis
 
-from dispatch.adapters.kafka_ownership import KafkaOwnership
+from backing.ownership import KafkaOwnership
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.service.owned_rounds import OwnedRounds
+from hexhail.roles.matcher import GROUP
 from hexhail.runtime.database import open_database
 from tests.dispatch.people import Clock
 from tests.dispatch.test_matching_service import Matcher
@@ -24,7 +25,7 @@ SESSION_S = 3.0
 
 async def _match(database: str, redis_port: int, broker_port: int, topic: str) -> None:
     store, redis = SqlRideStore(await open_database(f"sqlite:///{database}")), Redis(port=redis_port)
-    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], topic, lambda region_id: 0, SESSION_S)
+    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], GROUP, topic, lambda region_id: 0, SESSION_S)
     rounds = OwnedRounds("manhattan", ownership, Matcher(store, redis, Clock()).service)
     await ownership.start()
     owned = False

@@ -16,10 +16,11 @@ import pytest
 from redis.asyncio import Redis
 
 from backing.kafka import create_topics
+from backing.ownership import KafkaOwnership
 from backing.retry import RestartNeeded
-from dispatch.adapters.kafka_ownership import KafkaOwnership
 from dispatch.events import OfferSent
 from dispatch.rules.invariants import check_history
+from hexhail.roles.matcher import GROUP
 from hexhail.runtime.repeating import StopEvent, repeat
 from tests.dispatch.people import history
 from tests.dispatch.test_matching_service import Matcher
@@ -110,7 +111,7 @@ async def test_a_matcher_whose_coordination_task_dies_ends_so_that_it_is_started
     """It raised the same KafkaError each round before, and retried it for ever, while nobody ran the rounds."""
     topic = f"owners-{uuid.uuid4().hex[:8]}"
     await create_topics(f"127.0.0.1:{broker_port}", [topic], 1)
-    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], topic, lambda region_id: 0, 3.0)
+    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], GROUP, topic, lambda region_id: 0, 3.0)
     await ownership.start()
     coordinator = ownership._consumer._coordinator
     stop = StopEvent()

@@ -86,9 +86,9 @@ async def test_a_live_run_is_exported_as_a_simulated_one_and_comes_out_the_same(
     CITY.save(city_dir)
     write_city_file(city_dir, name="Grid", timezone="UTC", currency="USD", is_osm=False)
     city = load_city(city_dir)
-    await SqlPriceRecord(sqlite_database).add_changes(
-        city.region.region_id, [replace(CHANGE, cell=int(city.surge_cells[0]))]
-    )
+    prices, region_id = SqlPriceRecord(sqlite_database), city.region.region_id
+    epoch = await prices.claim(region_id)
+    await prices.add_changes(region_id, [replace(CHANGE, cell=int(city.surge_cells[0]))], epoch)
     summary = await export(f"sqlite:///{tmp_path}/rides.db", city_dir, tmp_path / "rounds", out)
     assert (summary["requests"], summary["completed"], summary["violations"]) == (6, 1, [])
     assert summary["events_sha256"] == sha256_of(events)

@@ -35,11 +35,6 @@ def test_a_url_that_names_no_broker_is_refused(url: str) -> None:
         kafka.bootstrap_servers(url)
 
 
-def test_a_region_has_the_same_partition_on_every_machine() -> None:
-    assert [kafka.partition_of(region_id, 4) for region_id in ("manhattan", "brooklyn", "queens")] == [0, 0, 1]
-    assert all(0 <= kafka.partition_of(str(n), 3) < 3 for n in range(100))
-
-
 async def test_the_application_is_built_as_the_workers_need_it(tmp_path: Path) -> None:
     app = faust_worker.build_faust_app("worker", broker_url="kafka://one:9092", data_dir=tmp_path / "data")
     conf = app.conf
@@ -109,6 +104,19 @@ async def test_an_error_is_raised_at_once() -> None:
 
     with pytest.raises(ValueError, match="no"):
         faust_worker.begun(fail())
+
+
+async def test_a_consumer_whose_flow_is_paused_waits_for_the_event_that_resumes_it(tmp_path: Path) -> None:
+    """Faust waits for it when a worker joins or leaves the group; each such worker died of an AttributeError before."""
+    app = faust_worker.build_faust_app("worker", broker_url="kafka://one:9092", data_dir=tmp_path)
+    consumer = app.consumer
+    resumed = asyncio.Event()
+    waiting = asyncio.create_task(consumer.wait(resumed))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    resumed.set()
+    assert not (await asyncio.wait_for(waiting, PATIENCE_S)).stopped
+    consumer._thread.thread_loop.close()
 
 
 def test_importing_the_set_up_does_not_import_faust() -> None:

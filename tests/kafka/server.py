@@ -77,18 +77,26 @@ def fetch_jars() -> Path:
 
 def kafka_command(port: int, folder: Path) -> list[str]:
     """Return the command that runs a broker on the port, its data in the folder. Raises KafkaUnavailable."""
-    jars = find_jars()
     properties = folder / "server.properties"
-    java = ["java", f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
     if not properties.exists():
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             controller = probe.getsockname()[1]
         folder.mkdir(parents=True, exist_ok=True)
         properties.write_text(_PROPERTIES.format(port=port, controller=controller, folder=folder), encoding="utf-8")
-        storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
-        subprocess.run([*java, *storage], check=True, capture_output=True, timeout=PATIENCE_S)
-    return [*java, "kafka.Kafka", str(properties)]
+        format_storage(properties)
+    return [*java_command(HEAP), "kafka.Kafka", str(properties)]
+
+
+def java_command(heap: str) -> list[str]:
+    """Return how a class of Kafka is run. Raises KafkaUnavailable."""
+    return ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{find_jars()}/*"]
+
+
+def format_storage(properties: Path, *more: str) -> None:
+    """Prepare the data folder of a node; ``more`` are options of the storage tool."""
+    storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties), *more]
+    subprocess.run([*java_command(HEAP), *storage], check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 if __name__ == "__main__":

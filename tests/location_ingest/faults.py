@@ -33,8 +33,8 @@ from tests.location_ingest.processes import Server, Worker, start_worker
 from tests.location_ingest.street import Count, Phones, Witness, count, everywhere, numbered_ping
 from tests.patience import PATIENCE_S, eventually
 
-#: The partition of each region: both are in use, so that both of two workers have something to do.
-REGIONS = {"north": 0, "east": 1, "south": 0}
+#: The partitions of each region: both are in use, so that both of two workers have something to do, and share one.
+REGIONS = {"north": (0,), "east": (1,), "south": (1, 0)}
 PARTITIONS = 2
 DRIVERS_PER_REGION = 60
 #: Small, so that a redelivery is several batches and an older position over a newer one would be seen.
@@ -181,22 +181,29 @@ async def run_faults(
     session_s: float = 3.0,
     settle_s: float = 3.0,
     worker_options: tuple[str, ...] = (),
+    copies: kafka.Copies | None = None,
 ) -> list[Outcome]:
     """Run each fault on a topic of its own with a worker of its own, one after the other."""
     outcomes = []
     for number, fault in enumerate(faults):
         topic = f"faults-{number}-{int(time.time())}"
-        async with _scene(broker, valkey, topic, folder / topic, session_s, worker_options) as target:
+        async with _scene(broker, valkey, topic, folder / topic, session_s, worker_options, copies) as target:
             outcomes.append(await _run(fault, target, settle_s))
     return outcomes
 
 
 @asynccontextmanager
 async def _scene(
-    broker: Server, valkey: Server, topic: str, folder: Path, session_s: float, worker_options: tuple[str, ...]
+    broker: Server,
+    valkey: Server,
+    topic: str,
+    folder: Path,
+    session_s: float,
+    worker_options: tuple[str, ...],
+    copies: kafka.Copies | None,
 ) -> AsyncIterator[FaultTarget]:
     broker_url = f"kafka://127.0.0.1:{broker.port}"
-    await kafka.create_topics(broker_url, [topic, f"{topic}.dead"], PARTITIONS)
+    await kafka.create_topics(broker_url, [topic, f"{topic}.dead"], PARTITIONS, copies)
     producer = new_producer(kafka.bootstrap_servers(broker_url), request_timeout_s=2.0)
     await producer.start()
     # Once more after a lost connection: the store may have been another process.

@@ -21,6 +21,7 @@ from backing import kafka
 from geo.cells import cells_to_strings, latlng_to_cells
 from geo.positions import unpack
 from kernel.contracts import redis_keys
+from kernel.contracts.partitions import partition_by_name
 from location_ingest.adapters.kafka_pings import KafkaPings, new_producer
 from location_ingest.adapters.ping_codec import encode_columns
 from location_ingest.adapters.redis_cells import RedisCells
@@ -79,7 +80,7 @@ class Street:
         await self.redis.aclose()
 
     def gateway(self, region_id: str, params: GatewayParams | None = None) -> PingGateway:
-        log = KafkaPings(self.producer, self.topic, self.partition_of)
+        log = KafkaPings(self.producer, self.topic, lambda region_id: (self.partition_of(region_id),))
         metrics = GatewayMetrics(CollectorRegistry())
         params = params or GatewayParams(submit_s_max=PATIENCE_S, last_times_s_max=PATIENCE_S)
         self.gateways.append(PingGateway(log, self.cells, [region_id], everywhere, metrics=metrics, params=params))
@@ -87,7 +88,7 @@ class Street:
 
     @staticmethod
     def partition_of(region_id: str) -> int:
-        return kafka.partition_of(region_id, PARTITIONS)
+        return partition_by_name(region_id, PARTITIONS)
 
     async def write(self, region_id: str, value: bytes) -> None:
         """Write past the gateway."""

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from backing.retry import RestartNeeded
 from kernel.points import Point
 from pricing.adapters import faust_agent
-from pricing.adapters.faust_agent import attach
+from pricing.adapters.faust_agent import attach, attach_advice
 from pricing.model.messages import QuoteAsked, RideEvent
 from tests.patience import until
 
@@ -37,6 +38,7 @@ class ScriptedService:
         self.failures_left = 0
         self.attempts = 0
         self.ticks: list[float] = []
+        self.stood_by = 0
 
     async def process_rides(self, messages: list[RideEvent | None], now_s: float) -> None:
         self.attempts += 1
@@ -50,6 +52,9 @@ class ScriptedService:
         self.ticks.append(now_s)
         self._fail_if_told()
         return []
+
+    def stand_by(self) -> None:
+        self.stood_by += 1
 
     def _fail_if_told(self) -> None:
         if self.failures_left > 0:
@@ -72,6 +77,9 @@ class StoppableApp:
 
     async def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
+
+    async def crash(self, error: BaseException) -> None:
+        self.crashed = error
 
     def topic(self, *_: object, **__: object) -> None:
         return None
@@ -160,6 +168,48 @@ async def test_ticks_come_each_tick_of_city_time_and_survive_failures(service: S
     await tick()
     assert service.ticks == [123.0] * 4
     assert app.slept_s == [1.5] * 4
+
+
+async def test_who_does_not_own_the_region_sets_no_price_and_asks_again_soon(service: ScriptedService) -> None:
+    app = StoppableApp(stop_after=4)
+    answers = iter([False, False, True, True])
+
+    async def owns() -> bool:
+        return next(answers)
+
+    attach(app, "", "", service, now_s=lambda: 1.0, wall_duration_s=lambda s: s, owns=owns)
+    await app.tasks[0]()
+    assert (service.stood_by, service.ticks) == (2, [1.0, 1.0])
+    assert app.slept_s == [faust_agent.STAND_BY_S] * 2 + [service.tick_s] * 2
+
+
+async def test_who_can_own_nothing_any_more_ends_so_that_it_is_started_again(service: ScriptedService) -> None:
+    app = StoppableApp(stop_after=4)
+
+    async def owns() -> bool:
+        raise RestartNeeded("the coordination task has ended")
+
+    attach(app, "", "", service, now_s=lambda: 1.0, wall_duration_s=lambda s: s, owns=owns)
+    await app.tasks[0]()
+    assert isinstance(app.crashed, RestartNeeded)
+    assert service.ticks == []
+
+
+async def test_only_the_owner_of_a_region_advises_its_drivers() -> None:
+    class Plans:
+        region_id, planned = "grid", 0
+
+        async def plan_once(self, now_s: float) -> None:
+            self.planned += 1
+
+    app, plans, answers = StoppableApp(stop_after=3), Plans(), iter([False, True, False])
+
+    async def owns() -> bool:
+        return next(answers)
+
+    attach_advice(app, plans, every_s=60.0, now_s=lambda: 1.0, wall_duration_s=lambda s: s, owns=owns)
+    await app.tasks[0]()
+    assert plans.planned == 1
 
 
 async def test_the_quote_agent_passes_quotes_to_the_service(service: ScriptedService) -> None:

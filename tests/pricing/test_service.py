@@ -10,11 +10,13 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from backing.sql.database import Database
+from backing.sql.scripts import Statement, one
 from geo.city import City
 from pricing.adapters.event_codec import decode_quote, decode_ride
 from pricing.adapters.redis_signals import RedisSignals
 from pricing.adapters.sql.record import SqlPriceRecord
 from pricing.commands import Restore
+from pricing.errors import PricerSuperseded
 from pricing.metrics import PricingMetrics
 from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
 from pricing.ports import KeyedSignal
@@ -33,6 +35,8 @@ class MemoryPrices:
 
     def __init__(self) -> None:
         self.multiplier_of: dict[int, float] = {}
+        self.updated_s: dict[int, float] = {}
+        self.epoch = 0
         self.writes: list[dict[int, float]] = []
         self.is_away = self.is_frozen = False
 
@@ -41,16 +45,24 @@ class MemoryPrices:
 
     async def read_many(self, cells: Iterable[int], now_s: float) -> list[SurgePrice]:
         self._answer()
-        return [SurgePrice(cell, self.multiplier_of.get(cell, 1.0), None) for cell in cells]
+        return [SurgePrice(cell, self.multiplier_of.get(cell, 1.0), self.updated_s.get(cell)) for cell in cells]
 
-    async def write(self, multiplier_of: Mapping[int, float], now_s: float) -> None:
+    async def write(self, multiplier_of: Mapping[int, float], now_s: float, epoch: int) -> None:
         self._answer()
+        self._check(epoch)
+        self.updated_s |= dict.fromkeys(multiplier_of, now_s)
         self.writes.append(dict(multiplier_of))
         self.multiplier_of.update(multiplier_of)
 
-    async def set_frozen(self, *, is_frozen: bool) -> None:
+    async def set_frozen(self, *, is_frozen: bool, epoch: int | None = None) -> None:
         self._answer()
+        self._check(epoch)
         self.is_frozen = is_frozen
+
+    def _check(self, epoch: int) -> None:
+        if epoch < self.epoch:
+            raise PricerSuperseded("grid", epoch)
+        self.epoch = epoch
 
     def _answer(self) -> None:
         if self.is_away:
@@ -284,6 +296,7 @@ async def test_a_store_that_lost_its_prices_does_not_interrupt_the_walk(pricer: 
     await pricer.process_rides([requested(number) for number in range(60)], NOW_S)
     [first] = await pricer.service.tick(NOW_S)
     pricer.prices.multiplier_of.clear()
+    pricer.prices.updated_s.clear()
     [second] = await pricer.service.tick(NOW_S + 15.0)
     assert second.multiplier.max() == pytest.approx(first.multiplier.max() * 1.1)
     assert max(pricer.prices.multiplier_of.values()) == second.multiplier.max()
@@ -320,6 +333,7 @@ async def test_a_pricer_that_died_leaves_nothing_behind_and_the_next_one_prices_
 
     async def through(prices: MemoryPrices, *, dies: bool) -> None:
         await empty_redis.flushall()
+        await record._database.run(lambda: one(Statement("DELETE FROM surge_newest")))
         pricer = Pricer(grid_city, empty_redis, prices, record)
         await pricer.process_rides(log[:30], NOW_S + 30.0)
         await pricer.service.tick(NOW_S + 30.0)
@@ -384,3 +398,109 @@ async def test_a_freeze_on_record_holds_every_price_also_for_the_next_pricer(
     assert event.multiplier.max() == pytest.approx(1.1)
     history = await record.history("grid", int(event.cell[0]), NOW_S, 9)
     assert [change.reason for change in history] == [Reason.DEMAND, Reason.FROZEN, Reason.DEMAND]
+
+
+class Chain:
+    """The prices on record, cell by cell, and what riders are charged by."""
+
+    def __init__(self, record: SqlPriceRecord, city: City) -> None:
+        self.record, self.cells = record, city.surge_cells.tolist()
+
+    async def broken(self) -> list[tuple[float, float]]:
+        """Prices before a change that are not those that the change before left."""
+        found = []
+        for cell in self.cells:
+            changes = (await self.record.history("grid", cell, 0.0, 1000))[::-1]
+            before = [1.0, *(change.multiplier for change in changes)]
+            found += [
+                (left, change.multiplier_before)
+                for left, change in zip(before, changes, strict=False)
+                if left != change.multiplier_before
+            ]
+        return found
+
+
+async def test_a_pricer_that_was_replaced_while_it_was_paused_changes_no_price(
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
+) -> None:
+    """Both moved the same prices before: a tenth of all records began with a price that was not the one before."""
+    prices, chain = MemoryPrices(), Chain(record, grid_city)
+    first, second = (Pricer(grid_city, empty_redis, prices, record) for _ in range(2))
+    await first.process_rides([requested(number) for number in range(60)], NOW_S)
+    for tick in range(3):
+        await first.service.tick(NOW_S + 15.0 * tick)
+    for tick in range(3, 6):
+        await second.service.tick(NOW_S + 15.0 * tick)
+    standing = dict(prices.multiplier_of)
+    assert await first.service.tick(NOW_S + 82.0) == []
+    assert prices.multiplier_of == standing
+    assert first.metric("ticks_total", outcome="superseded") == 1.0
+    assert await second.service.tick(NOW_S + 90.0)
+    assert await chain.broken() == []
+    assert max(prices.multiplier_of.values()) > max(standing.values()) == pytest.approx(1.1**6)
+
+
+async def test_a_pricer_goes_on_from_what_another_counted_and_priced_meanwhile(
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
+) -> None:
+    """Messages are shared out among all pricers: each knew only the demand that it had counted itself before."""
+    prices, chain = MemoryPrices(), Chain(record, grid_city)
+    first, second = (Pricer(grid_city, empty_redis, prices, record) for _ in range(2))
+    await first.service.tick(NOW_S)
+    await second.process_rides([requested(number) for number in range(60)], NOW_S + 1.0)
+    [event] = await first.service.tick(NOW_S + 15.0)
+    assert event.requests.max() == pytest.approx(60.0, rel=0.1)
+    for tick in range(2, 20):
+        pricer, other = (first, second) if tick % 3 else (second, first)
+        other.service.stand_by()
+        pricer.service.stand_by()
+        await pricer.service.tick(NOW_S + 15.0 * tick)
+    assert await chain.broken() == []
+
+
+async def test_a_change_that_was_recorded_and_not_published_is_where_the_next_pricer_begins(
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
+) -> None:
+    prices, chain = MemoryPrices(), Chain(record, grid_city)
+    first, second = (Pricer(grid_city, empty_redis, prices, record) for _ in range(2))
+    await first.process_rides([requested(number) for number in range(60)], NOW_S)
+    await first.service.tick(NOW_S)
+
+    async def dies(*_: object) -> None:
+        raise ConnectionError("the process died here")
+
+    prices.write, kept = dies, prices.write
+    with pytest.raises(ConnectionError):
+        await first.service.tick(NOW_S + 15.0)
+    prices.write = kept
+    [event] = await second.service.tick(NOW_S + 30.0)
+    assert event.multiplier.max() == pytest.approx(1.1**3)
+    assert await chain.broken() == []
+
+
+async def test_prices_that_faded_while_nobody_priced_are_on_record_as_that(
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
+) -> None:
+    prices, chain = MemoryPrices(), Chain(record, grid_city)
+    first, second = (Pricer(grid_city, empty_redis, prices, record) for _ in range(2))
+    await first.process_rides([requested(number) for number in range(60)], NOW_S)
+    [raised] = await first.service.tick(NOW_S)
+    prices.multiplier_of.clear()
+    prices.updated_s.clear()
+    await empty_redis.flushall()
+    [event] = await second.service.tick(NOW_S + 86_400.0)
+    assert event.multiplier_before.tolist() == raised.multiplier.tolist()
+    assert set(event.multiplier.tolist()) == {1.0}
+    assert (event.bounds & Bound.FADED).all()
+    assert await chain.broken() == []
+
+
+async def test_the_next_pricers_clock_may_be_behind(
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
+) -> None:
+    prices, chain = MemoryPrices(), Chain(record, grid_city)
+    first, second = (Pricer(grid_city, empty_redis, prices, record) for _ in range(2))
+    await first.process_rides([requested(number) for number in range(60)], NOW_S)
+    await first.service.tick(NOW_S)
+    assert await second.service.tick(NOW_S - 0.5)
+    assert await chain.broken() == []

@@ -8,7 +8,8 @@ import pytest
 
 from backing.sql.database import Database
 from pricing.adapters.sql.record import SqlPriceRecord
-from pricing.model.surge import FreezeOrder
+from pricing.errors import PricerSuperseded
+from pricing.model.surge import FreezeOrder, RecordedPrice
 from pricing.rules.price_changes import PriceChange, Reason
 from pricing.rules.surge import Bound
 
@@ -39,7 +40,8 @@ async def record(database: Database) -> SqlPriceRecord:
 
 async def test_a_change_is_read_as_it_was_kept_the_newest_first(record: SqlPriceRecord) -> None:
     later = replace(CHANGE, at_s=NOW_S + 15.0)
-    await record.add_changes(REGION_ID, [CHANGE, later, replace(CHANGE, cell=0x882A100D63FFFFF)])
+    epoch = await record.claim(REGION_ID)
+    await record.add_changes(REGION_ID, [CHANGE, later, replace(CHANGE, cell=0x882A100D63FFFFF)], epoch)
     assert await record.history(REGION_ID, CELL, NOW_S, 10) == [later, CHANGE]
     assert await record.history(REGION_ID, CELL, NOW_S + 1.0, 10) == [later]
     assert await record.history(REGION_ID, CELL, NOW_S, 1) == [later]
@@ -47,9 +49,25 @@ async def test_a_change_is_read_as_it_was_kept_the_newest_first(record: SqlPrice
 
 
 async def test_what_is_kept_twice_is_there_once_and_as_it_was(record: SqlPriceRecord) -> None:
-    await record.add_changes(REGION_ID, [CHANGE])
-    await record.add_changes(REGION_ID, [replace(CHANGE, multiplier=9.0), replace(CHANGE, at_s=NOW_S + 15.0)])
+    epoch = await record.claim(REGION_ID)
+    await record.add_changes(REGION_ID, [CHANGE], epoch)
+    await record.add_changes(REGION_ID, [replace(CHANGE, multiplier=9.0), replace(CHANGE, at_s=NOW_S + 15.0)], epoch)
     assert [change.multiplier for change in await record.history(REGION_ID, CELL, 0.0, 10)] == [1.1, 1.1]
+
+
+async def test_what_a_superseded_pricer_adds_is_refused_as_a_whole(record: SqlPriceRecord) -> None:
+    older, other_region = await record.claim(REGION_ID), await record.claim("elsewhere")
+    newer = await record.claim(REGION_ID)
+    assert newer > older
+    for changes in ([CHANGE], []):
+        with pytest.raises(PricerSuperseded, match=f"newer pricer than that of epoch {older}"):
+            await record.add_changes(REGION_ID, changes, older)
+    assert await record.history(REGION_ID, CELL, 0.0, 10) == []
+    await record.add_changes("elsewhere", [CHANGE], other_region)
+    await record.add_changes(REGION_ID, [CHANGE, replace(CHANGE, at_s=NOW_S + 15.0, multiplier=1.2)], newer)
+    assert await record.newest_prices(REGION_ID) == {CELL: RecordedPrice(1.2, NOW_S + 15.0)}
+    epochs = await record._database.read("SELECT DISTINCT epoch FROM surge_changes WHERE region_id = ?1", REGION_ID)
+    assert [tuple(row) for row in epochs] == [(newer,)]
 
 
 async def test_the_newest_order_comes_first(record: SqlPriceRecord) -> None:

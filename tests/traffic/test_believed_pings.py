@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from backing.kafka import create_topics, partition_of
+from backing.kafka import create_topics
+from backing.ownership import KafkaOwnership
+from kernel.contracts.partitions import RegionPartitions
 from location_ingest.adapters.kafka_believed import BelievedPings
 from location_ingest.adapters.ping_codec import encode_columns
 from location_ingest.columns import PingColumns
@@ -18,8 +20,25 @@ from location_ingest.model import IngestParams
 pytestmark = pytest.mark.servers
 
 NOW_S = 1.7e9
-PARTITIONS = 2
+PARTITIONS = 3
+#: The pings of the town are in two partitions.
+REGIONS = RegionPartitions(["town", "village"], PARTITIONS, {"town": [0, 2]})
 PATIENCE_S = 30.0
+
+
+class Member(BelievedPings):
+    """A learner with its own membership among the owners."""
+
+    def __init__(self, ownership: KafkaOwnership, servers: list[str], topic: str) -> None:
+        super().__init__(servers, ownership, topic, REGIONS.pings, REGIONS.region_ids, IngestParams())
+
+    async def start(self) -> None:
+        await self._ownership.start()
+        await super().start()
+
+    async def stop(self) -> None:
+        await super().stop()
+        await self._ownership.stop()
 
 
 class Topic:
@@ -28,14 +47,12 @@ class Topic:
     def __init__(self, port: int, name: str, producer: AIOKafkaProducer) -> None:
         self.server, self.name, self.producer = f"127.0.0.1:{port}", name, producer
 
-    def member(self) -> BelievedPings:
-        group = f"group of {self.name}"
-        return BelievedPings(
-            [self.server], group, self.name, lambda region_id: partition_of(region_id, PARTITIONS), IngestParams(), 3.0
-        )
+    def member(self) -> Member:
+        ownership = KafkaOwnership([self.server], f"group of {self.name}", f"{self.name}.owners", REGIONS.home, 3.0)
+        return Member(ownership, [self.server], self.name)
 
-    async def send(self, value: bytes, region_id: str = "town") -> None:
-        await self.producer.send_and_wait(self.name, value, partition=partition_of(region_id, PARTITIONS))
+    async def send(self, value: bytes, region_id: str = "town", *, turn: int = 0) -> None:
+        await self.producer.send_and_wait(self.name, value, partition=REGIONS.pings(region_id)[turn])
 
     async def send_pings(self, *pings: tuple[str, float, float], region_id: str = "town") -> None:
         """Of each driver id, seconds after now and metres north of the start."""
@@ -49,12 +66,12 @@ class Topic:
 @pytest.fixture
 async def topic(broker_port: int, request: pytest.FixtureRequest) -> AsyncIterator[Topic]:
     name = request.node.name.replace("_", "-")[:60]
-    await create_topics(f"127.0.0.1:{broker_port}", [name], PARTITIONS)
+    await create_topics(f"127.0.0.1:{broker_port}", [name, f"{name}.owners"], PARTITIONS)
     async with AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{broker_port}") as producer:
         yield Topic(broker_port, name, producer)
 
 
-async def joined(member: BelievedPings, *regions: str) -> None:
+async def joined(member: Member, *regions: str) -> None:
     """Return when the member owns the regions, and has asked where their partitions end."""
     await member.start()
     async with asyncio.timeout(PATIENCE_S):
@@ -105,4 +122,27 @@ async def test_one_of_two_members_takes_over_from_the_other_with_the_newest_ping
         (group,) = await next_read(second)
         assert group.driver_ids == ["bob"]
     finally:
+        await second.stop()
+
+
+async def test_the_owner_of_a_region_hears_its_pings_in_all_of_their_partitions(topic: Topic) -> None:
+    """Among several members each heard the partitions that it was given, and so a part of a large region before."""
+    first, second = topic.member(), topic.member()
+    await joined(first, "town", "village")
+    await second.start()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while {first.owns("town") - first.owns("village"), second.owns("town") - second.owns("village")} != {1, -1}:
+                await asyncio.gather(first.read(NOW_S, 0.1), second.read(NOW_S, 0.1))
+        owner = first if first.owns("town") else second
+        await owner._consumer.seek_to_end()
+        for turn, driver_id in enumerate(("ada", "bob")):
+            columns = PingColumns("town", NOW_S, [driver_id], np.array([[NOW_S, 47.0, 8.0, *[np.nan] * 3]]))
+            await topic.send(encode_columns(columns), turn=turn)
+        heard = set[str]()
+        async with asyncio.timeout(PATIENCE_S):
+            while heard != {"ada", "bob"}:
+                heard |= {driver_id for group in await owner.read(NOW_S + 60.0, 0.2) for driver_id in group.driver_ids}
+    finally:
+        await first.stop()
         await second.stop()

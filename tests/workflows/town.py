@@ -81,10 +81,10 @@ class NoSurge:
     async def read_many(self, cells: object, now_s: float) -> list[SurgePrice]:
         raise NotImplementedError
 
-    async def write(self, multiplier_of: object, now_s: float) -> None:
+    async def write(self, multiplier_of: object, now_s: float, epoch: int) -> None:
         raise NotImplementedError
 
-    async def set_frozen(self, *, is_frozen: bool) -> None:
+    async def set_frozen(self, *, is_frozen: bool, epoch: int | None = None) -> None:
         raise NotImplementedError
 
 

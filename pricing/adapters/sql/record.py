@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from backing.sql.database import Database
-from backing.sql.scripts import Batch, Statement, one
+from backing.sql.scripts import Batch, Script, Statement, one
 from geo.cells import cells_to_strings
-from pricing.model.surge import FreezeOrder
+from pricing.errors import PricerSuperseded
+from pricing.model.surge import FreezeOrder, RecordedPrice
 from pricing.rules.price_changes import PriceChange, Reason
 
 COLUMNS = (
@@ -17,9 +19,21 @@ COLUMNS = (
 )  # fmt: skip
 # A row that is added again, because the answer got lost, changes nothing.
 ADD_CHANGE = (
-    f"INSERT INTO surge_changes (region_id, cell, {', '.join(COLUMNS)})"  # noqa: S608 - the names above
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING"
+    f"INSERT INTO surge_changes (region_id, cell, {', '.join(COLUMNS)}, epoch)"  # noqa: S608 - the names above
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING"
 )
+SET_NEWEST = (
+    "INSERT INTO surge_newest (region_id, cell, at_s, multiplier) VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (region_id, cell) DO UPDATE SET at_s = excluded.at_s, multiplier = excluded.multiplier"
+)
+NEWEST = "SELECT cell, multiplier, at_s FROM surge_newest WHERE region_id = ?1"
+# At least the wall clock: it also grows where the database was restored to an older state.
+CLAIM = (
+    "INSERT INTO surge_owners (region_id, epoch) VALUES (?1, ?2) ON CONFLICT (region_id) DO UPDATE"
+    " SET epoch = CASE WHEN surge_owners.epoch < ?2 THEN ?2 ELSE surge_owners.epoch + 1 END RETURNING epoch"
+)
+# Changes nothing, and holds the row until the end of the transaction: nobody claims the region meanwhile.
+HOLD = "UPDATE surge_owners SET epoch = epoch WHERE region_id = ?1 AND epoch = ?2 RETURNING epoch"
 ADD_VERSION = "INSERT INTO surge_versions (version, params) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
 ADD_ORDER = (
     "INSERT INTO surge_orders (region_id, at_s, is_frozen, reason, operator) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -50,14 +64,35 @@ class SqlPriceRecord:
         """See `PriceRecord.add_version`."""
         await self._write(ADD_VERSION, [(version, params)])
 
-    async def add_changes(self, region_id: str, changes: Sequence[PriceChange]) -> None:
+    async def claim(self, region_id: str) -> int:
+        """See `PriceRecord.claim`."""
+        rows = await self._database.run(lambda: one(Statement(CLAIM, (region_id, int(time.time())))))
+        return int(rows[0][0])
+
+    async def newest_prices(self, region_id: str) -> dict[int, RecordedPrice]:
+        """See `PriceRecord.newest_prices`."""
+        found = await self._database.read(NEWEST, region_id)
+        return {int(cell, 16): RecordedPrice(multiplier, at_s) for cell, multiplier, at_s in map(tuple, found)}
+
+    async def add_changes(self, region_id: str, changes: Sequence[PriceChange], epoch: int) -> None:
         """See `PriceRecord.add_changes`."""
         names = cells_to_strings([change.cell for change in changes]) if changes else []
-        rows = [
-            (region_id, name, *(getattr(change, column) for column in COLUMNS[:-2]), str(change.reason), change.version)
-            for name, change in zip(names, changes, strict=True)
-        ]
-        await self._write(ADD_CHANGE, rows)
+        rows, newest = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+        for name, change in zip(names, changes, strict=True):
+            inputs = (getattr(change, column) for column in COLUMNS[:-2])
+            rows.append((region_id, name, *inputs, str(change.reason), change.version, epoch))
+            newest.append((region_id, name, change.at_s, change.multiplier))
+
+        def script() -> Script[bool]:
+            if not (yield Statement(HOLD, (region_id, epoch))):
+                return False
+            if rows:
+                yield Batch(ADD_CHANGE, rows)
+                yield Batch(SET_NEWEST, newest)
+            return True
+
+        if not await self._database.run(script):
+            raise PricerSuperseded(region_id, epoch)
 
     async def forget(self, before_s: float, limit: int) -> int:
         """Delete up to ``limit`` changes from before a time, city seconds, the oldest first; return how many."""

@@ -10,30 +10,39 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
 from backing.kafka import require_coordination
+from backing.kafka_security import PLAINTEXT, Security
 
 log = structlog.get_logger(__name__)
 
-GROUP = "hexhail-matcher"
 #: Nothing is ever fetched: the broker may hold the question for long.
 FETCH_WAIT_MS = 5_000
 
 
 class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """`Ownership` by membership in a consumer group: who has a region's partition owns the region.
+    """Ownership of regions by membership in a consumer group: who has a region's partition owns the region.
 
     A member that is not heard of for `session_timeout_s` loses its partitions to the others. It learns that when it
-    wakes: until then it may believe too much, which leases and the fence in SQL make harmless.
+    wakes: until then it may believe too much. What owners write must therefore be fenced, by tokens or an epoch.
     """
 
     def __init__(
-        self, bootstrap_servers: Sequence[str], topic: str, partition_of: Callable[[str], int], session_timeout_s: float
+        self,
+        bootstrap_servers: Sequence[str],
+        group: str,
+        topic: str,
+        partition_of: Callable[[str], int],
+        session_timeout_s: float,
+        security: Security = PLAINTEXT,
     ) -> None:
         self._topic = topic
         self._partition_of = partition_of
         self._owned: set[int] = set()
+        #: Grows with each assignment: another may have owned a region between two of them.
+        self.term = 0
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(bootstrap_servers),
-            group_id=GROUP,
+            **security.client_options(),
+            group_id=group,
             session_timeout_ms=round(session_timeout_s * 1e3),
             rebalance_timeout_ms=round(session_timeout_s * 1e3),
             # A third of the session, as Kafka advises: two may be lost.
@@ -53,7 +62,7 @@ class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         await self._consumer.stop()
 
     async def owns(self, region_id: str) -> bool:
-        """See `Ownership.owns`. Raises RestartNeeded if this process can own nothing any more."""
+        """Whether the region is this process's. Raises RestartNeeded if this process can own nothing any more."""
         require_coordination(self._consumer)
         # Whoever never asks for messages is taken for hung.
         await self._consumer.getmany(timeout_ms=0)
@@ -66,4 +75,5 @@ class KafkaOwnership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """After a rebalance."""
         self._owned = {partition.partition for partition in assigned}
+        self.term += 1
         log.info("partitions_assigned", partitions=sorted(self._owned))
