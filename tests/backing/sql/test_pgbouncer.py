@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,7 +16,7 @@ from dispatch.service.rides import RideService
 from hexhail.runtime.connections import DependencyMissing
 from hexhail.runtime.database import open_database
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, request
-from tests.postgres.servers import SERVER_USER, PgBouncer, find_pgbouncer
+from tests.postgres.servers import PgBouncer, find_pgbouncer, server_folder
 
 pytestmark = [
     pytest.mark.servers,
@@ -30,11 +28,8 @@ POOLED = PostgresOptions(is_pooled=True, connections_max=6, timeout_s=60.0)
 
 @pytest.fixture(scope="module")
 def bouncer(postgres_url: str) -> Iterator[PgBouncer]:
-    with tempfile.TemporaryDirectory(prefix="hexhail-pgbouncer-") as folder:
-        if SERVER_USER:
-            Path(folder).chmod(0o755)
-        server_folder = parse_qs(urlsplit(postgres_url).query)["host"][0]
-        bouncer = PgBouncer(Path(folder), server_folder, 5432)
+    with server_folder("hexhail-pgbouncer-") as folder:
+        bouncer = PgBouncer(folder, parse_qs(urlsplit(postgres_url).query)["host"][0], 5432)
         bouncer.start()
         yield bouncer
         bouncer.stop()
