@@ -98,6 +98,12 @@ class PostgresServer:
             assert time.monotonic() < deadline_s, "PostgreSQL takes no connections"
             time.sleep(0.05)
 
+    def start_behind(self, primary: PostgresServer) -> None:
+        """Start it as a standby of another one, as a cluster manager does with a primary that was away."""
+        (self.folder / "standby.signal").touch()
+        self.configure(f"primary_conninfo = 'host=127.0.0.1 port={primary.port} user=postgres'")
+        self.start()
+
     def promote(self) -> None:
         """Make a standby the primary; returns when it takes writes."""
         _run("pg_ctl", "promote", "-w", "-D", str(self.folder))
