@@ -8,6 +8,7 @@ rounds name by its digest.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import struct
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache, partial
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -32,6 +34,9 @@ from geo.array_files import save_arrays
 
 SUFFIX = ".rounds"
 TIMES_SUFFIX = ".times.npz"
+#: Rounds are deleted by whole files: small enough that one more or less is no matter, large enough to be few.
+FILE_BYTES_MAX = 64_000_000
+_FILE_NS_MAX = 86_400 * 10**9
 _LENGTH = struct.Struct("<I")
 #: Ids repeat from round to round but not within one: more effort gains little.
 _ZLIB_LEVEL = 1
@@ -39,13 +44,19 @@ _DIGEST_DIGITS = 16
 
 
 class FileRoundRecords:
-    """`RoundRecords` in one file of this process in a folder, made if need be."""
+    """`RoundRecords` in files of this process in a folder, made if need be; a new file when one is full or a day old.
 
-    def __init__(self, folder: Path, region_id: str) -> None:
+    The file that is written is locked, so that no process deletes it (`dispatch.adapters.round_folder`). One process
+    writes from one thread at a time.
+    """
+
+    def __init__(self, folder: Path, region_id: str, file_bytes_max: int = FILE_BYTES_MAX) -> None:
+        self._file: FileIO | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        # By the time, not the process id: in a container that is the same after each start.
-        self._path = folder / f"{region_id}-{time.time_ns()}{SUFFIX}"
         self._folder = folder
+        self._region_id = region_id
+        self._file_bytes_max = file_bytes_max
+        self._began_ns = 0
         self._digest = ""
         self._times_s: NDArray[np.float64] | None = None
 
@@ -53,21 +64,52 @@ class FileRoundRecords:
         """See `RoundRecords.write`; a round is on disk when the system writes it there. Raises OSError."""
         await asyncio.to_thread(self._append, record)
 
+    def close(self) -> None:
+        """Release the file: it may be deleted from now on; the next round begins another one."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __del__(self) -> None:
+        self.close()
+
     def _append(self, record: RoundRecord) -> None:
-        if record.travel_time_s is not self._times_s:
+        is_new = self._is_full()
+        if is_new:
+            self._begin()
+        if is_new or record.travel_time_s is not self._times_s:
             self._keep_times(record.travel_time_s)
         packed = zlib.compress(encode(record, self._digest), _ZLIB_LEVEL)
-        size = self._path.stat().st_size if self._path.exists() else 0
+        assert self._file is not None  # begun above
+        size = os.fstat(self._file.fileno()).st_size
         try:
-            with self._path.open("ab") as file:
-                file.write(_LENGTH.pack(len(packed)) + packed)
+            _write(self._file, _LENGTH.pack(len(packed)) + packed)
         except OSError:
             with suppress(OSError):  # half a round would hide those after it
-                os.truncate(self._path, size)
+                os.truncate(self._file.fileno(), size)
             raise
 
+    def _is_full(self) -> bool:
+        """Whether the next round begins a file: there is none, or it is large, a day old, or deleted by somebody."""
+        if self._file is None or time.time_ns() - self._began_ns >= _FILE_NS_MAX:
+            return True
+        status = os.fstat(self._file.fileno())
+        return status.st_size >= self._file_bytes_max or status.st_nlink == 0
+
+    def _begin(self) -> None:
+        self.close()
+        # By the time, not the process id: in a container that is the same after each start.
+        self._began_ns = time.time_ns()
+        path = self._folder / f"{self._region_id}-{self._began_ns}{SUFFIX}"
+        self._file = path.open("ab", buffering=0)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
     def _keep_times(self, times_s: NDArray[np.float64] | None) -> None:
-        """Write travel times unless they are written already, and have rounds name them from now on."""
+        """Write travel times unless they are written already, and have rounds name them from now on.
+
+        The file's time says when they were last taken into use: after the beginning of each file that names them.
+        """
         if times_s is None:
             self._digest = ""
         else:
@@ -75,8 +117,17 @@ class FileRoundRecords:
             path = self._folder / f"{digest}{TIMES_SUFFIX}"
             if not path.exists():
                 save_arrays(path, {"travel_time_s": times_s})
+            used_ns = time.time_ns()
+            os.utime(path, ns=(used_ns, used_ns))
             self._digest = digest
         self._times_s = times_s
+
+
+def _write(file: FileIO, packed: bytes) -> None:
+    """Write all of it; without a buffer, one call may write less."""
+    left = memoryview(packed)
+    while left:
+        left = left[file.write(left) :]
 
 
 def encode(record: RoundRecord, times_digest: str = "") -> bytes:

@@ -14,6 +14,7 @@ from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.repeating import Step, repeat_until_stopped
+from hexhail.runtime.retention import Pruner, RecordedRounds, deletions, recorded_rounds
 from hexhail.runtime.settings import Settings
 from kernel.section_reader import read_params
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.matching.policy import MatchingPolicy
     from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
-    from dispatch.ports import Ownership
+    from dispatch.ports import Ownership, RoundRecords
     from dispatch.service.matching import MatchingService
     from dispatch.service.outbox_reader import OutboxReader
     from geo.city import City
@@ -64,12 +65,25 @@ async def _match(settings: Settings) -> None:
             for region in regions:
                 await region.traffic.look()
             schema: Step = (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S)
-            await repeat_until_stopped(schema, *(step for region in regions for step in region.steps()))
+            pruner = _pruner(settings)
+            pruning: Step = (pruner.step, lambda: pruner.wait_s)
+            await repeat_until_stopped(schema, pruning, *(step for region in regions for step in region.steps()))
             for region in regions:
                 await region.service.finish()
     finally:
         await database.close()
         await redis.aclose()
+
+
+def _pruner(settings: Settings) -> Pruner:
+    """Return what deletes recorded rounds that are too old or too much; each matcher does, for the files are local."""
+    from prometheus_client import REGISTRY, Gauge
+
+    folder = recorded_rounds(settings)
+    if folder is None:
+        return Pruner([])
+    size = Gauge("hexhail_recorded_rounds_bytes", "Bytes that the recorded rounds take on the disk of this matcher.")
+    return Pruner([RecordedRounds(folder, size)], deletions(REGISTRY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class MatchedRegion:
     """The matching rounds of one region on its current map."""
 
     def __init__(self, tools: Tools, city: City, folder: Path, ownership: Ownership, maps: MapMetrics) -> None:
+        from dispatch.adapters.round_files import FileRoundRecords
         from dispatch.service.owned_rounds import OwnedRounds
         from hexhail.runtime.city_watch import CityWatch
 
@@ -94,6 +109,8 @@ class MatchedRegion:
         self._folder = folder
         self._region_id = city.region.region_id
         self._ownership = ownership
+        record_dir = tools.settings.record_dir
+        self._records = FileRoundRecords(record_dir, self._region_id) if record_dir else None
         self.traffic, self.service, self._overdue = self._on(city)
         self._rounds = OwnedRounds(city.region.region_id, ownership, self.service)
         self._watch = CityWatch("matcher", folder, city, tools.redis, self._take_over, maps)
@@ -127,7 +144,7 @@ class MatchedRegion:
     def _on(self, city: City) -> tuple[TrafficWatch, MatchingService, OverdueRides]:
         tools = self._tools
         traffic = traffic_watch(city, self._folder, tools.redis, tools.settings.clock().now_s)
-        return traffic, _matching(tools, city, self._folder, traffic), _overdue(tools, city)
+        return traffic, _matching(tools, city, self._folder, traffic, self._records), _overdue(tools, city)
 
 
 def _overdue(tools: Tools, city: City) -> OverdueRides:
@@ -148,21 +165,22 @@ def _overdue(tools: Tools, city: City) -> OverdueRides:
     return OverdueRides(ending, params, lambda: store.live_rides(region_id), now)
 
 
-def _matching(tools: Tools, city: City, folder: Path, traffic: TrafficWatch) -> MatchingService:
+def _matching(
+    tools: Tools, city: City, folder: Path, traffic: TrafficWatch, records: RoundRecords | None
+) -> MatchingService:
     from backing.left_out import LeftOut
     from dispatch.adapters.redis_leases import RedisLeases
     from dispatch.adapters.redis_rounds import RedisRoundLog
     from dispatch.adapters.redis_supply import RedisSupply
     from dispatch.adapters.redis_traces import RedisTraceLog
-    from dispatch.adapters.round_files import FileRoundRecords
     from dispatch.model import DispatchParams
     from dispatch.service.matching import MatchingService
     from dispatch.service.rides import RideService
     from geo.cells import cells_to_strings
     from hexhail.cities.policy import city_policy
 
-    settings, redis, store, region_id = tools.settings, tools.redis, tools.store, city.region.region_id
-    clock, params = settings.clock(), read_params(city.sections, DispatchParams)
+    redis, store, region_id = tools.redis, tools.store, city.region.region_id
+    clock, params = tools.settings.clock(), read_params(city.sections, DispatchParams)
     policy = city_policy(folder, city.graph, params)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
     return MatchingService(
@@ -180,7 +198,7 @@ def _matching(tools: Tools, city: City, folder: Path, traffic: TrafficWatch) -> 
         now=clock.now_s,
         trace_log=RedisTraceLog(redis, region_id),
         outbox_reader=_outbox_reader(tools, city, policy),
-        records=FileRoundRecords(settings.record_dir, region_id) if settings.record_dir else None,
+        records=records,
         roads=traffic.roads,
         places=city.places,
         metrics=tools.metrics,

@@ -8,7 +8,7 @@ from backing.faust_worker import use_uvloop
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
 from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
 from hexhail.runtime.repeating import repeat_until_stopped
-from hexhail.runtime.retention import Pruner, kinds_of
+from hexhail.runtime.retention import Pruner, deletions, kinds_of
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import STREAM_TOPICS
 
@@ -20,7 +20,7 @@ def run_relay(settings: Settings) -> None:
 
 
 async def _relay(settings: Settings) -> None:
-    from prometheus_client import Counter
+    from prometheus_client import REGISTRY, Counter
 
     from backing.inboxes.redis_inboxes import RedisInboxes
     from backing.outbox.kafka_topics import KafkaTopics
@@ -47,7 +47,7 @@ async def _relay(settings: Settings) -> None:
         set_aside,
     )
     relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis, set_aside))
-    news, pruner = database.listen(CHANNEL), Pruner(kinds_of(settings, database))
+    news, pruner = database.listen(CHANNEL), Pruner(kinds_of(settings, database), deletions(REGISTRY))
     step = relay.relay_once if news is None else WokenRelay(relay, news).step
     try:
         await repeat_until_stopped(

@@ -20,11 +20,13 @@ from backing.outbox.outbox import SqlOutbox
 from backing.probes import WritesRefused, probe_broker, probe_redis, probe_sql
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from backing.sql import migrate
+from dispatch.adapters.round_files import FILE_BYTES_MAX
+from dispatch.adapters.round_folder import RoundFolder
 from hexhail.runtime.connections import DependencyMissing, connect_producer, connect_redis, region_partitions
 from hexhail.runtime.database import SQL_PACKAGES, ProcessName, is_postgres, open_for_role
 from hexhail.runtime.findings import Finding, region_finding, topic_findings
 from hexhail.runtime.map_reports import MapReports, apart
-from hexhail.runtime.retention import DAY_S, kinds_of
+from hexhail.runtime.retention import DAY_S, kinds_of, recorded_rounds
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.token_keys import load_issuers, load_token_keys
 from kernel.contracts import redis_keys
@@ -61,6 +63,8 @@ async def examine() -> list[Finding]:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is said here, with the remedy
     settings = Settings()
     findings = [_python(), _kernels(), _cells(), _city(settings), _secrets(settings), _live_map(settings)]
+    if (rounds := recorded_rounds(settings)) is not None:
+        findings.append(_recorded_rounds(rounds, settings))
     for part, check in (
         ("Redis", _redis),
         ("broker", _broker),
@@ -164,6 +168,19 @@ async def _retention(settings: Settings) -> Finding:
             seen.append(f"{kind.name}: {'none' if oldest_s is None else f'{age_days:.1f} days'} {limit}")
     remedy = "Is the role relay running? It deletes what is older."
     return Finding("oldest rows", is_kept_to, "; ".join(seen), remedy, is_needed=False)
+
+
+def _recorded_rounds(folder: RoundFolder, settings: Settings) -> Finding:
+    """What the recorded rounds on this machine take, and how old they are."""
+    kept, days, bytes_max = folder.kept(), settings.keep_rounds_days, settings.keep_rounds_bytes
+    age_days = 0.0 if kept.oldest_s is None else (time.time() - kept.oldest_s) / DAY_S
+    limits = f"of {days:g} days" if days else "for ever"
+    room = f" of {bytes_max / 1e6:,.0f}" if bytes_max else ""
+    seen = f"{kept.files} files, {kept.size_bytes / 1e6:,.1f}{room} MB; the oldest is {age_days:.1f} days old {limits}"
+    # A file is a day at most, and goes with its last round; a day more, for deletion goes in small steps.
+    ok = (not days or age_days <= days + 2.0) and (not bytes_max or kept.size_bytes <= 1.1 * bytes_max + FILE_BYTES_MAX)
+    remedy = "Is the role matcher running on this machine? It deletes what is more."
+    return Finding("recorded rounds", ok, seen, remedy, is_needed=False)
 
 
 async def _redis(settings: Settings) -> Finding:

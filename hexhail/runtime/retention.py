@@ -1,21 +1,23 @@
-"""How long rows are kept that nobody needs any more, and their deletion in small steps."""
+"""How long data is kept that nobody needs any more, and its deletion in small steps."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-
-import structlog
+from typing import TYPE_CHECKING, Protocol
 
 from backing.outbox.outbox import SqlOutbox
 from backing.outbox.relay import HISTORY_ROWS
 from backing.sql.database import Database
+from dispatch.adapters.round_folder import RoundFolder
 from dispatch.adapters.sql.answers import SqlKeptAnswers
 from hexhail.runtime.settings import Settings
 from pricing.adapters.sql.record import SqlPriceRecord
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Gauge
 
 #: Rows of a step: SQLite's one writer is held for some ten milliseconds.
 STEP_ROWS = 500
@@ -23,6 +25,19 @@ STEP_ROWS = 500
 LOOK_EVERY_S = 60.0
 STEP_EVERY_S = 0.25
 DAY_S = 86_400.0
+
+
+class Prunable(Protocol):
+    """Data of one kind that is deleted when it is old."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in doctor and metrics."""
+        ...
+
+    async def delete_old(self) -> int:
+        """Delete a small step of what is old; return how much, 0 if nothing is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,27 @@ class Kind:
     #: Deletes up to so many rows from before a time; returns how many.
     forget: Callable[[float, int], Awaitable[int]]
     oldest_s: Callable[[], Awaitable[float | None]]
+
+    async def delete_old(self) -> int:
+        """See `Prunable.delete_old`."""
+        return await self.forget(self.now() - self.keep_days * DAY_S, STEP_ROWS) if self.keep_days else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRounds:
+    """The rounds that matchers record in a folder of this machine."""
+
+    folder: RoundFolder
+    #: What they take, bytes; None where nobody asks.
+    size: Gauge | None = None
+    name: str = "recorded rounds"
+
+    async def delete_old(self) -> int:
+        """See `Prunable.delete_old`."""
+        deleted = await self.folder.forget()
+        if self.size is not None:
+            self.size.set((await asyncio.to_thread(self.folder.kept)).size_bytes)
+        return deleted
 
 
 def kinds_of(settings: Settings, database: Database, kept_rows: int = HISTORY_ROWS) -> list[Kind]:
@@ -54,18 +90,37 @@ def kinds_of(settings: Settings, database: Database, kept_rows: int = HISTORY_RO
     ]
 
 
+def recorded_rounds(settings: Settings) -> RoundFolder | None:
+    """The folder of recorded rounds with its limits; None if they are not recorded."""
+    if settings.record_dir is None:
+        return None
+    return RoundFolder(settings.record_dir, settings.keep_rounds_days * DAY_S, settings.keep_rounds_bytes)
+
+
+def deletions(registry: CollectorRegistry) -> Counter:
+    """The metric of what a process deletes because it is old, for `Pruner`."""
+    from prometheus_client import Counter
+
+    about = "Rows, files and places of rides that were deleted because they were older than the settings keep them."
+    return Counter("hexhail_retention_deleted_total", about, ["kind"], registry=registry)
+
+
 class Pruner:
     """Deletes what is old, one small step at a time."""
 
-    def __init__(self, kinds: list[Kind]) -> None:
+    def __init__(self, kinds: Sequence[Prunable], deleted: Counter | None = None) -> None:
+        """``deleted`` counts with the label kind."""
         self._kinds = kinds
+        self._deleted = deleted
         self.wait_s = LOOK_EVERY_S
 
     async def step(self) -> int:
-        """Delete up to `STEP_ROWS` of each kind; return how many rows, and know in `wait_s` when to go on."""
+        """Delete a small step of each kind; return how much, and know in `wait_s` when to go on."""
         deleted = 0
         for kind in self._kinds:
-            if kind.keep_days:
-                deleted += await kind.forget(kind.now() - kind.keep_days * DAY_S, STEP_ROWS)
+            count = await kind.delete_old()
+            if count and self._deleted is not None:
+                self._deleted.labels(kind.name).inc(count)
+            deleted += count
         self.wait_s = STEP_EVERY_S if deleted else LOOK_EVERY_S
         return deleted

@@ -157,15 +157,42 @@ class Settings(BaseSettings):
         float,
         Field(
             ge=0,
-            description="published events are deleted after so many days, the newest 50,000 never; 0: kept for ever",
+            description="days after which the events of rides and other messages are deleted from SQL, once they were "
+            "published; the newest 50,000 always stay; `hexhail export` has what is left; 0: never",
         ),
     ] = 90.0
     keep_answers_days: Annotated[
-        float, Field(ge=0, description="an Idempotency-Key gets its first answer for so many days; 0: for ever")
+        float,
+        Field(
+            ge=0,
+            description="days in which a repeated request with the same Idempotency-Key gets the first answer again; "
+            "after that the answer is deleted and the key counts as new; 0: for ever",
+        ),
     ] = 7.0
     keep_price_changes_days: Annotated[
-        float, Field(ge=0, description="changes of prices are on record for so many days; 0: for ever")
+        float,
+        Field(
+            ge=0,
+            description="days after which changes of surge prices are deleted from the record that operators and "
+            "auditors read; 0: never",
+        ),
     ] = 365.0
+    keep_rounds_days: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="days for which the rounds in `record_dir` are kept, by the wall clock; the file that is being "
+            "written is never deleted; 0: for ever",
+        ),
+    ] = 30.0
+    keep_rounds_bytes: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="bytes that the rounds in `record_dir` may take: beyond that the oldest files are deleted, "
+            "also before `keep_rounds_days`; 0: no limit",
+        ),
+    ] = 10e9
     clock_speed: Annotated[float, Field(gt=0, description="city seconds per wall second")] = 1.0
     clock_city_s: Annotated[float, Field(description="city time (Unix seconds) at `clock_wall_s`")] = 0.0
     clock_wall_s: Annotated[float, Field(description="wall clock (Unix seconds) at which the city clock is set")] = 0.0

@@ -235,11 +235,13 @@ async def test_offers_are_sent_where_rounds_cannot_be_recorded(
 ) -> None:
     matcher = Matcher(store, empty_redis, clock)
     records = FileRoundRecords(tmp_path, "manhattan")
-    monkeypatch.setattr(records, "_path", Path("/dev/full"))
+    monkeypatch.setattr(records, "_is_full", lambda: False)
     matcher.service._records = records
     await matcher.drivers(dora=1)
     await matcher.request("ride", 0)
-    await matcher.service.run_round()
+    with Path("/dev/full").open("ab", buffering=0) as full:
+        monkeypatch.setattr(records, "_file", full)
+        await matcher.service.run_round()
     assert await matcher.asked("ride") == "dora"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ async def test_a_database_of_before_is_told_and_not_brought_up(tmp_path: Path, m
         assert connection.execute("SELECT MAX(version), COUNT(*) FROM schema_version").fetchone() == (5, 5)
         assert connection.execute("SELECT COUNT(*) FROM outbox").fetchone() == (20,)
     connection.close()
+
+
+async def test_recorded_rounds_are_told_by_size_and_age_and_too_old_ones_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEXHAIL_RECORD_DIR", str(tmp_path))
+    began_ns = time.time_ns() - 10 * 86_400 * 10**9
+    (tmp_path / f"town-{began_ns}.rounds").write_bytes(bytes(2_500_000))
+    seen = {}
+    for days in ("30", "5"):
+        monkeypatch.setenv("HEXHAIL_KEEP_ROUNDS_DAYS", days)
+        seen[days] = next(finding for finding in await examine() if finding.part == "recorded rounds")
+    assert seen["30"].seen == "1 files, 2.5 of 10,000 MB; the oldest is 10.0 days old of 30 days"
+    assert (seen["30"].ok, seen["5"].ok) == (True, False)
 
 
 async def test_a_database_of_a_newer_version_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
