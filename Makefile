@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+LOAD_ARGS ?=
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 # Half a second of each start of a process, of which the tests and a running city make many.
 export UV_COMPILE_BYTECODE ?= 1
 # Also where the shell says otherwise: without it each process compiles the project's own files anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test cluster coverage check bench docs format lock web wheel clean
+.PHONY: help demo load test cluster coverage check bench docs format lock web wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -48,6 +49,9 @@ wheel: .venv/dev.stamp ## Build dist/hexhail-*.whl with the web pages in it (Nod
 
 demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drivers and the map (DEMO_ARGS="--seconds 120 --speed 10")
 	$(BIN)/hexhail demo $(DEMO_ARGS)
+
+load: .venv/dev.stamp ## Load a city with riders and drivers by locust, from its web page (LOAD_ARGS="--drivers 2000 --workers 1")
+	$(BIN)/python -m benchmarks.load $(LOAD_ARGS)
 
 # Two at a time, for most of the time goes by waiting for servers. Each run compiles its kernels anew: a cached
 # kernel does not notice an edit in another file that it was compiled with.

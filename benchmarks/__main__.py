@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> int:
         "--small", action="store_true", help="tiny inputs, seconds instead of minutes; figures mean nothing"
     )
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="quality alone: runs of each policy")
+    parser.add_argument("--drivers", type=int, metavar="N", help="load alone: drivers who are connected")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="load alone: processes of people")
     options = parser.parse_args(arguments)
     modules = found()
     if options.name == "list":

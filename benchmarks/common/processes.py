@@ -61,10 +61,11 @@ class Processes:
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds each process has spent so far."""
-        return {name: _cpu_s(process.pid) for name, process in self.running.items()}
+        return {name: cpu_s_of(process.pid) for name, process in self.running.items()}
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
+    """Return the CPU seconds that a process has spent so far. Raises OSError where there is none."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 

@@ -1,0 +1,50 @@
+"""REST as one person, for greenlets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geventhttpclient.client import HTTPClientPool
+from locust.contrib.fasthttp import FastHttpSession
+
+#: Connections of a process to the API: people share them, as behind a gateway.
+CONNECTIONS_MAX = 256
+#: Wall seconds for an answer.
+ANSWER_S_MAX = 60.0
+#: Answers that are no failures: the ride went another way meanwhile, or the trip is none that the city serves.
+REFUSALS = (409, 422)
+
+
+def shared_connections() -> HTTPClientPool:
+    """Return a bounded pool of connections for all people of a process."""
+    return HTTPClientPool(concurrency=CONNECTIONS_MAX, connection_timeout=ANSWER_S_MAX, network_timeout=ANSWER_S_MAX)
+
+
+class Rest:
+    """Sends requests with a person's token; failures are counted by locust."""
+
+    def __init__(self, session: FastHttpSession, token: str) -> None:
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+
+    def post(self, path: str, body: Any = None, name: str = "", **headers: str) -> dict[str, Any] | None:
+        """Return the answer's body, None for a refusal or a failure; `name` stands for all paths of its kind."""
+        return self._ask("POST", path, body, name, headers)
+
+    def get(self, path: str, name: str = "") -> dict[str, Any] | None:
+        """Return the answer's body, None for a refusal or a failure."""
+        return self._ask("GET", path, None, name, {})
+
+    def _ask(self, method: str, path: str, body: Any, name: str, headers: dict[str, str]) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = None
+        with self._session.request(
+            method, path, name=name or path, json=body, headers=self._headers | headers, catch_response=True
+        ) as answer:
+            if answer.status_code in REFUSALS:
+                answer.success()
+            elif 200 <= answer.status_code < 300:
+                answer.success()
+                found = answer.json()
+            elif answer.status_code:
+                answer.failure(f"{answer.status_code} {answer.text}"[:200])
+        return found
