@@ -138,9 +138,15 @@ async def reaching_broker(settings: Settings, member: _Member) -> AsyncIterator[
 
 
 def _broker_missing(settings: Settings, error: Exception) -> DependencyMissing:
+    remedy = "Start it there, or set HEXHAIL_BROKER_URL."
+    if settings.broker_security != "PLAINTEXT":
+        # Brokers close the connection of whom they refuse: aiokafka cannot tell that from a broker that is away.
+        remedy += (
+            f" Or it refuses {settings.broker_security}: are HEXHAIL_BROKER_SECURITY, _SASL_MECHANISM, _USERNAME, "
+            "_PASSWORD, _CA_FILE and _CERT_FILE right?"
+        )
     return DependencyMissing(
-        f"The Kafka broker does not answer at {settings.broker_url} ({type(error).__name__}). "
-        "Start it there, or set HEXHAIL_BROKER_URL."
+        f"The Kafka broker does not answer at {settings.broker_url} ({type(error).__name__}). {remedy}"
     )
 
 

@@ -196,25 +196,19 @@ async def test_prices_of_two_pricers_are_one_walk_also_when_their_owner_is_pause
     owner.process.send_signal(signal.SIGSTOP)
     await prices_moved(street, 10, first)
     owner.process.send_signal(signal.SIGCONT)
-    await until(lambda: owner.said("pricer_superseded") + owner.said("partitions_assigned") > 1)
-    second = street.epoch()
-    await prices_moved(street, 10, first)
-    other = next(role for role in pricers if role is not owner)
-    await until(lambda: other.process.poll() is None and street.epoch() >= second)
-    # Whoever owns the region now: both are killed in turn, while a third has joined.
+    # The one that wakes learns that it was replaced from its group, or when its first price is refused.
+    await until(lambda: owner.said("pricer_superseded") or owner.said("partitions_assigned") > 1)
+    # Both are killed in turn, of which one owns the region, while a third joins.
     third = street.start("pricer")
     await until(lambda: third.said("partitions_assigned"))
     for role in pricers:
-        before = street.epoch()
         role.kill()
         street.start("pricer")
-        await until(lambda before=before: street.epoch() > before or third.said("surge_changed"))
     assert ingesters[0].stop() == 0
     street.start("ingester")
-    await prices_moved(street, 10, street.epoch() - 1)
+    await prices_moved(street, 10, street.epoch())
     changes = street.changes()
-    died = [(role.log.name, role.log.read_text()[-2000:]) for role in street.roles if role.process.poll() is not None]
-    assert [name for name, _ in died if name not in {r.log.name for r in street.roles if r.is_to_end}] == [], died
+    died = [role for role in street.roles if role.process.poll() is not None and not role.is_to_end]
+    assert not died, [role.log.read_text()[-2000:] for role in died]
     assert broken(changes) == []
-    assert len({change[-1] for change in changes}) >= 2
-    assert len(changes) >= 50
+    assert len({change[-1] for change in changes}) >= 3

@@ -127,6 +127,25 @@ def test_a_new_engine_goes_on_from_the_prices_that_stand_within_all_bounds() -> 
     assert pricing.multiplier == pytest.approx(0.9)
 
 
+def test_an_engine_that_takes_over_tells_changes_from_the_prices_on_record_to_the_last_bit() -> None:
+    """The next change began with the exponential of a logarithm, or with a faded price that nobody had told."""
+    pricing = engine()
+    standing = np.full(COUNT, 1.2345678901234567)
+    recorded = standing.copy()
+    standing[MIDDLE], recorded[MIDDLE] = 1.1, 1.3
+    assert pricing.handle(AdoptPrices(standing, recorded), NOW_S) == []
+    assert pricing.multiplier.tolist() == standing.tolist()
+    [event] = pricing.handle(Tick(NOBODY), NOW_S + 15.0)
+    before = dict(zip(event.cell.tolist(), event.multiplier_before.tolist(), strict=True))
+    assert before == {cell: recorded[index] for index, cell in enumerate(PATCH.cell.tolist()) if cell in before}
+    faded = dict(zip(event.cell.tolist(), (event.bounds & Bound.FADED).tolist(), strict=True))
+    middle = int(PATCH.cell[MIDDLE])
+    assert faded[middle]
+    assert not any(value for cell, value in faded.items() if cell != middle)
+    [next_event] = pricing.handle(Tick(NOBODY), NOW_S + 30.0)
+    assert not (next_event.bounds & Bound.FADED).any()
+
+
 def test_an_engine_restored_from_what_was_counted_goes_on_as_the_one_that_counted() -> None:
     lived, restored = engine(), engine()
     ask(lived, 40)

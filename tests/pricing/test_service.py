@@ -20,7 +20,7 @@ from pricing.errors import PricerSuperseded
 from pricing.metrics import PricingMetrics
 from pricing.model.surge import FreezeOrder, SupplySnapshot, SurgeParams, SurgePrice
 from pricing.ports import KeyedSignal
-from pricing.rules.price_changes import Reason
+from pricing.rules.price_changes import PriceChange, Reason
 from pricing.rules.reach import grid_of
 from pricing.rules.surge import Bound
 from pricing.service.surge import PricingService
@@ -438,6 +438,36 @@ async def test_a_pricer_that_was_replaced_while_it_was_paused_changes_no_price(
     assert await second.service.tick(NOW_S + 90.0)
     assert await chain.broken() == []
     assert max(prices.multiplier_of.values()) > max(standing.values()) == pytest.approx(1.1**6)
+
+
+class Unfenced:
+    """A record that takes changes of any epoch: what the tests must notice."""
+
+    def __init__(self, record: SqlPriceRecord) -> None:
+        self._record, self._newest = record, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._record, name)
+
+    async def claim(self, region_id: str) -> int:
+        self._newest = await self._record.claim(region_id)
+        return self._newest
+
+    async def add_changes(self, region_id: str, changes: Sequence[PriceChange], epoch: int) -> None:
+        await self._record.add_changes(region_id, changes, self._newest)
+
+
+async def test_without_the_epoch_the_same_pause_breaks_the_chain(
+    grid_city: City, empty_redis: Redis, record: SqlPriceRecord
+) -> None:
+    prices, chain = MemoryPrices(), Chain(record, grid_city)
+    first, second = (Pricer(grid_city, empty_redis, prices, Unfenced(record)) for _ in range(2))
+    second.record._record = first.record._record
+    prices._check = lambda epoch: None
+    await first.process_rides([requested(number) for number in range(60)], NOW_S)
+    for tick in range(8):
+        await (first if tick % 3 else second).service.tick(NOW_S + 15.0 * tick)
+    assert await chain.broken() != []
 
 
 async def test_a_pricer_goes_on_from_what_another_counted_and_priced_meanwhile(

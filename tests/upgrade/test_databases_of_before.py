@@ -35,6 +35,7 @@ from hexhail.runtime.database import SQL_PACKAGES, open_database
 from kernel.contracts.topics import RIDE_EVENTS_STREAM
 from location_ingest.adapters.kafka_pings import new_producer
 from pricing.adapters.sql.record import SqlPriceRecord
+from pricing.model.surge import RecordedPrice
 from tests.dispatch.people import (
     PARAMS,
     Clock,
@@ -178,8 +179,10 @@ async def test_an_operator_ends_a_ride_that_hung_in_it_and_that_is_on_record(
     assert (kept.sequence, kept.intervention) == (outcome.ride.sequence, why)
 
 
-async def test_the_record_of_prices_is_kept(database: Database) -> None:
+async def test_the_record_of_prices_is_kept_and_the_first_pricer_goes_on_from_it(database: Database) -> None:
     record = SqlPriceRecord(database)
+    assert await record.newest_prices("manhattan") == {0x882A100D61FFFFF: RecordedPrice(1.2, 1_400_000_015.5)}
+    assert await record.claim("manhattan") > 0
     history = await record.history("manhattan", 0x882A100D61FFFFF, 0.0, 10)
     assert [(change.multiplier_before, change.multiplier) for change in history] == [(1.1, 1.2), (1.0, 1.1)]
     assert [(order.reason, order.operator) for order in await record.orders("manhattan", 10)] == [("a flood", "olga")]
