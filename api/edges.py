@@ -13,6 +13,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from api.abuse.request_limits import RequestLimits
 from api.auth.revocation_watch import RevocationWatch
 from api.auth.sign_in import SignIn
 from api.auth.tokens import Tokens
@@ -140,6 +141,7 @@ class AccessEdges:
     revocations: RevocationWatch
     outages: Outages
     answers: KeptAnswers
+    limits: RequestLimits
 
 
 @dataclass(frozen=True, slots=True)

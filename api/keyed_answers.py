@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth.tokens import TokenInvalid
+from api.abuse.rates import RouteKind
+from api.access import count_request
+from api.auth.tokens import Principal, TokenInvalid
 from api.edges import edges_of
 from api.problems import ApiProblem
 from kernel.idempotency import IdempotencyKey
@@ -71,9 +73,11 @@ class KeyedAnswers:
         _check(name)
         body = await Request(scope, receive).body()
         named = f"{scope['method']} {scope['path']} {name}"
-        key = IdempotencyKey.of_body(principal, named, f"{scope['query_string']!r} {body!r}")
+        key = IdempotencyKey.of_body(principal.inbox, named, f"{scope['query_string']!r} {body!r}")
         before = await edges_of(scope).access.answers.find(key)
-        if before is None:
+        if before is not None:  # the route, which counts requests, is not reached
+            await count_request(scope, edges_of(scope).access, principal, RouteKind.WRITES)
+        else:
             answer = _Recorder(send)
             await self._app(scope, _again(body, receive), answer.take)
             before = await self._keep(scope, key, answer)
@@ -132,7 +136,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _principal(scope: Scope) -> str | None:
+def _principal(scope: Scope) -> Principal | None:
     """Whose key it is; None for a token that the route will refuse, as expired or revoked."""
     scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
@@ -142,7 +146,7 @@ def _principal(scope: Scope) -> str | None:
         grant = access.tokens.verify(token)
     except TokenInvalid:
         return None
-    return None if access.revocations.refuses(grant) else grant.principal.inbox
+    return None if access.revocations.refuses(grant) else grant.principal
 
 
 def _check(key: str) -> None:

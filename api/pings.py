@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access import grant_of, require_role
+from api.abuse.rates import RouteKind
+from api.access import count_request, grant_of, require_role
 from api.auth.tokens import Role
 from api.edges import FeedEdges, edges_of
 from api.problems import ApiProblem, refusal_bodies
@@ -198,6 +199,7 @@ class RawPings:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         grant = grant_of(token if scheme.lower() == "bearer" else None, edges.access)
         principal = require_role(grant.principal, Role.DRIVER)
+        await count_request(scope, edges.access, principal, RouteKind.PINGS)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await Request(scope, receive).body()
         read = decode_pings(raw, "MessagePack" if media_type in MSGPACK else "JSON")

@@ -109,7 +109,17 @@ _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "What was wrong with the request, and what to do",
-        "headers": {"Retry-After": {"description": "seconds to wait, of a limit", "schema": {"type": "integer"}}},
+        "headers": {
+            "Retry-After": {"description": "seconds to wait, of a limit", "schema": {"type": "integer"}},
+            "RateLimit": {
+                "description": "what is left of the person's requests of this kind: r now, all of them in t seconds",
+                "schema": {"type": "string"},
+            },
+            "RateLimit-Policy": {
+                "description": "the limit: q requests of this kind in w seconds",
+                "schema": {"type": "string"},
+            },
+        },
         "content": _CONTENT,
     },
     500: {"description": "Our fault; the error_id stands in the log", "content": _CONTENT},

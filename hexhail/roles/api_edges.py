@@ -138,7 +138,8 @@ class MapFollower:
 
 
 def _access_edges(servers: Servers, parts: Parts) -> AccessEdges:
-    return AccessEdges(parts.tokens, parts.sign_in, parts.revocations, parts.outages, SqlKeptAnswers(servers.database))
+    kept = SqlKeptAnswers(servers.database)
+    return AccessEdges(parts.tokens, parts.sign_in, parts.revocations, parts.outages, kept, parts.request_limits)
 
 
 def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:

@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.abuse.redis_counts import RedisPersonCounts
+from api.abuse.redis_rates import RedisRates
+from api.abuse.request_limits import RequestLimits
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.auth.sign_in import SignIn
@@ -111,6 +113,7 @@ class Parts:
     #: None where no issuer is trusted.
     sign_in: SignIn | None
     revocations: RevocationWatch
+    request_limits: RequestLimits
     #: Raises an error if Redis refuses writes.
     redis_writes: Remembered
     #: Error type -> the dependency that is unavailable when it is raised.
@@ -164,6 +167,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         tokens=Tokens(load_token_keys(servers.settings)),
         sign_in=await _sign_in(servers.settings, stack),
         revocations=RevocationWatch(RedisRevocations(redis)),
+        request_limits=RequestLimits(RedisRates(redis), servers.settings.request_limit_scale),
         redis_writes=Remembered(lambda: probe_redis(redis, redis_keys.write_probe(region_id))),
         outages=outages(),
     )

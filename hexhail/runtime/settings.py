@@ -93,8 +93,80 @@ class Settings(BaseSettings):
             "1,000 above `api_port` if not set; the `api_port` itself to serve all of it there",
         ),
     ] = None
+    gateway_addresses: Annotated[
+        str,
+        Field(description="addresses of the gateways, separated by commas: their X-Forwarded-For counts, no other's"),
+    ] = "127.0.0.1"
+    gateway_apis: Annotated[
+        str,
+        Field(
+            description="the APIs behind the gateway: `host:port` or `host:port/internal port` of each, separated by "
+            "commas; default: the API of these settings"
+        ),
+    ] = ""
+    gateway_host: Annotated[str, Field(description="address the gateway listens on")] = "127.0.0.1"
+    gateway_port: Annotated[int, Field(ge=1, le=65535, description="port of the gateway, for riders and drivers")] = (
+        8000
+    )
+    gateway_internal_host: Annotated[str, Field(description="address of the gateway's internal port")] = "127.0.0.1"
+    gateway_internal_port: Annotated[
+        int,
+        Field(ge=1, le=65535, description="the gateway's port for operators; `/metrics` there are the gateway's own"),
+    ] = 9000
+    gateway_tls_cert: Annotated[
+        Path | None,
+        Field(description="PEM file of certificates and key; with it the gateway speaks TLS and HTTP/2, else HTTP"),
+    ] = None
+    gateway_trusted_proxies: Annotated[
+        str,
+        Field(
+            description="networks of balancers in front of the gateway, separated by commas, "
+            "whose X-Forwarded-For counts"
+        ),
+    ] = ""
+    gateway_phone: Annotated[
+        str, Field(description="the operators' phone number, on the page that is shown when no API serves")
+    ] = ""
+    gateway_address_requests_per_s: Annotated[
+        int,
+        Field(ge=0, description="requests a second from one address, over ten seconds; 0 for no limit"),
+    ] = 200
+    gateway_token_requests_per_s: Annotated[
+        int, Field(ge=0, description="requests a second with one token, over ten seconds; 0 for no limit")
+    ] = 20
+    gateway_address_connections_max: Annotated[
+        int, Field(ge=0, description="requests and sockets of one address at once; 0 for no limit")
+    ] = 2_000
+    gateway_connections_max: Annotated[
+        int, Field(ge=10, description="connections to the gateway at once; fewer where the system allows fewer files")
+    ] = 20_000
+    gateway_admin_socket: Annotated[
+        Path | None, Field(description="where the gateway takes HAProxy's commands, such as of an autoscaler")
+    ] = None
     api_docs: Annotated[bool, Field(description="serve `/docs` and `/openapi.json`")] = False
-    metrics_port: Annotated[int, Field(ge=0, le=65535, description="this role's own /metrics; 0 for none")] = 0
+    metrics_host: Annotated[
+        str, Field(description="address of `metrics_port`; for probes and scrapes from other hosts that of this one")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65535,
+            description="port of this role's own `/healthz`, `/readyz` and `/metrics`; 0 for none; `hexhail serve` "
+            "gives the roles this port and those that follow it",
+        ),
+    ] = 0
+    drain_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="seconds that an API serves on after SIGTERM while `/readyz` says 503: longer than a load "
+            "balancer takes to notice; 0 to end at once",
+        ),
+    ] = 5.0
+    drain_spread_s: Annotated[
+        float, Field(ge=0, description="seconds over which a draining API spreads the ends of its WebSockets")
+    ] = 3.0
     data_dir: Annotated[Path, Field(description="folder for temporary files of the workers")] = Path(".cache/hexhail")
     record_dir: Annotated[
         Path | None, Field(description="folder to record matching rounds in; without it they are not recorded")
@@ -138,6 +210,9 @@ class Settings(BaseSettings):
     broker_session_timeout_s: Annotated[
         float, Field(gt=0, description="seconds without a heartbeat after which a consumer loses its partitions")
     ] = 6.0
+    request_limit_scale: Annotated[
+        float, Field(ge=0, description="every limit of a person's requests is multiplied by this; 0 for no limit")
+    ] = 1.0
     token_secrets: Annotated[
         dict[str, SecretStr],
         Field(description='signing keys by id, the first one signs: {"k1": "…at least 32 bytes…"}'),

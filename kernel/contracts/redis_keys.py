@@ -75,6 +75,13 @@ def flag_quiet(region_id: str, kind: str, subject: str) -> str:
     return f"{{{region_id}}}:flags:quiet:{kind}:{subject}"
 
 
+def request_rate(kind: str, inbox_name: str) -> str:
+    """String, over all regions: when the person `<role>:<id>` has the whole budget of requests of a kind again, wall
+    microseconds; absent if so.
+    """
+    return f"rate:{kind}:{inbox_name}"
+
+
 # -- leases, and what operators see of rounds: written by dispatch -----------------------------------------------------
 
 
