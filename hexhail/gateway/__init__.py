@@ -1,0 +1,1 @@
+"""The gateway in front of the API processes: an HAProxy, configured from the settings."""
