@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api import problems
+from api.access import RateLimitHeaders
 from api.edges import Edges
 from api.failures import Failures
 from api.keyed_answers import KeyedAnswers, declare
@@ -28,9 +29,11 @@ from api.routes.operator import abuse, city, drivers, matching, prices, rides, t
 from api.streams import operators, people
 from api.streams.advice import AdviceFeed
 from api.streams.budgets import PersonBudgets
+from api.streams.drain import LastAnswers
 from api.streams.live import LiveFeed
 from api.streams.sockets import OpenStreams, end
 from api.telemetry import RequestMetrics
+from backing.readiness import Readiness
 
 _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.
 
@@ -109,13 +112,21 @@ _ROUTES = (
     operators,
 )
 # The last one added is the outermost.
-_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RequestMetrics)
+_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RateLimitHeaders, RequestMetrics)
 
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 
 
-def build_app(open_edges: OpenEdges, port_rules: PortRules = PortRules()) -> FastAPI:  # noqa: B008 - it cannot change
-    """The application; `open_edges` connects everything when it starts and closes it when it stops."""
+def build_app(
+    open_edges: OpenEdges,
+    port_rules: PortRules = PortRules(),  # noqa: B008 - it cannot change
+    readiness: Readiness | None = None,
+) -> FastAPI:
+    """The application; `open_edges` connects everything when it starts and closes it when it stops.
+
+    ``readiness`` is what `/readyz` says; the app tells it when it has started.
+    """
+    readiness = readiness or Readiness()
     app: FastAPI = FastAPIOffline(
         title="hexhail",
         description=_DESCRIPTION,
@@ -126,12 +137,14 @@ def build_app(open_edges: OpenEdges, port_rules: PortRules = PortRules()) -> Fas
         generate_unique_id_function=_operation_id,
         redoc_url=None,
     )
+    app.state.readiness = readiness
     problems.install(app)
     for routes in _ROUTES:
         app.include_router(routes.router)
     for middleware in _MIDDLEWARE:
         app.add_middleware(middleware)
     app.add_middleware(PortFilter, rules=port_rules)
+    app.add_middleware(LastAnswers, readiness=readiness)
     app.add_middleware(SafeHeaders)
     _extend_document(app)
     return app
@@ -149,6 +162,7 @@ async def _lifespan(app: FastAPI, open_edges: OpenEdges) -> AsyncIterator[None]:
         tasks = [looking]
         if edges.follow is not None:
             tasks.append(asyncio.ensure_future(edges.follow(lambda new: _use(app, new))))
+        app.state.readiness.start()
         yield
         await app.state.live.close()
         await end(tasks)

@@ -15,6 +15,7 @@ import structlog
 
 from backing.kafka import bootstrap_servers
 from backing.kafka_security import PLAINTEXT, Security
+from backing.readiness import Readiness
 
 if TYPE_CHECKING:
     import faust
@@ -162,26 +163,41 @@ def _resumed(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[An
             return
 
 
-async def run_faust_app(app: faust.App) -> None:
-    """Run the application until SIGTERM or SIGINT.
+async def run_faust_app(app: faust.App, readiness: Readiness | None = None) -> None:
+    """Run the application until SIGTERM or SIGINT; ``readiness`` is told when it has started and when it is to stop.
 
     Raises SystemExit(1) if it crashed or could not start, so that whoever supervises the process starts another.
     """
-    stop_asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_asked.set)
+    readiness = readiness or Readiness()
+    stop_asked = _stop_signal(readiness)
+    beating = asyncio.ensure_future(readiness.keep_beating())
     started = await _start(app, stop_asked)
     if started:
+        readiness.start()
         stopped = asyncio.ensure_future(app.wait_until_stopped())
         asked = asyncio.ensure_future(stop_asked.wait())
         await asyncio.wait({stopped, asked}, return_when=asyncio.FIRST_COMPLETED)
         for future in (stopped, asked):
             future.cancel()
+    readiness.drain()
     await _stop(app)
+    beating.cancel()
     if app.crashed or not (started or stop_asked.is_set()):
         log.error("faust_crashed", app=app.conf.id, reason=repr(app.crash_reason))
         raise SystemExit(1)
+
+
+def _stop_signal(readiness: Readiness) -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def ask() -> None:
+        readiness.drain()
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    return asked
 
 
 async def _start(app: faust.App, stop_asked: asyncio.Event) -> bool:

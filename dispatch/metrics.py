@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from dispatch.matching.calibration import AcceptanceFigures
+from dispatch.model import Ride
 
 
 class MatchingMetrics:
-    """What the rounds of a region leave out; made once, by the composition root."""
+    """Who runs the rounds of a region, and how they go; made once, by the composition root."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.off_map = Gauge(
@@ -24,6 +27,45 @@ class MatchingMetrics:
             ["region", "kind"],
             registry=registry,
         )
+        self.owner = Gauge(
+            "hexhail_matching_owner",
+            "1 where this process runs the rounds of the region, 0 where it stands by.",
+            ["region"],
+            registry=registry,
+        )
+        self.last_round = Gauge(
+            "hexhail_matching_last_round_timestamp_seconds",
+            "Wall clock, as Unix seconds, at the end of the last round that this process ran.",
+            ["region"],
+            registry=registry,
+        )
+        self.round_seconds = Histogram(
+            "hexhail_matching_round_seconds", "Wall time of a round.", ["region"], registry=registry
+        )
+        self.open_rides = Gauge(
+            "hexhail_matching_open_rides", "Rides without a driver at the last round.", ["region"], registry=registry
+        )
+        self.oldest_request = Gauge(
+            "hexhail_matching_oldest_request_city_seconds",
+            "City seconds since the oldest request of a ride without a driver, at the last round; 0 if there is none.",
+            ["region"],
+            registry=registry,
+        )
+
+    def show_round(self, region_id: str, open_rides: Sequence[Ride], now_s: float, wall_s: float) -> None:
+        """Set the figures of a round that just ended; ``now_s`` is city time."""
+        oldest_s = max((now_s - ride.requested_s for ride in open_rides), default=0.0)
+        self.last_round.labels(region_id).set_to_current_time()
+        self.round_seconds.labels(region_id).observe(wall_s)
+        self.open_rides.labels(region_id).set(len(open_rides))
+        self.oldest_request.labels(region_id).set(max(0.0, oldest_s))
+
+    def show_owner(self, region_id: str, *, is_ours: bool) -> None:
+        """Say whether this process owns the region; the requests of one that it does not own are not its to tell."""
+        self.owner.labels(region_id).set(is_ours)
+        if not is_ours:
+            self.open_rides.labels(region_id).set(0)
+            self.oldest_request.labels(region_id).set(0)
 
 
 class AcceptanceMetrics:

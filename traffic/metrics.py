@@ -19,6 +19,12 @@ class TrafficMetrics:
             ["region", "outcome"],
             registry=registry,
         )
+        self.owner = Gauge(
+            "hexhail_traffic_owner",
+            "1 where this process learns the region's travel times, 0 where it stands by.",
+            ["region"],
+            registry=registry,
+        )
         self.version = Gauge("hexhail_traffic_version", "Version put in force last.", ["region"], registry=registry)
         self.made_s = Gauge(
             "hexhail_traffic_made_city_seconds",

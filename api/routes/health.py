@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what does it count."""
+"""Three questions of monitoring: is the process alive, should it be given requests, and do the shared parts work."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from api.edges import HealthEdgesDep
 from api.schemas.health import Health
 from backing.probes import WritesRefused
+from backing.readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -30,15 +31,32 @@ async def healthz() -> Health:
 
 @router.get(
     "/readyz",
-    summary="Everything it depends on answers and takes writes",
+    summary="The process can take requests",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "It is starting or draining"}},
+)
+async def readyz(request: Request) -> Response:
+    """For load balancers: it has connected, read its city and loaded its kernels, and was not told to stop.
+
+    The servers that all processes share do not count: one that is slow would take every process out at once, and with
+    them all that can be served without it. `/v1/ops/health` tells of those.
+    """
+    readiness: Readiness = request.app.state.readiness
+    health = Health(status="ok" if readiness.is_ready else "failing", checks={"process": readiness.stage})
+    return JSONResponse(health.model_dump(), 200 if readiness.is_ready else 503)
+
+
+@router.get(
+    "/v1/ops/health",
+    summary="Everything that processes share answers and takes writes",
     response_model=Health,
     responses={503: {"model": Health, "description": "A part does not answer, or refuses writes"}},
 )
-async def readyz(edges: HealthEdgesDep) -> Response:
-    """503 if not, and which part it is; its own words are in the log.
+async def shared_health(edges: HealthEdgesDep) -> Response:
+    """503 if not, and which part it is; its own words are in the log. At the internal port, without a token.
 
     Each store is written to, at most once a second: one that can be read may still refuse every ride. `matching` says
-    whether rounds are run, which this process can not mend: it alone is no reason for a 503.
+    whether rounds are run, which no API can mend: it alone is no reason for a 503.
     """
     results = await asyncio.gather(*(_check(name, check) for name, check in edges.checks.items()))
     checks = dict(zip(edges.checks, results, strict=True))
@@ -65,11 +83,11 @@ async def _check(name: str, check: Callable[[], Awaitable[Any]]) -> str:
     except TimeoutError:
         return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
     except WritesRefused as error:
-        log.warning("not_ready", part=name, error=repr(error))
+        log.warning("part_fails", part=name, error=repr(error))
         return f"refuses writes: {error}"
     except Exception as error:
         # Whoever may not log in need not learn addresses; the log has the words.
-        log.warning("not_ready", part=name, error=repr(error))
+        log.warning("part_fails", part=name, error=repr(error))
         return f"failing: {type(error).__name__}"
     return "ok"
 

@@ -29,12 +29,16 @@ SUBPROTOCOL = "hexhail.v1"
 _BEARER = "bearer."
 #: A phone in a tunnel does not read; after so long it is cut off and resumes from where it was when it is back.
 SEND_TIMEOUT_S = 10.0
+#: Streams that are ended within so many wall seconds are ended together.
+CLOSE_STEP_S = 0.02
 #: A task that was cancelled is cancelled again after this long.
 CANCEL_AGAIN_S = 0.2
 
 #: Wall seconds after which a stream compares its token's end with the wall clock again: somebody may have set it.
 CLOCK_LOOK_S = 60.0
 
+#: The server is stopping: another one takes the connection.
+GOING_AWAY = 1012
 TRY_AGAIN_LATER = 1013
 INTERNAL_ERROR = 1011
 #: Another stream of the same principal has taken this one's place: connecting again would only drive that one out.
@@ -82,6 +86,7 @@ class OpenStreams:
         self._of: dict[Principal, list[_OpenStream]] = {}
         self._revocations = revocations
         self._now = now
+        self._is_closing = False
         revocations.on_news = self._end_revoked
 
     @contextmanager
@@ -95,6 +100,8 @@ class OpenStreams:
             own.pop(0).end(Ending(REPLACED))
         if self._revocations.refuses(grant):  # since its token was verified
             stream.end(Ending.of(token_refused(REVOKED)))
+        if self._is_closing:
+            stream.end(Ending(GOING_AWAY))
         watch = asyncio.create_task(self._end_expired(stream))
         STREAMS.labels(principal.role).inc()
         try:
@@ -112,6 +119,21 @@ class OpenStreams:
         while (left_s := stream.grant.expires_s - self._now()) > 0.0:
             await asyncio.sleep(min(left_s, CLOCK_LOOK_S))
         stream.end(Ending.of(token_refused(EXPIRED)))
+
+    async def close(self, spread_s: float) -> None:
+        """End every stream with 1012, the oldest first, evenly over ``spread_s`` wall seconds; new ones at once.
+
+        Clients that all come back in the same moment would be a wave for the processes that are left.
+        """
+        self._is_closing = True
+        streams = [stream for own in self._of.values() for stream in own]
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for number, stream in enumerate(streams, start=1):
+            stream.end(Ending(GOING_AWAY))
+            due_s = began_s + spread_s * number / len(streams)
+            if due_s - loop.time() >= CLOSE_STEP_S or number == len(streams):
+                await asyncio.sleep(max(0.0, due_s - loop.time()))
 
     def _end_revoked(self) -> None:
         for stream in [stream for own in self._of.values() for stream in own]:

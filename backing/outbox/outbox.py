@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from backing.outbox import scripts
 from backing.outbox import statements as sql
 from backing.outbox.rows import OutboxRow
 from backing.sql.database import Database
 from backing.sql.scripts import Statement, one
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Committed messages that are not published yet."""
+
+    waiting: int
+    #: When the oldest of them happened, city seconds; None if none waits, or it does not say.
+    oldest_s: float | None
 
 
 class SqlOutbox:
@@ -37,6 +48,13 @@ class SqlOutbox:
         """How many messages were ever committed, and how many of them are published."""
         committed, published = (await self._database.read(sql.PROGRESS))[0]
         return committed, published
+
+    async def backlog(self) -> Backlog:
+        """What waits to be published."""
+        committed, published = await self.progress()
+        # Rows without a position, in PostgreSQL, are younger than those that have one.
+        oldest = await self._database.read(sql.OLDEST_UNPUBLISHED) or await self._database.read(sql.OLDEST_UNNUMBERED)
+        return Backlog(committed - published, scripts.at_s_of(oldest[0][0]) if oldest else None)
 
     async def since(self, stream: str, region_id: str, position: int, limit: int) -> list[tuple[int, str]]:
         """(position, payload) of the next messages of a stream in a region after a position, in order."""

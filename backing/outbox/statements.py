@@ -37,6 +37,11 @@ PROGRESS = (
     "SELECT (SELECT COALESCE(MAX(position), 0) FROM outbox_rows)"
     " + (SELECT COUNT(*) FROM outbox_rows WHERE position IS NULL), published_position FROM outbox_relay"
 )
+OLDEST_UNPUBLISHED = (
+    "SELECT payload FROM outbox_rows WHERE position > (SELECT published_position FROM outbox_relay)"
+    " ORDER BY position LIMIT 1"
+)
+OLDEST_UNNUMBERED = "SELECT payload FROM outbox_rows WHERE position IS NULL ORDER BY id LIMIT 1"
 
 #: Rows whose deletion loses nothing that is promised: published, and older than the newest ?1.
 OLDEST_ROWS = (

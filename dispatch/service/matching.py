@@ -82,6 +82,7 @@ class MatchingService:
         self._now = now
         self._records = records
         self._outbox_reader = outbox_reader
+        self._metrics = metrics
         self._rounds = Rounds(params)
         # On the travel times of the city's folder: a driver comes nearer or not, whatever the traffic does meanwhile.
         self._places = RidePlaces(region_id, places or Places(graph, ""), rides, metrics)
@@ -127,6 +128,8 @@ class MatchingService:
             n_expired=n_expired,
             wall_ms=(time.perf_counter() - began) * 1e3,
         )
+        if self._metrics is not None:
+            self._metrics.show_round(self._region, open_rides, report.at_s, report.wall_ms / 1e3)
         await self._round_log.write(report)
         return report
 

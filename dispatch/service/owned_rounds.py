@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from dispatch.metrics import MatchingMetrics
 from dispatch.ports import Ownership, RoundReport
 from dispatch.service.matching import MatchingService
 
@@ -17,16 +18,21 @@ class OwnedRounds:
     leases in Redis, and the fence is brought up to SQL before the first round.
     """
 
-    def __init__(self, region_id: str, ownership: Ownership, rounds: MatchingService) -> None:
+    def __init__(
+        self, region_id: str, ownership: Ownership, rounds: MatchingService, metrics: MatchingMetrics | None = None
+    ) -> None:
         self._region = region_id
         self._ownership = ownership
         self._rounds = rounds
+        self._metrics = metrics
         #: Those that were started since the region became ours.
         self._started: MatchingService | None = None
 
     async def step(self) -> RoundReport | None:
         """A round, if it is ours to run."""
         owns = await self._ownership.owns(self._region)
+        if self._metrics is not None:
+            self._metrics.show_owner(self._region, is_ours=owns)
         if not owns:
             if self._started is not None:
                 log.warning("region_lost", region_id=self._region)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,15 +12,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from backing.readiness import Readiness
 from hexhail.cities.served import check_edge
 from hexhail.runtime.connections import DependencyMissing
 from hexhail.runtime.settings import Settings
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import uvicorn
     from fastapi import FastAPI
 
     from api.edges import Edges
+    from api.streams.drain import DrainTimes
 
 log = structlog.get_logger(__name__)
 
@@ -26,18 +32,21 @@ log = structlog.get_logger(__name__)
 BACKLOG = 2048
 
 
-def run_api(settings: Settings) -> None:
+def run_api(settings: Settings, readiness: Readiness) -> None:
     """Serve riders, drivers and operators."""
     from api.app import build_app, serve_map
     from api.port_rules import PortRules
     from hexhail.cities.learned_traffic import city_profile
     from hexhail.cities.sections import load_checked_city
     from hexhail.roles.api_edges import open_edges
+    from hexhail.runtime.warm_up import warm_edges
     from pricing.errors import TariffRefused
 
     check_edge(settings.city_dir, settings.city_folders)
     # Before the server starts, which would log a traceback of an error.
-    city_profile(load_checked_city(settings.city_dir), settings.city_dir)
+    city = load_checked_city(settings.city_dir)
+    city_profile(city, settings.city_dir)
+    warm_edges(city)
     missing: list[DependencyMissing | TariffRefused] = []
 
     @asynccontextmanager
@@ -51,7 +60,7 @@ def run_api(settings: Settings) -> None:
             raise
 
     sockets = listening(settings)
-    app = build_app(opened, PortRules(sockets[-1].getsockname()[1], settings.api_docs))
+    app = build_app(opened, PortRules(sockets[-1].getsockname()[1], settings.api_docs), readiness)
     serve_map(app, settings.web_dir)
     try:
         _serve(app, settings, sockets)
@@ -98,17 +107,53 @@ def _spare_the_collector() -> None:
 
 
 def _serve(app: FastAPI, settings: Settings, sockets: list[socket.socket]) -> None:
-    import uvicorn
+    from api.streams.drain import DrainTimes
 
-    server = uvicorn.Server(server_config(app))
+    server = draining_server(
+        app, server_config(app, settings.gateway_addresses), DrainTimes(settings.drain_s, settings.drain_spread_s)
+    )
     with suppress(KeyboardInterrupt):
         server.run(sockets)
     if not server.started:
         raise SystemExit(1)
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
-    """How the app is served: our protocols, with their limits."""
+def draining_server(app: FastAPI, config: uvicorn.Config, times: DrainTimes) -> uvicorn.Server:
+    """Return a server that drains on SIGTERM; the second signal ends it at once, as Ctrl-C does."""
+    import uvicorn
+
+    from api.streams.drain import drain
+
+    class DrainingServer(uvicorn.Server):
+        _draining: asyncio.Task[None] | None = None
+        _is_told = False
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if sig == signal.SIGTERM and self.started and times.total_s and not self._is_told:
+                self._is_told = True
+                self._captured_signals.append(sig)
+            else:
+                app.state.readiness.drain()
+                super().handle_exit(sig, frame)
+
+        async def on_tick(self, counter: int) -> bool:
+            if self._is_told and self._draining is None:
+                self._draining = asyncio.create_task(drain(app, times))
+            return await super().on_tick(counter) or (self._draining is not None and self._draining.done())
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if self._draining is not None:
+                self._draining.cancel()
+            await super().shutdown(sockets)
+
+    return DrainingServer(config)
+
+
+def server_config(app: FastAPI, gateway_addresses: str = "") -> uvicorn.Config:
+    """How the app is served: our protocols, with their limits.
+
+    Who connects from one of ``gateway_addresses``, separated by commas, says in X-Forwarded-For for whom.
+    """
     import uvicorn
 
     from api.http_protocol import BoundedHttp
@@ -127,5 +172,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
+        proxy_headers=bool(gateway_addresses),
+        forwarded_allow_ips=gateway_addresses,
         timeout_graceful_shutdown=3,
     )

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
+from backing.readiness import Readiness
 from hexhail.cities.served import common_to, load_cities
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics
 from hexhail.runtime.settings import Settings
+from hexhail.runtime.warm_up import warm_ingest
 from kernel.contracts.topics import DEAD_PINGS_TOPIC, PINGS_TOPIC
 from kernel.section_reader import read_params
 
 
-def run_ingester(settings: Settings) -> None:
+def run_ingester(settings: Settings, readiness: Readiness) -> None:
     """Run the ingestion worker: store the pings of the topic in cells."""
     use_uvloop()
-    asyncio.run(_ingest(settings))
+    asyncio.run(_ingest(settings, readiness))
 
 
-async def _ingest(settings: Settings) -> None:
+async def _ingest(settings: Settings, readiness: Readiness) -> None:
     from prometheus_client import REGISTRY
 
     from location_ingest.adapters.faust_agent import attach
@@ -32,6 +34,7 @@ async def _ingest(settings: Settings) -> None:
     from location_ingest.model import IngestParams, StoreParams
     from location_ingest.service import IngestService
 
+    warm_ingest()
     cities = load_cities(settings.city_folders)
     ingest = common_to("ingest", [read_params(city.sections, IngestParams) for city in cities])
     store_params = common_to("cells", [read_params(city.sections, StoreParams) for city in cities])
@@ -60,7 +63,7 @@ async def _ingest(settings: Settings) -> None:
     )
     attach(app, PINGS_TOPIC, service, now_s=settings.clock().now_s, metrics=metrics)
     try:
-        await run_faust_app(app)
+        await run_faust_app(app, readiness)
     finally:
         await producer.stop()
         await redis.aclose()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backing.faust_worker import use_uvloop
+from backing.readiness import Readiness
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
@@ -16,6 +17,7 @@ from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.retention import Pruner, RecordedRounds, deletions, recorded_rounds
 from hexhail.runtime.settings import Settings
+from hexhail.runtime.warm_up import warm_matching
 from kernel.section_reader import read_params
 
 if TYPE_CHECKING:
@@ -37,13 +39,13 @@ if TYPE_CHECKING:
 GROUP = "hexhail-matcher"
 
 
-def run_matcher(settings: Settings) -> None:
+def run_matcher(settings: Settings, readiness: Readiness) -> None:
     """Run the matching rounds of the regions while this process owns them."""
     use_uvloop()
-    asyncio.run(_match(settings))
+    asyncio.run(_match(settings, readiness))
 
 
-async def _match(settings: Settings) -> None:
+async def _match(settings: Settings, readiness: Readiness) -> None:
     from prometheus_client import REGISTRY
 
     from dispatch.adapters.sql.store import SqlRideStore
@@ -52,6 +54,8 @@ async def _match(settings: Settings) -> None:
 
     metrics, maps = MatchingMetrics(REGISTRY), MapMetrics(REGISTRY)
     cities = load_cities(settings.city_folders)
+    for city in cities:
+        warm_matching(city)
     redis = await connect_redis(settings)
     database = await open_for_role(settings, "matcher")
     store = SqlRideStore(database, metrics.set_aside)
@@ -67,7 +71,8 @@ async def _match(settings: Settings) -> None:
             schema: Step = (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S)
             pruner = _pruner(settings)
             pruning: Step = (pruner.step, lambda: pruner.wait_s)
-            await repeat_until_stopped(schema, pruning, *(step for region in regions for step in region.steps()))
+            steps = (step for region in regions for step in region.steps())
+            await repeat_until_stopped(readiness, schema, pruning, *steps)
             for region in regions:
                 await region.service.finish()
     finally:
@@ -112,7 +117,7 @@ class MatchedRegion:
         record_dir = tools.settings.record_dir
         self._records = FileRoundRecords(record_dir, self._region_id) if record_dir else None
         self.traffic, self.service, self._overdue = self._on(city)
-        self._rounds = OwnedRounds(city.region.region_id, ownership, self.service)
+        self._rounds = OwnedRounds(city.region.region_id, ownership, self.service, tools.metrics)
         self._watch = CityWatch("matcher", folder, city, tools.redis, self._take_over, maps)
 
     def steps(self) -> list[Step]:

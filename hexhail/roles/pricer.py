@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
+from backing.readiness import Readiness
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_for_role
@@ -40,13 +41,13 @@ log = structlog.get_logger(__name__)
 OWNERS_GROUP = "hexhail-pricer-owners"
 
 
-def run_pricer(settings: Settings) -> None:
+def run_pricer(settings: Settings, readiness: Readiness) -> None:
     """Run the pricer, which computes surge prices from ride events and quotes."""
     use_uvloop()
-    asyncio.run(_price(settings))
+    asyncio.run(_price(settings, readiness))
 
 
-async def _price(settings: Settings) -> None:
+async def _price(settings: Settings, readiness: Readiness) -> None:
     from prometheus_client import REGISTRY
 
     from dispatch.adapters.sql.store import SqlRideStore
@@ -72,7 +73,7 @@ async def _price(settings: Settings) -> None:
                 region = PricedRegion(redis, store, record, metrics, advice_metrics, folder)
                 _attach_region(app, region, city, clock, ownership)
                 watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps))
-            await run_faust_app(app)
+            await run_faust_app(app, readiness)
     finally:
         await database.close()
         await redis.aclose()

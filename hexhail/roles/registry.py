@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import structlog
 
+from backing.readiness import Readiness
 from backing.retry import RestartNeeded
 from hexhail.roles.api import run_api
 from hexhail.roles.ingester import run_ingester
@@ -20,7 +22,7 @@ from hexhail.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-ROLES: dict[str, Callable[[Settings], None]] = {
+ROLES: dict[str, Callable[[Settings, Readiness], None]] = {
     "api": run_api,
     "ingester": run_ingester,
     "matcher": run_matcher,
@@ -37,14 +39,14 @@ def run(role: str, settings: Settings) -> None:
     """
     logs.configure(role)
     limits.raise_open_files()
-    if settings.metrics_port:
-        from prometheus_client import start_http_server
-
-        start_http_server(settings.metrics_port, addr="127.0.0.1")
     from pricing.errors import TariffRefused
 
+    readiness = Readiness()
     try:
-        ROLES[role](settings)
+        with ExitStack() as stack:
+            if settings.metrics_port:
+                _serve_health(role, readiness, settings, stack)
+            ROLES[role](settings, readiness)
     except (DependencyMissing, TariffRefused) as error:
         log.error("not_started", detail=str(error))  # noqa: TRY400 - the line says all there is
         print(f"hexhail {role}: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it by hand
@@ -52,3 +54,14 @@ def run(role: str, settings: Settings) -> None:
     except RestartNeeded as error:
         log.error("restart_needed", detail=str(error))  # noqa: TRY400 - as above
         raise SystemExit(1) from None
+
+
+def _serve_health(role: str, readiness: Readiness, settings: Settings, stack: ExitStack) -> None:
+    """Answer probes and scrapes from now on, while the role starts too. Raises DependencyMissing."""
+    from prometheus_client import REGISTRY
+
+    from hexhail.runtime import health_page
+
+    page = health_page.HealthPage(role, readiness, REGISTRY)
+    port = stack.enter_context(health_page.serving(page, settings.metrics_host, settings.metrics_port))
+    log.info("health_served", host=settings.metrics_host, port=port)

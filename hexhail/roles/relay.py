@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from backing.faust_worker import use_uvloop
+from backing.readiness import Readiness
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
 from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
 from hexhail.runtime.repeating import repeat_until_stopped
@@ -13,16 +14,17 @@ from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import STREAM_TOPICS
 
 
-def run_relay(settings: Settings) -> None:
+def run_relay(settings: Settings, readiness: Readiness) -> None:
     """Publish committed messages to the topics of their streams and to the inboxes."""
     use_uvloop()
-    asyncio.run(_relay(settings))
+    asyncio.run(_relay(settings, readiness))
 
 
-async def _relay(settings: Settings) -> None:
+async def _relay(settings: Settings, readiness: Readiness) -> None:
     from prometheus_client import REGISTRY, Counter
 
     from backing.inboxes.redis_inboxes import RedisInboxes
+    from backing.outbox.backlog import LOOK_EVERY_S, BacklogMetrics
     from backing.outbox.kafka_topics import KafkaTopics
     from backing.outbox.outbox import SqlOutbox
     from backing.outbox.relay import POLL_S, Relay, WokenRelay
@@ -46,13 +48,17 @@ async def _relay(settings: Settings) -> None:
         region_partitions(settings).home,
         set_aside,
     )
-    relay = Relay(SqlOutbox(database), topics, RedisInboxes(redis, set_aside))
+    outbox = SqlOutbox(database)
+    relay = Relay(outbox, topics, RedisInboxes(redis, set_aside))
+    backlog = BacklogMetrics(outbox, settings.clock().now_s, REGISTRY)
     news, pruner = database.listen(CHANNEL), Pruner(kinds_of(settings, database), deletions(REGISTRY))
     step = relay.relay_once if news is None else WokenRelay(relay, news).step
     try:
         await repeat_until_stopped(
+            readiness,
             (step, lambda: POLL_S),
             (pruner.step, lambda: pruner.wait_s),
+            (backlog.look, lambda: LOOK_EVERY_S),
             (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S),
         )
     finally:

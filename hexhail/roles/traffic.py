@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backing.faust_worker import use_uvloop
 from backing.kafka import bootstrap_servers
+from backing.readiness import Readiness
 from hexhail.cities.learned_traffic import city_profile
 from hexhail.cities.served import common_to, load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners, reaching_broker, region_partitions
@@ -33,13 +34,13 @@ GROUP = "hexhail-traffic-owners"
 READ_WAIT_S = 0.2
 
 
-def run_traffic(settings: Settings) -> None:
+def run_traffic(settings: Settings, readiness: Readiness) -> None:
     """Learn travel times of edges from believed pings, for the regions that this process owns."""
     use_uvloop()
-    asyncio.run(_learn(settings))
+    asyncio.run(_learn(settings, readiness))
 
 
-async def _learn(settings: Settings) -> None:
+async def _learn(settings: Settings, readiness: Readiness) -> None:
     from prometheus_client import REGISTRY
 
     from hexhail.runtime.city_watch import CityWatch, MapMetrics
@@ -53,13 +54,13 @@ async def _learn(settings: Settings) -> None:
         for service in services:
             service.prepare()
         async with joined_pings(settings, cities) as pings:
-            learner = OwnedRegions(pings, services, settings)
+            learner = OwnedRegions(pings, services, settings, metrics)
             watches = [
                 CityWatch("traffic", folder, city, redis, _renewal(learner, folder, redis, metrics), maps)
                 for city, folder in zip(cities, settings.city_folders, strict=True)
             ]
             looks: list[Step] = [(watch.look, lambda: REPORT_EVERY_S) for watch in watches]
-            await repeat_until_stopped((learner.step, lambda: 0.0), *looks)
+            await repeat_until_stopped(readiness, (learner.step, lambda: 0.0), *looks)
     finally:
         await redis.aclose()
 
@@ -123,10 +124,13 @@ async def joined_pings(settings: Settings, cities: Sequence[City]) -> AsyncItera
 class OwnedRegions:
     """Feeds the services of the regions that this process owns with pings, and runs their updates when due."""
 
-    def __init__(self, pings: BelievedPings, services: Sequence[UpdateService], settings: Settings) -> None:
+    def __init__(
+        self, pings: BelievedPings, services: Sequence[UpdateService], settings: Settings, metrics: TrafficMetrics
+    ) -> None:
         self._pings = pings
         self._services = {service.region_id: service for service in services}
         self._now = settings.clock().now_s
+        self._metrics = metrics
         self._term_of: dict[str, int] = {}
 
     def renew(self, region_id: str, services: Sequence[UpdateService]) -> None:
@@ -142,7 +146,9 @@ class OwnedRegions:
             if service is not None and group.region_id in self._term_of:
                 service.take(group.driver_ids, group.values[:, :3])
         for region_id, service in list(self._services.items()):
-            if not self._pings.owns(region_id):
+            is_ours = self._pings.owns(region_id)
+            self._metrics.owner.labels(region_id).set(is_ours)
+            if not is_ours:
                 self._term_of.pop(region_id, None)
                 continue
             if self._term_of.get(region_id) != self._pings.term:

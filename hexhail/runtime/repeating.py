@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from backing.readiness import Readiness
 from backing.retry import Backoff, retry_until_stopped
 
 log = structlog.get_logger(__name__)
@@ -45,12 +46,25 @@ class StopEvent:
                 await self._event.wait()
 
 
-async def repeat_until_stopped(*steps: Step) -> None:
-    """Take each step again and again until SIGTERM or SIGINT, as many wall seconds apart as is said after each."""
+async def repeat_until_stopped(readiness: Readiness, *steps: Step) -> None:
+    """Take each step again and again until SIGTERM or SIGINT, as many wall seconds apart as is said after each.
+
+    The process is ready from now on, and drains once it is told to stop.
+    """
     stop = StopEvent()
+
+    def end() -> None:
+        readiness.drain()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await asyncio.gather(*(repeat(step, every_s, stop) for step, every_s in steps))
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    readiness.start()
+    beating = asyncio.create_task(readiness.keep_beating())
+    try:
+        await asyncio.gather(*(repeat(step, every_s, stop) for step, every_s in steps))
+    finally:
+        beating.cancel()
 
 
 async def repeat(step: Callable[[], Awaitable[Any]], every_s: Callable[[], float], stop: StopEvent) -> None:

@@ -8,22 +8,32 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hexhail.runtime.settings import Settings
-from hexhail.runtime.supervisor import Spec, Supervisor
+from hexhail.runtime.supervisor import STOP_S, Spec, Supervisor
 
 
 def specs(roles: Sequence[str], settings: Settings) -> list[Spec]:
     """The processes of the roles: one each, but for the API one for each city, on ports that follow each other."""
-    found = []
+    found: list[Spec] = []
     for role in roles:
         command = [sys.executable, "-m", "hexhail", "serve", role]
-        if role != "api" or len(settings.city_folders) == 1:
-            found.append(Spec(role, command))
-            continue
-        for number, folder in enumerate(settings.city_folders):
-            env = {"HEXHAIL_CITY_DIR": str(folder), "HEXHAIL_API_PORT": str(settings.api_port + number)}
-            if settings.internal_port is not None:
-                env["HEXHAIL_INTERNAL_PORT"] = str(settings.internal_port + number)
-            found.append(Spec(f"api-{folder.name}", command, env))
+        for suffix, env in _instances(role, settings):
+            if settings.metrics_port:
+                env["HEXHAIL_METRICS_PORT"] = str(settings.metrics_port + len(found))
+            stop_s = STOP_S + (settings.drain_s + settings.drain_spread_s if role == "api" else 0.0)
+            found.append(Spec(role + suffix, command, env, stop_s))
+    return found
+
+
+def _instances(role: str, settings: Settings) -> list[tuple[str, dict[str, str]]]:
+    """What the name of each process of a role ends in, and its settings."""
+    if role != "api" or len(settings.city_folders) == 1:
+        return [("", {})]
+    found = []
+    for number, folder in enumerate(settings.city_folders):
+        env = {"HEXHAIL_CITY_DIR": str(folder), "HEXHAIL_API_PORT": str(settings.api_port + number)}
+        if settings.internal_port is not None:
+            env["HEXHAIL_INTERNAL_PORT"] = str(settings.internal_port + number)
+        found.append((f"-{folder.name}", env))
     return found
 
 

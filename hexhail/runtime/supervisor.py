@@ -39,6 +39,8 @@ class Spec:
     name: str
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    #: Wall seconds that it may take to end by itself.
+    stop_s: float = STOP_S
 
 
 class GaveUp(Exception):
@@ -166,7 +168,7 @@ async def _end(child: _Child) -> int | None:
     process = child.process
     if process is None:
         return None
-    for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
+    for number, patience_s in ((signal.SIGTERM, child.spec.stop_s), (signal.SIGKILL, STOP_S)):
         if process.returncode is not None:
             break
         _signal_group(process.pid, number)

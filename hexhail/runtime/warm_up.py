@@ -1,29 +1,66 @@
-"""Compiling the kernels once, so that every process finds them in the cache."""
+"""Compiling the kernels, or loading them from the cache, before anybody waits for them."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geo.city import City
 
 
 def warm_up(city_dir: Path) -> None:
-    """Call every kernel that a live round, a quote or an ingested ping calls, on the city itself."""
-    import numpy as np
-
-    from dispatch.matching import assign
+    """Call every kernel that a live round, a quote or an ingested ping calls, so that each process finds it cached."""
     from geo.city import load_city
     from geo.learning import map_matching
-    from geo.roads.travel_times import nearest_by_road, path
-    from location_ingest.kernels import load_kernels
 
     city = load_city(city_dir)
-    graph = city.graph
-    nodes, _ = graph.snap(graph.lat_deg[:2], graph.lng_deg[:2])
-    nearest_by_road(graph, np.asarray(nodes), np.asarray(nodes[:1]), 1, 60.0)
-    path(graph, 0, graph.node_count - 1)
+    warm_edges(city)
+    warm_matching(city)
+    warm_ingest()
+    map_matching.load_kernels(city.graph)
+
+
+def warm_edges(city: City) -> None:
+    """Load the kernels of quotes, of the cars near a rider and of pings at the edge."""
+    import numpy as np
+
+    from geo.cells import CellNumbers, latlng_to_cells
+    from geo.nearest import PointsByCell
+    from geo.places import snapped
+    from geo.roads.road_ways import road_way, times_between
+    from geo.roads.travel_times import UnreachableError, nearest_by_road
+    from kernel.points import Point
+
+    graph, ends = city.graph, [0, city.graph.node_count - 1]
+    lat_deg, lng_deg = graph.lat_deg[ends], graph.lng_deg[ends]
+    points = [Point(*point) for point in zip(lat_deg.tolist(), lng_deg.tolist(), strict=True)]
+    graph.snap(lat_deg, lng_deg)
+    snapped(graph, points)
+    with suppress(UnreachableError):
+        road_way(graph, *points)
+    times_between(graph, points, points[::-1], 60.0)
+    nearest_by_road(graph, np.array(ends), np.array(ends[:1]), 1, 60.0)
+    PointsByCell.of(lat_deg, lng_deg, city.region.surge_resolution).nearest(lat_deg[0], lng_deg[0], 1)
+    cells = latlng_to_cells(lat_deg, lng_deg, city.region.search_resolution)
+    CellNumbers.of(city.search_cells).find(cells)
+    _ = city.surge_cells
+
+
+def warm_matching(city: City) -> None:
+    """Load the kernels of a round."""
+    from dispatch.matching import assign
+
+    warm_edges(city)
     assign([0], [0], [1.0], 1, 1)
+
+
+def warm_ingest() -> None:
+    """Load the kernels of the ping filter."""
+    from location_ingest.kernels import load_kernels
+
     load_kernels()
-    map_matching.load_kernels(graph)
-    _ = city.search_cells, city.surge_cells
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     # Compiled kernels are kept between test runs where the run says so.
     cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", run_dir))
     async with running_city(DemoParams(run_dir=run_dir, cache_dir=cache_dir, speed=SPEED, port=0), print) as demo:
-        yield Installation(demo.url, demo.env)
+        yield Installation(demo.url, demo.env, ports=demo.ports)
 
 
 @pytest.fixture(scope="package")

@@ -42,6 +42,8 @@ class Installation:
 
     url: str
     env: dict[str, str]
+    #: By what listens there: `relay_metrics`.
+    ports: dict[str, int] = field(default_factory=dict, kw_only=True)
 
     @property
     def tokens(self) -> Tokens:

@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from api.app import build_app
 from api.edges import Edges
 from api.port_rules import PortRules
-from hexhail.roles.api import listening, server_config
+from api.streams.drain import DrainTimes
+from hexhail.roles.api import draining_server, listening, server_config
 from hexhail.roles.api_edges import open_edges
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import Settings
@@ -46,7 +47,9 @@ class Served(Installation):
 
 
 @asynccontextmanager
-async def serving(redis_port: int, broker_port: int, folder: Path, **changes: Any) -> AsyncIterator[Served]:
+async def serving(
+    redis_port: int, broker_port: int, folder: Path, times: DrainTimes | None = None, **changes: Any
+) -> AsyncIterator[Served]:
     """Serve an app of its own, with an empty database; `changes` are settings that differ."""
     port, public_port = embedded.free_ports(2)
     given = {
@@ -61,7 +64,7 @@ async def serving(redis_port: int, broker_port: int, folder: Path, **changes: An
     sockets = listening(settings)
     app = build_app(lambda: open_edges(settings), PortRules(sockets[-1].getsockname()[1], has_docs=False))
     config = server_config(app)
-    server = uvicorn.Server(config)
+    server = draining_server(app, config, times or DrainTimes(0.0, 0.0))
     env = {
         "HEXHAIL_REDIS_URL": settings.redis_url,
         "HEXHAIL_API_PORT": str(public_port),

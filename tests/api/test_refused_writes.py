@@ -17,20 +17,20 @@ from tests.patience import eventually
 pytestmark = pytest.mark.servers
 
 
-async def readiness(people: People) -> tuple[int, dict[str, str]]:
-    answer = await people.http.get("/readyz")
+async def shared_health(people: People) -> tuple[int, dict[str, str]]:
+    answer = await people.http.get("/v1/ops/health")
     return answer.status_code, answer.json()["checks"]
 
 
 async def refuses(people: People, part: str) -> str | None:
-    """The word of the part that refuses, once /readyz has noticed: it remembers an outcome for a second."""
-    status, checks = await readiness(people)
+    """The word of the part that refuses, once it has noticed: it remembers an outcome for a second."""
+    status, checks = await shared_health(people)
     word = checks[part]
     return word if status == 503 and word.startswith("refuses writes: ") else None
 
 
-async def is_ready(people: People) -> bool:
-    return (await readiness(people))[0] == 200
+async def is_well(people: People) -> bool:
+    return (await shared_health(people))[0] == 200
 
 
 async def make_replica(client: Any) -> None:
@@ -54,7 +54,7 @@ async def make_room(client: Any) -> None:
     [(make_replica, make_primary, "read only replica"), (fill, make_room, "maxmemory")],
     ids=["read-only replica", "full memory"],
 )
-async def test_a_redis_that_takes_no_writes_is_not_ready_and_requests_are_told_to_come_again(
+async def test_a_redis_that_takes_no_writes_is_named_and_requests_are_told_to_come_again(
     served: Served, served_people: People, own_valkey: Valkey, break_it: Any, mend_it: Any, word: str
 ) -> None:
     rider, late = served_people.rider(), served_people.rider()
@@ -72,13 +72,13 @@ async def test_a_redis_that_takes_no_writes_is_not_ready_and_requests_are_told_t
         again = await rider.post("/v1/rides", {"quote_id": quoted}, **taken_key)
         assert (again.status_code, again.json()["ride_id"]) == (201, taken.json()["ride_id"])
         await mend_it(client)
-        await eventually(lambda: is_ready(served_people))
+        await eventually(lambda: is_well(served_people))
         assert (await late.post("/v1/rides", {"quote_id": late_quote}, **key)).status_code == 201
         assert await client.keys("*probe*") == []
 
 
 async def test_a_database_that_takes_no_writes_is_not_ready(served: Served, served_people: People) -> None:
-    assert (await readiness(served_people))[1]["sql"] == "ok"
+    assert (await shared_health(served_people))[1]["sql"] == "ok"
     database: Any = served.edges.operator.rides
     sql = database._database
     assert await sql.read("SELECT COUNT(*) FROM write_probes") == [(0,)]
@@ -86,8 +86,8 @@ async def test_a_database_that_takes_no_writes_is_not_ready(served: Served, serv
     assert "readonly" in await eventually(lambda: refuses(served_people, "sql"))
 
 
-async def test_many_who_ask_whether_it_is_ready_cost_one_write_a_second(served: Served, served_people: People) -> None:
-    await eventually(lambda: is_ready(served_people))
+async def test_many_who_ask_for_its_health_cost_one_write_a_second(served: Served, served_people: People) -> None:
+    await eventually(lambda: is_well(served_people))
     sql: Any = served.edges.operator.rides
     database, written = sql._database, 0
     run = database.run
@@ -98,7 +98,7 @@ async def test_many_who_ask_whether_it_is_ready_cost_one_write_a_second(served: 
         return await run(script)
 
     database.run = counted
-    await asyncio.gather(*(served_people.http.get("/readyz") for _ in range(50)))
+    await asyncio.gather(*(served_people.http.get("/v1/ops/health") for _ in range(50)))
     assert written <= 2
 
 
@@ -110,7 +110,7 @@ async def test_a_ride_that_nobody_matches_is_taken_with_a_word_that_it_waits(
     body = (await rider.post("/v1/rides", {"quote_id": quoted}, **{"Idempotency-Key": uuid.uuid4().hex})).json()
     assert body["state"] == "REQUESTED"
     assert "No driver is being asked" in body["notice"]
-    assert (await readiness(served_people))[1]["matching"] == "no round is known"
+    assert (await shared_health(served_people))[1]["matching"] == "no round is known"
 
 
 async def test_while_rounds_are_run_there_is_no_such_word(people: People) -> None:
@@ -123,4 +123,4 @@ async def test_while_rounds_are_run_there_is_no_such_word(people: People) -> Non
 
 
 async def runs_rounds(people: People) -> bool:
-    return (await readiness(people))[1]["matching"] == "ok"
+    return (await shared_health(people))[1]["matching"] == "ok"

@@ -143,6 +143,8 @@ def environment(folder: Path, ports: list[int]) -> dict[str, str]:
         "HEXHAIL_DATABASE_URL": f"sqlite:///{folder / 'hexhail.db'}",
         "HEXHAIL_API_PORT": str(ports[2]),
         "HEXHAIL_INTERNAL_PORT": str(ports[2]),
+        "HEXHAIL_DRAIN_S": "0",
+        "HEXHAIL_DRAIN_SPREAD_S": "0",
         "HEXHAIL_DATA_DIR": str(folder / "workers"),
         "HEXHAIL_BROKER_SESSION_TIMEOUT_S": "3",
         "HEXHAIL_TOKEN_SECRETS": json.dumps({"demo": "a secret of the tests that is long enough"}),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from backing.outbox.outbox import SqlOutbox
+from backing.outbox.backlog import BacklogMetrics
+from backing.outbox.outbox import Backlog, SqlOutbox
 from backing.outbox.rows import NewRow
 from backing.outbox.scripts import add
 from backing.sql.database import Database
@@ -89,3 +91,20 @@ async def test_a_message_that_the_relay_could_not_deliver_is_refused_with_its_ch
     with pytest.raises(ValueError, match=why):
         await write(database, *rows)
     assert await outbox.progress() == (0, 0)
+
+
+async def test_the_backlog_is_what_nobody_published_yet_and_since_when(database: Database, outbox: SqlOutbox) -> None:
+    assert await outbox.backlog() == Backlog(0, None)
+    for number, at_s in enumerate((100.0, 130.0, 170.0), start=1):
+        await write(database, NewRow(NOTES, "key", number, "town", (), f'{{"at_s": {at_s}}}'))
+    # In PostgreSQL nobody has numbered them yet.
+    assert await outbox.backlog() == Backlog(3, 100.0)
+    await outbox.unpublished(10)
+    assert await outbox.backlog() == Backlog(3, 100.0)
+    registry = CollectorRegistry()
+    metrics = BacklogMetrics(outbox, lambda: 190.0, registry)
+    for published, waiting, age_s in ((0, 3, 90.0), (2, 1, 20.0), (3, 0, 0.0)):
+        await outbox.mark_published(published)
+        await metrics.look()
+        assert registry.get_sample_value("hexhail_outbox_unpublished") == waiting
+        assert registry.get_sample_value("hexhail_outbox_oldest_unpublished_city_seconds") == age_s

@@ -81,7 +81,7 @@ class Served:
         await eventually(all_have, every_s=0.1)
 
     async def ready(self, name: str) -> dict[str, Any]:
-        answer = await self.towns[name].people.http.get("/readyz")
+        answer = await self.towns[name].people.http.get("/v1/ops/health")
         assert answer.status_code == 200, answer.text
         health: dict[str, Any] = answer.json()
         return health

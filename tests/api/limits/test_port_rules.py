@@ -20,7 +20,15 @@ from tests.api.served import Served
 from tests.patience import PATIENCE_S
 
 PUBLIC, INTERNAL = 8080, 9080
-FOR_OPERATORS = ("/", "/assets/map.js", "/metrics", "/v1/ops/city", "/v1/ops/tokens/revoke", "/v1/ops/stream")
+FOR_OPERATORS = (
+    "/",
+    "/assets/map.js",
+    "/metrics",
+    "/v1/ops/city",
+    "/v1/ops/health",
+    "/v1/ops/tokens/revoke",
+    "/v1/ops/stream",
+)
 FOR_ALL = ("/healthz", "/readyz", "/v1/quotes", "/v1/surge", "/v1/riders/me/stream", "/v1/drivers/me/pings", "/v1/opsx")
 
 
