@@ -287,6 +287,8 @@ class RoundRecord:
     matches: tuple[MatchFound, ...]
     #: Seconds (m,) of each edge under the traffic of the round; None if they were those of the city's folder.
     travel_time_s: NDArray[np.float64] | None = None
+    #: Of the map that the nodes of the supply are numbers of; empty in rounds recorded before maps were named.
+    map_id: str = ""
 
 
 class RoundRecords(Protocol):

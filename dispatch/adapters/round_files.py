@@ -141,6 +141,7 @@ def encode(record: RoundRecord, times_digest: str = "") -> bytes:
             "supply": supply,
             "matches": record.matches,
             "travel_times": times_digest,
+            "map": record.map_id,
         }
     )
 
@@ -157,6 +158,7 @@ def decode(packed: bytes, times_of: Callable[[str], NDArray[np.float64]]) -> Rou
             matches=tuple(msgspec.convert(read["matches"], list[MatchFound])),
             # Rounds recorded before travel times were learned name none.
             travel_time_s=times_of(digest) if (digest := read.get("travel_times", "")) else None,
+            map_id=read.get("map", ""),
         )
     except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise ValueError(f"not a recorded round: {error!r}") from error
@@ -164,9 +166,14 @@ def decode(packed: bytes, times_of: Callable[[str], NDArray[np.float64]]) -> Rou
 
 def read_rounds(folder: Path) -> list[RoundRecord]:
     """Every round in a folder's files, the oldest first. Raises ValueError for a broken or missing file."""
-    times_of = cache(partial(_read_times, folder))
-    records = [record for path in sorted(folder.glob(f"*{SUFFIX}")) for record in _read_file(path, times_of)]
+    records = [record for of_file in rounds_by_file(folder).values() for record in of_file]
     return sorted(records, key=lambda record: (record.supply.now_s, record.region_id))
+
+
+def rounds_by_file(folder: Path) -> dict[Path, list[RoundRecord]]:
+    """The rounds of each file, in their order; the rounds of one file are of one map. Raises as `read_rounds`."""
+    times_of = cache(partial(_read_times, folder))
+    return {path: list(_read_file(path, times_of)) for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
 def _read_times(folder: Path, digest: str) -> NDArray[np.float64]:

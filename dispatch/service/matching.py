@@ -172,7 +172,8 @@ class MatchingService:
         known = tuple((ride.ride_id, ride.sequence) for ride in round_.waiting)
         times_s = None if self._graph is self._own_graph else self._graph.travel_time_s
         matches = tuple(round_.decision.matches)
-        return RoundRecord(self._region, round_.params, known, round_.supply, matches, times_s)
+        map_id = self._places.places.map_id
+        return RoundRecord(self._region, round_.params, known, round_.supply, matches, times_s, map_id)
 
     async def _keep(self, record: RoundRecord) -> None:
         """Record a round where it can be: riders do not wait for a disk that is full."""

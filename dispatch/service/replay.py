@@ -16,6 +16,8 @@ from dispatch.errors import CommandRefused
 from dispatch.matching.policy import FollowsTraffic, MatchingPolicy
 from dispatch.model import WITH_DRIVER, DispatchParams, Party, Ride, RideState
 from dispatch.ports import RoundRecord
+from dispatch.rules.places import on_map
+from geo.places import Places
 from geo.roads.graph import RoadGraph
 
 #: Commands whose fields are all among those of the first event that they lead to.
@@ -67,6 +69,31 @@ def command_of(events: Sequence[ev.RideEvent], at: int) -> cmd.RideCommand:
             # Taken back, overdue or given back: the event is the same.
             return cmd.CancelRide(event.ride_id, Party.DRIVER, event.driver_id, event.reason)
     raise ValueError(f"no command begins with {type(event).__name__}, which is event {at}")
+
+
+class RoundsOfAnotherMap(ValueError):
+    """Recorded rounds name nodes of another map than the one they are to be read with."""
+
+    def __init__(self, record: RoundRecord, map_id: str) -> None:
+        super().__init__(
+            f"the round of {record.region_id} at {record.supply.now_s:.1f} s was recorded on the map {record.map_id}, "
+            f"and the roads given are the map {map_id}: name the folder of the city as it was then with --city"
+        )
+
+
+def require_map(records: Iterable[RoundRecord], map_id: str) -> None:
+    """Raise RoundsOfAnotherMap for the first round that was recorded on another map.
+
+    Rounds that name no map were recorded by an older version and are taken for those of the map given.
+    """
+    for record in records:
+        if record.map_id not in ("", map_id):
+            raise RoundsOfAnotherMap(record, map_id)
+
+
+def is_on_map(records: Iterable[RoundRecord], map_id: str) -> bool:
+    """Whether all rounds can be read with a map."""
+    return all(record.map_id in ("", map_id) for record in records)
 
 
 class Replay:
@@ -139,8 +166,13 @@ def replay_rounds(
     """Decide each recorded round again: on the rides as the events made them, the supply and travel times recorded.
 
     ``policy`` was made for ``graph``, the roads with the travel times of the city's folder.
-    Raises KeyError, naming it, for a ride that no event tells of.
+    Rides of older maps are taken to the roads of the round, as the matcher took them.
+
+    Raises RoundsOfAnotherMap for rounds of other roads than ``graph``; KeyError, naming it, for a ride that no event
+    tells of.
     """
+    places = Places.of(graph)
+    require_map(records, places.map_id)
     wanted = {(ride_id, sequence) for record in records for ride_id, sequence in record.waiting}
     params = records[0].params if records else DispatchParams()
     rides = {}
@@ -152,5 +184,8 @@ def replay_rounds(
         if record.travel_time_s is not times_s and isinstance(policy, FollowsTraffic):
             times_s = record.travel_time_s
             policy.follow_traffic(graph if times_s is None else graph.with_travel_times(times_s))
-        engine = DispatchEngine(record.params, [rides[key] for key in record.waiting], policy)
+        waiting = [rides[key] for key in record.waiting]
+        if record.map_id:
+            waiting = on_map(waiting, places).rides
+        engine = DispatchEngine(record.params, waiting, policy)
         yield RoundReplayed(record, engine.run_round(record.supply, record.supply.now_s))

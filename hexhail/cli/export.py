@@ -38,6 +38,8 @@ def export(
     except (DependencyMissing, DatabaseUnavailable, OSError, ValueError) as error:
         fail(str(error))
     out.print(f"{summary['events']:,} events of {summary['requests']:,} rides and {summary['rounds']:,} rounds")
+    if others := summary["rounds_of_other_maps"]:
+        out.print(f"{others:,} rounds of other maps are left out: export them with --city and the folder of that map")
     out.print(f"events_sha256 {summary['events_sha256']} in {out_dir}")
 
 

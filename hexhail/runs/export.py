@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dispatch.adapters.event_codec import decode
-from dispatch.adapters.round_files import read_rounds
+from dispatch.adapters.round_files import TIMES_SUFFIX, read_rounds, rounds_by_file
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.events import RideEvent
 from dispatch.model import DispatchParams, RideState
 from dispatch.ports import RoundRecord
 from dispatch.rules.invariants import check_history
-from dispatch.service.replay import Replay, replay_rounds
+from dispatch.service.replay import Replay, is_on_map, replay_rounds
 from geo.city import City, load_city
 from geo.roads.graph import RoadGraph
 from hexhail.cities.policy import city_policy
@@ -48,7 +48,7 @@ class Replayed:
 async def export(database_url: str, city_dir: Path, records: Path | None, out: Path) -> dict[str, Any]:
     """Write a run folder with events, prices, summary, recorded rounds and where drivers were first seen.
 
-    Returns the summary.
+    Rounds that were recorded on another map stay where they are, and are counted. Returns the summary.
 
     Raises DependencyMissing, FileNotFoundError or ValueError.
     """
@@ -59,11 +59,10 @@ async def export(database_url: str, city_dir: Path, records: Path | None, out: P
     out.mkdir(parents=True, exist_ok=True)
     write_events(events, out)
     prices.save(out)
-    rounds = read_rounds(records) if records is not None and records.is_dir() else []
-    if records is not None and rounds:
-        shutil.copytree(records, out / ROUNDS_FOLDER, dirs_exist_ok=True)
+    rounds, n_others = _take_rounds(records, city, out) if records is not None and records.is_dir() else ([], 0)
+    if rounds:
         write_drivers(*_first_seen(rounds, city.graph), out)
-    summary = _summary(events, city, city_dir, len(rounds))
+    summary = _summary(events, city, city_dir, len(rounds)) | {"rounds_of_other_maps": n_others}
     write_summary(summary, out)
     return summary
 
@@ -79,6 +78,19 @@ def replay(folder: Path, city_dir: Path) -> Replayed:
     again = replay_rounds(events, rounds, city_policy(city_dir, city.graph, params), city.graph)
     apart_s = [one.record.supply.now_s for one in again if not one.is_same]
     return Replayed(len(events), sha256_of(events), sha256_of(decided), len(rounds), apart_s)
+
+
+def _take_rounds(records: Path, city: City, out: Path) -> tuple[list[RoundRecord], int]:
+    """Copy the files of rounds on the city's map; return their rounds, and how many of other maps stay behind."""
+    by_file = rounds_by_file(records)
+    own = {path: of_file for path, of_file in by_file.items() if is_on_map(of_file, city.places.map_id)}
+    if own:
+        (out / ROUNDS_FOLDER).mkdir(exist_ok=True)
+    for path in [*own, *(records.glob(f"*{TIMES_SUFFIX}") if own else ())]:
+        shutil.copy2(path, out / ROUNDS_FOLDER)
+    n_others = sum(len(of_file) for path, of_file in by_file.items() if path not in own)
+    rounds = [record for of_file in own.values() for record in of_file]
+    return sorted(rounds, key=lambda record: (record.supply.now_s, record.region_id)), n_others
 
 
 def _first_seen(rounds: list[RoundRecord], graph: RoadGraph) -> tuple[list[str], RoadGraph, list[int]]:

@@ -9,6 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from dispatch.adapters.round_files import read_rounds
+from dispatch.service.replay import require_map
+from geo.places import map_id_of
 from geo.roads.graph import RoadGraph
 from hexhail.runs.run_folder import ROUNDS_FOLDER
 from simulator.model import AskedAt
@@ -33,13 +35,13 @@ def write_sightings(driver_ids: Sequence[str], asked_at: Sequence[AskedAt], fold
 def read_sightings(folder: Path, graph: RoadGraph) -> Iterator[Sighting]:
     """What a run folder knows, by time: of a simulation its file, of a live run its recorded rounds; or nothing.
 
-    Raises ValueError for a file that is broken.
+    Raises ValueError for a file that is broken, or for rounds of other roads.
     """
     path = folder / SIGHTINGS_FILE
     if path.is_file():
         yield from _of_simulation(path, graph)
     elif (folder / ROUNDS_FOLDER).is_dir():
-        yield from _of_rounds(folder / ROUNDS_FOLDER)
+        yield from of_rounds(folder / ROUNDS_FOLDER, graph)
 
 
 def _of_simulation(path: Path, graph: RoadGraph) -> Iterator[Sighting]:
@@ -53,8 +55,14 @@ def _of_simulation(path: Path, graph: RoadGraph) -> Iterator[Sighting]:
         raise ValueError(f"{path} holds no sightings ({error}): leave it out, or simulate the run again") from error
 
 
-def _of_rounds(rounds: Path) -> Iterator[Sighting]:
-    for record in sorted(read_rounds(rounds), key=lambda record: (record.supply.now_s, record.region_id)):
+def of_rounds(folder: Path, graph: RoadGraph) -> Iterator[Sighting]:
+    """Where the recorded rounds in a folder saw drivers, by time.
+
+    Raises RoundsOfAnotherMap if their nodes are not those of ``graph``, ValueError for a file that is broken.
+    """
+    records = read_rounds(folder)
+    require_map(records, map_id_of(graph))
+    for record in records:
         supply = record.supply
         for driver_id, node in zip(supply.driver_id, supply.node.tolist(), strict=True):
             yield Sighting(supply.now_s, driver_id, node)

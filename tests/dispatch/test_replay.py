@@ -18,15 +18,18 @@ from dispatch.matching.optimal import OptimalPolicy
 from dispatch.model import SupplySnapshot
 from dispatch.ports import RoundRecord
 from dispatch.service.pickup_watch import LOOK_EVERY_S
-from dispatch.service.replay import Replay, ReplayDiverged, replay_rounds
+from dispatch.service.replay import Replay, ReplayDiverged, RoundsOfAnotherMap, replay_rounds
 from geo.city import load_city
+from geo.places import Places, map_id_of
 from hexhail.cities.files import write_city_file
 from hexhail.runs.export import export, replay
 from hexhail.runs.replay_run import RecordedRun
 from hexhail.runs.run_folder import read_events
+from hexhail.runs.sightings import of_rounds
+from kernel.points import Place
 from pricing.adapters.sql.record import SqlPriceRecord
 from simulator.service.event_log import sha256_of
-from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, pick_up, rider_cancels
+from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, grid_city, pick_up, request, rider_cancels
 from tests.dispatch.test_matching_service import CITY, Matcher
 from tests.pricing.test_sql_record import CHANGE
 
@@ -57,7 +60,8 @@ async def live_a_little(matcher: Any) -> Any:
 
 @pytest.fixture
 async def recorded(sqlite_store: Any, empty_redis: Redis, clock: Any, tmp_path: Path) -> Any:
-    matcher = Matcher(sqlite_store, empty_redis, clock, records=FileRoundRecords(tmp_path / "rounds", "manhattan"))
+    records = FileRoundRecords(tmp_path / "rounds", "manhattan")
+    matcher = Matcher(sqlite_store, empty_redis, clock, records=records, places=Places.of(CITY))
     events = await live_a_little(matcher)
     await asyncio.gather(*matcher.rides._releases)
     return events, read_rounds(tmp_path / "rounds")
@@ -115,6 +119,58 @@ async def test_other_decisions_are_noticed_and_named(recorded: Any) -> None:
     fewer = replace(rounds[0], supply=_without_first(rounds[0].supply))
     (first, *_) = replay_rounds(events, [fewer], OptimalPolicy(CITY), CITY)
     assert not first.is_same
+
+
+@pytest.mark.servers
+async def test_rounds_of_another_map_are_refused_with_the_names_of_both_maps(recorded: Any, tmp_path: Path) -> None:
+    events, rounds = recorded
+    other = grid_city(rows=3, columns=7)
+    with pytest.raises(RoundsOfAnotherMap, match=f"{map_id_of(CITY)}.*{map_id_of(other)}"):
+        list(replay_rounds(events, rounds, OptimalPolicy(other), other))
+    with pytest.raises(RoundsOfAnotherMap, match=map_id_of(other)):
+        list(of_rounds(tmp_path / "rounds", other))
+
+
+@pytest.mark.servers
+async def test_an_export_takes_the_rounds_of_its_map_and_counts_those_of_others(
+    recorded: Any, tmp_path: Path, sqlite_store: Any
+) -> None:
+    _, rounds = recorded
+    other = grid_city(rows=3, columns=7)
+    later = replace(rounds[0], map_id=map_id_of(other))
+    await FileRoundRecords(tmp_path / "rounds", "manhattan").write(later)
+    for name, graph, n_rounds in (("before", CITY, len(rounds)), ("after", other, 1)):
+        city_dir, out = tmp_path / name, tmp_path / f"out-{name}"
+        city_dir.mkdir()
+        graph.save(city_dir)
+        write_city_file(city_dir, name="Grid", timezone="UTC", currency="USD", is_osm=False)
+        summary = await export(f"sqlite:///{tmp_path}/rides.db", city_dir, tmp_path / "rounds", out)
+        assert (summary["rounds"], summary["rounds_of_other_maps"]) == (n_rounds, 1 + len(rounds) - n_rounds)
+        assert len(read_rounds(out / "rounds")) == n_rounds
+    assert replay(tmp_path / "out-before", tmp_path / "before").is_same
+
+
+@pytest.mark.servers
+async def test_a_ride_of_an_older_map_is_decided_again_where_the_matcher_placed_it(
+    sqlite_store: Any, empty_redis: Redis, clock: Any, tmp_path: Path
+) -> None:
+    records = FileRoundRecords(tmp_path / "rounds", "manhattan")
+    matcher = Matcher(sqlite_store, empty_redis, clock, records=records, places=Places.of(CITY))
+    await matcher.drivers(north=0, south=12)
+    pickup = Place(float(CITY.lat_deg[12]), float(CITY.lng_deg[12]), node=0)  # 0 was its number there
+    await matcher.rides.handle(replace(request("ride"), map_id="an older map", pickup=pickup))
+    await matcher.service.run_round()
+    events = [decode(payload) for payload in await sqlite_store.history()]
+    (again,) = replay_rounds(events, read_rounds(tmp_path / "rounds"), OptimalPolicy(CITY), CITY)
+    assert [match.driver_id for match in again.matches] == ["south"]
+    assert again.is_same
+
+
+async def test_rounds_recorded_before_maps_were_named_are_taken_for_those_of_the_map_given(tmp_path: Path) -> None:
+    supply = SupplySnapshot(12.5, ("dora",), np.array([3]), np.array([4]))
+    await FileRoundRecords(tmp_path, "manhattan").write(RoundRecord("manhattan", PARAMS, (), supply, ()))
+    (sighting,) = of_rounds(tmp_path, CITY)
+    assert sighting.driver_id == "dora"
 
 
 def _without_first(supply: Any) -> Any:
