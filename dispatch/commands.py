@@ -186,9 +186,11 @@ class ExpireDue:
     """End the offers and requests whose time is over, and the rides that are overdue.
 
     Without `with_drivers` only rides that have none: the live service settles the others, each by itself.
+    `no_show_fee_cents` is what a rider owes whose driver waited at the pickup until the deadline.
     """
 
     with_drivers: bool = True
+    no_show_fee_cents: int = 0
 
 
 @dataclass(frozen=True, slots=True)

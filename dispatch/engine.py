@@ -310,7 +310,8 @@ class DispatchEngine:
     def _expire_due(self, command: cmd.ExpireDue, now_s: float) -> list[ev.RideEvent]:
         happened: list[ev.RideEvent] = []
         for ride in self._overdue.take_due(now_s) if command.with_drivers else ():
-            happened += self._close_overdue(ride, cmd.EndOverdue(ride.ride_id), now_s)
+            fee_cents = command.no_show_fee_cents if ride.state is RideState.ARRIVED else None
+            happened += self._close_overdue(ride, cmd.EndOverdue(ride.ride_id, fee_cents), now_s)
         for ride in self.open_rides():
             if ride.offer is not None and ride.state is RideState.OFFERED and ride.offer.expires_s <= now_s:
                 offer = ride.offer

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from dispatch.matching.calibration import AcceptanceFigures
 from dispatch.model import Ride
+from dispatch.rules.deadlines import REASONS
 
 
 class MatchingMetrics:
@@ -66,6 +67,26 @@ class MatchingMetrics:
         if not is_ours:
             self.open_rides.labels(region_id).set(0)
             self.oldest_request.labels(region_id).set(0)
+
+
+class EndingMetrics:
+    """Rides that had to be ended for their driver; made once, by the composition root."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        #: kind: as in `rules.deadlines.REASONS`.
+        self.overdue = Counter(
+            "hexhail_overdue_rides_total",
+            "Rides that the deadline ended, because their driver said nothing, by kind. Alert on more than a few in a "
+            "thousand rides: phones or the way from them to the API fail.",
+            ["region", "kind"],
+            registry=registry,
+        )
+
+    def counts_of(self, region_id: str) -> Callable[[str], None]:
+        """Return what counts one overdue ride of a region, by its kind; all kinds begin at 0."""
+        for kind in REASONS.values():
+            self.overdue.labels(region_id, kind)
+        return lambda kind: self.overdue.labels(region_id, kind).inc()
 
 
 class AcceptanceMetrics:

@@ -109,6 +109,8 @@ class Day:
         self._close_s = float(requests.wishes.t_s[-1]) + params.drain_s
         self._samples: list[Sample] = []
         self._on_progress: Callable[[float, int], None] = lambda now_s, gone: None
+        self._surge = surge_of(city, requests) if params.is_surge_on else None
+        market = market_of(city, requests, self._ways, self._surge)
         engine = DispatchEngine(self._dispatch, policy=policy)
         handlers: dict[type[RideEvent], list[EventHandler]] = {}
         self.virtual_dispatch = VirtualDispatch(
@@ -117,9 +119,8 @@ class Day:
             handlers,
             Rounds(self._dispatch),
             DriverWatch(Places(city.graph, ""), self._dispatch),
+            market.no_show_fee_cents,
         )
-        self._surge = surge_of(city, requests) if params.is_surge_on else None
-        market = market_of(city, requests, self._ways, self._surge)
         self.fleet = self._make_fleet(city, requests, starts, market)
         self._crowd = self._make_crowd(city, requests, market)
         self.fleet.stands_until_s = self._stands_until_s

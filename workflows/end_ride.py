@@ -71,6 +71,8 @@ class OverdueRides:
     #: Rides of the region bound to a driver.
     live_rides: Callable[[], Awaitable[list[Ride]]]
     now: Now
+    #: Counts one ride that was ended, by its reason.
+    count: Callable[[str], None] = lambda kind: None
 
     async def look(self) -> int:
         """End and settle what is overdue; returns how many rides. One that fails keeps no other from its end."""
@@ -87,6 +89,8 @@ class OverdueRides:
         except Exception:  # the archive or the database is away, or this one ride is broken: tried again
             log.exception("overdue_ride_not_ended", ride_id=ride.ride_id, state=ride.state)
             return False
+        if outcome.events:
+            self.count(REASONS.get(ride.state, "overdue"))
         for event in outcome.events:
             log.warning("ride_overdue", ride_id=ride.ride_id, driver_id=ride.driver_id, event_=type(event).__name__)
         return bool(outcome.events)

@@ -46,6 +46,8 @@ _DIGEST_DIGITS = 16
 class FileRoundRecords:
     """`RoundRecords` in files of this process in a folder, made if need be; a new file when one is full or a day old.
 
+    The rounds of one file are of one map: another one begins a new file.
+
     The file that is written is locked, so that no process deletes it (`dispatch.adapters.round_folder`). One process
     writes from one thread at a time.
     """
@@ -57,6 +59,7 @@ class FileRoundRecords:
         self._region_id = region_id
         self._file_bytes_max = file_bytes_max
         self._began_ns = 0
+        self._map_id = ""
         self._digest = ""
         self._times_s: NDArray[np.float64] | None = None
 
@@ -74,9 +77,10 @@ class FileRoundRecords:
         self.close()
 
     def _append(self, record: RoundRecord) -> None:
-        is_new = self._is_full()
+        is_new = self._is_full() or record.map_id != self._map_id
         if is_new:
             self._begin()
+            self._map_id = record.map_id
         if is_new or record.travel_time_s is not self._times_s:
             self._keep_times(record.travel_time_s)
         packed = zlib.compress(encode(record, self._digest), _ZLIB_LEVEL)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from geo.array_files import save_arrays
 from geo.arrays import CellArray, FloatArray, IntArray, positions
 from geo.cells import latlng_to_cells
-from geo.roads.graph import RoadGraph
+from geo.roads.graph import LearnedElsewhere, RoadGraph
 
 #: Raised when the meaning of what is stored changes; an older file is then refused rather than misread.
 FORMAT_VERSION = 1
@@ -121,8 +121,8 @@ class PositionValue:
     def load(cls, path: Path, graph: RoadGraph) -> PositionValue:
         """Read what `save` wrote, for the roads it was learned on.
 
-        Raises FileNotFoundError if there is none; ValueError if the file is broken, of another format version or of
-        another city.
+        Raises FileNotFoundError if there is none; LearnedElsewhere if it was learned on other roads; ValueError if it
+        is broken or of another format version.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no position values at {path}; learn them with `hexhail city learn-values`")
@@ -138,7 +138,9 @@ class PositionValue:
                 f"{path} has format version {version}, this program reads {FORMAT_VERSION}; learn the values again"
             )
         if city != fingerprint_of(graph):
-            raise ValueError(f"{path} was learned in another city, or before its roads were built anew; learn it again")
+            raise LearnedElsewhere(
+                f"{path} was learned in another city, or before its roads were built anew; learn it again"
+            )
         try:
             params = ValueParams(**{field.name: content[field.name].item() for field in fields(ValueParams)})
             return cls._checked(params, content, graph, city)

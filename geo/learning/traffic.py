@@ -17,7 +17,7 @@ from geo.arrays import FloatArray, IntArray, positions
 from geo.cells import latlng_to_cells
 from geo.learning.map_matching import Drives
 from geo.learning.shrinkage import Chain, KeyedSums, Keys, joint_key
-from geo.roads.graph import RoadGraph, roads_sha256
+from geo.roads.graph import LearnedElsewhere, RoadGraph, roads_sha256
 from kernel.local_time import HOURS_PER_WEEK
 
 # Raised when the meaning of what is stored changes; an older file is then refused rather than misread.
@@ -116,8 +116,8 @@ class EdgeSpeeds:
     def load(cls, path: Path, graph: RoadGraph) -> "EdgeSpeeds":
         """Read what ``save`` wrote, for the roads it was learned on.
 
-        Raises FileNotFoundError if there is none; ValueError if the file is broken, of another format version or of
-        other roads.
+        Raises FileNotFoundError if there is none; LearnedElsewhere if it was learned on other roads; ValueError if it
+        is broken or of another format version.
         """
         if not path.is_file():
             raise FileNotFoundError(f"no learned traffic at {path}; learn it with `hexhail city learn-traffic`")
@@ -134,7 +134,7 @@ class EdgeSpeeds:
             )
         speeds = cls(graph)
         if roads != speeds._roads:
-            raise ValueError(f"{path} was learned on other roads than those of the city; learn it again")
+            raise LearnedElsewhere(f"{path} was learned on other roads than those of the city; learn it again")
         try:
             for chain_at, (chain, priors) in enumerate(zip(speeds._chains, PRIORS_S, strict=True)):
                 chain.levels = [

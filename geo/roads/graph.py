@@ -24,6 +24,10 @@ STORED_SHAPES = ("offset", "lat_deg", "lng_deg")
 STORED = ("lat_deg", "lng_deg", "source", "target", "length_m", "travel_time_s")
 
 
+class LearnedElsewhere(ValueError):
+    """A file was learned on other roads than those it is to be used with; the message names it."""
+
+
 @dataclass(frozen=True)
 class Adjacency:
     """One direction of the graph in compressed sparse rows.

@@ -13,6 +13,7 @@ import numpy as np
 from geo.array_files import save_arrays
 from geo.arrays import CellArray, FloatArray
 from geo.city import City
+from geo.roads.graph import LearnedElsewhere
 from geo.zones import Zones
 from pricing.rules.forecast import QUARTER_S, profile_of
 from simulator.demand.inputs import PlacedRequests
@@ -31,14 +32,14 @@ class DemandProfile:
 
     @classmethod
     def load(cls, path: Path, city: City, zones: Zones) -> DemandProfile:
-        """Read a file. Raises ValueError if it cannot be read or is of other zones than the city's."""
+        """Read a file. Raises ValueError if it cannot be read, LearnedElsewhere if it is of other zones."""
         try:
             with np.load(path) as held:
                 profile = cls(held["requests"], held["cell"])
         except (BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
             raise ValueError(f"{path} is no demand profile ({error}): run hexhail city learn-demand again") from error
         if not np.array_equal(profile.cell, city.surge_cells[zones.surge_index]):
-            raise ValueError(f"{path} is of another map than the city's: run hexhail city learn-demand again")
+            raise LearnedElsewhere(f"{path} is of another map than the city's: run hexhail city learn-demand again")
         return profile
 
 

@@ -36,6 +36,7 @@ def run_api(settings: Settings, readiness: Readiness) -> None:
     """Serve riders, drivers and operators."""
     from api.app import build_app, serve_map
     from api.port_rules import PortRules
+    from hexhail.cities.learned_files import LearnedFiles
     from hexhail.cities.learned_traffic import city_profile
     from hexhail.cities.sections import load_checked_city
     from hexhail.roles.api_edges import open_edges
@@ -45,7 +46,7 @@ def run_api(settings: Settings, readiness: Readiness) -> None:
     check_edge(settings.city_dir, settings.city_folders)
     # Before the server starts, which would log a traceback of an error.
     city = load_checked_city(settings.city_dir)
-    city_profile(city, settings.city_dir)
+    city_profile(city, settings.city_dir, LearnedFiles(city.region.region_id))
     warm_edges(city)
     missing: list[DependencyMissing | TariffRefused] = []
 

@@ -112,7 +112,7 @@ class MapFollower:
         self._use: Callable[[Edges], None] = lambda edges: None
         self._watching = asyncio.create_task(parts.traffic.watch())
         folder, metrics = servers.settings.city_dir, MapMetrics(prometheus_client.REGISTRY)
-        self.watch = CityWatch("api", folder, servers.city, servers.redis, self._take_over, metrics)
+        self.watch = CityWatch("api", folder, servers.city, servers.redis, self._take_over, metrics, servers.learned)
 
     async def follow(self, use: Callable[[Edges], None]) -> None:
         """Poll the map until cancelled and call ``use`` with the edges of each new one."""

@@ -42,6 +42,7 @@ from dispatch.model import DispatchParams, LimitParams
 from dispatch.service.rides import RideService
 from geo.cells import CellNumbers, cells_to_strings, latlng_to_cells
 from geo.city import CITY_FILE, City
+from hexhail.cities.learned_files import LearnedFiles
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
@@ -85,6 +86,7 @@ class Servers:
     history: HistorySource
     producer: AIOKafkaProducer
     partitions: RegionPartitions
+    learned: LearnedFiles
 
     @property
     def region_id(self) -> str:
@@ -140,8 +142,8 @@ async def connect_servers(settings: Settings, stack: AsyncExitStack) -> Servers:
     producer = await connect_producer(settings)
     stack.push_async_callback(producer.stop)
     dispatch = read_params(city.sections, DispatchParams)
-    partitions = region_partitions(settings)
-    return Servers(settings, settings.clock(), city, dispatch, redis, database, history, producer, partitions)
+    partitions, learned = region_partitions(settings), LearnedFiles(city.region.region_id)
+    return Servers(settings, settings.clock(), city, dispatch, redis, database, history, producer, partitions, learned)
 
 
 async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
@@ -162,7 +164,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         prices=RedisPrices(redis, region_id, read_params(city.sections, SurgeParams)),
         tariff=_tariff_watch(servers, tariffs),
         fares=FareService(city.region, city.graph, tariffs),
-        traffic=traffic_watch(city, servers.settings.city_dir, redis, now),
+        traffic=traffic_watch(city, servers.settings.city_dir, redis, now, servers.learned),
         quote_log=_quote_log(servers),
         tokens=Tokens(load_token_keys(servers.settings)),
         sign_in=await _sign_in(servers.settings, stack),
@@ -206,7 +208,8 @@ async def parts_on(servers: Servers, parts: Parts) -> Parts:
     Raises what is wrong with the files beside it, and what Redis raises.
     """
     city, redis = servers.city, servers.redis
-    traffic = await asyncio.to_thread(traffic_watch, city, servers.settings.city_dir, redis, servers.clock.now_s)
+    folder, now = servers.settings.city_dir, servers.clock.now_s
+    traffic = await asyncio.to_thread(traffic_watch, city, folder, redis, now, servers.learned)
     await traffic.look()
     parts.gateway.follow(region_of_cells(city))
     fares = FareService(city.region, city.graph, RedisTariffs(redis, servers.region_id))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from backing.faust_worker import use_uvloop
 from backing.readiness import Readiness
+from hexhail.cities.learned_files import LearnedFiles
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from dispatch.adapters.sql.store import SqlRideStore
     from dispatch.matching.policy import MatchingPolicy
-    from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
+    from dispatch.metrics import AcceptanceMetrics, EndingMetrics, MatchingMetrics
     from dispatch.ports import Ownership, RoundRecords
     from dispatch.service.matching import MatchingService
     from dispatch.service.outbox_reader import OutboxReader
@@ -49,7 +50,7 @@ async def _match(settings: Settings, readiness: Readiness) -> None:
     from prometheus_client import REGISTRY
 
     from dispatch.adapters.sql.store import SqlRideStore
-    from dispatch.metrics import AcceptanceMetrics, MatchingMetrics
+    from dispatch.metrics import AcceptanceMetrics, EndingMetrics, MatchingMetrics
     from hexhail.runtime.city_watch import MapMetrics
 
     metrics, maps = MatchingMetrics(REGISTRY), MapMetrics(REGISTRY)
@@ -59,7 +60,7 @@ async def _match(settings: Settings, readiness: Readiness) -> None:
     redis = await connect_redis(settings)
     database = await open_for_role(settings, "matcher")
     store = SqlRideStore(database, metrics.set_aside)
-    tools = Tools(settings, redis, store, AcceptanceMetrics(REGISTRY), metrics)
+    tools = Tools(settings, redis, store, AcceptanceMetrics(REGISTRY), metrics, EndingMetrics(REGISTRY))
     try:
         async with joined_owners(settings, GROUP) as ownership:
             regions = [
@@ -100,6 +101,7 @@ class Tools:
     store: SqlRideStore
     acceptance: AcceptanceMetrics
     metrics: MatchingMetrics
+    endings: EndingMetrics
 
 
 class MatchedRegion:
@@ -116,9 +118,10 @@ class MatchedRegion:
         self._ownership = ownership
         record_dir = tools.settings.record_dir
         self._records = FileRoundRecords(record_dir, self._region_id) if record_dir else None
+        self._learned = LearnedFiles(self._region_id)
         self.traffic, self.service, self._overdue = self._on(city)
         self._rounds = OwnedRounds(city.region.region_id, ownership, self.service, tools.metrics)
-        self._watch = CityWatch("matcher", folder, city, tools.redis, self._take_over, maps)
+        self._watch = CityWatch("matcher", folder, city, tools.redis, self._take_over, maps, self._learned)
 
     def steps(self) -> list[Step]:
         """Return the periodic steps: rounds, and polls of traffic and map, each with the wall seconds to the next."""
@@ -148,8 +151,9 @@ class MatchedRegion:
 
     def _on(self, city: City) -> tuple[TrafficWatch, MatchingService, OverdueRides]:
         tools = self._tools
-        traffic = traffic_watch(city, self._folder, tools.redis, tools.settings.clock().now_s)
-        return traffic, _matching(tools, city, self._folder, traffic, self._records), _overdue(tools, city)
+        traffic = traffic_watch(city, self._folder, tools.redis, tools.settings.clock().now_s, self._learned)
+        matching = _matching(tools, city, self._folder, traffic, self._records, self._learned)
+        return traffic, matching, _overdue(tools, city)
 
 
 def _overdue(tools: Tools, city: City) -> OverdueRides:
@@ -167,11 +171,17 @@ def _overdue(tools: Tools, city: City) -> OverdueRides:
     ending = EndRideWorkflow(
         RideService(store, leases, params, now), FareService(city.region, city.graph, RedisTariffs(redis, region_id))
     )
-    return OverdueRides(ending, params, lambda: store.live_rides(region_id), now)
+    count = tools.endings.counts_of(region_id)
+    return OverdueRides(ending, params, lambda: store.live_rides(region_id), now, count)
 
 
 def _matching(
-    tools: Tools, city: City, folder: Path, traffic: TrafficWatch, records: RoundRecords | None
+    tools: Tools,
+    city: City,
+    folder: Path,
+    traffic: TrafficWatch,
+    records: RoundRecords | None,
+    learned: LearnedFiles,
 ) -> MatchingService:
     from backing.left_out import LeftOut
     from dispatch.adapters.redis_leases import RedisLeases
@@ -186,7 +196,7 @@ def _matching(
 
     redis, store, region_id = tools.redis, tools.store, city.region.region_id
     clock, params = tools.settings.clock(), read_params(city.sections, DispatchParams)
-    policy = city_policy(folder, city.graph, params)
+    policy = city_policy(folder, city.graph, params, learned)
     leases = RedisLeases(redis, region_id, lambda: store.newest_token(region_id))
     return MatchingService(
         region_id=region_id,

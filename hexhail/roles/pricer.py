@@ -11,6 +11,7 @@ import structlog
 
 from backing.faust_worker import build_faust_app, run_faust_app, use_uvloop
 from backing.readiness import Readiness
+from hexhail.cities.learned_files import LearnedFiles
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_for_role
@@ -70,9 +71,10 @@ async def _price(settings: Settings, readiness: Readiness) -> None:
                 security=settings.security(),
             )
             for city, folder in zip(cities, settings.city_folders, strict=True):
-                region = PricedRegion(redis, store, record, metrics, advice_metrics, folder)
+                learned = LearnedFiles(city.region.region_id)
+                region = PricedRegion(redis, store, record, metrics, advice_metrics, folder, learned)
                 _attach_region(app, region, city, clock, ownership)
-                watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps))
+                watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps, learned))
             await run_faust_app(app, readiness)
     finally:
         await database.close()
@@ -122,6 +124,7 @@ class PricedRegion:
     metrics: PricingMetrics
     advice_metrics: AdviceMetrics
     folder: Path
+    learned: LearnedFiles
     pricing: Pricing | None = None
     advising: Advising | None = None
 
@@ -134,7 +137,7 @@ class PricedRegion:
         advice = read_params(city.sections, RepositioningParams)
         if not advice.is_on:
             return pricing, None
-        return pricing, _advice(city, self.folder, advice, self.redis, supply, self.advice_metrics)
+        return pricing, _advice(city, self.folder, advice, self.redis, supply, self.advice_metrics, self.learned)
 
     async def take_over(self, city: City) -> None:
         """Price on a new map; prices and demand continue from the stores. Advice is switched only by a restart."""
@@ -189,7 +192,13 @@ def _pricing(city: City, redis: Redis, supply: Supply, record: PriceRecord, metr
 
 
 def _advice(
-    city: City, folder: Path, params: RepositioningParams, redis: Redis, supply: Supply, metrics: AdviceMetrics
+    city: City,
+    folder: Path,
+    params: RepositioningParams,
+    redis: Redis,
+    supply: Supply,
+    metrics: AdviceMetrics,
+    learned: LearnedFiles,
 ) -> AdviceService:
     from geo.zones import Zones
     from hexhail.cities.demand_profile import DemandProfile
@@ -202,9 +211,11 @@ def _advice(
 
     region_id, zones = city.region.region_id, Zones.of(city)
     half_life_s = read_params(city.sections, SurgeParams).demand_half_life_s
-    profile = (
-        DemandProfile.load(folder / params.demand_profile, city, zones).requests if params.demand_profile else None
-    )
+    usual = None
+    if params.demand_profile:
+        path = folder / params.demand_profile
+        usual = learned.use(path, lambda: DemandProfile.load(path, city, zones))
+    profile = None if usual is None else usual.requests
     return AdviceService(
         city.region,
         AdvicePlanner(city, zones, params, solve_transport, half_life_s, profile),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from backing.faust_worker import use_uvloop
 from backing.kafka import bootstrap_servers
 from backing.readiness import Readiness
+from hexhail.cities.learned_files import LearnedFiles
 from hexhail.cities.learned_traffic import city_profile
 from hexhail.cities.served import common_to, load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners, reaching_broker, region_partitions
@@ -50,13 +51,22 @@ async def _learn(settings: Settings, readiness: Readiness) -> None:
     redis = await connect_redis(settings)
     try:
         metrics, maps = TrafficMetrics(REGISTRY), MapMetrics(REGISTRY)
-        services = _services(cities, settings.city_folders, redis, metrics)
+        learned = {city.region.region_id: LearnedFiles(city.region.region_id) for city in cities}
+        services = _services(cities, settings.city_folders, redis, metrics, learned)
         for service in services:
             service.prepare()
         async with joined_pings(settings, cities) as pings:
             learner = OwnedRegions(pings, services, settings, metrics)
             watches = [
-                CityWatch("traffic", folder, city, redis, _renewal(learner, folder, redis, metrics), maps)
+                CityWatch(
+                    "traffic",
+                    folder,
+                    city,
+                    redis,
+                    _renewal(learner, folder, redis, metrics, learned),
+                    maps,
+                    learned[city.region.region_id],
+                )
                 for city, folder in zip(cities, settings.city_folders, strict=True)
             ]
             looks: list[Step] = [(watch.look, lambda: REPORT_EVERY_S) for watch in watches]
@@ -66,12 +76,12 @@ async def _learn(settings: Settings, readiness: Readiness) -> None:
 
 
 def _renewal(
-    learner: OwnedRegions, folder: Path, redis: Redis, metrics: TrafficMetrics
+    learner: OwnedRegions, folder: Path, redis: Redis, metrics: TrafficMetrics, learned: Mapping[str, LearnedFiles]
 ) -> Callable[[City], Awaitable[None]]:
     """Return a function that starts a service on a new map of a city; it learns from nothing."""
 
     def made(city: City) -> list[UpdateService]:
-        services = _services([city], [folder], redis, metrics)
+        services = _services([city], [folder], redis, metrics, learned)
         for service in services:
             service.prepare()
         return services
@@ -83,9 +93,13 @@ def _renewal(
 
 
 def _services(
-    cities: Sequence[City], folders: Sequence[Path], redis: Redis, metrics: TrafficMetrics
+    cities: Sequence[City],
+    folders: Sequence[Path],
+    redis: Redis,
+    metrics: TrafficMetrics,
+    learned: Mapping[str, LearnedFiles],
 ) -> list[UpdateService]:
-    """Return an update service for each city whose file does not switch learning off."""
+    """Return an update service for each city whose file does not switch learning off; ``learned`` is by region."""
     from traffic.adapters.redis_weights import RedisWeights
     from traffic.model import LearnedTrafficParams
     from traffic.service.update import UpdateService
@@ -95,7 +109,7 @@ def _services(
         params = read_params(city.sections, LearnedTrafficParams)
         if params.is_on:
             store = RedisWeights(redis, city.region.region_id, city.graph)
-            profile = city_profile(city, folder)
+            profile = city_profile(city, folder, learned[city.region.region_id])
             services.append(UpdateService(city.region, city.graph, params, store, metrics, profile=profile))
     return services
 

@@ -25,7 +25,7 @@ from dispatch.adapters.round_folder import RoundFolder
 from hexhail.runtime.connections import DependencyMissing, connect_producer, connect_redis, region_partitions
 from hexhail.runtime.database import SQL_PACKAGES, ProcessName, is_postgres, open_for_role
 from hexhail.runtime.findings import Finding, region_finding, topic_findings
-from hexhail.runtime.map_reports import MapReports, apart
+from hexhail.runtime.map_reports import AsideReports, MapReports, apart, aside_text
 from hexhail.runtime.retention import DAY_S, kinds_of, recorded_rounds
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.token_keys import load_issuers, load_token_keys
@@ -223,12 +223,16 @@ async def _maps(settings: Settings) -> Finding:
         for city in load_cities(settings.city_folders):
             map_of = await MapReports(redis, city.region.region_id).read()
             others = apart(map_of, city.places.map_id)
-            agree &= not others
+            aside = aside_text(await AsideReports(redis, city.region.region_id).read())
+            agree &= not others and not aside
             ours = f"{len(map_of)} processes have the map on disk, {city.places.map_id}" if map_of else "nobody runs"
-            seen.append(f"{city.region.region_id}: {others or ours}")
+            seen.append(f"{city.region.region_id}: {others or ours}{f'; {aside}' if aside else ''}")
     finally:
         await redis.aclose()
-    remedy = "Each process takes a new map over within seconds: see the log of those that do not for `map_refused`."
+    remedy = (
+        "Each process takes a new map over within seconds: see the log of those that do not for `map_refused`. Learn "
+        "files that are set aside again on the new map; they are used as soon as they fit."
+    )
     return Finding("maps", agree, "; ".join(seen), remedy, is_needed=False)
 
 

@@ -1,4 +1,4 @@
-"""Which map each process of a region has: said in Redis by all of them, so that each can tell who has another."""
+"""What each process of a region reports of its map and learned files, in Redis, so that all can tell differences."""
 
 from __future__ import annotations
 
@@ -19,31 +19,54 @@ REPORT_EVERY_S = 2.0
 REPORT_KEPT_S = 15.0
 
 
-class MapReports:
-    """The reports of one region, in Redis. The client must give bytes back."""
+class Reports:
+    """What the processes of a region report of one subject, in a hash. The client must give bytes back."""
 
-    def __init__(self, redis: Redis, region_id: str) -> None:
+    def __init__(self, redis: Redis, key: str) -> None:
         self._redis = redis
-        self._key = redis_keys.maps(region_id)
+        self._key = key
 
-    async def tell(self, process: str, map_id: str) -> None:
-        """Report the map that a process has. Raises RedisError."""
-        await self._redis.hset(self._key, process, f"{map_id}|{round(time.time() * 1e3)}")
+    async def tell(self, process: str, report: str) -> None:
+        """Set the report of a process. Raises RedisError."""
+        await self._redis.hset(self._key, process, f"{report}|{round(time.time() * 1e3)}")
+
+    async def withdraw(self, process: str) -> None:
+        """Delete the report of a process. Raises RedisError."""
+        await self._redis.hdel(self._key, process)
 
     async def read(self) -> dict[str, str]:
-        """Return the map of each process that runs, by its name; forgets those that have ended. Raises RedisError."""
+        """Return the report of each process that runs, by its name; forgets those that ended. Raises RedisError."""
         reports = await self._redis.hgetall(self._key)
         now_ms = time.time() * 1e3
-        read = {os.fsdecode(name): os.fsdecode(report).partition("|") for name, report in reports.items()}
+        read = {os.fsdecode(name): os.fsdecode(report).rpartition("|") for name, report in reports.items()}
         ended = [name for name, (_, _, at_ms) in read.items() if now_ms - int(at_ms or 0) > REPORT_KEPT_S * 1e3]
         if ended:
             await self._redis.hdel(self._key, *ended)
-        return {name: map_id for name, (map_id, _, _) in sorted(read.items()) if name not in ended}
+        return {name: said for name, (said, _, _) in sorted(read.items()) if name not in ended}
+
+
+class MapReports(Reports):
+    """Which map each process of a region has, by its id."""
+
+    def __init__(self, redis: Redis, region_id: str) -> None:
+        super().__init__(redis, redis_keys.maps(region_id))
+
+
+class AsideReports(Reports):
+    """Which learned files each process of a region has set aside, and why."""
+
+    def __init__(self, redis: Redis, region_id: str) -> None:
+        super().__init__(redis, redis_keys.learned_aside(region_id))
 
 
 def process_name(role: str) -> str:
     """Return the name of this process in reports: its role, host and process id."""
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+def aside_text(note_of: Mapping[str, str]) -> str:
+    """Say which processes have set which learned files aside; empty if none has."""
+    return "; ".join(f"{name}: {note}" for name, note in note_of.items())
 
 
 def apart(map_of: Mapping[str, str], own: str) -> str:

@@ -188,6 +188,11 @@ def maps(region_id: str) -> str:
     return f"{{{region_id}}}:maps"
 
 
+def learned_aside(region_id: str) -> str:
+    """Hash: `<role>@<host>:<process id>` -> `<learned files set aside, and why>|<wall ms of the report>`."""
+    return f"{{{region_id}}}:learned_aside"
+
+
 # -- inboxes of riders and drivers: written by the relay, over all regions ---------------------------------------------
 
 

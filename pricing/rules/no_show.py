@@ -7,7 +7,7 @@ from dataclasses import replace
 from pricing.model.quotes import Receipt
 from pricing.model.surge import BASE_MULTIPLIER
 from pricing.model.tariff import NoShow, Tariff
-from pricing.rules.fares import fee
+from pricing.rules.fares import Bill, fee
 
 #: The name of the only line, and of the change in the receipt.
 NO_SHOW = "no_show"
@@ -18,9 +18,14 @@ def no_show_of(tariff: Tariff | None) -> NoShow:
     return tariff.no_show if tariff is not None and tariff.no_show is not None else NoShow()
 
 
+def no_show_fee(tariff: Tariff) -> Bill:
+    """The bill of a rider who did not come: the tariff's fee, taxed and rounded as fares are."""
+    return fee(tariff, NO_SHOW, no_show_of(tariff).fee_cents)
+
+
 def no_show_fare(tariff: Tariff, receipt: Receipt) -> tuple[int, Receipt]:
     """Return the fee in minor units and how it came about, for a ride quoted by `receipt`: no trip, no surge."""
-    bill = fee(tariff, NO_SHOW, no_show_of(tariff).fee_cents)
+    bill = no_show_fee(tariff)
     charged = replace(
         receipt,
         distance_m=0.0,

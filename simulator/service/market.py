@@ -21,6 +21,7 @@ from pricing.model.surge import BASE_MULTIPLIER, MULTIPLIER_DECIMALS, SurgeParam
 from pricing.model.tariff import Surcharge, Tariff
 from pricing.rules.cells import cell_indices
 from pricing.rules.fares import itemise
+from pricing.rules.no_show import no_show_fee
 from pricing.rules.reach import grid_of
 from pricing.rules.surcharges import Touched, surcharges_due, zones_touched
 from pricing.service.local_time import local_time
@@ -73,6 +74,11 @@ class Market:
         surge_multiplier = self._surge.multiplier(row) if self._surge is not None else BASE_MULTIPLIER
         self._quoted[row] = surge_multiplier, now_s
         return self.receipt(row)[0], surge_multiplier
+
+    @property
+    def no_show_fee_cents(self) -> int:
+        """What a rider owes who does not come to the pickup, by the rule that live no-shows follow."""
+        return no_show_fee(self._tariff).price_cents
 
     def receipt(self, row: int) -> tuple[int, Receipt]:
         """The last quoted price of a trip, and its receipt. Raises KeyError if it was never quoted."""

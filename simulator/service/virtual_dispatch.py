@@ -47,8 +47,13 @@ class VirtualDispatch:
         handlers: dict[type[ev.RideEvent], list[EventHandler]],
         rounds: Rounds,
         watch: DriverWatch,
+        no_show_fee_cents: int = 0,
     ) -> None:
-        """`handlers` of an event type are called in order; the caller may add more later."""
+        """`handlers` of an event type are called in order; the caller may add more later.
+
+        `no_show_fee_cents` is what a rider owes whose driver waited at the pickup until the deadline.
+        """
+        self._expire_due = cmd.ExpireDue(no_show_fee_cents=no_show_fee_cents)
         self._engine = engine
         self._leases = leases
         self._handlers = handlers
@@ -92,7 +97,7 @@ class VirtualDispatch:
 
     def decide_round(self, drivers: SeenDrivers, now_s: float) -> Round | None:
         """One round up to its decision: expire what is due, take rides back, match; None if no request waits."""
-        self.handle(cmd.ExpireDue(), now_s)
+        self.handle(self._expire_due, now_s)
         self._take_back(drivers, now_s)
         n_waiting = len(self._engine.waiting())
         if not n_waiting:
@@ -134,7 +139,7 @@ class VirtualDispatch:
 
     def expire(self, now_s: float) -> None:
         """End what is due, as each round does."""
-        self.handle(cmd.ExpireDue(), now_s)
+        self.handle(self._expire_due, now_s)
 
     def close(self, now_s: float) -> None:
         """Cancel every ride before its pickup; trips under way continue to their dropoff or their deadline."""

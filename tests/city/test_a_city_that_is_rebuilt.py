@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import redis.asyncio
 
 from dispatch.adapters.redis_rounds import read_rounds
+from dispatch.matching.value_learning import Transitions, learn_values
 from geo.city_build import CsvSource, build_city
+from geo.learning.traffic import EdgeSpeeds
 from geo.places import map_id_of
 from geo.roads.graph import GRAPH_FILE, RoadGraph
 from hexhail.runtime import embedded
@@ -35,6 +38,8 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 ROUND_WITHIN_S = 10.0
 #: Crossings (row, column) that the new map has lost: from the last of them it is 280 m to the nearest road.
 LOST = ((4, 5), (5, 4), (5, 5))
+#: The region with learned files.
+LEARNED = "harlem"
 ROLES = {"api", "matcher", "pricer", "traffic"}
 
 
@@ -54,6 +59,13 @@ def rebuild(folder: Path, name: str) -> None:
     (source / "nodes.csv").write_text("\n".join(nodes))
     (source / "edges.csv").write_text("\n".join(edges))
     build_city(CsvSource(source / "nodes.csv", source / "edges.csv"), folder, lambda stage, done: None)
+
+
+def learn(folder: Path) -> None:
+    """Write position values and usual traffic of the roads that are in the folder now."""
+    graph, one = RoadGraph.load(folder), np.array([0])
+    EdgeSpeeds(graph).save(folder / "usual.npz")
+    learn_values(Transitions(one, one * 1.0, one, one + 200.0, one + 1000.0), graph).save(folder / "values.npz")
 
 
 @dataclass
@@ -111,6 +123,9 @@ async def served(valkey_port: int, broker_port: int, tmp_path: Path) -> AsyncIte
     await client.flushall()
     for name in CITIES:
         write_city(tmp_path / name, name)
+    with (tmp_path / LEARNED / "city.toml").open("a") as file:
+        file.write('\n[dispatch]\nvalues = "values.npz"\n\n[learned_traffic]\nprofile = "usual.npz"\n')
+    learn(tmp_path / LEARNED)
     api_port = next(port for port in iter(embedded.free_port, None) if embedded.is_free(port + 1))
     env = environment(tmp_path, [valkey_port, broker_port, api_port])
     with (tmp_path / "serve.log").open("w") as log:
@@ -206,6 +221,22 @@ async def after_the_rebuild(life: Life, quoted: tuple[Rider, dict[str, Any]]) ->
     assert (await rider.post(f"/v1/rides/{ride_id}/cancel")).status_code == 200
 
 
+async def learned_files_come_back(served: Served) -> None:
+    """Those of the old map are set aside, and used again once they were learned on the new one."""
+    note = (await served.ready(LEARNED))["notes"]["map"]
+    for role in ("api@", "matcher@", "traffic@"):
+        assert role in note
+    assert note.count("usual.npz is set aside") == 3
+    assert note.count("values.npz is set aside") == 1
+    assert "values.npz is set aside" in await served.doctor()
+    learn(served.folder / LEARNED)
+
+    async def is_well() -> bool:
+        return (await served.ready(LEARNED))["notes"] == {"map": "ok"}
+
+    await eventually(is_well, every_s=0.2)
+
+
 async def test_a_map_that_is_built_again_under_all_kinds_of_rides_stops_no_region(served: Served) -> None:
     async with AsyncExitStack() as stack:
         lives = {name: Life(town, stack) for name, town in served.towns.items()}
@@ -223,7 +254,8 @@ async def test_a_map_that_is_built_again_under_all_kinds_of_rides_stops_no_regio
         watching.cancel()
         for name in lives:
             assert served.longest_pause_s(name) <= ROUND_WITHIN_S
-            assert (await served.ready(name))["notes"] == {"map": "ok"}
+        assert (await served.ready("minato"))["notes"] == {"map": "ok"}
+        await learned_files_come_back(served)
         assert (served.folder / "workers" / "logs" / "processes.json").read_text() == pids  # nobody was started again
     assert "4 processes have the map on disk" in await served.doctor()
 

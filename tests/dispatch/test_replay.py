@@ -29,7 +29,18 @@ from hexhail.runs.sightings import of_rounds
 from kernel.points import Place
 from pricing.adapters.sql.record import SqlPriceRecord
 from simulator.service.event_log import sha256_of
-from tests.dispatch.people import PARAMS, accept, arrive, decline, do, drop_off, grid_city, pick_up, request, rider_cancels
+from tests.dispatch.people import (
+    PARAMS,
+    accept,
+    arrive,
+    decline,
+    do,
+    drop_off,
+    grid_city,
+    pick_up,
+    request,
+    rider_cancels,
+)
 from tests.dispatch.test_matching_service import CITY, Matcher
 from tests.pricing.test_sql_record import CHANGE
 
@@ -138,14 +149,16 @@ async def test_an_export_takes_the_rounds_of_its_map_and_counts_those_of_others(
     _, rounds = recorded
     other = grid_city(rows=3, columns=7)
     later = replace(rounds[0], map_id=map_id_of(other))
-    await FileRoundRecords(tmp_path / "rounds", "manhattan").write(later)
-    for name, graph, n_rounds in (("before", CITY, len(rounds)), ("after", other, 1)):
+    records = FileRoundRecords(tmp_path / "rounds", "manhattan")
+    await records.write(rounds[0])
+    await records.write(later)  # to a file of its own
+    for name, graph, n_rounds in (("before", CITY, len(rounds) + 1), ("after", other, 1)):
         city_dir, out = tmp_path / name, tmp_path / f"out-{name}"
         city_dir.mkdir()
         graph.save(city_dir)
         write_city_file(city_dir, name="Grid", timezone="UTC", currency="USD", is_osm=False)
         summary = await export(f"sqlite:///{tmp_path}/rides.db", city_dir, tmp_path / "rounds", out)
-        assert (summary["rounds"], summary["rounds_of_other_maps"]) == (n_rounds, 1 + len(rounds) - n_rounds)
+        assert (summary["rounds"], summary["rounds_of_other_maps"]) == (n_rounds, 2 + len(rounds) - n_rounds)
         assert len(read_rounds(out / "rounds")) == n_rounds
     assert replay(tmp_path / "out-before", tmp_path / "before").is_same
 

@@ -8,14 +8,24 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
+from dispatch.matching.policy import PairPolicy
+from dispatch.matching.value_learning import learn_values
+from dispatch.model import DispatchParams
 from geo.city import City
+from geo.learning.traffic import EdgeSpeeds
 from geo.roads.graph import GRAPH_FILE
+from hexhail.cities.learned_files import LearnedFiles
+from hexhail.cities.learned_traffic import city_profile
+from hexhail.cities.policy import city_policy
 from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.city_watch import CityWatch, MapMetrics
-from hexhail.runtime.map_reports import MapReports
+from hexhail.runtime.map_reports import AsideReports, MapReports, aside_text
+from kernel.section_reader import read_params
 from tests.api.two_regions import write_city
 from tests.dispatch.maps import backwards
+from tests.dispatch.matching.test_position_value import did
 
 pytestmark = pytest.mark.servers
 
@@ -37,8 +47,8 @@ class Watching:
             raise self.fault
         self.taken.append(city)
 
-    def gauge(self, name: str) -> float | None:
-        return self.registry.get_sample_value(f"hexhail_map_{name}", {"region": "harlem"})
+    def gauge(self, name: str, prefix: str = "hexhail_map_") -> float | None:
+        return self.registry.get_sample_value(f"{prefix}{name}", {"region": "harlem"})
 
     def rebuild(self) -> str:
         """Write a map whose crossings have other numbers; returns its id."""
@@ -117,6 +127,75 @@ async def test_a_file_beside_the_map_that_does_not_fit_refuses_it_and_an_outage_
     for _ in range(2):
         await watching.watch.look()
     assert [city.places.map_id for city in watching.taken] == [new]
+
+
+class Learning(Watching):
+    """A watch over a city with position values and usual traffic, read as the roles read them."""
+
+    def __init__(self, folder: Path, redis: Any) -> None:
+        super().__init__(folder, redis)
+        self.learned = LearnedFiles("harlem")
+        text = (self.folder / "city.toml").read_text()
+        extra = '\n[dispatch]\nvalues = "values.npz"\n\n[learned_traffic]\nprofile = "usual.npz"\n'
+        (self.folder / "city.toml").write_text(text + extra)
+        self.first = load_checked_city(self.folder)
+        self.learn_on(self.first)
+        self.used = self.read(self.first)
+        self.registry = CollectorRegistry()
+        metrics = MapMetrics(self.registry)
+        self.watch = CityWatch("matcher", self.folder, self.first, redis, self.take_over, metrics, self.learned)
+
+    def learn_on(self, city: City) -> None:
+        EdgeSpeeds(city.graph).save(self.folder / "usual.npz")
+        learn_values(did((0, 0, 1, 200, 1000)), city.graph).save(self.folder / "values.npz")
+
+    def read(self, city: City) -> tuple[bool, bool]:
+        """Whether the position values and the usual traffic are in use."""
+        params = read_params(city.sections, DispatchParams)
+        policy = city_policy(self.folder, city.graph, params, self.learned)
+        assert isinstance(policy, PairPolicy)
+        return policy._position_value is not None, city_profile(city, self.folder, self.learned) is not None
+
+    async def take_over(self, city: City) -> None:
+        self.used = self.read(city)
+        await super().take_over(city)
+
+
+async def test_learned_files_of_the_old_map_are_set_aside_and_the_new_map_is_taken(
+    tmp_path: Path, empty_redis: Redis
+) -> None:
+    watching = Learning(tmp_path, empty_redis)
+    watch, doctor = watching.watch, AsideReports(empty_redis, "harlem")
+    assert watching.used == (True, True)
+    await watch.look()
+    new = watching.rebuild()
+    with capture_logs() as logs:
+        for _ in range(3):
+            await watch.look()
+    assert [city.places.map_id for city in watching.taken] == [new]
+    assert (watch.refusal, watching.used) == ("", (False, False))
+    assert watching.gauge("set_aside", "hexhail_learned_files_") == 2.0
+    named = [log["file"] for log in logs if log["event"] == "learned_file_set_aside"]
+    assert sorted(named) == ["usual.npz", "values.npz"]
+    for said in (await watch.note(), aside_text(await doctor.read())):
+        assert "usual.npz is set aside" in said
+        assert "values.npz is set aside" in said
+    watching.learn_on(watch.city)
+    for _ in range(3):
+        await watch.look()
+    assert watching.used == (True, True)
+    assert (await watch.note(), await doctor.read()) == ("ok", {})
+    assert watching.gauge("set_aside", "hexhail_learned_files_") == 0.0
+
+
+async def test_a_broken_learned_file_still_refuses_the_new_map(tmp_path: Path, empty_redis: Redis) -> None:
+    watching = Learning(tmp_path, empty_redis)
+    watching.rebuild()
+    (watching.folder / "values.npz").write_bytes(b"no values")
+    for _ in range(3):
+        await watching.watch.look()
+    assert watching.taken == []
+    assert "values.npz holds no position values" in await watching.watch.note()
 
 
 async def test_processes_with_another_map_are_named_until_they_end(watching: Watching, empty_redis: Redis) -> None:

@@ -39,6 +39,7 @@ KEYS = {
     redis_keys.advice_planned: "{r}:advice:planned",
     redis_keys.traffic: "{r}:traffic",
     redis_keys.maps: "{r}:maps",
+    redis_keys.learned_aside: "{r}:learned_aside",
     redis_keys.inbox: "inbox:rider:alice",
 }
 ARGUMENTS = {

@@ -122,6 +122,23 @@ async def test_a_ride_overdue_on_the_way_to_the_pickup_waits_again(town: Town) -
     assert (await read(town, ride)).state is RideState.REQUESTED
 
 
+async def test_rides_that_are_ended_by_their_deadline_are_counted_by_kind(town: Town) -> None:
+    kinds = ("approach_overdue", "pickup_overdue", "trip_overdue")
+
+    def counted() -> list[float | None]:
+        name = "hexhail_overdue_rides_total"
+        return [town.registry.get_sample_value(name, {"region": "manhattan", "kind": kind}) for kind in kinds]
+
+    await town.on_trip()
+    assert await town.overdue.look() == 0
+    assert counted() == [0.0, 0.0, 0.0]
+    town.clock.now_s += 1e4
+    assert await town.overdue.look() == 1
+    assert counted() == [0.0, 0.0, 1.0]
+    assert await town.overdue.look() == 0
+    assert counted() == [0.0, 0.0, 1.0]
+
+
 async def test_what_cannot_be_settled_now_is_ended_at_a_later_look(town: Town) -> None:
     ride = await town.on_trip()
     town.clock.now_s += 1e4

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry
+
 from dispatch import commands as cmd
 from dispatch.adapters.sql.store import SqlRideStore
+from dispatch.metrics import EndingMetrics
 from dispatch.model import Party, Ride
 from dispatch.service.rides import RideService
 from geo.city import Region
@@ -119,7 +122,9 @@ class Town:
         self.ending = EndRideWorkflow(self.rides, fares)
         places = Places.of(GRAPH, REGION.off_road_m_max)
         self.intervening = InterveneWorkflow(self.rides, fares, lambda point: places.at([point])[0])
-        self.overdue = OverdueRides(self.ending, PARAMS, lambda: self.store.live_rides("manhattan"), self.clock)
+        self.registry = CollectorRegistry()
+        count = EndingMetrics(self.registry).counts_of("manhattan")
+        self.overdue = OverdueRides(self.ending, PARAMS, lambda: self.store.live_rides("manhattan"), self.clock, count)
 
     async def pickup_eta_s(self, node: int) -> float | None:
         return self.etas_s.get(node)
