@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pricing.model.quotes import Receipt
+from pricing.model.quotes import Bill, Receipt
 from pricing.model.surge import BASE_MULTIPLIER
 from pricing.model.tariff import NoShow, Tariff
-from pricing.rules.fares import Bill, fee
+from pricing.rules.fares import fee
 
 #: The name of the only line, and of the change in the receipt.
 NO_SHOW = "no_show"
