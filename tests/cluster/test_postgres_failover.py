@@ -17,9 +17,11 @@ import asyncpg
 import httpx
 import pytest
 
-from backing.sql.failures import DatabaseUnavailable
-from backing.sql.postgres import PostgresDatabase
+from backing.outbox.scripts import CHANNEL
+from backing.sql.failures import CommitUnknown, DatabaseUnavailable
+from backing.sql.postgres import PostgresDatabase, PostgresOptions
 from backing.sql.replica import HistorySource
+from dispatch.adapters.sql.answers import SqlKeptAnswers
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
@@ -27,7 +29,8 @@ from hexhail.demo.demo import Demo, DemoParams, running_city
 from hexhail.runtime.database import SQL_PACKAGES, ProcessName, open_database
 from hexhail.runtime.supervisor import Spec
 from tests.api.installation import SPEED, TRIP, Driver, Installation, People, Rider
-from tests.dispatch.people import PARAMS, Clock, MemoryLeases, history, request
+from tests.backing.sql.test_postgres_outages import heard
+from tests.dispatch.people import PARAMS, Clock, MemoryLeases, history, key, request
 from tests.patience import PATIENCE_S, eventually, until
 from tests.postgres.servers import PostgresServer, server_folder, url_of
 
@@ -252,3 +255,44 @@ async def test_a_replica_says_how_old_it_is_and_gives_way_to_the_primary_when_it
             await RideService(SqlRideStore(replica), MemoryLeases(), PARAMS, Clock()).handle(request("third"))
         await asyncio.to_thread(pair.standby.kill)
         assert await source.choose() == (primary, 0.0)
+
+
+async def test_while_the_replica_is_away_nothing_is_acknowledged_also_not_to_who_asks_again(pair: Pair) -> None:
+    """A commit whose wait for the replica was given up is visible at once, and would be lost with the primary."""
+    options = PostgresOptions(timeout_s=3.0)
+    async with await PostgresDatabase.open(pair.primary.url("rides"), SQL_PACKAGES) as setting_up:
+        assert await SqlRideStore(setting_up).count_rides() == {}
+    async with await PostgresDatabase.open(pair.primary.url("rides"), {}, options) as database:
+        rides, answers = RideService(SqlRideStore(database), MemoryLeases(), PARAMS, Clock()), SqlKeptAnswers(database)
+        await asyncio.to_thread(pair.standby.kill)
+        for _ in range(2):
+            with pytest.raises(CommitUnknown):
+                await rides.handle(request(), key())
+            with pytest.raises(CommitUnknown):
+                await answers.keep(key("another-key"), "answer")
+        with pytest.raises(CommitUnknown):
+            await answers.find(key("another-key"))
+        assert await SqlRideStore(database).count_rides() == {"REQUESTED": 1}  # it is there, and not promised
+        await asyncio.to_thread(pair.standby.start)
+
+        async def asked_again() -> bool:
+            try:
+                return (await rides.handle(request(), key())).is_replay
+            except CommitUnknown:
+                return False
+
+        await eventually(asked_again)
+        assert await answers.find(key("another-key")) == "answer"
+
+
+async def test_who_listens_hears_of_commits_at_the_server_that_took_over(pair: Pair) -> None:
+    database = await PostgresDatabase.open(pair.url, SQL_PACKAGES)
+    async with database:
+        news = database.listen(CHANNEL)
+        await heard(news)
+        await asyncio.to_thread(pair.primary.kill)
+        await asyncio.to_thread(pair.standby.promote)
+        await heard(news)  # it listens again, and looks for what it missed
+        rides = RideService(SqlRideStore(database), MemoryLeases(), PARAMS, Clock())
+        await rides.handle(request())
+        await heard(news)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from backing.sql.database import Database
-from backing.sql.scripts import Script, Statement, one
+from backing.sql.scripts import Dialect, Script, Statement, one
 from dispatch.adapters.sql import statements as sql
-from dispatch.errors import IdempotencyConflict
+from dispatch.adapters.sql.scripts import find_answer
 from kernel.idempotency import IdempotencyKey
 
 
@@ -19,11 +19,11 @@ class SqlKeptAnswers:
 
     async def find(self, idempotency: IdempotencyKey) -> str | None:
         """The answer given to this key before, None if it is new. Raises IdempotencyConflict."""
-        return await self._database.run(lambda: _find(idempotency))
+        return await self._database.run(lambda: find_answer(self._database.dialect, idempotency))
 
     async def keep(self, idempotency: IdempotencyKey, answer: str) -> str:
         """Keep the answer if the key is new; return the one that stands. Raises IdempotencyConflict."""
-        return await self._database.run(lambda: _keep(idempotency, answer))
+        return await self._database.run(lambda: _keep(self._database.dialect, idempotency, answer))
 
     async def forget(self, before_s: float, limit: int) -> int:
         """Delete up to ``limit`` answers kept before a time, wall seconds since 1970; return how many."""
@@ -35,17 +35,7 @@ class SqlKeptAnswers:
         return oldest_s
 
 
-def _find(idempotency: IdempotencyKey) -> Script[str | None]:
-    rows = yield Statement(sql.FIND_KEY, (idempotency.principal, idempotency.key))
-    if not rows:
-        return None
-    body_sha256, answer = rows[0]
-    if body_sha256 != idempotency.body_sha256:
-        raise IdempotencyConflict(idempotency.key)
-    return str(answer)
-
-
-def _keep(idempotency: IdempotencyKey, answer: str) -> Script[str]:
+def _keep(dialect: Dialect, idempotency: IdempotencyKey, answer: str) -> Script[str]:
     added = (idempotency.principal, idempotency.key, idempotency.body_sha256, answer, time.time())
     yield Statement(sql.ADD_KEY_IF_NEW, added)
-    return (yield from _find(idempotency)) or answer
+    return (yield from find_answer(dialect, idempotency)) or answer

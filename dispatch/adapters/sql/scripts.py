@@ -51,7 +51,7 @@ def read_carrying(row: Sequence[Any]) -> Carrying:
 def transact(dialect: Dialect, scope: Scope, decide: Decide, idempotency: IdempotencyKey | None) -> Script[Outcome]:
     """See `RideStore.transact`."""
     if idempotency is not None:
-        before = yield from replay(idempotency)
+        before = yield from replay(dialect, idempotency)
         if before is not None:
             return before
     rides = yield from _read_scope(dialect, scope)
@@ -84,15 +84,26 @@ def _outbox_row(event: RideEvent) -> NewRow:
     return NewRow(RIDE_EVENTS_STREAM, event.ride_id, event.sequence, event.region_id, inboxes(event), encode(event))
 
 
-def replay(idempotency: IdempotencyKey) -> Script[Outcome | None]:
+def replay(dialect: Dialect, idempotency: IdempotencyKey) -> Script[Outcome | None]:
     """See `RideStore.replay`."""
+    response = yield from find_answer(dialect, idempotency)
+    return None if response is None else Outcome(read_ride(response), (), is_replay=True)
+
+
+def find_answer(dialect: Dialect, idempotency: IdempotencyKey) -> Script[str | None]:
+    """The answer given to this key before, None if it is new; it is as durable then as when it was first given.
+
+    Raises IdempotencyConflict.
+    """
     rows = yield Statement(sql.FIND_KEY, (idempotency.principal, idempotency.key))
     if not rows:
         return None
     body_sha256, response = rows[0]
     if body_sha256 != idempotency.body_sha256:
         raise IdempotencyConflict(idempotency.key)
-    return Outcome(read_ride(response), (), is_replay=True)
+    if dialect == "postgres":
+        yield Statement(sql.SETTLE)
+    return str(response)
 
 
 def _read_scope(dialect: Dialect, scope: Scope) -> Script[dict[str, Ride]]:

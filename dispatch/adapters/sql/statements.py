@@ -27,6 +27,9 @@ LOCK = {"sqlite": "", "postgres": " FOR UPDATE"}
 LOCK_JOINED = {"sqlite": "", "postgres": " FOR UPDATE OF r"}
 
 FIND_KEY = "SELECT body_sha256, response FROM idempotency WHERE principal = ?1 AND key = ?2"
+#: For PostgreSQL: has the commit wait until all before it is on the replica. A commit whose wait for the replica was
+#: given up is visible all the same, and a transaction that only reads waits for nothing.
+SETTLE = "SELECT pg_logical_emit_message(true, 'hexhail', '')"
 ADD_KEY = "INSERT INTO idempotency (principal, key, body_sha256, response, added_s) VALUES (?1, ?2, ?3, ?4, ?5)"
 ADD_INTERVENTION = (
     "INSERT INTO interventions (ride_id, sequence, region_id, by_whom, action, reason, at_s)"

@@ -44,7 +44,7 @@ class SqlRideStore:
 
     async def replay(self, idempotency: IdempotencyKey) -> Outcome | None:
         """See `RideStore.replay`."""
-        return await self._database.run(lambda: scripts.replay(idempotency))
+        return await self._database.run(lambda: scripts.replay(self._database.dialect, idempotency))
 
     async def find_ride(self, ride_id: str) -> Ride | None:
         """See `RideStore.find_ride`."""

@@ -171,6 +171,22 @@ async def test_no_host_that_is_wanted_is_told_as_missing(postgres_url_of_own: st
         await open_database(url)
 
 
+def slow_commit(seconds: int) -> str:
+    """Have commits of new rides take so long."""
+    return f"""CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$
+        LANGUAGE plpgsql;
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON rides DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION slow()"""
+
+
+def at_commit(what: str) -> str:
+    """Select something for each process of the server that commits in this database."""
+    return (
+        f"SELECT {what} FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND query LIKE 'COMMIT%' AND state = 'active'"
+    )
+
+
 def terminate(scope: str) -> str:
     return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND {scope}"
 
@@ -195,28 +211,15 @@ async def test_a_ride_whose_commit_was_lost_is_asked_for_again_with_its_key_and_
     postgres_url_of_own: str, postgres_database: PostgresDatabase, doors: list[Door], *, is_stored: bool
 ) -> None:
     """The connection is lost while the server commits: before it has, or before it could say so."""
-    slow_commit = """CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$
-        LANGUAGE plpgsql;
-        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON rides DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION slow()"""
-    held = "pg_sleep(600)"
-    await postgres_database._pool.execute(slow_commit if not is_stored else slow_commit.replace(held, "pg_sleep(1)"))
+    await postgres_database._pool.execute(slow_commit(1 if is_stored else 600))
     async with await open_database(through(postgres_url_of_own, doors[0])) as database:
         rides = rides_over(database)
         asking = asyncio.create_task(rides.handle(request(), key()))
-        at_commit = "query LIKE 'COMMIT%' AND state = 'active' AND pid <> pg_backend_pid()"
-
-        async def is_committing() -> bool:
-            rows = await postgres_database.read(
-                f"SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND {at_commit}"
-            )
-            return bool(rows)
-
-        await eventually(is_committing)
+        await eventually(lambda: postgres_database.read(at_commit("1")))
         if is_stored:
             doors[0].break_off()
         else:
-            await postgres_database.read(terminate(at_commit))
+            await postgres_database.read(at_commit("pg_terminate_backend(pid)"))
         with pytest.raises(CommitUnknown):
             async with asyncio.timeout(PATIENCE_S):
                 await asking

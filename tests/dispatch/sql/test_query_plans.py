@@ -17,7 +17,7 @@ from hexhail.runtime.database import open_database
 #: What an operator asks for now and then may take its time.
 NOW_AND_THEN = {"HISTORY", "COUNT_RIDES", "LATEST_TRIPS"}
 #: SQLite does not know them.
-OF_POSTGRES = {"LOCK_POSITIONS", "LOCK_RIDER"}
+OF_POSTGRES = {"LOCK_POSITIONS", "LOCK_RIDER", "SETTLE"}
 TABLES = ("rides", "r", "c", "offers", "o", "shifts", "s", "outbox_rows")
 STATEMENTS = {
     name: text

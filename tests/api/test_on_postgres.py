@@ -1,7 +1,11 @@
-"""Which answers a read replica may give: another database stands for it, so that each answer tells where it is from."""
+"""The API over PostgreSQL: a commit that nobody can vouch for, and answers from a replica.
+
+Another database stands for the replica, so that each answer tells where it is from.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,9 +15,11 @@ import prometheus_client
 import pytest
 
 from hexhail.runtime.database import open_database
-from tests.api.installation import Installation, People, Valkey
+from tests.api.installation import Installation, People, Valkey, assert_problem
 from tests.api.served import Served, serving
-from tests.patience import PATIENCE_S
+from tests.backing.sql.test_postgres_outages import at_commit, slow_commit, socket_of, through
+from tests.patience import PATIENCE_S, eventually
+from tests.postgres.servers import Door
 
 pytestmark = pytest.mark.servers
 
@@ -36,16 +42,26 @@ async def replica_url(postgres_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def door(postgres_url: str) -> AsyncIterator[Door]:
+    """Through which the API reaches its database."""
+    door = Door(socket_of(postgres_url))
+    await door.open()
+    yield door
+    await door.close()
+
+
+@pytest.fixture
 async def served(
     own_valkey: Valkey,
     installation: Installation,
     postgres_url_of_own: str,
+    door: Door,
     replica_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Served]:
     monkeypatch.setattr(prometheus_client, "REGISTRY", prometheus_client.CollectorRegistry())
-    urls = {"database_url": postgres_url_of_own, "database_replica_url": replica_url}
+    urls = {"database_url": through(postgres_url_of_own, door), "database_replica_url": replica_url}
     async with serving(own_valkey.port, installation.broker_port, tmp_path, **urls) as served:
         yield served
 
@@ -92,3 +108,23 @@ async def test_only_history_and_figures_are_read_at_the_replica_and_at_the_prima
     await server.close()
     answer = await operator.get("/v1/ops/interventions")
     assert [one["ride_id"] for one in answer.json()["interventions"]] == [ended]
+
+
+async def test_a_request_whose_commit_was_lost_is_told_so_and_sent_again_with_its_key_it_is_answered(
+    people: People, postgres_url_of_own: str, door: Door
+) -> None:
+    rider, server = people.rider(), await asyncpg.connect(postgres_url_of_own)
+    request, key = {"quote_id": await rider.quote()}, {"Idempotency-Key": "a-key-of-the-test"}
+    await server.execute(slow_commit(1))
+    asking = asyncio.create_task(rider.post("/v1/rides", request, **key))
+    await eventually(lambda: server.fetch(at_commit("1")))
+    door.break_off()
+    answer = await asking
+    assert "Idempotency-Key" in assert_problem(answer, 503, "outcome_unknown")["hint"]
+    assert int(answer.headers["retry-after"]) >= 1
+
+    answer = await rider.post("/v1/rides", request, **key)
+    assert answer.status_code == 201, answer.text
+    rows = await server.fetch("SELECT ride_id FROM rides")
+    assert [ride_id for (ride_id,) in rows] == [answer.json()["ride_id"]]
+    await server.close()
