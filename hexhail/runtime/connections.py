@@ -99,13 +99,15 @@ async def joined_owners(settings: Settings, group: str) -> AsyncIterator[KafkaOw
     from backing.ownership import KafkaOwnership
 
     await ensure_topics(settings)
+    partitions = region_partitions(settings)
     ownership = KafkaOwnership(
         bootstrap_servers(settings.broker_url),
         group,
         OWNERS_TOPIC,
-        region_partitions(settings).home,
+        partitions.home,
         settings.broker_session_timeout_s,
         settings.security(),
+        partitions.table,
     )
     async with reaching_broker(settings, ownership):
         yield ownership

@@ -46,6 +46,14 @@ class RegionPartitions:
         # The messages of a region that is served no more still travel.
         return self._of.get(region_id) or (partition_by_name(region_id, self.count),)
 
+    @property
+    def table(self) -> str:
+        """Return what tells one table of homes from another; empty for that of versions before, by the names."""
+        homes = {region_id: self.home(region_id) for region_id in self.region_ids}
+        if all(home == partition_by_name(region_id, self.count) for region_id, home in homes.items()):
+            return ""
+        return f"{self.count}: {sorted(homes.items())}"
+
     def crowded(self) -> str:
         """Return which served regions share a partition while another is empty; empty if none does."""
         regions_in: dict[int, list[str]] = {}

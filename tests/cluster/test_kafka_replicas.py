@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from backing.kafka import Copies, create_topics, read_topics
+from backing.ownership import KafkaOwnership
 from backing.probes import WritesRefused, probe_broker
 from hexhail.runtime.doctor import examine
 from kernel.contracts.topics import ALL_TOPICS, PROBES_TOPIC
@@ -193,3 +194,35 @@ async def test_a_topic_that_exists_with_fewer_replicas_is_named_and_left_as_it_i
     ]
     brokers, (state,) = await read_topics(cluster.url, ["lonely"])
     assert (brokers, state.replication, state.min_insync, state.refusing) == (3, 1, 1, ())
+
+
+async def test_owners_with_another_table_wait_until_those_before_have_left(cluster: Cluster) -> None:
+    """A region that moves to another partition had two owners: each took it for its own by its own table."""
+    topic = "owners.moving"
+    await create_topics(cluster.url, [topic], 2)
+    before = owners(cluster, topic, {"north": 0, "south": 1}, "")
+    after = owners(cluster, topic, {"north": 1, "south": 0}, "north 1, south 0")
+    joined = owners(cluster, topic, {"north": 1, "south": 0}, "north 1, south 0")
+    try:
+        await before.start()
+        await eventually(lambda: before.owns("north"))
+        await after.start()
+        await asyncio.sleep(2.0)  # several times as long as a join takes
+        assert [await after.owns(name) for name in ("north", "south")] == [False, False]
+        assert [await before.owns(name) for name in ("north", "south")] == [True, True]
+        await before.stop()
+        await eventually(lambda: after.owns("north"))
+        await joined.start()
+
+        async def is_shared() -> bool:
+            both = [[await member.owns(name) for name in ("north", "south")] for member in (after, joined)]
+            return sorted(both) == [[False, True], [True, False]]
+
+        await eventually(is_shared)
+    finally:
+        await after.stop()
+        await joined.stop()
+
+
+def owners(cluster: Cluster, topic: str, home_of: dict[str, int], table: str) -> KafkaOwnership:
+    return KafkaOwnership(cluster.url.split(","), "movers", topic, home_of.__getitem__, SESSION_S, table=table)

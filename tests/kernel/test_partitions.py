@@ -27,6 +27,18 @@ def test_a_table_gives_a_large_region_several_partitions_and_the_others_what_is_
     assert str(partitions).startswith("manhattan 2+0+1, brooklyn 3, ")
 
 
+def test_tables_with_the_same_homes_are_the_same_table() -> None:
+    assert RegionPartitions(["manhattan"], 4).table == "", "the partition of a single city did not change"
+    spread = RegionPartitions(FIVE, 4)
+    assert spread.table != ""
+    assert spread.table == RegionPartitions(FIVE[::-1], 4, {name: [spread.home(name)] for name in FIVE}).table
+    assert spread.table != RegionPartitions(FIVE, 8).table
+    by_name = {name: [partition_by_name(name, 4)] for name in FIVE}
+    assert RegionPartitions(FIVE, 4, by_name).table == ""
+    wider = RegionPartitions(FIVE, 4, {name: [spread.home(name), (spread.home(name) + 1) % 4] for name in FIVE})
+    assert wider.table == spread.table
+
+
 def test_a_region_that_is_served_no_more_still_has_a_partition() -> None:
     assert RegionPartitions(FIVE, 4).pings("rome") == (partition_by_name("rome", 4),)
 
