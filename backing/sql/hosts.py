@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Wall seconds for one host to take a connection; with TLS across a country it takes a tenth of one.
 HOST_TIMEOUT_S = 3.0
+#: For the last one, after which there is nobody to ask.
+LAST_HOST_TIMEOUT_S = 10.0
 DEFAULT_PORT = 5432
 _HOST = re.compile(r"(\[[^\]]+\]|[^:]*)(?::(\d+))?")
 
@@ -56,16 +58,15 @@ async def connect(url: str, **options: Any) -> asyncpg.Connection:
     """
     import asyncpg
 
-    options = {"timeout": HOST_TIMEOUT_S} | options
     places: list[dict[str, Any]] = [{"host": host, "port": port} for host, port in hosts_of(url)] or [{}]
     tries = [place | {"target_session_attrs": wanted} for wanted in wanted_of(url) for place in places]
     for place in tries[:-1]:
         try:
-            return await asyncpg.connect(url, **options | place)
+            return await asyncpg.connect(url, **{"timeout": HOST_TIMEOUT_S} | options | place)
         except Exception as error:
             if not is_outage(error):
                 raise
-    return await asyncpg.connect(url, **options | tries[-1])
+    return await asyncpg.connect(url, **{"timeout": LAST_HOST_TIMEOUT_S} | options | tries[-1])
 
 
 def address_of(url: str) -> str:

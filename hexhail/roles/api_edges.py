@@ -46,8 +46,8 @@ from dispatch.model import Intervened
 from geo.city import City
 from hexhail.roles.api_parts import Parts, Servers, connect_servers, parts_on, start_parts
 from hexhail.runtime.city_watch import CityWatch, MapMetrics
-from hexhail.runtime.database import check_schema
 from hexhail.runtime.map_reports import REPORT_EVERY_S
+from hexhail.runtime.schema_watch import check_schema
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC

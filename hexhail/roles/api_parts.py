@@ -47,6 +47,7 @@ from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.sections import load_checked_city
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
 from hexhail.runtime.database import open_for_role, open_history
+from hexhail.runtime.schema_watch import watch_schema
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.token_keys import TokenKeysWatch, load_issuers, load_token_keys
 from kernel.clock import CityClock
@@ -182,6 +183,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     lasting = (
         *(parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run(), parts.positions.run()),
         keys.run(),
+        watch_schema(servers.database),
     )
     stack.push_async_callback(end, [asyncio.create_task(work) for work in lasting])
     return parts

@@ -13,10 +13,12 @@ from hexhail.cities.learned_files import LearnedFiles
 from hexhail.cities.learned_traffic import traffic_watch
 from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
-from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
+from hexhail.runtime.database import open_for_role
 from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.repeating import Step, repeat_until_stopped
 from hexhail.runtime.retention import Pruner, RecordedRounds, deletions, recorded_rounds
+from hexhail.runtime.schema_watch import LOOK_EVERY_S as SCHEMA_EVERY_S
+from hexhail.runtime.schema_watch import check_schema
 from hexhail.runtime.settings import Settings
 from hexhail.runtime.warm_up import warm_matching
 from kernel.section_reader import read_params
@@ -69,7 +71,7 @@ async def _match(settings: Settings, readiness: Readiness) -> None:
             ]
             for region in regions:
                 await region.traffic.look()
-            schema: Step = (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S)
+            schema: Step = (lambda: check_schema(database), lambda: SCHEMA_EVERY_S)
             pruner = _pruner(settings)
             pruning: Step = (pruner.step, lambda: pruner.wait_s)
             steps = (step for region in regions for step in region.steps())

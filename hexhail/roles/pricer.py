@@ -16,6 +16,7 @@ from hexhail.cities.served import load_cities
 from hexhail.runtime.connections import connect_redis, joined_owners
 from hexhail.runtime.database import open_for_role
 from hexhail.runtime.map_reports import REPORT_EVERY_S
+from hexhail.runtime.schema_watch import watch_schema
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import QUOTES_TOPIC, RIDE_EVENTS_TOPIC
 from kernel.section_reader import read_params
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from backing.ownership import KafkaOwnership
+    from backing.sql.database import Database
     from dispatch.adapters.sql.store import SqlRideStore
     from geo.city import City
     from hexhail.runtime.city_watch import CityWatch
@@ -75,6 +77,7 @@ async def _price(settings: Settings, readiness: Readiness) -> None:
                 region = PricedRegion(redis, store, record, metrics, advice_metrics, folder, learned)
                 _attach_region(app, region, city, clock, ownership)
                 watch_map(app, CityWatch("pricer", folder, city, redis, region.take_over, maps, learned))
+            _watch_schema(app, database)
             await run_faust_app(app, readiness)
     finally:
         await database.close()
@@ -146,6 +149,15 @@ class PricedRegion:
             await self.pricing.replace(pricing)
         if self.advising is not None and advising is not None:
             self.advising.service = advising
+
+
+def _watch_schema(app: faust.App, database: Database) -> None:
+    """Have the app end when this process cannot live with the tables any more."""
+
+    async def watch() -> None:
+        await watch_schema(database)
+
+    app.task()(watch)
 
 
 def watch_map(app: faust.App, watch: CityWatch) -> None:

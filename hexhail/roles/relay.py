@@ -7,9 +7,11 @@ import asyncio
 from backing.faust_worker import use_uvloop
 from backing.readiness import Readiness
 from hexhail.runtime.connections import connect_producer, connect_redis, ensure_topics, region_partitions
-from hexhail.runtime.database import SCHEMA_LOOK_EVERY_S, check_schema, open_for_role
+from hexhail.runtime.database import open_for_role
 from hexhail.runtime.repeating import repeat_until_stopped
 from hexhail.runtime.retention import Pruner, deletions, kinds_of
+from hexhail.runtime.schema_watch import LOOK_EVERY_S as SCHEMA_EVERY_S
+from hexhail.runtime.schema_watch import check_schema
 from hexhail.runtime.settings import Settings
 from kernel.contracts.topics import STREAM_TOPICS
 
@@ -59,7 +61,7 @@ async def _relay(settings: Settings, readiness: Readiness) -> None:
             (step, lambda: POLL_S),
             (pruner.step, lambda: pruner.wait_s),
             (backlog.look, lambda: LOOK_EVERY_S),
-            (lambda: check_schema(database), lambda: SCHEMA_LOOK_EVERY_S),
+            (lambda: check_schema(database), lambda: SCHEMA_EVERY_S),
         )
     finally:
         await producer.stop()

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backing.retry import RestartNeeded
 from backing.sql.database import Database
 from backing.sql.failures import DatabaseUnavailable
 from backing.sql.hosts import address_of
-from backing.sql.migrate import NewerDatabase, Packages, applied, check_lives_with, newest_versions
+from backing.sql.migrate import NewerDatabase, Packages
 from backing.sql.postgres import PostgresDatabase, PostgresOptions
 from backing.sql.replica import HistorySource
 from hexhail.runtime.connections import DependencyMissing
@@ -27,8 +26,6 @@ SQL_PACKAGES: Packages = {
     "pricing": "pricing.adapters.sql",
 }
 
-#: Wall seconds between two looks of a process whether it can still live with the schema.
-SCHEMA_LOOK_EVERY_S = 10.0
 #: Connections of an API process to the replica: operators are few.
 REPLICA_MAX = 4
 #: PostgreSQL cuts a longer application_name.
@@ -69,18 +66,6 @@ async def open_history(settings: Settings, primary: Database, stack: AsyncExitSt
     replica = await PostgresDatabase.prepare(url, replace(options_of(settings, "api"), connections_max=REPLICA_MAX))
     await stack.enter_async_context(replica)
     return HistorySource(primary, replica, settings.database_replica_age_s_max)
-
-
-async def check_schema(database: Database, packages: Packages = SQL_PACKAGES) -> None:
-    """Look whether a newer version has brought the tables to where this process cannot live with them.
-
-    Raises RestartNeeded then: the next start says what to do; and what the database raises.
-    """
-    present = await database.run(lambda: applied(database.dialect))
-    try:
-        check_lives_with(present, newest_versions(database.dialect, packages))
-    except NewerDatabase as error:
-        raise RestartNeeded(f"{error} This process must not go on.") from error
 
 
 def is_postgres(database_url: str) -> bool:

@@ -101,7 +101,7 @@ async def test_only_history_and_figures_are_read_at_the_replica_and_at_the_prima
     assert len((await operator.get("/v1/ops/surge/orders")).json()["orders"]) == 1
     driver = people.driver()
     await driver.post("/v1/drivers/me/status", {"status": "online"})
-    assert (await people.http.get("/readyz")).json()["checks"]["sql"] == "ok"
+    assert (await people.http.get("/v1/ops/health")).json()["checks"]["sql"] == "ok"
 
     server = await asyncpg.connect(postgres_url)
     await server.execute("DROP DATABASE replica WITH (FORCE)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from backing.sql.database import Database
 from backing.sql.scripts import Dialect, Statement, one
 from backing.sql.sqlite import split
 from hexhail.runtime.connections import DependencyMissing
-from hexhail.runtime.database import SQL_PACKAGES, check_schema, open_database
+from hexhail.runtime.database import SQL_PACKAGES, open_database
+from hexhail.runtime.schema_watch import check_schema, watch_schema
+from tests.patience import PATIENCE_S
 
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
 WritePackage = Callable[..., str]
@@ -163,6 +166,22 @@ async def test_a_process_of_before_lives_with_what_says_so_and_refuses_what_take
     with pytest.raises(DependencyMissing, match="made_up have version 3"):
         await open_database(url, of_before)
     await running.close()
+
+
+async def test_a_process_that_cannot_live_with_the_tables_any_more_stops_as_if_it_was_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = list[int]()
+    monkeypatch.setattr("signal.raise_signal", raised.append)
+    monkeypatch.setattr("hexhail.runtime.schema_watch.LOOK_EVERY_S", 0.01)
+    async with await open_database(f"sqlite:///{tmp_path}/rides.db") as database:
+        watching = asyncio.create_task(watch_schema(database))
+        await asyncio.sleep(0.1)
+        assert not watching.done()
+        await database.run(lambda: migrate.mark_applied("dispatch", 9999))
+        async with asyncio.timeout(PATIENCE_S):
+            await watching
+    assert raised == [signal.SIGTERM]
 
 
 async def test_the_version_before_packages_sees_that_the_database_is_newer_than_itself(url: str) -> None:

@@ -133,9 +133,10 @@ def rides_over(database: Database) -> RideService:
 
 @pytest.mark.servers
 async def test_a_first_host_that_takes_connections_and_says_nothing_does_not_hide_the_second(
-    postgres_url_of_own: str, doors: list[Door]
+    postgres_url_of_own: str, doors: list[Door], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So is a host that is paused, or cut off behind a firewall; asyncpg alone gives all hosts one time together."""
+    monkeypatch.setattr(hosts, "HOST_TIMEOUT_S", 0.5)
     doors[0].shut()
     async with await open_database(through(postgres_url_of_own, *doors)) as database:
         await rides_over(database).handle(request())
@@ -144,13 +145,14 @@ async def test_a_first_host_that_takes_connections_and_says_nothing_does_not_hid
 
 @pytest.mark.servers
 async def test_a_process_whose_host_fell_silent_goes_on_at_the_other(
-    postgres_url_of_own: str, doors: list[Door]
+    postgres_url_of_own: str, doors: list[Door], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = PostgresOptions(timeout_s=4.0, connections_max=1)
     async with await open_database(through(postgres_url_of_own, *doors), options=options) as database:
         rides = rides_over(database)
         await rides.handle(request("before", quote_id="a"))
         doors[0].shut()
+        monkeypatch.setattr(hosts, "HOST_TIMEOUT_S", 0.5)
         with pytest.raises(DatabaseUnavailable):
             await rides.handle(request("during", quote_id="b"))
 
