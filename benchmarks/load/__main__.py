@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from benchmarks.load.locust_processes import LoadParams, page_commands, running
+from benchmarks.load.locust_processes import LoadParams, page_commands, running, wait_for_end
 from hexhail.demo.demo import DemoParams, running_city
 from hexhail.runtime import embedded
 from hexhail.runtime.settings import MANHATTAN
@@ -83,11 +83,13 @@ async def show(options: argparse.Namespace) -> int:
     async with _city(options) as (url, env):
         port = options.web_port if embedded.is_free(options.web_port) else embedded.free_port()
         commands = page_commands(url, params, port, options.riders_per_s)
-        # Ctrl-C reaches locust by itself: it sends its people home and ends, and then the city is stopped.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
         with running(commands, env, None) as processes:
+            leader = next(iter(processes.values()))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # Locust sends its people home and ends, and then the city is stopped.
+                asyncio.get_running_loop().add_signal_handler(number, leader.terminate)
             print(f"locust: http://127.0.0.1:{port}", flush=True)
-            return await asyncio.to_thread(next(iter(processes.values())).wait)
+            return await asyncio.to_thread(wait_for_end, processes)
 
 
 def main(arguments: Sequence[str]) -> int:

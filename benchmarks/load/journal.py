@@ -21,10 +21,11 @@ class Journal:
     #: Rides that ended for their riders, by state.
     ended: Counter[str] = field(default_factory=Counter)
     pings: int = 0
-    #: Now: drivers with a stream, those of them whom nobody has asked, and riders under way.
+    #: Now: drivers with a stream, those of them whom nobody has asked, riders, and those of them without a car.
     connected: int = 0
     idle: int = 0
     riders: int = 0
+    waiting: int = 0
 
     def offered(self, ride_id: str, at_s: float) -> None:
         """Note that a driver hears of a ride."""
@@ -40,6 +41,7 @@ class Journal:
             "connected": self.connected,
             "idle": self.idle,
             "riders": self.riders,
+            "waiting": self.waiting,
         }
         self.sent_s, self.offered_s, self.ended, self.pings = {}, {}, Counter(), 0
         return page
@@ -65,6 +67,11 @@ class Ledger:
     def idle(self) -> int:
         """Drivers with a stream whom nobody has asked and who carry nobody."""
         return self._now("idle")
+
+    @property
+    def waiting(self) -> int:
+        """Riders without a car."""
+        return self._now("waiting")
 
     @property
     def people(self) -> int:

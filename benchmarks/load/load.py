@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.common.measure import Report
-from benchmarks.load.locust_processes import LoadParams, StepParams, headless_commands, running, tail
+from benchmarks.load.locust_processes import LoadParams, StepParams, headless_commands, running, tail, wait_for_end
 from benchmarks.load.steps import LoadReport, late_ms_of
 from hexhail.demo.demo import ROLES_OF_DEMO, Demo, DemoParams, running_city
 
@@ -25,9 +23,6 @@ from hexhail.demo.demo import ROLES_OF_DEMO, Demo, DemoParams, running_city
 OPTIONS = ("drivers", "workers")
 #: Most cancel: a car then serves many requests in the time of one ride.
 CANCEL_SHARE = 0.95
-
-#: Wall seconds for workers to end after their leader.
-WORKERS_END_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -72,17 +67,10 @@ async def in_steps(url: str, env: dict[str, str], params: LoadParams, steps: Ste
     commands = headless_commands(url, params, steps)
     leader = next(iter(commands))
     with running(commands, env, folder) as processes:
-        code = await asyncio.to_thread(processes[leader].wait)
-        _let_workers_end(processes)
+        code = await asyncio.to_thread(wait_for_end, processes)
     if code != 0 or not steps.report.is_file():
         raise RuntimeError(f"locust ended with {code}; its last words:\n{tail(folder / f'{leader}.log')}")
     return msgspec.json.decode(steps.report.read_bytes(), type=LoadReport)
-
-
-def _let_workers_end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for process in processes.values():
-        with suppress(subprocess.TimeoutExpired):  # it is killed then
-            process.wait(WORKERS_END_S)
 
 
 def _tell(found: LoadReport, report: Report) -> None:

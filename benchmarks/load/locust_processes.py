@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,21 +97,36 @@ def _commands(url: str, params: LoadParams, files: list[Path], leading: list[str
 def running(
     commands: Mapping[str, list[str]], env: Mapping[str, str], logs: Path | None
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Run the processes with the city's settings, none left at the end; output goes to `logs`, else to the terminal."""
+    """Run the processes with the city's settings, none left at the end; output goes to `logs`, else to the terminal.
+
+    They are no part of the terminal's group: Ctrl-C is for the caller, who tells the leading one.
+    """
     environment = os.environ | env | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
             if logs is None:
-                processes[name] = subprocess.Popen(command, env=environment)
+                processes[name] = subprocess.Popen(command, env=environment, start_new_session=True)
                 continue
             with (logs / f"{name}.log").open("wb") as out:
-                processes[name] = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+                processes[name] = subprocess.Popen(
+                    command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                )
         yield processes
     finally:
         for process in processes.values():
             process.kill()
             process.wait()
+
+
+def wait_for_end(processes: Mapping[str, subprocess.Popen[bytes]]) -> int:
+    """Wait until the leading process has ended, then for its workers; return its exit code."""
+    leader, *workers = processes.values()
+    code = leader.wait()
+    for worker in workers:
+        with suppress(subprocess.TimeoutExpired):  # it is killed then
+            worker.wait(STOP_S_MAX)
+    return code
 
 
 def tail(log: Path) -> str:

@@ -145,7 +145,7 @@ class DriverPhone(FastHttpUser):
     def _accept(self, action: AcceptOffer) -> None:
         ride = self._rest.post(f"/v1/offers/{action.offer_id}/accept", name="/v1/offers/…/accept")
         now_s = self._clock.now_s()
-        if ride is None:
+        if ride is None or ride["state"] not in RideStage.__members__:  # the rider had cancelled
             self._driver.offer_gone(action.offer_id, now_s)
         else:
             errand = Errand(ride["ride_id"], _place(ride["pickup"]), _place(ride["dropoff"]), RideStage(ride["state"]))

@@ -25,6 +25,8 @@ class Leader:
         self.ledger = Ledger()
         self.report = LoadReport(process().city.window_ms, [])
         self.environment = environment
+        #: Whether all steps were taken that there were to be.
+        self.is_done = False
         options = environment.parsed_options
         self._path = Path(options.report) if options.report else None
         self._pids: dict[str, int] = json.loads(options.pids) if options.pids else {}
@@ -58,6 +60,12 @@ class Leader:
         self.report.ended = dict(self.ledger.ended)
         if self._path is not None:
             self._path.write_bytes(msgspec.json.encode(self.report))
+
+    def end(self) -> None:
+        """Write the report of a run that is over, also of one that was cut off."""
+        if not (self.is_done or self.report.stopped):
+            self.report.stopped = "locust ended before the steps did; its log says why"
+        self.write()
 
     @property
     def _errors(self) -> int:

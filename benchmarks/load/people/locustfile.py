@@ -27,6 +27,8 @@ __all__ = ["DriverPhone", "NewRiders"]
 
 #: Wall seconds between two pages of a journal.
 PAGE_EVERY_S = 1.0
+#: Wall seconds after which a worker that says nothing is given up: one that loads the city on a busy machine is silent.
+SILENT_S_MAX = 120
 PAGE = "hexhail"
 
 
@@ -65,8 +67,6 @@ def begin(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, LocalRunner):
         gevent.spawn(_collect_own)
     else:
-        # Workers report each 3 s by themselves: a step would have to wait for the last of it.
-        runners.WORKER_REPORT_INTERVAL = PAGE_EVERY_S
         _listen(environment.events.report_to_master, report)
 
 
@@ -91,7 +91,7 @@ def finish(**_: Any) -> None:
     """Say how all ended, in the file for the steps."""
     if isinstance(leader().environment.runner, LocalRunner):
         _add_own()
-    leader().write()
+    leader().end()
 
 
 def _collect_own() -> None:
@@ -104,6 +104,9 @@ def _add_own() -> None:
     leader().add_page("alone", process().page())
 
 
+# Locust's own are 3 s each, and no options.
+runners.WORKER_REPORT_INTERVAL = PAGE_EVERY_S
+runners.HEARTBEAT_LIVENESS = SILENT_S_MAX
 _listen(events.init_command_line_parser, add_options)
 _listen(events.init, begin)
 _listen(events.test_start, set_drivers)

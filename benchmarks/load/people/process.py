@@ -14,7 +14,7 @@ from benchmarks.load.city import CityUnderLoad
 from benchmarks.load.journal import Journal
 
 
-class Phone(Protocol):
+class OfDriver(Protocol):
     """A driver's phone, as the journal counts it."""
 
     @property
@@ -28,13 +28,23 @@ class Phone(Protocol):
         ...
 
 
+class OfRider(Protocol):
+    """A rider's phone, as the journal counts it."""
+
+    @property
+    def has_car(self) -> bool:
+        """Whether a driver is on the way to its rider, or has picked them up."""
+        ...
+
+
 class Process:
-    """The city, the journal and the drivers of this process."""
+    """The city, the journal and the people of this process."""
 
     def __init__(self, environment: Environment, city: CityUnderLoad) -> None:
         self.city = city
         self.journal = Journal()
-        self.drivers: set[Phone] = set()
+        self.drivers: set[OfDriver] = set()
+        self.riders: set[OfRider] = set()
         self._environment = environment
         self._driver_numbers, self._rider_streams = count(), count()
 
@@ -53,6 +63,8 @@ class Process:
 
     def page(self) -> dict[str, Any]:
         """Take a page of the journal, with the process that wrote it."""
+        self.journal.riders = len(self.riders)
+        self.journal.waiting = sum(not rider.has_car for rider in self.riders)
         self.journal.connected = sum(driver.is_connected for driver in self.drivers)
         self.journal.idle = sum(driver.is_connected and driver.is_idle for driver in self.drivers)
         return self.journal.take() | {"pid": os.getpid(), "host": socket.gethostname()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from geventhttpclient.client import HTTPClientPool
+from geventhttpclient.response import HTTPConnectionClosed
 from locust.contrib.fasthttp import FastHttpSession
 
 #: Connections of a process to the API: people share them, as behind a gateway.
@@ -13,6 +15,10 @@ CONNECTIONS_MAX = 256
 ANSWER_S_MAX = 60.0
 #: Answers that are no failures: the ride went another way meanwhile, or the trip is none that the city serves.
 REFUSALS = (409, 422)
+#: A kept connection may be closed as a request comes in. Clients send it again under the same key, and so do these.
+LOST = (HTTPConnectionClosed, ConnectionResetError, BrokenPipeError)
+ATTEMPTS = 3
+REPEATED = ", connection closed, sent again"
 
 
 def shared_connections() -> HTTPClientPool:
@@ -27,9 +33,9 @@ class Rest:
         self._session = session
         self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
 
-    def post(self, path: str, body: Any = None, name: str = "", **headers: str) -> dict[str, Any] | None:
+    def post(self, path: str, body: Any = None, name: str = "") -> dict[str, Any] | None:
         """Return the answer's body, None for a refusal or a failure; `name` stands for all paths of its kind."""
-        return self._ask("POST", path, body, name, headers)
+        return self._ask("POST", path, body, name, {"Idempotency-Key": uuid.uuid4().hex})
 
     def get(self, path: str, name: str = "") -> dict[str, Any] | None:
         """Return the answer's body, None for a refusal or a failure."""
@@ -37,14 +43,20 @@ class Rest:
 
     def _ask(self, method: str, path: str, body: Any, name: str, headers: dict[str, str]) -> dict[str, Any] | None:
         found: dict[str, Any] | None = None
-        with self._session.request(
-            method, path, name=name or path, json=body, headers=self._headers | headers, catch_response=True
-        ) as answer:
-            if answer.status_code in REFUSALS:
-                answer.success()
-            elif 200 <= answer.status_code < 300:
-                answer.success()
-                found = answer.json()
-            elif answer.status_code:
-                answer.failure(f"{answer.status_code} {answer.text}"[:200])
+        for attempts_left in reversed(range(ATTEMPTS)):
+            with self._session.request(
+                method, path, name=name or path, json=body, headers=self._headers | headers, catch_response=True
+            ) as answer:
+                if attempts_left and isinstance(getattr(answer, "error", None), LOST):
+                    answer.request_meta["name"] += REPEATED
+                    answer.success()
+                    continue
+                if answer.status_code in REFUSALS:
+                    answer.success()
+                elif 200 <= answer.status_code < 300:
+                    answer.success()
+                    found = answer.json()
+                elif answer.status_code:
+                    answer.failure(f"{answer.status_code} {answer.text}"[:200])
+            break
         return found

@@ -10,7 +10,6 @@ from dataclasses import asdict
 import gevent
 import numpy as np
 from gevent.event import Event as Flag
-from gevent.pool import Group
 from locust import FastHttpUser, task
 
 from api.auth.tokens import Role
@@ -19,6 +18,7 @@ from benchmarks.load.people.process import Process, process, tell_locust
 from benchmarks.load.people.rest import Rest, shared_connections
 from benchmarks.load.people.stream import Event, Stream
 from hexhail.demo.population.rider_app import STATE_AFTER
+from simulator.model import RideStage
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ PATIENCE_S = 180.0
 SECOND_THOUGHTS_S = 4.0
 #: Wall seconds between two looks at what is due.
 LOOK_EVERY_S = 1.0
-#: Wall seconds after which those who are on their way at the end are left alone.
+#: Wall seconds for riders to cancel at the end.
 GOODBYE_S = 20.0
 ENDS = ("COMPLETED", "CANCELLED", "EXPIRED")
 #: First key of the random numbers of riders.
@@ -47,7 +47,6 @@ class NewRiders(FastHttpUser):
         """Begin with nobody."""
         here = process()
         self._generator = np.random.default_rng([here.index, RIDERS, here.next_stream_of_riders()])
-        self._riders = Group()
         self._phones: set[RiderPhone] = set()
 
     def wait_time(self) -> float:
@@ -63,14 +62,15 @@ class NewRiders(FastHttpUser):
         after_s = float(self._generator.uniform(0.0, SECOND_THOUGHTS_S)) if cancels else np.inf
         phone = RiderPhone(self, here, trip, after_s)
         self._phones.add(phone)
-        self._riders.spawn(phone.run).link(lambda _: self._phones.discard(phone))
+        gevent.spawn(phone.run).link(lambda _: self._phones.discard(phone))
 
     def on_stop(self) -> None:
-        """Everybody goes home: who has not been picked up cancels."""
+        """Who has no car cancels; the others' rides are ended by their drivers."""
         for phone in self._phones:
             phone.leaves.set()
-        self._riders.join(GOODBYE_S)
-        self._riders.kill()
+        with gevent.Timeout(GOODBYE_S, False):
+            while not all(phone.has_car for phone in self._phones):
+                gevent.sleep(LOOK_EVERY_S / 10)
 
 
 class RiderPhone:
@@ -93,8 +93,7 @@ class RiderPhone:
 
     def run(self) -> None:
         """From the quote to the end of the ride; an error of this code is a failure in locust's figures."""
-        journal = self._here.journal
-        journal.riders += 1
+        self._here.riders.add(self)
         try:
             self._ride()
         except Exception as error:
@@ -102,9 +101,14 @@ class RiderPhone:
             tell_locust(self._environment, "PERSON", "rider", 0.0, error)
         finally:
             self._stream.close()
-            journal.riders -= 1
+            self._here.riders.discard(self)
             if self._state:
-                journal.ended[self._state] += 1
+                self._here.journal.ended[self._state] += 1
+
+    @property
+    def has_car(self) -> bool:
+        """Whether a driver is on the way, or the rider aboard."""
+        return self._state in RideStage.__members__
 
     def _ride(self) -> None:
         quote = self._ask_quote()
@@ -121,8 +125,8 @@ class RiderPhone:
         return None if quote is None else str(quote["quote_id"])
 
     def _request(self, quote_id: str) -> None:
-        sent_s, key = time.time(), {"Idempotency-Key": uuid.uuid4().hex}
-        ride = self._rest.post("/v1/rides", {"quote_id": quote_id}, **key)
+        sent_s = time.time()
+        ride = self._rest.post("/v1/rides", {"quote_id": quote_id})
         if ride is not None:
             self._here.journal.sent_s[ride["ride_id"]] = sent_s
             self._ride_id, self._state = ride["ride_id"], ride["state"]
@@ -130,8 +134,8 @@ class RiderPhone:
 
     def _follow(self) -> None:
         self._stream.hear(time.time() + LOOK_EVERY_S, self._hear)
-        is_due = self._here.city.clock.now_s() >= self._cancels_s or self.leaves.is_set()
-        if is_due and self._state not in (*ENDS, "ON_TRIP"):
+        is_due = self._here.city.clock.now_s() >= self._cancels_s
+        if self._state not in (*ENDS, "ON_TRIP") and (is_due or (self.leaves.is_set() and not self.has_car)):
             self._cancel()
 
     def _cancel(self) -> None:

@@ -15,13 +15,14 @@ from benchmarks.load.steps import bottleneck_of, why_to_stop
 log = logging.getLogger(__name__)
 
 Users = tuple[int, float]
-#: Drivers who connect in a second.
-CONNECT_PER_S = 100.0
-#: Wall seconds for all of them, beyond what that takes.
-CONNECTED_S_MAX = 120.0
-#: People who leave in a second at the end, and wall seconds for all of them.
-LEAVE_PER_S = 200.0
-HOME_S_MAX = 180.0
+#: Drivers who connect or leave at a time; the next ones follow when these have: a slow city is not run over.
+AT_A_TIME = 100
+PER_S = 100.0
+#: Wall seconds without a driver more before the run is given up.
+CONNECT_S_MAX = 120.0
+#: Wall seconds for the riders to leave, and then for everybody.
+RIDERS_HOME_S_MAX = 60.0
+HOME_S_MAX = 300.0
 #: Wall seconds to the first offer; steps begin then anyhow, and show what is wrong.
 FIRST_OFFER_S_MAX = 60.0
 #: Wall seconds from a change to the measurement: the first pings, riders of the rate before.
@@ -43,16 +44,16 @@ class Steps(LoadTestShape):
 
     def _run(self, lead: Leader) -> Iterator[Users]:
         yield from self._steps(lead)
-        # A leader that ended here would not hear how its workers' people came home.
-        deadline_s = time.time() + HOME_S_MAX
-        while lead.ledger.people and time.time() < deadline_s:
-            yield 0, LEAVE_PER_S
+        lead.is_done = True
+        yield from self._go_home(lead, self.runner.environment.parsed_options.drivers)
 
     def _steps(self, lead: Leader) -> Iterator[Users]:
         options = self.runner.environment.parsed_options
         drivers = options.drivers
         rates = [int(text) for text in options.rates.split(",")]
         yield from self._connect(lead, drivers)
+        if lead.report.stopped:
+            return
         yield from self._first_offer(lead, drivers + rates[0])
         for rate in rates:
             users = drivers + rate
@@ -69,18 +70,30 @@ class Steps(LoadTestShape):
                 return
 
     def _connect(self, lead: Leader, drivers: int) -> Iterator[Users]:
-        deadline_s = time.time() + drivers / CONNECT_PER_S + CONNECTED_S_MAX
+        connected, since_s = 0, time.time()
         while lead.ledger.connected < drivers:
-            if time.time() > deadline_s:
-                lead.report.stopped = f"{lead.ledger.connected} of {drivers} drivers were connected in time"
+            if lead.ledger.connected > connected:
+                connected, since_s = lead.ledger.connected, time.time()
+            if time.time() > since_s + CONNECT_S_MAX:
+                lead.report.stopped = f"only {connected} of {drivers} drivers could connect"
                 return
-            yield drivers, CONNECT_PER_S
+            yield min(drivers, connected + AT_A_TIME), PER_S
 
     def _first_offer(self, lead: Leader, users: int) -> Iterator[Users]:
         """The first round of a city may take long: it is no part of the first step."""
         deadline_s = time.time() + FIRST_OFFER_S_MAX
         while not lead.ledger.offered_s and time.time() < deadline_s:
-            yield users, CONNECT_PER_S
+            yield users, PER_S
+
+    def _go_home(self, lead: Leader, drivers: int) -> Iterator[Users]:
+        """Riders first, then drivers; a leader that ended at once would not hear how its workers' people came home."""
+        deadline_s = time.time() + RIDERS_HOME_S_MAX
+        yield drivers, PER_S
+        while lead.ledger.waiting and time.time() < deadline_s:
+            yield drivers, PER_S
+        deadline_s = time.time() + HOME_S_MAX
+        while lead.ledger.people and time.time() < deadline_s:
+            yield max(0, lead.ledger.connected - AT_A_TIME), PER_S
 
 
 def _for(wall_s: float, users: int, per_s: float) -> Iterator[Users]:

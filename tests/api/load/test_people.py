@@ -21,7 +21,8 @@ async def test_people_of_two_workers_ride_and_cancel_without_a_failure_and_leave
     params = LoadParams(drivers=8, cancel_share=0.5, workers=2)
     report = await in_steps(url, installation.env, params, steps, tmp_path)
     assert report.errors == {}
-    (step,) = report.steps
+    assert len(report.steps) == 1, report.stopped
+    step = report.steps[0]
     assert (step.drivers, step.rate) == (8, 2)
     assert step.pings_per_s > 0.0
     database = installation.env["HEXHAIL_DATABASE_URL"].removeprefix("sqlite:///")

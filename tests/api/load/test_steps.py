@@ -60,12 +60,12 @@ def test_a_ride_that_nobody_was_offered_counts_with_its_wait_so_far() -> None:
 
 
 def test_a_page_that_was_taken_is_not_told_again_but_how_many_are_connected_is() -> None:
-    journal = Journal(pings=3, connected=2, idle=1, riders=1)
+    journal = Journal(pings=3, connected=2, idle=1, riders=1, waiting=1)
     ledger = Ledger()
     for _ in range(2):
         ledger.add("one", journal.take())
         ledger.add("two", page(connected=5, idle=5))
-    assert (ledger.pings, ledger.connected, ledger.idle, ledger.people) == (3, 7, 6, 8)
+    assert (ledger.pings, ledger.connected, ledger.idle, ledger.people, ledger.waiting) == (3, 7, 6, 8, 1)
 
 
 @pytest.mark.parametrize(
