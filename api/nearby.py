@@ -8,6 +8,7 @@ import numpy as np
 
 from api.supply import RecentDrivers
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import places_on_roads
 from geo.roads.road_ways import times_between
 from geo.roads.travel_times import nearest_by_road
 from kernel.points import Place, Point
@@ -36,17 +37,19 @@ def nearest_drivers(
     at, distance_m = found.index[0][is_near], found.distance_m[0][is_near]
     lat_deg, lng_deg = drivers.idle_deg
     points = [Point(*point) for point in zip(lat_deg[at].tolist(), lng_deg[at].tolist(), strict=True)]
-    eta_s = times_between(graph, points, [place] * len(points), eta_s_max)
+    here = places_on_roads(graph, [place.lat_deg] * len(at), [place.lng_deg] * len(at))
+    eta_s = times_between(graph, places_on_roads(graph, lat_deg[at], lng_deg[at]), here, eta_s_max)
     return [
         NearbyDriver(point, metres, seconds if np.isfinite(seconds) else None)
         for point, metres, seconds in zip(points, distance_m.tolist(), eta_s.tolist(), strict=True)
     ]
 
 
-def nearest_eta_s(drivers: RecentDrivers, graph: RoadGraph, pickup_node: int, eta_s_max: float) -> float | None:
+def nearest_eta_s(drivers: RecentDrivers, graph: RoadGraph, pickup: Point, eta_s_max: float) -> float | None:
     """Return the road time from the idle driver who is there first, None if nobody is within ``eta_s_max``."""
     if not len(drivers.supply):
         return None
-    _, eta_s = nearest_by_road(graph, drivers.supply.node, np.array([pickup_node]), 1, eta_s_max)
+    here = places_on_roads(graph, [pickup.lat_deg], [pickup.lng_deg])
+    _, eta_s = nearest_by_road(graph, drivers.supply.places, here, 1, eta_s_max)
     first_s = float(eta_s[0, 0])
     return first_s if np.isfinite(first_s) else None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.weights import ScoreWeights
+from geo.roads.road_places import RoadPlaces
 from kernel.points import Place
 from kernel.supply import STALE_AFTER_S
 
@@ -177,7 +178,7 @@ class SupplySnapshot:
 
     now_s: float
     driver_id: tuple[str, ...]
-    #: Where the driver is, or will be when free.
+    #: Where the driver is, or will be when free: the nearer end of the road.
     node: NDArray[np.int64]
     seats: NDArray[np.int64]
     #: Since when each waits for work, city seconds; of those with a rider aboard the dropoff; NaN where nobody knows.
@@ -189,6 +190,9 @@ class SupplySnapshot:
     free_in_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     #: How many times the road graph's time ways take at this moment.
     pace: float = 1.0
+    #: Where on the road that is, (n, 2) each, as in `geo.roads.road_places.RoadPlaces`; None for drivers at their nodes.
+    edge: NDArray[np.int64] | None = None
+    share: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if len(self.free_in_s) == 0:
@@ -198,6 +202,13 @@ class SupplySnapshot:
 
     def __len__(self) -> int:
         return len(self.driver_id)
+
+    @property
+    def places(self) -> RoadPlaces:
+        """Where on roads the drivers are, or will be when free."""
+        if self.edge is None or self.share is None:
+            return RoadPlaces.at_nodes(self.node)
+        return RoadPlaces(self.node, self.edge, self.share)
 
     @property
     def n_idle(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from kernel.points import Point
 from pricing.model.quotes import Quote
 
 #: City time in seconds.
 Now = Callable[[], float]
-#: Seconds by road to a road node from the idle driver who is there first; None if nobody is near enough to be asked.
+#: Seconds by road to a pickup from the idle driver who is there first; None if nobody is near enough to be asked.
 #: Raises what the stores raise.
-PickupEta = Callable[[int], Awaitable[float | None]]
+PickupEta = Callable[[Point], Awaitable[float | None]]
 
 
 class QuoteSigning(Protocol):

@@ -40,4 +40,4 @@ class QuoteWorkflow:
         if self.limits is not None:
             await self.limits.take_quote(rider_id, quote_id, pickup, now_s)
         quote = await self.quotes.quote(pickup, dropoff, seats=seats, rider_id=rider_id, quote_id=quote_id, now_s=now_s)
-        return SignedQuote(quote, self.signing.sign(quote), await self.pickup_eta(quote.pickup_node))
+        return SignedQuote(quote, self.signing.sign(quote), await self.pickup_eta(quote.pickup))

@@ -201,10 +201,13 @@ def _read_file(path: Path, times_of: Callable[[str], NDArray[np.float64]]) -> It
 
 
 def _plain(value: Any) -> Any:
-    return {"dtype": value.dtype.str, "bytes": value.tobytes()} if isinstance(value, np.ndarray) else value
+    if not isinstance(value, np.ndarray):
+        return value
+    return {"dtype": value.dtype.str, "shape": value.shape, "bytes": value.tobytes()}
 
 
 def _restored(value: Any) -> Any:
-    if isinstance(value, dict) and value.keys() == {"dtype", "bytes"}:
-        return np.frombuffer(value["bytes"], np.dtype(value["dtype"])).copy()
+    if isinstance(value, dict) and {"dtype", "bytes"} <= value.keys():
+        read = np.frombuffer(value["bytes"], np.dtype(value["dtype"])).copy()
+        return read.reshape(value.get("shape", -1))  # rounds of version 0.2 and before have vectors alone
     return tuple(value) if isinstance(value, list) else value

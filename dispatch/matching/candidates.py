@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dispatch.model import DispatchParams, Ride, SupplySnapshot
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import RoadPlaces, places_on_roads
 from geo.roads.travel_times import nearest_by_road
 
 
@@ -20,8 +21,8 @@ class NearestByRoad(Protocol):
     def __call__(
         self,
         graph: RoadGraph,
-        driver_node: ArrayLike,
-        pickup_node: ArrayLike,
+        drivers: RoadPlaces,
+        pickups: RoadPlaces,
         k: int,
         limit_s: float,
         delay_s: ArrayLike | None = None,
@@ -67,6 +68,7 @@ def find_candidates(
     """
     saw_all = np.ones(len(waiting), np.bool_)
     found = []
+    drivers, pickups = supply.places, _pickups(graph, waiting)
     # Requests for which the same drivers have enough seats are searched together.
     ordered_seats = np.sort(supply.seats)
     too_small_for = np.searchsorted(ordered_seats, [ride.seats for ride in waiting]).tolist()
@@ -77,12 +79,11 @@ def find_candidates(
         rows = np.array(members, np.int64)
         if too_small < len(supply):
             columns = np.flatnonzero(supply.seats >= ordered_seats[too_small])
-            pickup_node = np.array([waiting[row].pickup.node for row in rows], np.int64)
             # More by the number of refusals, so that k candidates are left without those drivers.
             k = params.candidates_per_request + n_refused
             reach = reach_s(waiting[members[0]], params) / supply.pace
             delay_s = supply.free_in_s[columns] / supply.pace
-            index, graph_s = nearest(graph, supply.node[columns], pickup_node, k, reach, delay_s)
+            index, graph_s = nearest(graph, drivers[columns], pickups[rows], k, reach, delay_s)
             eta_s = graph_s * supply.pace
             is_near = index >= 0
             saw_all[rows] = ~is_near.all(axis=1) | (columns.size <= k)
@@ -96,6 +97,12 @@ def find_candidates(
         willing = ~np.isin(request * len(supply) + driver, refused)
         request, driver, pickup_eta_s = request[willing], driver[willing], pickup_eta_s[willing]
     return Candidates(request, driver, pickup_eta_s, saw_all)
+
+
+def _pickups(graph: RoadGraph, waiting: Sequence[Ride]) -> RoadPlaces:
+    """Where on roads the riders wait."""
+    pickups = [ride.pickup for ride in waiting]
+    return places_on_roads(graph, [place.lat_deg for place in pickups], [place.lng_deg for place in pickups])
 
 
 def _refused_pairs(waiting: Sequence[Ride], supply: SupplySnapshot) -> NDArray[np.int64]:

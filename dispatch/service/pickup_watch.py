@@ -14,8 +14,8 @@ from dispatch.rules.pickup_watch import PickupWatch, Sighting
 from dispatch.rules.places import on_map
 from geo.distances import great_circle_m
 from geo.places import Places
+from geo.roads.road_places import places_on_roads
 from geo.roads.road_ways import times_between
-from kernel.points import Point
 
 #: City seconds between two looks: well below the silence that is waited for, and a small part of a round's work.
 LOOK_EVERY_S = 5.0
@@ -72,8 +72,9 @@ class DriverWatch:
         lat_deg, lng_deg = positions.lat_deg[rows], positions.lng_deg[rows]
         pickups = [ride.pickup for ride, _ in seen]
         crow_m = great_circle_m(lat_deg, lng_deg, [p.lat_deg for p in pickups], [p.lng_deg for p in pickups])
-        cars = [Point(*car) for car in zip(lat_deg.tolist(), lng_deg.tolist(), strict=True)]
-        eta_s = np.where(crow_m <= AT_PICKUP_M, 0.0, times_between(self._graph, cars, pickups))
+        cars = places_on_roads(self._graph, lat_deg, lng_deg)
+        ends = places_on_roads(self._graph, [p.lat_deg for p in pickups], [p.lng_deg for p in pickups])
+        eta_s = np.where(crow_m <= AT_PICKUP_M, 0.0, times_between(self._graph, cars, ends))
         return {
             ride.ride_id: Sighting(float(positions.t_s[row]), float(remaining_s))
             for (ride, row), remaining_s in zip(seen, eta_s, strict=True)

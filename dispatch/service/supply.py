@@ -13,7 +13,9 @@ from dispatch.ports import Carrying, FreeDriver, Positions
 from dispatch.rules.supply import aboard_considered, may_be_asked
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
-from geo.roads.travel_times import between
+from geo.roads.road_places import RoadPlaces, places_on_roads
+from geo.roads.road_ways import times_between
+from kernel.points import Place
 from kernel.supply import BoolArray, is_fresh, is_idle
 
 #: No car in a city comes nearer to its dropoff by more metres a second: the straight line spares most road searches.
@@ -52,8 +54,8 @@ def supply_snapshot(
     considered = aboard_considered(
         aboard_here & ~free_here, fresh, int(np.count_nonzero(idle)), n_waiting, params.chain_within_s
     )
-    dropoff_node = {driver_id: trip.dropoff.node for driver_id, trip in trip_of.items()}
-    node, free_in_s = _free_at(positions, idle, considered, dropoff_node, graph, params.chain_within_s)
+    dropoffs = {driver_id: trip.dropoff for driver_id, trip in trip_of.items()}
+    places, free_in_s = _free_at(positions, idle, considered, dropoffs, graph, params.chain_within_s)
     rows = np.flatnonzero(may_be_asked(idle, considered, free_in_s, params.chain_within_s))
     driver_id = tuple(positions.driver_id[row] for row in rows)
     known = [free.get(name) or trip_of[name] for name in driver_id]
@@ -65,12 +67,14 @@ def supply_snapshot(
     return SupplySnapshot(
         now_s,
         driver_id,
-        node[rows],
+        places.node[rows],
         np.array([driver.seats for driver in known], np.int64),
         rating=rating,
         rating_count=rating_count,
         idle_since_s=np.array(idle_since_s, np.float64),
         free_in_s=free_in_s[rows],
+        edge=places.edge[rows],
+        share=places.share[rows],
     )
 
 
@@ -83,18 +87,20 @@ def _free_at(
     positions: Positions,
     idle: BoolArray,
     considered: BoolArray,
-    dropoff_node: Mapping[str, int],
+    dropoffs: Mapping[str, Place],
     graph: RoadGraph,
     chain_within_s: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Node (n,) from which each driver sets out when free, and seconds (n,) until then; 0 for all others."""
-    node, free_in_s = np.zeros(len(idle), np.int64), np.zeros(len(idle))
-    at = np.flatnonzero(idle)
-    node[at], _ = graph.snap(positions.lat_deg[at], positions.lng_deg[at])
-    aboard = np.flatnonzero(considered)
-    node[aboard] = [dropoff_node[positions.driver_id[row]] for row in aboard]
-    free_in_s[aboard] = _until_dropoff_s(positions, aboard, node[aboard], graph, chain_within_s)
-    return node, free_in_s
+) -> tuple[RoadPlaces, NDArray[np.float64]]:
+    """Places (n,) from which drivers set out when free, node 0 for the others, and seconds (n,) until then."""
+    free_in_s = np.zeros(len(idle))
+    at, aboard = np.flatnonzero(idle), np.flatnonzero(considered)
+    ends = [dropoffs[positions.driver_id[row]] for row in aboard]
+    here = places_on_roads(graph, positions.lat_deg[at], positions.lng_deg[at])
+    there = places_on_roads(graph, [end.lat_deg for end in ends], [end.lng_deg for end in ends])
+    free_in_s[aboard] = _until_dropoff_s(positions, aboard, there, ends, graph, chain_within_s)
+    row = np.full(len(idle), len(at) + len(aboard), np.int64)
+    row[at], row[aboard] = np.arange(len(at)), np.arange(len(at), len(at) + len(aboard))
+    return RoadPlaces.together([here, there, RoadPlaces.at_nodes(0)])[row], free_in_s
 
 
 def _ratings(drivers: Sequence[FreeDriver | Carrying]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -105,15 +111,20 @@ def _ratings(drivers: Sequence[FreeDriver | Carrying]) -> tuple[NDArray[np.float
 
 
 def _until_dropoff_s(
-    positions: Positions, rows: NDArray[np.int64], dropoff: NDArray[np.int64], graph: RoadGraph, limit_s: float
+    positions: Positions,
+    rows: NDArray[np.int64],
+    dropoffs: RoadPlaces,
+    ends: Sequence[Place],
+    graph: RoadGraph,
+    limit_s: float,
 ) -> NDArray[np.float64]:
     """Seconds of road from each row's position to its dropoff; inf if it takes longer than the limit."""
     lat_deg, lng_deg = positions.lat_deg[rows], positions.lng_deg[rows]
-    crow_m = great_circle_m(lat_deg, lng_deg, graph.lat_deg[dropoff], graph.lng_deg[dropoff])
+    crow_m = great_circle_m(lat_deg, lng_deg, [end.lat_deg for end in ends], [end.lng_deg for end in ends])
     near = np.flatnonzero(crow_m <= CROW_MPS_MAX * limit_s)
-    node, _ = graph.snap(lat_deg[near], lng_deg[near])
     until_s = np.full(len(rows), np.inf)
-    until_s[near] = between(graph, np.asarray(node, np.int64), dropoff[near], limit_s)
+    cars = places_on_roads(graph, lat_deg[near], lng_deg[near])
+    until_s[near] = times_between(graph, cars, dropoffs[near], limit_s)
     return until_s
 
 

@@ -10,6 +10,13 @@ import numpy as np
 from geo.arrays import BoolArray, FloatArray, IntArray, NodeArray
 from geo.jit import kernel
 
+#: (offset (nodes + 1,), driver, delay_s): who comes to each node first, and how long from now.
+Drivers = tuple[IntArray, IntArray, FloatArray]
+#: (edge, driver, share, delay_s) of drivers on edges, sorted by edge; and the seconds of every edge.
+OnEdges = tuple[IntArray, IntArray, FloatArray, FloatArray, FloatArray]
+#: Of pickups: (node (m, 2), time_s (m, 2), edge (m, 2), share (m, 2)).
+Seeds = tuple[IntArray, FloatArray, IntArray, FloatArray]
+
 
 @kernel
 def _push_inplace(key: FloatArray, item: NodeArray, size: int, new_key: float, new_item: int) -> int:
@@ -47,8 +54,19 @@ def _pop_inplace(key: FloatArray, item: NodeArray, size: int) -> int:
 
 @kernel
 def _insert_inplace(index: IntArray, time_s: FloatArray, found: int, driver: int, at_s: float) -> int:
-    """Add a driver in the order of times, unless k are sooner; of equal times the smaller driver stands first."""
+    """Add a driver in the order of times, unless k are sooner; of equal times the smaller driver stands first.
+
+    A driver who is there already keeps the sooner of both times.
+    """
     k = index.shape[0]
+    for held in range(found):
+        if index[held] == driver:
+            if time_s[held] <= at_s:
+                return found
+            for later in range(held, found - 1):
+                index[later], time_s[later] = index[later + 1], time_s[later + 1]
+            found -= 1
+            break
     place = found
     while place > 0 and time_s[place - 1] >= at_s and (time_s[place - 1] > at_s or index[place - 1] > driver):
         place -= 1
@@ -61,26 +79,59 @@ def _insert_inplace(index: IntArray, time_s: FloatArray, found: int, driver: int
 
 
 @kernel
+def _insert_on_edge_inplace(
+    index: IntArray,
+    found_s: FloatArray,
+    found: int,
+    on_edges: OnEdges,
+    edge: IntArray,
+    share: FloatArray,
+    limit_s: float,
+) -> int:
+    """Add the drivers before a pickup on one of its edges (2,), who need not leave the edge."""
+    driver_edge, driver, driver_share, delay_s, edge_s = on_edges
+    for way in range(2):
+        if edge[way] < 0:
+            continue
+        place = np.searchsorted(driver_edge, edge[way])
+        while place < driver_edge.shape[0] and driver_edge[place] == edge[way]:
+            part = share[way] - driver_share[place]
+            if part >= 0.0 and edge_s[edge[way]] < np.inf:
+                there_s = delay_s[place] + part * edge_s[edge[way]]
+                if there_s <= limit_s:
+                    found = _insert_inplace(index, found_s, found, driver[place], there_s)
+            place += 1
+    return found
+
+
+@kernel
 def _nearest_to_one_inplace(
     index: IntArray,
     found_s: FloatArray,
+    found: int,
     graph: tuple[IntArray, NodeArray, FloatArray],
-    drivers: tuple[IntArray, IntArray, FloatArray],
+    drivers: Drivers,
     work: tuple[FloatArray, NodeArray, FloatArray, NodeArray],
-    pickup_node: int,
+    seed_node: IntArray,
+    seed_s: FloatArray,
     limit_s: float,
 ) -> None:
-    """Fill one row; ``work`` is (best_s all inf, touched, heap keys, heap items), left as it was found.
+    """Fill one row, which holds ``found`` drivers; ``work`` is (best_s all inf, touched, heap keys, heap items).
 
-    The search ends at nodes farther than the k-th best time, delays included: no driver there can arrive sooner.
+    ``work`` is left as it was found. The search ends at nodes farther than the k-th best time, delays included: no
+    driver there can arrive sooner.
     """
     offset, neighbour, time_s = graph
     driver_offset, driver, delay_s = drivers
     best_s, touched, heap_s, heap_node = work
-    found, touched_count, reach_s = 0, 1, limit_s
-    touched[0] = pickup_node
-    best_s[pickup_node] = 0.0
-    size = _push_inplace(heap_s, heap_node, 0, 0.0, pickup_node)
+    reach_s = found_s[found - 1] if found == index.shape[0] else limit_s
+    touched_count, size = 0, 0
+    for seed in range(seed_node.shape[0]):
+        if seed_s[seed] <= reach_s:
+            touched[touched_count] = seed_node[seed]
+            touched_count += 1
+            best_s[seed_node[seed]] = seed_s[seed]
+            size = _push_inplace(heap_s, heap_node, size, seed_s[seed], seed_node[seed])
     while size > 0 and heap_s[0] <= reach_s:
         at_s, node = heap_s[0], heap_node[0]
         size = _pop_inplace(heap_s, heap_node, size)
@@ -107,22 +158,27 @@ def _nearest_to_one_inplace(
 @kernel
 def nearest_drivers(
     graph: tuple[IntArray, NodeArray, FloatArray],
-    drivers: tuple[IntArray, IntArray, FloatArray],
-    pickup_node: IntArray,
+    drivers: Drivers,
+    on_edges: OnEdges,
+    seeds: Seeds,
     k: int,
     limit_s: float,
 ) -> tuple[IntArray, FloatArray]:
     """Return (index (m, k), time_s (m, k)), -1 and inf where there are fewer than k within the limit.
 
-    ``graph`` is the reversed one: (offset, neighbour, time_s). ``drivers`` is (offset (n + 1,), driver, delay_s): those
-    from offset[u] to offset[u + 1] stand at node u and set out delay_s from now.
+    ``graph`` is the reversed one: (offset, neighbour, time_s). The ``drivers`` from offset[u] to offset[u + 1] are at
+    node u delay_s from now; ``on_edges`` are the same drivers, for pickups farther on along their edge. From node[i, j]
+    of ``seeds`` pickup i is reached in time_s[i, j]; it is at share[i, j] of edge[i, j].
     """
-    nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], pickup_node.shape[0]
+    seed_node, seed_s, seed_edge, seed_share = seeds
+    nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], seed_node.shape[0]
     index = np.full((pickups, k), -1, np.int64)
     found_s = np.full((pickups, k), np.inf)
-    work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
+    work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 2), np.empty(edges + 2, np.int32))
     for pickup in range(pickups):
-        _nearest_to_one_inplace(index[pickup], found_s[pickup], graph, drivers, work, pickup_node[pickup], limit_s)
+        row, row_s = index[pickup], found_s[pickup]
+        found = _insert_on_edge_inplace(row, row_s, 0, on_edges, seed_edge[pickup], seed_share[pickup], limit_s)
+        _nearest_to_one_inplace(row, row_s, found, graph, drivers, work, seed_node[pickup], seed_s[pickup], limit_s)
     return index, found_s
 
 
@@ -168,27 +224,40 @@ def _times_from_one_inplace(
 @kernel
 def nearest_drivers_from_drivers(
     graph: tuple[IntArray, NodeArray, FloatArray],
-    drivers: tuple[IntArray, IntArray, FloatArray],
+    drivers: Drivers,
+    on_edges: OnEdges,
     origin: IntArray,
-    pickup_node: IntArray,
+    seeds: Seeds,
     k: int,
     limit_s: float,
 ) -> tuple[IntArray, FloatArray]:
     """The result of `nearest_drivers`, searched from the drivers, which is cheaper if they are few.
 
-    ``graph`` runs forwards, ``origin`` are the nodes at which ``drivers`` stand, ``pickup_node`` (m,) differ.
+    ``graph`` runs forwards, ``origin`` are the nodes to which ``drivers`` come first.
     """
-    nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], pickup_node.shape[0]
+    seed_node, seed_s, seed_edge, seed_share = seeds
+    nodes, edges, pickups = graph[0].shape[0] - 1, graph[1].shape[0], seed_node.shape[0]
     index = np.full((pickups, k), -1, np.int64)
     found_s = np.full((pickups, k), np.inf)
     found = np.zeros(pickups, np.int64)
+    is_seed = np.zeros(nodes, np.bool_)
+    for pickup in range(pickups):
+        found[pickup] = _insert_on_edge_inplace(
+            index[pickup], found_s[pickup], 0, on_edges, seed_edge[pickup], seed_share[pickup], limit_s
+        )
+        for way in range(2):
+            if seed_s[pickup, way] <= limit_s:
+                is_seed[seed_node[pickup, way]] = True
+    wanted = np.count_nonzero(is_seed)
     is_wanted = np.zeros(nodes, np.bool_)
     work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
     for node in origin:
-        is_wanted[pickup_node] = True
-        touched = _times_from_one_inplace(work, graph, is_wanted, pickups, node, limit_s)
+        is_wanted[:] = is_seed
+        touched = _times_from_one_inplace(work, graph, is_wanted, wanted, node, limit_s)
         for pickup in range(pickups):
-            road_s = work[0][pickup_node[pickup]]
+            road_s = np.inf
+            for way in range(2):
+                road_s = min(road_s, work[0][seed_node[pickup, way]] + seed_s[pickup, way])
             if road_s > limit_s:
                 continue
             for place in range(drivers[0][node], drivers[0][node + 1]):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import RoadPlaces, along_edge, entering, leaving, places_on_roads
 from geo.roads.snap import edge_index
 from geo.roads.travel_times import UnreachableError, between, path
 from kernel.points import Point
-
-#: A point so near to the end of its edge lies at the crossing there, from where every street of it can be taken.
-AT_CROSSING_M = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,62 +30,42 @@ class RoadWay:
     node: IntArray
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """How a point is joined to a crossing: the rest of its edge, or the beginning of it."""
-
-    node: int
-    travel_time_s: float
-    length_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class _OnEdge:
-    edge: int
-    share: float
-
-
 def road_way(graph: RoadGraph, origin: Point, destination: Point) -> RoadWay:
     """Return the quickest way between the nearest points on roads.
 
     A street in both directions is left and entered in either; a one-way street in its own. Raises UnreachableError if
     there is no way, ValueError for a graph without edges.
     """
-    begins, ends = _on_edges(graph, [origin, destination])
-    ways = [way for begin, end in product(begins, ends) if (way := _along_edge(graph, begin, end)) is not None]
-    across = _across_crossings(graph, begins, ends)
-    if across is not None:
-        ways.append(across)
-    if not ways:
+    edge_index(graph)  # refuses a graph without edges
+    begin, end = _places_of(graph, [origin]), _places_of(graph, [destination])
+    along_s, along_m = along_edge(graph, begin, end)
+    leave, enter = leaving(graph, begin), entering(graph, end)
+    pairs_s = _over_crossings(graph, leave.node, leave.time_s, enter.node, enter.time_s)[0]
+    best = int(np.argmin(pairs_s))
+    if not np.isfinite(min(along_s[0], pairs_s[best])):
         raise UnreachableError(f"no way from {origin} to {destination}")
-    return min(ways, key=lambda way: (way.travel_time_s, way.length_m))
+    if along_s[0] <= pairs_s[best]:
+        return RoadWay(float(along_s[0]), float(along_m[0]), np.empty(0, np.int64))
+    out, into = divmod(best, 2)
+    way = path(graph, int(leave.node[0, out]), int(enter.node[0, into]))
+    length_m = leave.length_m[0, out] + way.length_m[-1] + enter.length_m[0, into]
+    return RoadWay(float(pairs_s[best]), float(length_m), way.node)
 
 
 def times_between(
-    graph: RoadGraph, origins: Sequence[Point], destinations: Sequence[Point], limit_s: float = np.inf
+    graph: RoadGraph, origins: RoadPlaces, destinations: RoadPlaces, limit_s: float = np.inf
 ) -> FloatArray:
-    """Return the seconds (n,) from each origin to the destination at the same position, as `road_way` does.
+    """Return the seconds (n,) from each origin to the destination in the same row, as `road_way` does.
 
     inf where there is no way, or none within ``limit_s``. In a graph without edges points at one node are 0 s apart.
-    Raises ValueError for sequences of different lengths, or a limit that is negative or NaN.
+    Raises ValueError for different numbers of places, or a limit that is negative or NaN.
     """
     if len(origins) != len(destinations):
         raise ValueError(f"{len(origins)} origins but {len(destinations)} destinations")
-    if graph.edge_count == 0:
-        near, far = (
-            graph.snap([p.lat_deg for p in ends], [p.lng_deg for p in ends])[0] for ends in (origins, destinations)
-        )
-        return between(graph, near, far, limit_s)
-    on_edges = _on_edges(graph, [*origins, *destinations])
-    times_s = np.full(len(origins), np.inf)
-    joined: list[tuple[int, _Link, _Link]] = []
-    for row, (begins, ends) in enumerate(zip(on_edges[: len(origins)], on_edges[len(origins) :], strict=True)):
-        along = (_along_edge(graph, begin, end) for begin, end in product(begins, ends))
-        times_s[row] = min((way.travel_time_s for way in along if way is not None), default=np.inf)
-        joined += [(row, leave, enter) for leave, enter in _joined(graph, begins, ends)]
-    node_s = between(graph, [leave.node for _, leave, _ in joined], [enter.node for _, _, enter in joined], limit_s)
-    links_s = np.array([leave.travel_time_s + enter.travel_time_s for _, leave, enter in joined])
-    np.minimum.at(times_s, np.array([row for row, _, _ in joined], np.int64), node_s + links_s)
+    along_s, _ = along_edge(graph, origins, destinations)
+    leave, enter = leaving(graph, origins), entering(graph, destinations)
+    across_s = _over_crossings(graph, leave.node, leave.time_s, enter.node, enter.time_s, limit_s).min(axis=1)
+    times_s = np.minimum(along_s, across_s)
     return np.where(times_s <= limit_s, times_s, np.inf)
 
 
@@ -105,64 +82,22 @@ def node_on_road(graph: RoadGraph, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLik
     return node, found.distance_m[:, 0]
 
 
-def _on_edges(graph: RoadGraph, points: Sequence[Point]) -> list[list[_OnEdge]]:
-    """The edge nearest to each point, and its other direction, which is as near."""
-    found = edge_index(graph).nearest([p.lat_deg for p in points], [p.lng_deg for p in points], count=2)
-    is_on = (found.edge >= 0) & (found.distance_m == found.distance_m[:, :1])
-    return [
-        [_OnEdge(*at) for *at, is_one in zip(edges, shares, are_on, strict=True) if is_one]
-        for edges, shares, are_on in zip(found.edge.tolist(), found.share.tolist(), is_on.tolist(), strict=True)
-    ]
+def _places_of(graph: RoadGraph, points: Sequence[Point]) -> RoadPlaces:
+    return places_on_roads(graph, [point.lat_deg for point in points], [point.lng_deg for point in points])
 
 
-def _along_edge(graph: RoadGraph, begin: _OnEdge, end: _OnEdge) -> RoadWay | None:
-    """The way that does not leave the edge; None if the points lie on different ones, or the wrong way round."""
-    share = end.share - begin.share
-    time_s = graph.travel_time_s[begin.edge]
-    if begin.edge != end.edge or share < 0.0 or not np.isfinite(time_s):
-        return None
-    return RoadWay(float(share * time_s), float(share * graph.length_m[begin.edge]), np.empty(0, np.int64))
-
-
-def _across_crossings(graph: RoadGraph, begins: list[_OnEdge], ends: list[_OnEdge]) -> RoadWay | None:
-    pairs = list(_joined(graph, begins, ends))
-    if not pairs:
-        return None
-    times_s = between(graph, [leave.node for leave, _ in pairs], [enter.node for _, enter in pairs])
-    times_s += [leave.travel_time_s + enter.travel_time_s for leave, enter in pairs]
-    best = int(np.argmin(times_s))
-    if not np.isfinite(times_s[best]):
-        return None
-    leave, enter = pairs[best]
-    way = path(graph, leave.node, enter.node)
-    length_m = leave.length_m + float(way.length_m[-1]) + enter.length_m
-    return RoadWay(float(times_s[best]), length_m, way.node)
-
-
-def _joined(graph: RoadGraph, begins: list[_OnEdge], ends: list[_OnEdge]) -> Iterator[tuple[_Link, _Link]]:
-    """Each way out of the first edge with each way into the last one."""
-    for begin, end in product(begins, ends):
-        yield from product(_leaving(graph, begin), _entering(graph, end))
-
-
-def _leaving(graph: RoadGraph, point: _OnEdge) -> list[_Link]:
-    """The crossings that a car reaches first from a point."""
-    time_s, length_m = float(graph.travel_time_s[point.edge]), float(graph.length_m[point.edge])
-    links = [_link(int(graph.target[point.edge]), 1.0 - point.share, time_s, length_m)]
-    if point.share * length_m <= AT_CROSSING_M:
-        links.append(_Link(int(graph.source[point.edge]), 0.0, 0.0))
-    return links
-
-
-def _entering(graph: RoadGraph, point: _OnEdge) -> list[_Link]:
-    """The crossings from which a car comes to a point."""
-    time_s, length_m = float(graph.travel_time_s[point.edge]), float(graph.length_m[point.edge])
-    links = [_link(int(graph.source[point.edge]), point.share, time_s, length_m)]
-    if (1.0 - point.share) * length_m <= AT_CROSSING_M:
-        links.append(_Link(int(graph.target[point.edge]), 0.0, 0.0))
-    return links
-
-
-def _link(node: int, share: float, time_s: float, length_m: float) -> _Link:
-    """A part of an edge; no part of it takes no time, also where the edge is closed."""
-    return _Link(node, share * time_s if share > 0.0 else 0.0, share * length_m)
+def _over_crossings(
+    graph: RoadGraph,
+    leave_node: IntArray,
+    leave_s: FloatArray,
+    enter_node: IntArray,
+    enter_s: FloatArray,
+    limit_s: float = np.inf,
+) -> FloatArray:
+    """Seconds (n, 4) of each way out of the first edge with each way into the last one; inf where there is none."""
+    links_s = (leave_s[:, :, None] + enter_s[:, None, :]).reshape(-1, 4)
+    row, pair = np.nonzero(links_s <= limit_s) if limit_s < np.inf else np.nonzero(np.isfinite(links_s))
+    times_s = np.full(links_s.shape, np.inf)
+    near, far = leave_node[row, pair // 2], enter_node[row, pair % 2]
+    times_s[row, pair] = between(graph, near, far, limit_s) + links_s[row, pair]
+    return times_s

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from geo.arrays import FloatArray, IntArray, positions, positive_count
 from geo.kernels.shortest_paths import grouped_times, nearest_drivers, nearest_drivers_from_drivers, path_backwards
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import Links, RoadPlaces, entering, leaving, places_of
 
 
 class UnreachableError(ValueError):
@@ -33,47 +34,79 @@ class Path:
 
 def nearest_by_road(
     graph: RoadGraph,
-    driver_node: npt.ArrayLike,
-    pickup_node: npt.ArrayLike,
+    drivers: RoadPlaces | npt.ArrayLike,
+    pickups: RoadPlaces | npt.ArrayLike,
     k: int,
     limit_s: float,
     delay_s: npt.ArrayLike | None = None,
 ) -> tuple[IntArray, FloatArray]:
     """Return (index (m, k), time_s (m, k)): the k drivers who reach each pickup first, the first one first.
 
-    ``driver_node (n,)`` and ``pickup_node (m,)`` are node numbers; ``index`` are positions in ``driver_node``;
-    ``delay_s (n,)`` is how long from now each driver sets out, and counts into ``time_s``; at once if left out.
-    -1 and inf where fewer than k are within ``limit_s`` (which may be inf). Of equal times the smaller index first.
-    Raises ValueError for nodes that do not exist, k below 1, a limit that is negative or NaN, or delays that are
-    negative, NaN or not one for each driver.
+    ``drivers`` (n,) and ``pickups`` (m,) are places on roads, or numbers of the nodes at which they are; ``index`` are
+    rows of ``drivers``. ``delay_s (n,)`` is how long from now each driver sets out, and counts into ``time_s``; at once
+    if left out. -1 and inf where fewer than k are within ``limit_s`` (which may be inf). Of equal times the smaller
+    index first. Raises ValueError for places that are not on the graph, k below 1, a limit that is negative or NaN, or
+    delays that are negative, NaN or not one for each driver.
     """
-    drivers = positions("driver_node", driver_node, graph.node_count)
-    pickups = positions("pickup_node", pickup_node, graph.node_count)
-    delay = np.zeros(drivers.shape[0]) if delay_s is None else np.asarray(delay_s, np.float64)
-    if delay.shape != drivers.shape or not (delay >= 0.0).all():
-        raise ValueError(f"delay_s must hold a number from 0 for each of {drivers.shape[0]} drivers")
+    cars, riders = (places_of(name, given, graph) for name, given in (("drivers", drivers), ("pickups", pickups)))
+    delay = np.zeros(len(cars)) if delay_s is None else np.asarray(delay_s, np.float64)
+    if delay.shape != (len(cars),) or not (delay >= 0.0).all():
+        raise ValueError(f"delay_s must hold a number from 0 for each of {len(cars)} drivers")
     positive_count("k", k)
     if not limit_s >= 0.0:
         raise ValueError(f"limit_s must not be negative or NaN, but is {limit_s}")
-    offset = np.zeros(graph.node_count + 1, np.int64)
-    np.cumsum(np.bincount(drivers, minlength=graph.node_count), out=offset[1:])
-    order = np.argsort(drivers, kind="stable")
-    at_nodes = (offset, order, delay[order])
-    # One search for each distinct node, in ascending order: neighbours share what the CPU caches.
-    place_in_tree = np.empty(graph.node_count, np.int64)
-    place_in_tree[graph.node_index.order] = np.arange(graph.node_count)
-    places, row = np.unique(place_in_tree[pickups], return_inverse=True)
-    searched = graph.node_index.order[places]
-    origin = np.flatnonzero(np.diff(offset))
+    at_nodes, on_edges = _by_node(graph, leaving(graph, cars), delay), _by_edge(graph, cars, delay)
+    ends = entering(graph, riders)
+    # One search for each distinct place, in ascending order of the tree: neighbours share what the CPU caches.
+    first, row = _distinct(graph, ends, riders)
+    seeds = ends.node[first], ends.time_s[first], riders.edge[first], riders.share[first]
+    origin = np.flatnonzero(np.diff(at_nodes[0]))
     # A search from a pickup ends with its k-th driver, about when k / n of what is in reach was seen; one from a driver
     # goes as far as the limit. Where requests queue for few drivers, that is still the lesser work.
-    if origin.shape[0] * max(1.0, drivers.shape[0] / k) < searched.shape[0]:
+    if origin.shape[0] * max(1.0, len(cars) / k) < first.shape[0]:
         ways = (graph.leaving.offset, graph.leaving.neighbour, graph.leaving_s)
-        index, time_s = nearest_drivers_from_drivers(ways, at_nodes, origin, searched, k, float(limit_s))
+        index, time_s = nearest_drivers_from_drivers(ways, at_nodes, on_edges, origin, seeds, k, float(limit_s))
     else:
         ways = (graph.arriving.offset, graph.arriving.neighbour, graph.arriving_s)
-        index, time_s = nearest_drivers(ways, at_nodes, searched, k, float(limit_s))
+        index, time_s = nearest_drivers(ways, at_nodes, on_edges, seeds, k, float(limit_s))
     return index[row], time_s[row]
+
+
+def _by_node(graph: RoadGraph, links: Links, delay_s: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """(offset (nodes + 1,), driver, delay_s): who comes to each node first, and when, with the delay."""
+    driver, column = np.nonzero(np.isfinite(links.time_s))
+    node, there_s = links.node[driver, column], links.time_s[driver, column] + delay_s[driver]
+    offset = np.zeros(graph.node_count + 1, np.int64)
+    np.cumsum(np.bincount(node, minlength=graph.node_count), out=offset[1:])
+    order = np.argsort(node, kind="stable")
+    return offset, driver[order], there_s[order]
+
+
+def _by_edge(
+    graph: RoadGraph, drivers: RoadPlaces, delay_s: FloatArray
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray, FloatArray]:
+    """(edge, driver, share, delay_s) sorted by edge, and the time of each whole edge: for ways that do not leave one."""
+    driver, column = np.nonzero(drivers.edge >= 0)
+    edge = drivers.edge[driver, column]
+    order = np.argsort(edge, kind="stable")
+    edge, driver, column = edge[order], driver[order], column[order]
+    return edge, driver, drivers.share[driver, column], delay_s[driver], graph.travel_time_s
+
+
+def _distinct(graph: RoadGraph, ends: Links, pickups: RoadPlaces) -> tuple[IntArray, IntArray]:
+    """(first, row): a row of each distinct place, in the order of the tree of nodes; and which of them each place is."""
+    count = len(pickups)
+    if count == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    place_in_tree = np.empty(graph.node_count, np.int64)
+    place_in_tree[graph.node_index.order] = np.arange(graph.node_count)
+    keys = (pickups.share[:, 0], pickups.edge[:, 0], place_in_tree[ends.node[:, 0]])
+    order = np.lexsort(keys)
+    is_new = np.ones(count, np.bool_)
+    is_new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+    row = np.empty(count, np.int64)
+    row[order] = np.cumsum(is_new) - 1
+    return order[is_new], row
 
 
 def between(

@@ -51,6 +51,7 @@ from hexhail.runtime.schema_watch import check_schema
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC
+from kernel.points import Point
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.adapters.sql.record import SqlPriceRecord
@@ -146,10 +147,10 @@ def _rider_edges(servers: Servers, parts: Parts) -> RiderEdges:
     region, now, signer = servers.city.region, servers.clock.now_s, QuoteSigner(servers.settings.key_ring())
     roads, eta_s_max = parts.traffic.roads, servers.dispatch.pickup_eta_s_max
 
-    async def pickup_eta_s(node: int) -> float | None:
+    async def pickup_eta_s(pickup: Point) -> float | None:
         drivers = await parts.supply.drivers()
         # In a thread: the search releases the GIL and takes milliseconds in a large city.
-        return await asyncio.to_thread(nearest_eta_s, drivers, roads(), node, eta_s_max)
+        return await asyncio.to_thread(nearest_eta_s, drivers, roads(), pickup, eta_s_max)
 
     places, offering = servers.city.places, Offering(parts.redis_writes.refusal, _silent_s(servers))
     quotes = QuoteService(

@@ -29,6 +29,7 @@ def warm_edges(city: City) -> None:
     from geo.cells import CellNumbers, latlng_to_cells
     from geo.nearest import PointsByCell
     from geo.places import snapped
+    from geo.roads.road_places import places_on_roads
     from geo.roads.road_ways import road_way, times_between
     from geo.roads.travel_times import UnreachableError, nearest_by_road
     from kernel.points import Point
@@ -40,8 +41,9 @@ def warm_edges(city: City) -> None:
     snapped(graph, points)
     with suppress(UnreachableError):
         road_way(graph, *points)
-    times_between(graph, points, points[::-1], 60.0)
-    nearest_by_road(graph, np.array(ends), np.array(ends[:1]), 1, 60.0)
+    places = places_on_roads(graph, lat_deg, lng_deg)
+    times_between(graph, places, places[::-1], 60.0)
+    nearest_by_road(graph, places, places[:1], 1, 60.0)
     PointsByCell.of(lat_deg, lng_deg, city.region.surge_resolution).nearest(lat_deg[0], lng_deg[0], 1)
     cells = latlng_to_cells(lat_deg, lng_deg, city.region.search_resolution)
     CellNumbers.of(city.search_cells).find(cells)

@@ -14,9 +14,10 @@ from geo.arrays import FloatArray
 from geo.city import City, Region
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import RoadPlaces, places_on_roads, point_on_edge
 from geo.roads.road_ways import node_on_road, road_way, times_between
 from geo.roads.snap import edge_index
-from geo.roads.travel_times import UnreachableError, path
+from geo.roads.travel_times import UnreachableError, nearest_by_road, path
 from kernel.points import Point
 
 STREET_M = float(great_circle_m([60.0], [25.0], [60.0], [25.072])[0])
@@ -132,6 +133,10 @@ def test_every_way_equals_that_over_the_graph_split_at_its_ends(ends: list[tuple
         assert len(way.node) > 0  # two ways of one duration
 
 
+def places(graph: RoadGraph, points: list[Point]) -> RoadPlaces:
+    return places_on_roads(graph, [point.lat_deg for point in points], [point.lng_deg for point in points])
+
+
 def seconds(origin: Point, destination: Point) -> float:
     """By the search of one way, which is compared with the split graph above."""
     try:
@@ -151,15 +156,65 @@ def test_the_times_of_many_pairs_are_those_of_each_way_alone(
     origins, destinations = ([on_edge(*pair[end]) for pair in pairs] for end in (0, 1))
     alone = [seconds(*ends) for ends in zip(origins, destinations, strict=True)]
     expected = [time_s if time_s <= limit_s else float("inf") for time_s in alone]
-    assert times_between(CITY, origins, destinations, limit_s).tolist() == pytest.approx(expected, abs=1e-9)
+    times_s = times_between(CITY, places(CITY, origins), places(CITY, destinations), limit_s)
+    assert times_s.tolist() == pytest.approx(expected, abs=1e-9)
 
 
 def test_points_of_a_place_without_roads_are_apart_only_if_their_crossings_are() -> None:
     yard = RoadGraph.from_arrays([60.0, 60.1], [25.0, 25.0], [], [], [], [])
     here, there = Point(60.0, 25.0), Point(60.1, 25.0)
-    assert times_between(yard, [here, here], [here, there]).tolist() == [0.0, float("inf")]
+    times_s = times_between(yard, places(yard, [here, here]), places(yard, [here, there]))
+    assert times_s.tolist() == [0.0, float("inf")]
 
 
 def test_origins_and_destinations_are_paired() -> None:
     with pytest.raises(ValueError, match="1 origins but 0 destinations"):
-        times_between(CITY, [on_edge(0, 0.5)], [])
+        times_between(CITY, places(CITY, [on_edge(0, 0.5)]), places(CITY, []))
+
+
+points_on_roads = st.tuples(st.integers(0, CITY.edge_count - 1), st.floats(0.0, 1.0))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(points_on_roads, st.sampled_from([0.0, 0.0, 7.0, 40.0])), max_size=12),
+    st.lists(points_on_roads, min_size=1, max_size=40),
+    st.integers(1, 6),
+    st.sampled_from([20.0, 90.0, float("inf")]),
+)
+def test_the_nearest_drivers_are_those_with_the_least_times_of_all_pairs(
+    drivers: list[tuple[tuple[int, float], float]], pickups: list[tuple[int, float]], k: int, limit_s: float
+) -> None:
+    cars, riders = places(CITY, [on_edge(*at) for at, _ in drivers]), places(CITY, [on_edge(*at) for at in pickups])
+    delay_s = np.array([delay for _, delay in drivers])
+    index, time_s = nearest_by_road(CITY, cars, riders, k, limit_s, delay_s)
+    for row in range(len(pickups)):
+        alone = riders[np.full(len(drivers), row)]
+        every_s = times_between(CITY, cars, alone) + delay_s if drivers else np.empty(0)
+        found = np.flatnonzero(index[row] >= 0)
+        assert len(set(index[row, found].tolist())) == len(found), "a driver counts once"
+        assert time_s[row, found] == pytest.approx(every_s[index[row, found]], abs=1e-9)
+        expected = np.sort(every_s[every_s <= limit_s - 1e-9])[:k]
+        assert time_s[row, : len(expected)] == pytest.approx(expected, abs=1e-9)
+        assert np.isinf(time_s[row, len(np.flatnonzero(every_s <= limit_s + 1e-9)[:k]) :]).all()
+
+
+def test_a_driver_in_the_middle_of_a_long_street_needs_as_long_as_the_rest_of_the_street_takes() -> None:
+    graph = long_street()
+    cars = places(graph, [at(0.5), at(0.9), at(0.1)])
+    index, time_s = nearest_by_road(graph, cars, places(graph, [at(0.45), at(1.0)]), 3, 300.0)
+    whole_s = STREET_M / 20.0
+    assert index.tolist() == [[0, 2, 1], [1, 0, 2]]
+    assert time_s[0] == pytest.approx(np.array([0.05, 0.35, 0.45]) * whole_s, abs=0.1)
+    assert time_s[1] == pytest.approx(np.array([0.1, 0.5, 0.9]) * whole_s, abs=0.1)
+
+
+def test_a_driver_past_the_pickup_on_a_one_way_street_goes_round() -> None:
+    graph = long_street(is_one_way=True)
+    _, time_s = nearest_by_road(graph, places(graph, [at(0.5)]), places(graph, [at(0.25)]), 1, np.inf)
+    assert time_s[0, 0] == pytest.approx((0.75 * STREET_M + 10_000.0) / 20.0, abs=0.1)
+
+
+def test_a_point_on_an_edge_is_where_its_share_of_the_bends_is() -> None:
+    lat_deg, lng_deg = point_on_edge(long_street(), 0, 0.25)
+    assert (lat_deg, lng_deg) == pytest.approx((at(0.25).lat_deg, at(0.25).lng_deg), abs=2e-5)
