@@ -190,7 +190,7 @@ class SupplySnapshot:
     free_in_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     #: How many times the road graph's time ways take at this moment.
     pace: float = 1.0
-    #: Where on the road that is, (n, 2) each, as in `geo.roads.road_places.RoadPlaces`; None for drivers at their nodes.
+    #: Where on the road that is, (n, 2) each, as `geo.roads.road_places.RoadPlaces` has them; None: at the nodes.
     edge: NDArray[np.int64] | None = None
     share: NDArray[np.float64] | None = None
 

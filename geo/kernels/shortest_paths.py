@@ -105,6 +105,20 @@ def _insert_on_edge_inplace(
 
 
 @kernel
+def _begin_inplace(
+    work: tuple[FloatArray, NodeArray, FloatArray, NodeArray], node: IntArray, time_s: FloatArray, limit_s: float
+) -> int:
+    """Begin a search at those of the nodes (s,), which differ, that are within the limit; returns how many."""
+    best_s, touched, heap_s, heap_node = work
+    size = 0
+    for seed in range(node.shape[0]):
+        if time_s[seed] <= limit_s:
+            touched[size], best_s[node[seed]] = node[seed], time_s[seed]
+            size = _push_inplace(heap_s, heap_node, size, time_s[seed], node[seed])
+    return size
+
+
+@kernel
 def _nearest_to_one_inplace(
     index: IntArray,
     found_s: FloatArray,
@@ -125,13 +139,7 @@ def _nearest_to_one_inplace(
     driver_offset, driver, delay_s = drivers
     best_s, touched, heap_s, heap_node = work
     reach_s = found_s[found - 1] if found == index.shape[0] else limit_s
-    touched_count, size = 0, 0
-    for seed in range(seed_node.shape[0]):
-        if seed_s[seed] <= reach_s:
-            touched[touched_count] = seed_node[seed]
-            touched_count += 1
-            best_s[seed_node[seed]] = seed_s[seed]
-            size = _push_inplace(heap_s, heap_node, size, seed_s[seed], seed_node[seed])
+    size = touched_count = _begin_inplace(work, seed_node, seed_s, reach_s)
     while size > 0 and heap_s[0] <= reach_s:
         at_s, node = heap_s[0], heap_node[0]
         size = _pop_inplace(heap_s, heap_node, size)
@@ -222,6 +230,20 @@ def _times_from_one_inplace(
 
 
 @kernel
+def _insert_from_node_inplace(
+    index: IntArray, found_s: FloatArray, found: int, drivers: Drivers, node: int, road_s: float, limit_s: float
+) -> int:
+    """Add the drivers of a node, from where it takes ``road_s`` to the pickup."""
+    if road_s > limit_s:
+        return found
+    for place in range(drivers[0][node], drivers[0][node + 1]):
+        there_s = road_s + drivers[2][place]
+        if there_s <= limit_s:
+            found = _insert_inplace(index, found_s, found, drivers[1][place], there_s)
+    return found
+
+
+@kernel
 def nearest_drivers_from_drivers(
     graph: tuple[IntArray, NodeArray, FloatArray],
     drivers: Drivers,
@@ -242,12 +264,10 @@ def nearest_drivers_from_drivers(
     found = np.zeros(pickups, np.int64)
     is_seed = np.zeros(nodes, np.bool_)
     for pickup in range(pickups):
-        found[pickup] = _insert_on_edge_inplace(
-            index[pickup], found_s[pickup], 0, on_edges, seed_edge[pickup], seed_share[pickup], limit_s
-        )
+        row, row_s = index[pickup], found_s[pickup]
+        found[pickup] = _insert_on_edge_inplace(row, row_s, 0, on_edges, seed_edge[pickup], seed_share[pickup], limit_s)
         for way in range(2):
-            if seed_s[pickup, way] <= limit_s:
-                is_seed[seed_node[pickup, way]] = True
+            is_seed[seed_node[pickup, way]] |= seed_s[pickup, way] <= limit_s
     wanted = np.count_nonzero(is_seed)
     is_wanted = np.zeros(nodes, np.bool_)
     work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
@@ -255,17 +275,12 @@ def nearest_drivers_from_drivers(
         is_wanted[:] = is_seed
         touched = _times_from_one_inplace(work, graph, is_wanted, wanted, node, limit_s)
         for pickup in range(pickups):
-            road_s = np.inf
-            for way in range(2):
-                road_s = min(road_s, work[0][seed_node[pickup, way]] + seed_s[pickup, way])
-            if road_s > limit_s:
-                continue
-            for place in range(drivers[0][node], drivers[0][node + 1]):
-                there_s = road_s + drivers[2][place]
-                if there_s <= limit_s:
-                    found[pickup] = _insert_inplace(
-                        index[pickup], found_s[pickup], found[pickup], drivers[1][place], there_s
-                    )
+            road_s = min(
+                work[0][seed_node[pickup, 0]] + seed_s[pickup, 0], work[0][seed_node[pickup, 1]] + seed_s[pickup, 1]
+            )
+            found[pickup] = _insert_from_node_inplace(
+                index[pickup], found_s[pickup], found[pickup], drivers, node, road_s, limit_s
+            )
         for place in range(touched):
             work[0][work[1][place]] = np.inf
     return index, found_s

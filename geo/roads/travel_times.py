@@ -85,7 +85,7 @@ def _by_node(graph: RoadGraph, links: Links, delay_s: FloatArray) -> tuple[IntAr
 def _by_edge(
     graph: RoadGraph, drivers: RoadPlaces, delay_s: FloatArray
 ) -> tuple[IntArray, IntArray, FloatArray, FloatArray, FloatArray]:
-    """(edge, driver, share, delay_s) sorted by edge, and the time of each whole edge: for ways that do not leave one."""
+    """(edge, driver, share, delay_s) sorted by edge, and the seconds of every edge: for ways that do not leave one."""
     driver, column = np.nonzero(drivers.edge >= 0)
     edge = drivers.edge[driver, column]
     order = np.argsort(edge, kind="stable")
@@ -94,7 +94,7 @@ def _by_edge(
 
 
 def _distinct(graph: RoadGraph, ends: Links, pickups: RoadPlaces) -> tuple[IntArray, IntArray]:
-    """(first, row): a row of each distinct place, in the order of the tree of nodes; and which of them each place is."""
+    """(first, row): a row of each distinct place, in the order of the tree of nodes; and which of them each is."""
     count = len(pickups)
     if count == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

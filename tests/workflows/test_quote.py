@@ -10,7 +10,7 @@ from tests.workflows.town import DROPOFF, PICKUP, Town
 
 async def test_a_quote_names_the_drive_to_its_pickup(town: Town) -> None:
     assert (await town.quotes.quote("alice", PICKUP, DROPOFF, 1)).pickup_eta_s is None
-    town.etas_s = {0: 50.0, 40: 70.0}
+    town.etas_s = {PICKUP: 50.0, DROPOFF: 70.0}
     assert (await town.quotes.quote("alice", PICKUP, DROPOFF, 1)).pickup_eta_s == 50.0
     assert (await town.quotes.quote("alice", DROPOFF, PICKUP, 1)).pickup_eta_s == 70.0
 

@@ -110,7 +110,7 @@ class Town:
         self.store = store
         self.clock = Clock()
         self.archive = Archive()
-        self.etas_s: dict[int, float] = {}
+        self.etas_s: dict[Point, float] = {}
         self.rides = ObservedRides(store, MemoryLeases(), PARAMS, self.clock)
         signer = QuoteSigner(KeyRing({"1": "a secret of the tests that is long enough"}))
         fares = FareService(REGION, GRAPH, self.archive)
@@ -126,8 +126,8 @@ class Town:
         count = EndingMetrics(self.registry).counts_of("manhattan")
         self.overdue = OverdueRides(self.ending, PARAMS, lambda: self.store.live_rides("manhattan"), self.clock, count)
 
-    async def pickup_eta_s(self, node: int) -> float | None:
-        return self.etas_s.get(node)
+    async def pickup_eta_s(self, pickup: Point) -> float | None:
+        return self.etas_s.get(pickup)
 
     async def requested(self, rider_id: str = "alice", name: str = "key") -> Ride:
         """A ride of the usual trip."""

@@ -30,7 +30,7 @@ def ride(ride_id: str = "ride", node: Any = 0, seats: Any = 1, refused_by: Any =
         region_id="r",
         rider_id="alice",
         quote_id=ride_id,
-        pickup=Place(0.0, 0.0, node),
+        pickup=Place(float(CITY.lat_deg[node]), float(CITY.lng_deg[node]), node),
         dropoff=THERE,
         seats=seats,
         fare_cents=1,

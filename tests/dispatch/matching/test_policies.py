@@ -56,7 +56,7 @@ class LargestCar:
 
 
 def ride(ride_id: str = "ride", node: Any = 0, seats: Any = 1, refused_by: Any = (), requested_s: Any = 0.0) -> Any:
-    place = Place(0.0, 0.0, node)
+    place = Place(float(STREET.lat_deg[node]), float(STREET.lng_deg[node]), node)
     return Ride(
         ride_id, "r", "alice", ride_id, place, THERE, seats, 1, "USD", requested_s, refused_by=tuple(refused_by)
     )

@@ -28,7 +28,7 @@ REASONS = tuple(Reason)
 
 
 def ride(ride_id: str, node: Any, seats: Any = 1, refused_by: Any = (), requested_s: Any = NOW_S) -> Any:
-    place = Place(0.0, 0.0, node)
+    place = Place(float(CITY.lat_deg[node]), float(CITY.lng_deg[node]), node)
     return Ride(
         ride_id, "r", "alice", ride_id, place, THERE, seats, 1, "USD", requested_s, refused_by=tuple(refused_by)
     )
