@@ -184,15 +184,15 @@ class Day:
 
     def _make_fleet(self, city: City, requests: PlacedRequests, starts: DriverStarts, market: Market) -> Fleet:
         streets = self._streets
-        wishes = requests.wishes
-        streets.know(wishes.pickup_deg, requests.pickup_node)
-        streets.know(wishes.dropoff_deg, requests.dropoff_node)
         always_yes = self._params.acceptance is Acceptance.ALWAYS
         inclined = driver_params(always_yes=always_yes, boarding_s=self._params.boarding_s)
         habit_of = self._people.make_habits(city, self._surge, lambda ride_id: market.receipt(row_of(ride_id)))
         drivers = make_drivers(starts, streets, inclined, self._params.seed, self.begin_s, habit_of)
         tracking = self._make_tracking(city, len(drivers))
-        return Fleet(drivers, starts.seats, city.graph, self.virtual_dispatch, self._agenda, self._dispatch, tracking)
+        stops = self._streets.stops
+        return Fleet(
+            drivers, starts.seats, city.graph, stops, self.virtual_dispatch, self._agenda, self._dispatch, tracking
+        )
 
     def _make_traffic(self, city: City) -> Traffic:
         traffic_params = read_params(city.sections, TrafficParams)
@@ -203,7 +203,7 @@ class Day:
         if not gps.is_on:
             return None
         ingest = read_params(city.sections, IngestParams)
-        return Tracking(gps, ingest, city.graph, city.region.region_id, driver_ids(drivers), self._params.seed)
+        return Tracking(gps, ingest, city.region.region_id, driver_ids(drivers), self._params.seed)
 
     def _make_crowd(self, city: City, requests: PlacedRequests, market: Market) -> Crowd:
         make_rider: Callable[[int], RiderLike]

@@ -70,7 +70,7 @@ def run(small: bool, report: Report, seeds: int = 1) -> None:
 
 
 def _every(starts: DriverStarts, one_in: int) -> DriverStarts:
-    return DriverStarts(starts.node[::one_in], starts.seats[::one_in])
+    return starts[::one_in]
 
 
 def _figures(arm: Arm, inputs: Inputs, seed: int) -> list[float]:

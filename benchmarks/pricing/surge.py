@@ -80,7 +80,9 @@ def _figures(town: Town, outcome: Outcome, requests: PlacedRequests) -> list[flo
     rides = outcome.virtual_dispatch.history.rides
     done = [int(ride.ride_id[1:]) for ride in rides.values() if ride.state is RideState.COMPLETED]
     waits_s = pickup_waits_s(rides.values())
-    duration_s, length_m = Ways(town.city.graph).learn(requests.pickup_node[done], requests.dropoff_node[done])
+    ways = Ways(town.city.graph)
+    points_deg = requests.wishes.pickup_deg[done], requests.wishes.dropoff_deg[done]
+    duration_s, length_m = ways.learn(*(ways.stops.add(*ends.T) for ends in points_deg))
     tariff = tariff_of(town.city.sections)
     base = sum(fare_cents(tariff, *trip) for trip in zip(length_m.tolist(), duration_s.tolist(), strict=True))
     zone = town.zones.surge_index[town.zones.of_node[requests.pickup_node]]

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray, positions
-from geo.distances import places_of_vectors, unit_vectors
 from geo.roads.graph import RoadGraph
 from geo.roads.snap import edge_index
 
@@ -63,6 +62,17 @@ class Links:
     node: IntArray
     time_s: FloatArray
     length_m: FloatArray
+
+    @classmethod
+    def together(cls, parts: Sequence[Links]) -> Links:
+        """The links of several, one after the other; at least one of them."""
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("node", "time_s", "length_m"))
+        )
+
+    def __getitem__(self, rows: IntArray) -> Links:
+        """The links of some rows."""
+        return Links(self.node[rows], self.time_s[rows], self.length_m[rows])
 
 
 def places_on_roads(graph: RoadGraph, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLike) -> RoadPlaces:
@@ -118,15 +128,14 @@ def places_of(name: str, given: RoadPlaces | npt.ArrayLike, graph: RoadGraph) ->
     return given
 
 
-def point_on_edge(graph: RoadGraph, edge: int, share: float) -> tuple[float, float]:
-    """Return (lat_deg, lng_deg) at a share of an edge, along its bends."""
-    corners = graph.edge_points(edge)
-    vectors = unit_vectors(corners[:, 0], corners[:, 1])
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(vectors, axis=0), axis=1))])
-    at = share * along[-1]
-    vector = np.array([[np.interp(at, along, vectors[:, axis]) for axis in range(3)]])
-    lat_deg, lng_deg = places_of_vectors(vector)
-    return float(lat_deg[0]), float(lng_deg[0])
+def at_crossings(graph: RoadGraph, places: RoadPlaces) -> npt.NDArray[np.bool_]:
+    """Return whether each place (n,) is at its node."""
+    if graph.edge_count == 0:
+        return np.ones(len(places), np.bool_)
+    edge_m = graph.length_m[np.maximum(places.edge, 0)]
+    ends_m = np.minimum(places.share, 1.0 - places.share) * edge_m
+    is_on_edge = (places.edge >= 0) & (ends_m > AT_CROSSING_M)
+    return ~is_on_edge.any(axis=1)
 
 
 def _links(graph: RoadGraph, places: RoadPlaces, near: IntArray, far: IntArray, from_near: FloatArray) -> Links:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from geo.arrays import FloatArray, IntArray
 from geo.roads.graph import RoadGraph
-from geo.roads.road_places import RoadPlaces, along_edge, entering, leaving, places_on_roads
+from geo.roads.road_places import Links, RoadPlaces, along_edge, entering, leaving, places_on_roads
 from geo.roads.snap import edge_index
 from geo.roads.travel_times import UnreachableError, between, path
 from kernel.points import Point
@@ -23,11 +22,16 @@ class RoadWay:
     Attributes:
         travel_time_s, length_m: of the whole way, with the parts of the first and the last edge.
         node: (n,) the crossings on the way; empty where both points lie on one edge, one after the other.
+        edge: (n - 1,) the edges between the crossings; of none at all empty too.
+        arrival_s, arrival_m: (n,) seconds and metres to each crossing.
     """
 
     travel_time_s: float
     length_m: float
     node: IntArray
+    edge: IntArray
+    arrival_s: FloatArray
+    arrival_m: FloatArray
 
 
 def road_way(graph: RoadGraph, origin: Point, destination: Point) -> RoadWay:
@@ -37,19 +41,36 @@ def road_way(graph: RoadGraph, origin: Point, destination: Point) -> RoadWay:
     there is no way, ValueError for a graph without edges.
     """
     edge_index(graph)  # refuses a graph without edges
-    begin, end = _places_of(graph, [origin]), _places_of(graph, [destination])
+    begin, end = (places_on_roads(graph, [point.lat_deg], [point.lng_deg]) for point in (origin, destination))
+    try:
+        return way_between(graph, begin, end)
+    except UnreachableError as error:
+        raise UnreachableError(f"no way from {origin} to {destination}") from error
+
+
+def way_between(graph: RoadGraph, begin: RoadPlaces, end: RoadPlaces) -> RoadWay:
+    """Return the quickest way from one place to another, each the only one given. Raises UnreachableError."""
     along_s, along_m = along_edge(graph, begin, end)
     leave, enter = leaving(graph, begin), entering(graph, end)
-    pairs_s = _over_crossings(graph, leave.node, leave.time_s, enter.node, enter.time_s)[0]
+    pairs_s = _over_crossings(graph, leave, enter)[0]
     best = int(np.argmin(pairs_s))
     if not np.isfinite(min(along_s[0], pairs_s[best])):
-        raise UnreachableError(f"no way from {origin} to {destination}")
+        raise UnreachableError("no way from the one place to the other")
     if along_s[0] <= pairs_s[best]:
-        return RoadWay(float(along_s[0]), float(along_m[0]), np.empty(0, np.int64))
+        nothing = np.empty(0)
+        none = np.empty(0, np.int64)
+        return RoadWay(float(along_s[0]), float(along_m[0]), none, none, nothing, nothing)
     out, into = divmod(best, 2)
     way = path(graph, int(leave.node[0, out]), int(enter.node[0, into]))
-    length_m = leave.length_m[0, out] + way.length_m[-1] + enter.length_m[0, into]
-    return RoadWay(float(pairs_s[best]), float(length_m), way.node)
+    arrival_m = leave.length_m[0, out] + way.length_m
+    return RoadWay(
+        travel_time_s=float(pairs_s[best]),
+        length_m=float(arrival_m[-1] + enter.length_m[0, into]),
+        node=way.node,
+        edge=way.edge,
+        arrival_s=leave.time_s[0, out] + way.arrival_s,
+        arrival_m=arrival_m,
+    )
 
 
 def times_between(
@@ -64,7 +85,7 @@ def times_between(
         raise ValueError(f"{len(origins)} origins but {len(destinations)} destinations")
     along_s, _ = along_edge(graph, origins, destinations)
     leave, enter = leaving(graph, origins), entering(graph, destinations)
-    across_s = _over_crossings(graph, leave.node, leave.time_s, enter.node, enter.time_s, limit_s).min(axis=1)
+    across_s = _over_crossings(graph, leave, enter, limit_s).min(axis=1)
     times_s = np.minimum(along_s, across_s)
     return np.where(times_s <= limit_s, times_s, np.inf)
 
@@ -82,22 +103,11 @@ def node_on_road(graph: RoadGraph, lat_deg: npt.ArrayLike, lng_deg: npt.ArrayLik
     return node, found.distance_m[:, 0]
 
 
-def _places_of(graph: RoadGraph, points: Sequence[Point]) -> RoadPlaces:
-    return places_on_roads(graph, [point.lat_deg for point in points], [point.lng_deg for point in points])
-
-
-def _over_crossings(
-    graph: RoadGraph,
-    leave_node: IntArray,
-    leave_s: FloatArray,
-    enter_node: IntArray,
-    enter_s: FloatArray,
-    limit_s: float = np.inf,
-) -> FloatArray:
+def _over_crossings(graph: RoadGraph, leave: Links, enter: Links, limit_s: float = np.inf) -> FloatArray:
     """Seconds (n, 4) of each way out of the first edge with each way into the last one; inf where there is none."""
-    links_s = (leave_s[:, :, None] + enter_s[:, None, :]).reshape(-1, 4)
-    row, pair = np.nonzero(links_s <= limit_s) if limit_s < np.inf else np.nonzero(np.isfinite(links_s))
+    links_s = (leave.time_s[:, :, None] + enter.time_s[:, None, :]).reshape(-1, 4)
+    row, pair = np.nonzero(np.isfinite(links_s) & (links_s <= limit_s))
     times_s = np.full(links_s.shape, np.inf)
-    near, far = leave_node[row, pair // 2], enter_node[row, pair % 2]
+    near, far = leave.node[row, pair // 2], enter.node[row, pair % 2]
     times_s[row, pair] = between(graph, near, far, limit_s) + links_s[row, pair]
     return times_s

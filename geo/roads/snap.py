@@ -104,6 +104,18 @@ def points_along(graph: RoadGraph, step_m: float) -> tuple[FloatArray, FloatArra
     return np.concatenate([graph.lat_deg, lat_deg]), np.concatenate([graph.lng_deg, lng_deg])
 
 
+def points_on_edges(graph: RoadGraph, edge: IntArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (lat_deg (n,), lng_deg (n,)) of the points at a share of each edge, along its bends."""
+    pieces = graph.derived.get("straight_pieces")
+    if pieces is None:
+        pieces = graph.derived["straight_pieces"] = _straight_pieces(graph)
+    start, end, of_edge, share_from, part = pieces
+    at = np.searchsorted(of_edge + share_from, edge + share, side="right") - 1
+    at = np.clip(at, np.searchsorted(of_edge, edge), np.searchsorted(of_edge, edge, side="right") - 1)
+    along = np.divide(share - share_from[at], part[at], out=np.zeros(len(at)), where=part[at] > 0.0)
+    return places_of_vectors(start[at] + np.clip(along, 0.0, 1.0)[:, None] * (end - start)[at])
+
+
 def edge_index(graph: RoadGraph) -> EdgeIndex:
     """Return the index of a graph's edges, built on first use. Raises ValueError for a graph without edges."""
     index = graph.derived.get("edge_index")

@@ -15,14 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from geo.arrays import FloatArray, IntArray
+from geo.arrays import BoolArray, FloatArray, IntArray
+from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import places_on_roads
 from geo.roads.road_ways import node_on_road
+from geo.roads.snap import points_on_edges
 from kernel.csv_rows import csv_table
 from simulator.demand.requests import Requests
 
 REQUEST_COLUMNS = ("t_s", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "party_size")
 DRIVER_COLUMNS = ("lat", "lng")
+#: A trip shorter than this is none, as for quotes of the live service.
+TRIP_M_MIN = 1.0
 #: Default number of seats. New York's taxi records hold few parties larger than four.
 SEATS_DEFAULT = 4
 SEATS_MAX = 8
@@ -72,10 +77,16 @@ class PlacedRequests:
 
 @dataclass(frozen=True)
 class DriverStarts:
-    """Drivers where they start: road nodes (n,) and seats (n,)."""
+    """Drivers where they start: road nodes (n,), seats (n,), and the points (n, 2) if they are not at the nodes."""
 
     node: IntArray
     seats: IntArray
+    points_deg: FloatArray | None = None
+
+    def __getitem__(self, rows: slice) -> DriverStarts:
+        """Some of the drivers."""
+        points_deg = None if self.points_deg is None else self.points_deg[rows]
+        return DriverStarts(self.node[rows], self.seats[rows], points_deg)
 
     def __len__(self) -> int:
         return int(self.node.shape[0])
@@ -103,7 +114,7 @@ def read_drivers(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRo
     nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"driver": 0}, bad)
     if not kept.any():
         raise BadInput(f"{path} holds no usable driver")
-    return DriverStarts(nodes[kept, 0].copy(), rows[kept, 2].astype(np.int64))
+    return DriverStarts(nodes[kept, 0].copy(), rows[kept, 2].astype(np.int64), rows[kept, :2].copy())
 
 
 def checked_rows(
@@ -197,22 +208,30 @@ def _placed(
 ) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Return (nodes (n, places), kept (n,)): every place snapped to the roads; those too far off are not kept.
 
-    A request whose pickup and dropoff snap to one node is refused, as the live API does.
+    A request whose pickup and dropoff snap to one point of a road is refused, as the live API does.
     """
     nodes = np.zeros((rows.shape[0], len(place_column)), np.int64)
     kept = np.ones(rows.shape[0], np.bool_)
     for place, (name, column) in enumerate(place_column.items()):
-        nodes[:, place], _ = graph.snap(rows[:, column], rows[:, column + 1])
-        _, distance_m = node_on_road(graph, rows[:, column], rows[:, column + 1])
+        nodes[:, place], distance_m = node_on_road(graph, rows[:, column], rows[:, column + 1])
         for row in np.flatnonzero(kept & (distance_m > off_road_m_max)):
             kept[row] = False
             reason = f"the {name} is {distance_m[row]:.0f} m from the nearest road, more than {off_road_m_max:.0f} m"
             bad.refuse(path, int(line[row]), reason)
     if len(place_column) > 1:
-        for row in np.flatnonzero(kept & (nodes[:, 0] == nodes[:, 1])):
+        for row in np.flatnonzero(kept & _is_no_trip(graph, *(rows[:, at : at + 2] for at in place_column.values()))):
             kept[row] = False
-            bad.refuse(path, int(line[row]), "pickup and dropoff are at one corner: no trip")
+            bad.refuse(path, int(line[row]), "pickup and dropoff are at one place of the road: no trip")
     return nodes, kept
+
+
+def _is_no_trip(graph: RoadGraph, pickup_deg: FloatArray, dropoff_deg: FloatArray) -> BoolArray:
+    """Whether pickup and dropoff (n, 2) are at one point of a road, to a metre."""
+    pickups, dropoffs = (places_on_roads(graph, *points_deg.T) for points_deg in (pickup_deg, dropoff_deg))
+    if graph.edge_count == 0:
+        return pickups.node == dropoffs.node
+    ends = [points_on_edges(graph, places.edge[:, 0], places.share[:, 0]) for places in (pickups, dropoffs)]
+    return great_circle_m(*ends[0], *ends[1]) < TRIP_M_MIN
 
 
 def _table(path: Path, columns: Sequence[str], defaults: dict[str, float]) -> Iterator[tuple[int, Sequence[object]]]:

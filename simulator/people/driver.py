@@ -44,7 +44,7 @@ class Driver:
         params: DriverParams,
         streets: Streets,
         generator: np.random.Generator,
-        node: int,
+        stop: int,
         now_s: float,
         habit: Habit = DEFAULT_HABIT,
     ) -> None:
@@ -52,7 +52,7 @@ class Driver:
         self._habit = habit
         self._streets = streets
         self._generator = generator
-        self._motion: Movement = streets.stand(node, now_s)
+        self._motion: Movement = streets.stand(stop, now_s)
         self._offer: Offer | None = None
         self._will_accept: bool | None = None
         self._answer_s = math.inf
@@ -116,8 +116,8 @@ class Driver:
         is_free = self.state is DriverState.IDLE and self.is_connected(now_s)
         if not is_free or self._generator.random() >= self._params.compliance_share:
             return False
-        node = self._streets.nearest_node(place)
-        self._motion = self._streets.drive(self._motion, node, now_s, self._params.pace)
+        stop = self._streets.stop_at(place)
+        self._motion = self._streets.drive(self._motion, stop, now_s, self._params.pace)
         self._step_s = self._motion.arrival_s + self._generator.exponential(self._params.stay_s_mean)
         return True
 
@@ -169,7 +169,7 @@ class Driver:
         return self._idle_on(now_s)
 
     def _begin_work(self, now_s: float) -> list[DriverAction]:
-        if not self._habit.works(self._motion.next_corner(now_s)[0], now_s):
+        if not self._habit.works(self._node(now_s), now_s):
             self._step_s = now_s + self._generator.exponential(self._habit.look_s_mean)
             return []
         self._become_idle(now_s)
@@ -205,16 +205,16 @@ class Driver:
         self._offer, self._answer_s = None, math.inf
 
     def _approach(self, errand: Errand, now_s: float) -> None:
-        pickup_node = self._streets.nearest_node(errand.pickup)
-        self._motion = self._streets.drive(self._motion, pickup_node, now_s, self._params.pace)
+        pickup = self._streets.stop_at(errand.pickup)
+        self._motion = self._streets.drive(self._motion, pickup, now_s, self._params.pace)
         self.state, self._step_s = DriverState.TO_PICKUP, self._motion.arrival_s
         self._will_cancel = bool(self._generator.random() < self._params.cancel_share)
         if self._will_cancel:
             self._step_s = now_s + self._generator.random() * (self._motion.arrival_s - now_s)
 
     def _carry(self, errand: Errand, now_s: float) -> None:
-        dropoff_node = self._streets.nearest_node(errand.dropoff)
-        self._motion = self._streets.drive(self._motion, dropoff_node, now_s, self._params.pace)
+        dropoff = self._streets.stop_at(errand.dropoff)
+        self._motion = self._streets.drive(self._motion, dropoff, now_s, self._params.pace)
         self.state, self._step_s = DriverState.ON_TRIP, self._motion.arrival_s + self._params.alighting_s
 
     def _go_on(self, errand: Errand, now_s: float) -> list[DriverAction]:
@@ -247,7 +247,7 @@ class Driver:
     def _idle_on(self, now_s: float) -> list[DriverAction]:
         drawn, params = self._generator.random(), self._params
         self._step_s = now_s + self._generator.exponential(params.stay_s_mean)
-        if not self._habit.works(self._motion.next_corner(now_s)[0], now_s):
+        if not self._habit.works(self._node(now_s), now_s):
             return self._rest(self._habit.look_s_mean, now_s)
         if drawn < params.break_share:
             return self._rest(params.break_s_mean, now_s)
@@ -257,13 +257,17 @@ class Driver:
             self._cruise(now_s)
         return []
 
+    def _node(self, now_s: float) -> int:
+        """The node nearest to where the driver can first turn off."""
+        return self._streets.node_of(self._motion.next_corner(now_s)[0])
+
     def _rest(self, rest_s_mean: float, now_s: float) -> list[DriverAction]:
         self.state = DriverState.OFFLINE
         self._step_s = now_s + self._generator.exponential(rest_s_mean)
         return [GoOffline()]
 
     def _cruise(self, now_s: float) -> None:
-        here, _ = self._motion.next_corner(now_s)
+        here = self._node(now_s)
         target = self._habit.next_node(here, now_s, self._generator)
         if target is None:
             target = self._streets.node_near(here, self._params.cruise_m_max, self._generator)

@@ -16,6 +16,7 @@ from dispatch.ports import Positions
 from dispatch.rules.supply import aboard_considered, may_be_asked
 from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import RoadPlaces, places_on_roads
 from kernel.supply import DriverState, is_free, is_fresh, is_idle
 from simulator.agenda import Agenda
 from simulator.model import AskedAt, Errand, Offer, driver_ids
@@ -24,6 +25,7 @@ from simulator.people.driver import Driver
 from simulator.service.tracking import Tracking
 from simulator.service.virtual_dispatch import EventHandler, VirtualDispatch
 from simulator.streets.odometer import Odometer
+from simulator.streets.stops import Stops
 from simulator.streets.ways import Ways
 
 
@@ -35,6 +37,7 @@ class Fleet:
         drivers: Sequence[Driver],
         seats: IntArray,
         graph: RoadGraph,
+        stops: Stops,
         virtual_dispatch: VirtualDispatch,
         agenda: Agenda,
         params: DispatchParams,
@@ -48,6 +51,7 @@ class Fleet:
         self._drivers = drivers
         self._seats = seats
         self._graph = graph
+        self._stops = stops
         self._virtual_dispatch = virtual_dispatch
         self._agenda = agenda
         self._params = params
@@ -59,7 +63,7 @@ class Fleet:
         #: Whether each driver has an offer or a next ride, and whether each has a rider aboard.
         self._is_bound: BoolArray = np.zeros(count, np.bool_)
         self._is_carrying: BoolArray = np.zeros(count, np.bool_)
-        self._node: IntArray = np.zeros(count, np.int64)
+        self._stop: IntArray = np.zeros(count, np.int64)
         self._moves_until_s: FloatArray = np.full(count, -math.inf)
         self._dark_until_s: FloatArray = np.full(count, -math.inf)
         #: Time of the last ping of drivers who have lost the connection.
@@ -98,16 +102,18 @@ class Fleet:
         n_idle = int(np.count_nonzero(idle))
         considered = aboard_considered(aboard, self._is_fresh(now_s), n_idle, n_waiting, chain_within_s)
         row = np.flatnonzero(may_be_asked(idle, considered, free_in_s, chain_within_s))
-        node = self._nodes_seen(row, now_s)
+        places = self._places_seen(row, now_s)
         names = self.driver_id
         return SupplySnapshot(
             now_s=now_s,
             driver_id=tuple([names[at] for at in row.tolist()]),
-            node=node,
+            node=places.node,
             seats=self._seats[row],
             idle_since_s=np.where(self._is_carrying[row], now_s + free_in_s[row], self._idle_since_s[row]),
             free_in_s=free_in_s[row],
             pace=self.pace,
+            edge=places.edge,
+            share=places.share,
         )
 
     def positions(self) -> Positions | None:
@@ -122,12 +128,12 @@ class Fleet:
         """Search the ways to all pickups of a round in one batch, ahead of the drivers' own look-ups."""
         if matches:
             at = [self._number_of[match.driver_id] for match in matches]
-            pickups = [self._virtual_dispatch.history.rides[match.ride_id].pickup.node for match in matches]
-            ways.learn(self._node[at], pickups)
+            pickups = [self._stops.at(self._virtual_dispatch.history.rides[match.ride_id].pickup) for match in matches]
+            ways.learn(self._stop[at], pickups)
 
     def idle_nodes(self, now_s: float) -> IntArray:
         """The nodes (m,) where the idle drivers stand, or are cruising to."""
-        return self._node[self._is_idle(now_s)]
+        return self._stops.places.node[self._stop[self._is_idle(now_s)]]
 
     def idle_places(self, now_s: float) -> tuple[FloatArray, FloatArray]:
         """Where the idle drivers are, as the service knows it: lat_deg (m,), lng_deg (m,)."""
@@ -145,7 +151,7 @@ class Fleet:
     def dropoffs(self, now_s: float) -> tuple[IntArray, FloatArray]:
         """Dropoff node (n,) and remaining seconds (n,) of drivers with a rider aboard and no next ride."""
         row = np.flatnonzero(self._is_carrying & ~self._is_bound)
-        return self._node[row], np.maximum(self._moves_until_s[row] - now_s, 0.0)
+        return self._stops.places.node[self._stop[row]], np.maximum(self._moves_until_s[row] - now_s, 0.0)
 
     def states(self) -> Counter[DriverState]:
         """Return the number of drivers in each state."""
@@ -281,23 +287,26 @@ class Fleet:
                 self._agenda.at(wake_s, self._wake, number)
         if driver.motion is not self.odometer.leg[number]:
             self.odometer.set_out(number, driver.motion, now_s, is_occupied=driver.state is DriverState.ON_TRIP)
-            self._node[number] = driver.motion.end_node
+            self._stop[number] = driver.motion.end_stop
             self._moves_until_s[number] = driver.motion.arrival_s
         if driver.dark_until_s != self._dark_until_s[number]:
             self._dark_until_s[number], self._last_ping_s[number] = driver.dark_until_s, now_s
 
     # -- where drivers are -------------------------------------------------------------------------------------------
 
-    def _nodes_seen(self, row: IntArray, now_s: float) -> IntArray:
-        """The nodes (n,) from which a round counts pickup ETAs; with a rider aboard, the dropoff."""
+    def _places_seen(self, row: IntArray, now_s: float) -> RoadPlaces:
+        """The places (n,) from which a round counts pickup ETAs; with a rider aboard, the dropoff."""
+        places = self._stops.places[self._stop[row]]
         if self.tracking is not None:
-            return np.where(self._is_carrying[row], self._node[row], self.tracking.node[row])
-        node = self._node[row]
-        on_the_move = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
-        if on_the_move.size:
-            lat_deg, lng_deg, _ = self._places(row[on_the_move], now_s)
-            node[on_the_move] = self._graph.snap(lat_deg, lng_deg)[0]
-        return node
+            seen = np.flatnonzero(~self._is_carrying[row])
+            lat_deg, lng_deg = self.tracking.lat_deg[row[seen]], self.tracking.lng_deg[row[seen]]
+        else:
+            seen = np.flatnonzero((self._moves_until_s[row] > now_s) & ~self._is_carrying[row])
+            lat_deg, lng_deg, _ = self._places(row[seen], now_s)
+        if seen.size:
+            there = places_on_roads(self._graph, lat_deg, lng_deg)
+            places.node[seen], places.edge[seen], places.share[seen] = there.node, there.edge, there.share
+        return places
 
     def _is_fresh(self, now_s: float) -> BoolArray:
         """Whether each driver's (n,) last ping is recent enough."""
@@ -313,7 +322,7 @@ class Fleet:
 
     def _places(self, row: IntArray, now_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """True positions: lat_deg (n,), lng_deg (n,), speed_mps (n,)."""
-        lat_deg, lng_deg = self._graph.lat_deg[self._node[row]], self._graph.lng_deg[self._node[row]]
+        lat_deg, lng_deg = self._stops.lat_deg[self._stop[row]], self._stops.lng_deg[self._stop[row]]
         speed_mps = np.zeros(row.size)
         for at in np.flatnonzero(self._moves_until_s[row] > now_s).tolist():
             here = self._drivers[int(row[at])].position(now_s)

@@ -129,9 +129,10 @@ def make_drivers(
     habit_of: Callable[[int], Habit],
 ) -> list[Driver]:
     """Make all drivers, each with an own random generator."""
+    stops = starts.node if starts.points_deg is None else streets.stops.add(*starts.points_deg.T)
     return [
-        Driver(params, streets, _generator(seed, _DRIVERS, number), node, begin_s, habit_of(number))
-        for number, node in enumerate(starts.node.tolist())
+        Driver(params, streets, _generator(seed, _DRIVERS, number), stop, begin_s, habit_of(number))
+        for number, stop in enumerate(stops.tolist())
     ]
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from dispatch import events as ev
 from geo.arrays import FloatArray, IntArray
 from geo.city import City
-from geo.roads.travel_times import path
+from geo.roads.road_ways import road_way
+from kernel.points import Point
 from kernel.section_reader import read_params
 from pricing.commands import CountQuote, CountRequest, Tick
 from pricing.engine import PricingEngine
@@ -99,10 +100,11 @@ class Market:
 
 def market_of(city: City, requests: PlacedRequests, ways: Ways, surge: Surge | None) -> Market:
     """The market for these requests; their trips are searched. Raises ValueError for one without a way."""
-    duration_s, length_m = ways.learn(requests.pickup_node, requests.dropoff_node)
+    wishes = requests.wishes
+    ends = [ways.stops.add(*points_deg.T) for points_deg in (wishes.pickup_deg, wishes.dropoff_deg)]
+    duration_s, length_m = ways.learn(*ends)
     if not (duration_s < math.inf).all():
         row = int((~(duration_s < math.inf)).argmax())
-        wishes = requests.wishes
         raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
     tariff = tariff_of(city.sections)
     return Market(tariff, duration_s, length_m, surge, TripSurcharges(tariff, city, requests).due)
@@ -138,7 +140,7 @@ class TripSurcharges:
         )
         if not any(entry.at == "way" for entry in tariff.surcharges):
             return Touched(pickup, dropoff)
-        way = path(graph, int(self._requests.pickup_node[row]), int(self._requests.dropoff_node[row]))
+        way = road_way(graph, Point(*wishes.pickup_deg[row].tolist()), Point(*wishes.dropoff_deg[row].tolist()))
         return Touched(pickup, dropoff, zones_touched(tariff, graph.lat_deg[way.node], graph.lng_deg[way.node]))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from dispatch.ports import Positions
 from geo.arrays import FloatArray, IntArray
 from geo.distances import EARTH_RADIUS_M, lng_change_deg, within_globe_deg
-from geo.roads.graph import RoadGraph
 from location_ingest.column_engine import ColumnEngine
 from location_ingest.columns import ROW_NUMBERS, PingColumns
 from location_ingest.kernels import REASONS
@@ -26,7 +25,6 @@ class Tracking:
 
     Attributes:
         lat_deg, lng_deg: (n,) degrees; NaN if unknown.
-        node: (n,) the road node nearest to that.
         last_ping_s: (n,) when; -inf for never.
     """
 
@@ -34,21 +32,18 @@ class Tracking:
         self,
         params: GpsParams,
         ingest: IngestParams,
-        graph: RoadGraph,
         region_id: str,
         driver_ids: Sequence[str],
         seed: int,
     ) -> None:
         count = len(driver_ids)
         self.params = params
-        self._graph = graph
         self._region_id = region_id
         self._driver_ids = driver_ids
         self._receivers = Receivers(params, count, seed)
         self._filter = ColumnEngine(ingest)
         self.lat_deg: FloatArray = np.full(count, math.nan)
         self.lng_deg: FloatArray = np.full(count, math.nan)
-        self.node: IntArray = np.zeros(count, np.int64)
         self.last_ping_s: FloatArray = np.full(count, -math.inf)
         #: By verdict, 0 for believed; and pings that were never sent, for want of a fix.
         self._verdicts = np.zeros(1 + len(REASONS), np.int64)
@@ -106,8 +101,6 @@ class Tracking:
         believed = row[is_believed]
         self.last_ping_s[believed] = now_s
         self.lat_deg[believed], self.lng_deg[believed] = values[is_believed, 1], values[is_believed, 2]
-        if believed.size:
-            self.node[believed] = self._graph.snap(self.lat_deg[believed], self.lng_deg[believed])[0]
 
     def _measure(self, row: IntArray, lat_deg: FloatArray, lng_deg: FloatArray) -> None:
         is_known = np.isfinite(self.lat_deg[row])

@@ -21,8 +21,8 @@ class Movement(Protocol):
         ...
 
     @property
-    def end_node(self) -> int:
-        """The node where it ends."""
+    def end_stop(self) -> int:
+        """The stop where it ends."""
         ...
 
     def at(self, now_s: float) -> Position:
@@ -30,7 +30,7 @@ class Movement(Protocol):
         ...
 
     def next_corner(self, now_s: float) -> tuple[int, float]:
-        """The node where the driver can first turn off, and when that is reached."""
+        """The stop where the driver can first turn off, and when that is reached."""
         ...
 
 
@@ -39,13 +39,14 @@ class Motion:
     """A way along p corners; before its first moment the driver stands at the first, after its last at the last.
 
     Attributes:
-        node: (p,) the node at each corner; a way that starts in the middle of a road names the node it leads to.
+        stop: (p,) the stop at each corner (`simulator.streets.stops`), a node at all but the first and the last; a way
+            that starts where no stop is names the one it leads to.
         reach_s: (p,) when each corner is reached, ascending.
         lat_deg, lng_deg: (p,) where it is.
         heading_deg, speed_mps: (p - 1,) of the stretch that leaves each corner but the last.
     """
 
-    node: tuple[int, ...]
+    stop: tuple[int, ...]
     reach_s: tuple[float, ...]
     lat_deg: tuple[float, ...]
     lng_deg: tuple[float, ...]
@@ -53,9 +54,9 @@ class Motion:
     speed_mps: tuple[float, ...]
 
     @classmethod
-    def standing(cls, node: int, point: Point, now_s: float) -> Motion:
-        """Rest at a node, which is at the point."""
-        return cls((node,), (now_s,), (point.lat_deg,), (point.lng_deg,), (), ())
+    def standing(cls, stop: int, point: Point, now_s: float) -> Motion:
+        """Rest at a stop, which is at the point."""
+        return cls((stop,), (now_s,), (point.lat_deg,), (point.lng_deg,), (), ())
 
     @property
     def arrival_s(self) -> float:
@@ -63,9 +64,9 @@ class Motion:
         return self.reach_s[-1]
 
     @property
-    def end_node(self) -> int:
-        """The node where it ends."""
-        return self.node[-1]
+    def end_stop(self) -> int:
+        """The stop where it ends."""
+        return self.stop[-1]
 
     def at(self, now_s: float) -> Position:
         """Return the position at a time; a straight line from corner to corner. Python numbers: 1 µs, no arrays."""
@@ -85,11 +86,11 @@ class Motion:
         )
 
     def next_corner(self, now_s: float) -> tuple[int, float]:
-        """Return (node, reach_s): where the driver can first turn off, not before now; a driver at rest can at once."""
-        if now_s >= self.arrival_s or len(self.node) == 1:
-            return self.node[-1], now_s
+        """Return (stop, reach_s): where the driver can first turn off, not before now; a driver at rest can at once."""
+        if now_s >= self.arrival_s or len(self.stop) == 1:
+            return self.stop[-1], now_s
         corner = bisect_left(self.reach_s, now_s, lo=1)
-        return self.node[corner], self.reach_s[corner]
+        return self.stop[corner], self.reach_s[corner]
 
 
 def _between_deg(from_deg: float, to_deg: float, share: float) -> float:
@@ -107,19 +108,19 @@ class Drive:
     In virtual time hardly anybody does: a driver who is not called back is only ever met at the end of the way.
     """
 
-    __slots__ = ("_corners", "_search", "arrival_s", "begin_s", "end_node", "length_m", "point")
+    __slots__ = ("_corners", "_search", "arrival_s", "begin_s", "end_stop", "length_m", "point")
 
     def __init__(
         self,
-        end_node: int,
+        end_stop: int,
         point: Point,
         begin_s: float,
         arrival_s: float,
         length_m: float,
         search: Callable[[], Motion],
     ) -> None:
-        """`end_node` and `point` are where it ends; `search` finds the corners."""
-        self.end_node = end_node
+        """`end_stop` and `point` are where it ends; `search` finds the corners."""
+        self.end_stop = end_stop
         self.point = point
         self.begin_s = begin_s
         self.arrival_s = arrival_s
@@ -134,8 +135,8 @@ class Drive:
         return self._found().at(now_s)
 
     def next_corner(self, now_s: float) -> tuple[int, float]:
-        """The node where the driver can first turn off, and when that is reached."""
-        return (self.end_node, now_s) if now_s >= self.arrival_s else self._found().next_corner(now_s)
+        """The stop where the driver can first turn off, and when that is reached."""
+        return (self.end_stop, now_s) if now_s >= self.arrival_s else self._found().next_corner(now_s)
 
     def driven_m(self, now_s: float) -> float:
         """Metres driven by a time, as if at one speed."""

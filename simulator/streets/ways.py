@@ -10,6 +10,8 @@ import numpy.typing as npt
 from geo.arrays import FloatArray, IntArray, NodeArray, positions
 from geo.jit import kernel
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import Links, along_edge
+from simulator.streets.stops import Stops
 
 
 class Way(NamedTuple):
@@ -20,37 +22,54 @@ class Way(NamedTuple):
 
 
 class Ways:
-    """Quickest ways between nodes of one graph, remembered once they are known."""
+    """Quickest ways between stops of one city, remembered once they are known."""
 
     def __init__(self, graph: RoadGraph) -> None:
-        self._nodes = graph.node_count
         rows = graph.leaving
+        self._roads = graph
         self._graph = (rows.offset, rows.neighbour, graph.leaving_s, graph.length_m[rows.edge])
-        self._known: dict[int, Way] = {}
+        self._known: dict[tuple[int, int], Way] = {}
+        self.stops = Stops(graph)
 
-    def learn(self, origin_node: npt.ArrayLike, destination_node: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Find the ways (n,) in one sweep, remember them, and return their seconds (n,) and metres (n,).
+    def learn(self, origin: npt.ArrayLike, destination: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Find the ways (n,) between stops in one sweep, remember them, and return their seconds (n,) and metres (n,).
 
-        Pairs that share an origin are answered by one search. Raises ValueError for nodes that do not exist or
+        Crossings that several ways leave from are searched from once. Raises ValueError for stops that do not exist or
         vectors of different lengths.
         """
-        origins = positions("origin_node", origin_node, self._nodes)
-        destinations = positions("destination_node", destination_node, self._nodes)
+        origins = positions("origin", origin, len(self.stops))
+        destinations = positions("destination", destination, len(self.stops))
         if origins.shape != destinations.shape:
             raise ValueError(f"{origins.shape[0]} origins but {destinations.shape[0]} destinations")
-        duration_s, length_m = np.empty(origins.shape[0]), np.empty(origins.shape[0])
-        order = np.argsort(origins, kind="stable")
-        duration_s[order], length_m[order] = quickest_ways(self._graph, origins[order], destinations[order])
-        pairs = (origins * self._nodes + destinations).tolist()
+        places = self.stops.places
+        along_s, along_m = along_edge(self._roads, places[origins], places[destinations])
+        across_s, across_m = self._across(self.stops.out[origins], self.stops.into[destinations])
+        is_along = along_s <= across_s
+        duration_s, length_m = np.where(is_along, along_s, across_s), np.where(is_along, along_m, across_m)
+        pairs = zip(origins.tolist(), destinations.tolist(), strict=True)
         self._known.update(zip(pairs, map(Way, duration_s.tolist(), length_m.tolist()), strict=True))
         return duration_s, length_m
 
-    def between(self, origin_node: int, destination_node: int) -> Way:
-        """The way from one node to another; searched only if nobody has asked for it before."""
-        pair = origin_node * self._nodes + destination_node
+    def between(self, origin: int, destination: int) -> Way:
+        """The way from one stop to another; searched only if nobody has asked for it before."""
+        pair = origin, destination
         if pair not in self._known:
-            self.learn([origin_node], [destination_node])
+            self.learn([origin], [destination])
         return self._known[pair]
+
+    def _across(self, leave: Links, enter: Links) -> tuple[FloatArray, FloatArray]:
+        """Seconds (n,) and metres (n,) of the quickest way over crossings for each row."""
+        links_s = (leave.time_s[:, :, None] + enter.time_s[:, None, :]).reshape(-1, 4)
+        links_m = (leave.length_m[:, :, None] + enter.length_m[:, None, :]).reshape(-1, 4)
+        row, pair = np.nonzero(np.isfinite(links_s))
+        near, far = leave.node[row, pair // 2].astype(np.int64), enter.node[row, pair % 2].astype(np.int64)
+        order = np.argsort(near, kind="stable")
+        found_s, found_m = quickest_ways(self._graph, near[order], far[order])
+        row, pair = row[order], pair[order]
+        links_s[row, pair] += found_s
+        links_m[row, pair] += found_m
+        best = np.argmin(links_s, axis=1)[:, None]
+        return np.take_along_axis(links_s, best, 1)[:, 0], np.take_along_axis(links_m, best, 1)[:, 0]
 
 
 @kernel

@@ -61,7 +61,7 @@ def test_parquet_and_csv_give_the_same_requests(town: Any, write: Any, tmp_path:
         ("1,0,0,0,0.0009", "line 3: it has 5 values, the header 6"),
         ("1,0,0,0,0.0009,1,9", "line 3: it has 7 values"),
         ("1,0,0,0,0.5,1", "line 3: the dropoff is 55.* m from the nearest road, more than 200 m"),
-        ("1,0,0,0,0.0001,1", "line 3: pickup and dropoff are at one corner"),
+        ("1,0,0,0,0.000001,1", "line 3: pickup and dropoff are at one place of the road"),
     ],
 )
 def test_a_bad_row_is_refused_with_line_and_reason_or_counted(town: Any, write: Any, row: Any, reason: Any) -> None:

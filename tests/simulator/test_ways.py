@@ -37,7 +37,7 @@ def test_where_there_is_no_way_it_is_infinite() -> None:
 
 
 def test_nodes_that_do_not_exist_are_refused(graph: Any) -> None:
-    with pytest.raises(ValueError, match="origin_node"):
+    with pytest.raises(ValueError, match="origin"):
         Ways(graph).learn([-1], [0])
     with pytest.raises(ValueError, match="2 origins but 1"):
         Ways(graph).learn([0, 1], [0])
@@ -50,7 +50,7 @@ def test_a_lazy_drive_is_everywhere_where_the_full_one_is(town: Any) -> None:
     for exact, found in (first, turned):
         assert isinstance(found, Drive)
         assert found.arrival_s == pytest.approx(exact.arrival_s)
-        assert found.end_node == exact.end_node
+        assert found.end_stop == exact.end_stop
         for now_s in np.linspace(33.0, exact.arrival_s + 5.0, 23):
             assert found.at(now_s) == pytest.approx(exact.at(now_s), nan_ok=True)
             assert found.next_corner(now_s) == pytest.approx(exact.next_corner(now_s))

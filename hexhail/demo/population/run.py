@@ -159,20 +159,20 @@ class Population:
 
     async def _bring_drivers(self) -> None:
         settings, now_s = self._settings, self._context.clock.now_s
-        for number, node in enumerate(self._start_nodes()):
+        for number, stop in enumerate(self._starts()):
             generator = np.random.default_rng([settings.seed, DRIVERS, number])
-            driver = Driver(settings.driver_params, self._streets, generator, node, now_s())
+            driver = Driver(settings.driver_params, self._streets, generator, stop, now_s())
             app = DriverApp(f"driver-{number:04d}", driver, self._context)
             self._drivers.append(app)
             self._phones.append(self._start_person(app.run()))
             await asyncio.sleep(1.0 / settings.drivers_per_wall_s)
 
-    def _start_nodes(self) -> list[int]:
-        """Draw where drivers start: at pickups of the data, for that is where people want them."""
+    def _starts(self) -> list[int]:
+        """Draw the stops where drivers start: at pickups of the data, for that is where people want them."""
         count, pickup_deg = self._settings.n_drivers, self._requests.pickup_deg
         generator = np.random.default_rng([self._settings.seed, STARTS])
         rows = generator.choice(len(pickup_deg), size=count, replace=count > len(pickup_deg))
-        return [self._streets.nearest_node(Point(*pickup_deg[row].tolist())) for row in rows]
+        return [self._streets.stop_at(Point(*pickup_deg[row].tolist())) for row in rows]
 
     async def _bring_riders(self) -> None:
         settings, t_s = self._settings, self._requests.t_s

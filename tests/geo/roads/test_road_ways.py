@@ -14,9 +14,9 @@ from geo.arrays import FloatArray
 from geo.city import City, Region
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
-from geo.roads.road_places import RoadPlaces, places_on_roads, point_on_edge
+from geo.roads.road_places import RoadPlaces, places_on_roads
 from geo.roads.road_ways import node_on_road, road_way, times_between
-from geo.roads.snap import edge_index
+from geo.roads.snap import edge_index, points_on_edges
 from geo.roads.travel_times import UnreachableError, nearest_by_road, path
 from kernel.points import Point
 
@@ -216,5 +216,17 @@ def test_a_driver_past_the_pickup_on_a_one_way_street_goes_round() -> None:
 
 
 def test_a_point_on_an_edge_is_where_its_share_of_the_bends_is() -> None:
-    lat_deg, lng_deg = point_on_edge(long_street(), 0, 0.25)
-    assert (lat_deg, lng_deg) == pytest.approx((at(0.25).lat_deg, at(0.25).lng_deg), abs=2e-5)
+    graph = long_street()
+    lat_deg, lng_deg = points_on_edges(graph, np.array([0, 0, 4]), np.array([0.25, 1.0, 1.0]))
+    assert lat_deg == pytest.approx([60.0, 60.0, 60.0], abs=2e-5)
+    assert lng_deg == pytest.approx([at(0.25).lng_deg, 25.072, 25.0], abs=2e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(points_on_roads, min_size=1, max_size=20))
+def test_a_point_that_is_snapped_to_a_road_is_found_there_again(ends: list[tuple[int, float]]) -> None:
+    points = [on_edge(*end) for end in ends]
+    found = places(CITY, points)
+    lat_deg, lng_deg = points_on_edges(CITY, found.edge[:, 0], found.share[:, 0])
+    away_m = great_circle_m(lat_deg, lng_deg, [p.lat_deg for p in points], [p.lng_deg for p in points])
+    assert away_m == pytest.approx(0.0, abs=0.5)
