@@ -228,8 +228,8 @@ def make_demand_split(report: Report, *, small: bool) -> DemandSplit:
         write_city_file(here, name="manhattan-hour", timezone="UTC", currency="USD", is_osm=False)
         city = load_city(here)
     bad, off_road_m_max = BadRows(skip=True), city.region.off_road_m_max
-    requests = read_requests(data / "requests.csv.gz", city.graph, off_road_m_max, bad)
-    starts = read_drivers(data / "drivers.csv", city.graph, off_road_m_max, bad)
+    requests = read_requests(data / "requests.csv.gz", city.graph, off_road_m_max, bad, to_crossings=True)
+    starts = read_drivers(data / "drivers.csv", city.graph, off_road_m_max, bad, to_crossings=True)
     sunday = load_requests(MANHATTAN)
     rows = np.random.default_rng(LEARNING_SEED).permutation(len(sunday))[: len(requests)]
     others = _within_an_hour(sunday, rows, city.graph)

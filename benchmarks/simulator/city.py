@@ -59,7 +59,7 @@ def _ours(data: Path, here: Path, window_s: float, report: Report) -> list[objec
     requests = next(data.glob("requests.csv*"))
     command = [
         sys.executable, "-m", "hexhail", "simulate", f"--city={here / 'city'}", f"--requests={requests}",
-        f"--drivers={data / 'drivers.csv'}", f"--out={out}", f"--batch-window-s={window_s}", *RULES,
+        f"--drivers={data / 'drivers.csv'}", f"--out={out}", f"--batch-window-s={window_s}", "--to-crossings", *RULES,
     ]  # fmt: skip
     logs = []
     for _ in range(2):

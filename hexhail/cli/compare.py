@@ -42,6 +42,13 @@ def compare(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="leave out bad rows and count them instead of ending")
     ] = False,
+    to_crossings: Annotated[
+        bool,
+        typer.Option(
+            "--to-crossings",
+            help="move every place to the nearest crossing, as simulators do that know no place along a street",
+        ),
+    ] = False,
 ) -> None:
     """Compare policies or parameters on the same riders and drivers: one simulated day per arm and seed."""
     from hexhail.runtime.kernel_cache import use_kernel_cache
@@ -70,7 +77,7 @@ def compare(
             raise ValueError("--burn-in belongs to --switchback")
         plan = Plan(
             city, requests, drivers, tuple(parse_arms(arms, defaults)), tuple(range(1, seeds + 1)),
-            skip_bad, resample, turns,
+            skip_bad, resample, turns, to_crossings,
         )  # fmt: skip
         comparison = _run_with_progress(plan, _number_of_jobs(jobs, len(plan.days())))
         write_comparison(comparison, out_dir)

@@ -60,6 +60,13 @@ def simulate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="leave out bad rows and count them instead of ending")
     ] = False,
+    to_crossings: Annotated[
+        bool,
+        typer.Option(
+            "--to-crossings",
+            help="move every place to the nearest crossing, as simulators do that know no place along a street",
+        ),
+    ] = False,
 ) -> None:
     """Simulate a city's day in virtual time, with riders and drivers from files and the engines of the live service."""
     from hexhail.runtime.kernel_cache import use_kernel_cache
@@ -84,7 +91,7 @@ def simulate(
             gps_noise_m=gps_noise_m,
             gps_gap_share=gps_gap_share,
         )
-        inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad)
+        inputs = read_inputs(city, requests, drivers, skip_bad=skip_bad, to_crossings=to_crossings)
         _print_inputs(inputs)
         known = PositionValue.load(values, inputs.city.graph) if values is not None else None
         with _progress(inputs) as show:

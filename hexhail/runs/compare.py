@@ -61,6 +61,8 @@ class Plan:
     #: Whether each seed draws new demand; otherwise seeds differ only in the behaviour of riders and drivers.
     is_resampled: bool = False
     switchback: SwitchbackParams | None = None
+    #: Whether all places are moved to the nearest crossings.
+    to_crossings: bool = False
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -195,7 +197,9 @@ def _flat(outcome: Outcome, currency: str) -> dict[str, float | None]:
 
 
 def _inputs_of(plan: Plan) -> Inputs:
-    return read_inputs(plan.city_dir, plan.requests, plan.drivers, skip_bad=plan.skip_bad)
+    return read_inputs(
+        plan.city_dir, plan.requests, plan.drivers, skip_bad=plan.skip_bad, to_crossings=plan.to_crossings
+    )
 
 
 def _simulate_here(plan: Plan, inputs: Inputs) -> Iterator[DayResult]:

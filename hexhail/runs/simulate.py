@@ -46,16 +46,19 @@ class Run:
     summary: dict[str, Any]
 
 
-def read_inputs(city_dir: Path, requests: Path, drivers: Path, *, skip_bad: bool) -> Inputs:
-    """Read a city and its people. Raises ValueError or FileNotFoundError that names file, line and reason."""
+def read_inputs(city_dir: Path, requests: Path, drivers: Path, *, skip_bad: bool, to_crossings: bool = False) -> Inputs:
+    """Read a city and its people; ``to_crossings`` moves all places to the nearest crossings.
+
+    Raises ValueError or FileNotFoundError that names file, line and reason.
+    """
     city = load_checked_city(city_dir)
     bad = BadRows(skip=skip_bad)
     off_road_m_max = city.region.off_road_m_max
     return Inputs(
         city,
         city_dir,
-        read_requests(requests, city.graph, off_road_m_max, bad),
-        read_drivers(drivers, city.graph, off_road_m_max, bad),
+        read_requests(requests, city.graph, off_road_m_max, bad, to_crossings=to_crossings),
+        read_drivers(drivers, city.graph, off_road_m_max, bad, to_crossings=to_crossings),
         bad,
     )
 

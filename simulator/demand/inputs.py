@@ -92,14 +92,21 @@ class DriverStarts:
         return int(self.node.shape[0])
 
 
-def read_requests(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows) -> PlacedRequests:
+def read_requests(
+    path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows, *, to_crossings: bool = False
+) -> PlacedRequests:
     """Read `t_s,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,party_size` from CSV, CSV.gz or parquet, sorted by time.
 
-    Rows of one time keep their order. Raises BadInput for a file that cannot be read, lacks a column or holds no
-    usable row, BadRow as `bad` says.
+    Rows of one time keep their order; ``to_crossings`` moves all places to the nearest crossings.
+    Raises BadInput for a file that cannot be read, lacks a column or holds no usable row, BadRow as `bad` says.
     """
     rows, line = _at_one_time(path, *checked_rows(path, REQUEST_COLUMNS, {}, _wrong_request, bad), bad)
-    nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"pickup": 1, "dropoff": 3}, bad)
+    columns = {"pickup": 1, "dropoff": 3}
+    is_near = _near_roads(path, graph, off_road_m_max, rows, line, columns, bad)
+    rows, line = rows[is_near], line[is_near]
+    if to_crossings:
+        _move_to_crossings(graph, rows, columns)
+    nodes, kept = _placed(path, graph, rows, line, columns, bad)
     order = np.argsort(rows[kept, 0], kind="stable")
     rows, nodes = rows[kept][order], nodes[kept][order]
     if not rows.shape[0]:
@@ -108,13 +115,18 @@ def read_requests(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadR
     return PlacedRequests(wishes, nodes[:, 0].copy(), nodes[:, 1].copy())
 
 
-def read_drivers(path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows) -> DriverStarts:
-    """Read `lat,lng` and, if it is there, `seats`, from CSV, CSV.gz or parquet. Raises as `read_requests` does."""
+def read_drivers(
+    path: Path, graph: RoadGraph, off_road_m_max: float, bad: BadRows, *, to_crossings: bool = False
+) -> DriverStarts:
+    """Read `lat,lng` and, if it is there, `seats`, from CSV, CSV.gz or parquet; see `read_requests` for the rest."""
     rows, line = checked_rows(path, DRIVER_COLUMNS, {"seats": float(SEATS_DEFAULT)}, _wrong_driver, bad)
-    nodes, kept = _placed(path, graph, off_road_m_max, rows, line, {"driver": 0}, bad)
-    if not kept.any():
+    rows = rows[_near_roads(path, graph, off_road_m_max, rows, line, {"driver": 0}, bad)]
+    if not rows.shape[0]:
         raise BadInput(f"{path} holds no usable driver")
-    return DriverStarts(nodes[kept, 0].copy(), rows[kept, 2].astype(np.int64), rows[kept, :2].copy())
+    if to_crossings:
+        _move_to_crossings(graph, rows, {"driver": 0})
+    node, _ = node_on_road(graph, rows[:, 0], rows[:, 1])
+    return DriverStarts(node, rows[:, 2].astype(np.int64), rows[:, :2].copy())
 
 
 def checked_rows(
@@ -197,7 +209,7 @@ def _wrong_driver(row: Sequence[float]) -> str | None:
     return wrong_place("driver", row[0], row[1])
 
 
-def _placed(
+def _near_roads(
     path: Path,
     graph: RoadGraph,
     off_road_m_max: float,
@@ -205,24 +217,37 @@ def _placed(
     line: IntArray,
     place_column: dict[str, int],
     bad: BadRows,
-) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Return (nodes (n, places), kept (n,)): every place snapped to the roads; those too far off are not kept.
-
-    A request whose pickup and dropoff snap to one point of a road is refused, as the live API does.
-    """
-    nodes = np.zeros((rows.shape[0], len(place_column)), np.int64)
+) -> BoolArray:
+    """Whether all places of each row (n,) are near enough to a road; the others are refused."""
     kept = np.ones(rows.shape[0], np.bool_)
-    for place, (name, column) in enumerate(place_column.items()):
-        nodes[:, place], distance_m = node_on_road(graph, rows[:, column], rows[:, column + 1])
+    for name, column in place_column.items():
+        _, distance_m = node_on_road(graph, rows[:, column], rows[:, column + 1])
         for row in np.flatnonzero(kept & (distance_m > off_road_m_max)):
             kept[row] = False
             reason = f"the {name} is {distance_m[row]:.0f} m from the nearest road, more than {off_road_m_max:.0f} m"
             bad.refuse(path, int(line[row]), reason)
-    if len(place_column) > 1:
-        for row in np.flatnonzero(kept & _is_no_trip(graph, *(rows[:, at : at + 2] for at in place_column.values()))):
-            kept[row] = False
-            bad.refuse(path, int(line[row]), "pickup and dropoff are at one place of the road: no trip")
-    return nodes, kept
+    return kept
+
+
+def _move_to_crossings(graph: RoadGraph, rows: FloatArray, place_column: dict[str, int]) -> None:
+    for column in place_column.values():
+        node, _ = graph.snap(rows[:, column], rows[:, column + 1])
+        rows[:, column], rows[:, column + 1] = graph.lat_deg[node], graph.lng_deg[node]
+
+
+def _placed(
+    path: Path, graph: RoadGraph, rows: FloatArray, line: IntArray, place_column: dict[str, int], bad: BadRows
+) -> tuple[IntArray, BoolArray]:
+    """Return (nodes (n, 2), kept (n,)): the nearer ends of the roads of pickups and dropoffs.
+
+    A request whose pickup and dropoff snap to one point of a road is refused, as the live API does.
+    """
+    ends_deg = [rows[:, column : column + 2] for column in place_column.values()]
+    nodes = np.column_stack([node_on_road(graph, *points_deg.T)[0] for points_deg in ends_deg])
+    is_no_trip = _is_no_trip(graph, *ends_deg)
+    for row in np.flatnonzero(is_no_trip):
+        bad.refuse(path, int(line[row]), "pickup and dropoff are at one place of the road: no trip")
+    return nodes, ~is_no_trip
 
 
 def _is_no_trip(graph: RoadGraph, pickup_deg: FloatArray, dropoff_deg: FloatArray) -> BoolArray:
