@@ -268,7 +268,7 @@ def nearest_drivers_from_drivers(
         found[pickup] = _insert_on_edge_inplace(row, row_s, 0, on_edges, seed_edge[pickup], seed_share[pickup], limit_s)
         for way in range(2):
             is_seed[seed_node[pickup, way]] |= seed_s[pickup, way] <= limit_s
-    wanted = np.count_nonzero(is_seed)
+    wanted = int(np.count_nonzero(is_seed))
     is_wanted = np.zeros(nodes, np.bool_)
     work = (np.full(nodes, np.inf), np.empty(nodes, np.int32), np.empty(edges + 1), np.empty(edges + 1, np.int32))
     for node in origin:

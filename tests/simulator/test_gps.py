@@ -59,11 +59,11 @@ def test_one_seed_gives_one_series_of_errors_and_another_another() -> None:
 
 
 @pytest.fixture
-def track(town: Any) -> Any:
+def track() -> Any:
     """Tracking of one driver in the town, with everything but the errors as it comes."""
 
     def make(**params: Any) -> Any:
-        return Tracking(GpsParams(**params), IngestParams(), town, "town", ["d0"], seed=1)
+        return Tracking(GpsParams(**params), IngestParams(), "town", ["d0"], seed=1)
 
     return make
 
@@ -74,10 +74,10 @@ def stand(tracking: Any, pings: Any, lat_deg: Any = 0.0, lng_deg: Any = 0.0, beg
         tracking.take(np.zeros(1, np.int64), *here, begin_s + number * tracking.params.ping_s)
 
 
-def test_an_accepted_position_is_near_the_true_one_and_snapped_to_its_node(track: Any, town: Any) -> None:
+def test_an_accepted_position_is_near_the_true_one(track: Any, town: Any) -> None:
     tracking = track(noise_m=8.0, **QUIET)
     stand(tracking, 50, town.lat_deg[7], town.lng_deg[7])
-    assert tracking.node[0] == 7
+    assert town.snap(tracking.lat_deg, tracking.lng_deg)[0].tolist() == [7]
     assert tracking.last_ping_s[0] == 49 * 4.0
     figures = tracking.figures()
     assert (figures["pings_accepted"], figures["pings_rejected"]) == (50, {})
