@@ -24,7 +24,6 @@ def warm_up(city_dir: Path) -> None:
 
 def warm_edges(city: City) -> None:
     """Load the kernels of quotes, of the cars near a rider and of pings at the edge."""
-    import numpy as np
 
     from geo.cells import CellNumbers, latlng_to_cells
     from geo.nearest import PointsByCell
