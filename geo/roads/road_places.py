@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geo.arrays import FloatArray, IntArray, positions
+from geo.arrays import BoolArray, FloatArray, IntArray, NodeArray, positions
 from geo.roads.graph import RoadGraph
 from geo.roads.snap import edge_index
 
@@ -128,17 +128,17 @@ def places_of(name: str, given: RoadPlaces | npt.ArrayLike, graph: RoadGraph) ->
     return given
 
 
-def at_crossings(graph: RoadGraph, places: RoadPlaces) -> npt.NDArray[np.bool_]:
+def at_crossings(graph: RoadGraph, places: RoadPlaces) -> BoolArray:
     """Return whether each place (n,) is at its node."""
     if graph.edge_count == 0:
         return np.ones(len(places), np.bool_)
     edge_m = graph.length_m[np.maximum(places.edge, 0)]
     ends_m = np.minimum(places.share, 1.0 - places.share) * edge_m
-    is_on_edge = (places.edge >= 0) & (ends_m > AT_CROSSING_M)
-    return ~is_on_edge.any(axis=1)
+    is_on_edge: BoolArray = (places.edge >= 0) & (ends_m > AT_CROSSING_M)
+    return ~(is_on_edge[:, 0] | is_on_edge[:, 1])
 
 
-def _links(graph: RoadGraph, places: RoadPlaces, near: IntArray, far: IntArray, from_near: FloatArray) -> Links:
+def _links(graph: RoadGraph, places: RoadPlaces, near: NodeArray, far: NodeArray, from_near: FloatArray) -> Links:
     """Links over the rest of each edge to its end ``far``; to ``near``, over nothing, for a place that is there."""
     has_edge = places.edge >= 0
     if not has_edge.any():

@@ -254,9 +254,9 @@ def _is_no_trip(graph: RoadGraph, pickup_deg: FloatArray, dropoff_deg: FloatArra
     """Whether pickup and dropoff (n, 2) are at one point of a road, to a metre."""
     pickups, dropoffs = (places_on_roads(graph, *points_deg.T) for points_deg in (pickup_deg, dropoff_deg))
     if graph.edge_count == 0:
-        return pickups.node == dropoffs.node
+        return np.equal(pickups.node, dropoffs.node)
     ends = [points_on_edges(graph, places.edge[:, 0], places.share[:, 0]) for places in (pickups, dropoffs)]
-    return great_circle_m(*ends[0], *ends[1]) < TRIP_M_MIN
+    return np.less(great_circle_m(*ends[0], *ends[1]), TRIP_M_MIN)
 
 
 def _table(path: Path, columns: Sequence[str], defaults: dict[str, float]) -> Iterator[tuple[int, Sequence[object]]]:
