@@ -9,7 +9,7 @@ from typing import Any
 from dispatch import commands as cmd
 from dispatch import events as ev
 from dispatch.book import Book
-from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, StaleToken, TooEarly
+from dispatch.errors import DriverBusy, IllegalMove, NotFound, OfferGone, PlacesNotKept, StaleToken, TooEarly
 from dispatch.matching.guard import decide_safely
 from dispatch.matching.policy import MatchingPolicy, RoundDecision
 from dispatch.model import DispatchParams, OfferState, Party, Ride, RideState, SupplySnapshot
@@ -385,6 +385,8 @@ class DispatchEngine:
         ride = self.ride(command.ride_id)
         if ride.state is RideState.CANCELLED and not ride.is_no_show:  # nothing is owed of it
             raise IllegalMove(ride.ride_id, ride.state, "a correction")
+        if command.dropoff is not None and ride.coarse_resolution is not None:
+            raise PlacesNotKept(ride.ride_id)
         is_new_fare = command.fare_cents is not None
         return self._happen(
             ride,

@@ -3,6 +3,7 @@
 DispatchError
 ├── CommandRefused            the caller broke a rule; nothing has changed
 │   ├── NotFound              no such ride or offer, or none of the caller's
+│   ├── PlacesNotKept         the ride ended so long ago that only the cells of its places are kept
 │   ├── IllegalMove           the ride is in a state that does not allow it
 │   ├── OfferGone             the offer does not stand any more
 │   ├── OffRoad               no road of the region is near the place
@@ -68,6 +69,16 @@ class IllegalMove(CommandRefused):
     def __init__(self, ride_id: str, state: str, wanted: str) -> None:
         super().__init__(f"Ride {ride_id} is {state}; {wanted} is not possible from there.")
         self.state = state
+
+
+class PlacesNotKept(CommandRefused):
+    """The ride ended so long ago that only the cells of its places are kept."""
+
+    code = "places_not_kept"
+    hint = "Correct the fare alone, and say where the rider left in the reason."
+
+    def __init__(self, ride_id: str) -> None:
+        super().__init__(f"The places of ride {ride_id} are no longer kept, so its dropoff cannot be corrected.")
 
 
 class TooManyRides(CommandRefused):

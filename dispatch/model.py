@@ -129,6 +129,8 @@ class Ride:
     map_id: str = ""
     #: The map on which the ride's points were on no road, as its rider was told; None if there was none.
     set_aside_on: str | None = None
+    #: H3 resolution of the cells whose centres `pickup` and `dropoff` are, once the exact places are no longer kept.
+    coarse_resolution: int | None = None
 
     @property
     def owed_cents(self) -> int | None:

@@ -14,6 +14,9 @@ from pricing.model.quotes import Receipt
 from workflows.quote import SignedQuote
 from workflows.receipts import receipt_of
 
+#: The notice of a ride that ended long ago.
+PLACES_NOT_KEPT = "Where this ride began and ended is no longer kept: too much time has passed since its end."
+
 
 class QuoteRequest(Strict):
     """A trip to quote: pickup, dropoff and number of seats."""
@@ -103,8 +106,8 @@ class RideBody(BaseModel):
     state: RideState
     sequence: Annotated[int, Field(description="number of the ride's last event")]
     rider_id: str
-    pickup: PointBody
-    dropoff: PointBody
+    pickup: Annotated[PointBody | None, Field(description="null once the places of a long ended ride are not kept")]
+    dropoff: Annotated[PointBody | None, Field(description="null once the places of a long ended ride are not kept")]
     seats: int
     fare_cents: int
     currency: str
@@ -135,15 +138,15 @@ class RideBody(BaseModel):
     @classmethod
     def of(cls, ride: Ride, notice: str | None = None) -> RideBody:
         """Convert a ride."""
-        receipt = receipt_of(ride)
+        receipt, are_kept = receipt_of(ride), ride.coarse_resolution is None
         return cls(
             ride_id=ride.ride_id,
             region_id=ride.region_id,
             state=ride.state,
             sequence=ride.sequence,
             rider_id=ride.rider_id,
-            pickup=PointBody.of(ride.pickup),
-            dropoff=PointBody.of(ride.dropoff),
+            pickup=PointBody.of(ride.pickup) if are_kept else None,
+            dropoff=PointBody.of(ride.dropoff) if are_kept else None,
             seats=ride.seats,
             fare_cents=ride.fare_cents,
             currency=ride.currency,
@@ -162,5 +165,5 @@ class RideBody(BaseModel):
             end_reason=ride.end_reason,
             owed_cents=ride.owed_cents,
             receipt=ReceiptBody.of(receipt) if receipt else None,
-            notice=notice,
+            notice=notice if are_kept else PLACES_NOT_KEPT,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,11 @@ class OutboxRow(NewRow):
     """A committed message; ``position`` orders those of all streams without gaps."""
 
     position: int
+
+
+class KeptMessage(NamedTuple):
+    """A message that is still in SQL."""
+
+    sequence: int
+    payload: str
+    is_published: bool

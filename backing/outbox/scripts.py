@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from backing.outbox import statements as sql
-from backing.outbox.rows import NewRow, OutboxRow
+from backing.outbox.rows import KeptMessage, NewRow, OutboxRow
 from backing.sql.scripts import Announce, Dialect, Script, Statement
 from kernel.contracts.topics import STREAM_TOPICS
 
@@ -65,6 +65,17 @@ def forget(before_s: float, kept_rows: int, limit: int) -> Script[int]:
     if not last:
         return 0
     return len((yield Statement(sql.FORGET_ROWS, (last,))))
+
+
+def of_key(stream: str, key: str) -> Script[list[KeptMessage]]:
+    """The messages about one thing that are kept, in their order."""
+    rows = yield Statement(sql.OF_KEY, (stream, key))
+    return [KeptMessage(sequence, payload, bool(is_published)) for sequence, payload, is_published in rows]
+
+
+def replace_payload(stream: str, key: str, sequence: int, payload: str) -> Script[None]:
+    """Change what a message says that was published; whoever reads it from SQL from now on gets the new payload."""
+    yield Statement(sql.REPLACE_PAYLOAD, (payload, stream, key, sequence))
 
 
 def at_s_of(payload: str) -> float | None:

@@ -52,6 +52,13 @@ OLDEST_ROWS = (
 FORGET_ROWS = "DELETE FROM outbox_rows WHERE position <= ?1 RETURNING 1"
 OLDEST_ROW = "SELECT payload FROM outbox_rows WHERE position IS NOT NULL ORDER BY position LIMIT 1"
 
+#: The unique index of (stream, key, sequence) finds them.
+OF_KEY = (
+    "SELECT sequence, payload, position IS NOT NULL AND position <= (SELECT published_position FROM outbox_relay)"
+    " FROM outbox_rows WHERE stream = ?1 AND key = ?2 ORDER BY sequence"
+)
+REPLACE_PAYLOAD = "UPDATE outbox_rows SET payload = ?1 WHERE stream = ?2 AND key = ?3 AND sequence = ?4"
+
 SINCE = (
     "SELECT position, payload FROM outbox_rows"
     " WHERE stream = ?1 AND region_id = ?2 AND position > ?3 ORDER BY position LIMIT ?4"

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from geo.city import City
+import structlog
+
+from geo.city import CITY_FILE, City, Region
 from hexhail.cities.sections import load_checked_city
+from kernel.section_reader import Sections, read_params
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -24,6 +29,19 @@ def load_cities(folders: Sequence[Path]) -> list[City]:
             )
         seen[region_id] = folder
     return cities
+
+
+def surge_resolutions(folders: Sequence[Path]) -> dict[str, int]:
+    """H3 resolution of the surge cells of each region, without reading its roads; regions that cannot be read lack."""
+    found = {}
+    for folder in folders:
+        try:
+            region = read_params(Sections.read(folder / CITY_FILE), Region)
+        except (OSError, ValueError) as error:
+            log.warning("city_not_read", folder=str(folder), error=str(error))
+            continue
+        found[region.region_id] = region.surge_resolution
+    return found
 
 
 def check_edge(folder: Path, folders: Sequence[Path]) -> None:

@@ -13,6 +13,8 @@ from backing.outbox.relay import HISTORY_ROWS
 from backing.sql.database import Database
 from dispatch.adapters.round_folder import RoundFolder
 from dispatch.adapters.sql.answers import SqlKeptAnswers
+from dispatch.adapters.sql.places import SqlPlaces
+from hexhail.cities.served import surge_resolutions
 from hexhail.runtime.settings import Settings
 from pricing.adapters.sql.record import SqlPriceRecord
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Rows of a step: SQLite's one writer is held for some ten milliseconds.
 STEP_ROWS = 500
+#: Rides of a step whose places are made coarse: each has some messages besides its own row.
+STEP_RIDES = 100
 #: Wall seconds between two looks while nothing is old, and between two steps while something is.
 LOOK_EVERY_S = 60.0
 STEP_EVERY_S = 0.25
@@ -52,10 +56,12 @@ class Kind:
     #: Deletes up to so many rows from before a time; returns how many.
     forget: Callable[[float, int], Awaitable[int]]
     oldest_s: Callable[[], Awaitable[float | None]]
+    #: Rows of a step.
+    step_rows: int = STEP_ROWS
 
     async def delete_old(self) -> int:
         """See `Prunable.delete_old`."""
-        return await self.forget(self.now() - self.keep_days * DAY_S, STEP_ROWS) if self.keep_days else 0
+        return await self.forget(self.now() - self.keep_days * DAY_S, self.step_rows) if self.keep_days else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class RecordedRounds:
 def kinds_of(settings: Settings, database: Database, kept_rows: int = HISTORY_ROWS) -> list[Kind]:
     """Every kind of rows that are deleted when they are old; ``kept_rows`` of the newest messages always stay."""
     outbox, answers, prices = SqlOutbox(database), SqlKeptAnswers(database), SqlPriceRecord(database)
+    places = SqlPlaces(database, surge_resolutions(settings.city_folders))
     city_now = settings.clock().now_s
 
     async def forget_messages(before_s: float, limit: int) -> int:
@@ -87,7 +94,21 @@ def kinds_of(settings: Settings, database: Database, kept_rows: int = HISTORY_RO
         Kind("messages", settings.keep_messages_days, city_now, forget_messages, outbox.oldest_s),
         Kind("answers", settings.keep_answers_days, time.time, answers.forget, answers.oldest_s),
         Kind("price changes", settings.keep_price_changes_days, city_now, prices.forget, prices.oldest_s),
+        Kind("places of rides", places_days(settings), city_now, places.forget, places.oldest_s, STEP_RIDES),
     ]
+
+
+def places_days(settings: Settings) -> float:
+    """Days for which the places of ended rides stay exact, 0 for ever.
+
+    Recorded rounds are decided again on the places in the events: as long as the rounds are kept, so are the places.
+    """
+    if not settings.keep_places_days or settings.record_dir is None:
+        return settings.keep_places_days
+    if not settings.keep_rounds_days:
+        return 0.0
+    # A file of rounds is written for a day and kept for so many after that.
+    return max(settings.keep_places_days, settings.keep_rounds_days + 2.0)
 
 
 def recorded_rounds(settings: Settings) -> RoundFolder | None:

@@ -252,6 +252,15 @@ class Settings(BaseSettings):
             "auditors read; 0: never",
         ),
     ] = 365.0
+    keep_places_days: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="days after the end of a ride after which SQL keeps only the surge cells of its pickup and "
+            "dropoff, not the places; not before its events are published, nor before rounds of its time are deleted "
+            "(`keep_rounds_days`, where `record_dir` is set); 0: the places stay for ever",
+        ),
+    ] = 90.0
     keep_rounds_days: Annotated[
         float,
         Field(

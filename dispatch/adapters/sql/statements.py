@@ -121,4 +121,13 @@ COUNT_ANSWER = (
 )
 IDLE_FROM_NOW = "UPDATE shifts SET idle_since_s = ?1 WHERE driver_id = ?2"
 NEWEST_FENCE = "SELECT COALESCE(MAX(token), 0) FROM offers WHERE region_id = ?1"
+#: As the index has it: coarse places have node -1 (`dispatch.rules.kept_places.NO_NODE`).
+_WITH_PLACES = "state IN ('COMPLETED', 'CANCELLED', 'EXPIRED') AND body NOT LIKE '%\"node\":-1}%'"
+ENDED_RIDES_WITH_PLACES = (
+    f"SELECT requested_s, ride_id, body FROM rides WHERE {_WITH_PLACES}"  # noqa: S608 - the states above
+    " AND requested_s < ?1 AND (requested_s, ride_id) > (?2, ?3) ORDER BY requested_s, ride_id LIMIT ?4"
+)
+OLDEST_PLACES = f"SELECT MIN(requested_s) FROM rides WHERE {_WITH_PLACES}"  # noqa: S608 - the states above
+#: Only from the sequence that was read: whoever changes the ride meanwhile has the last word.
+FORGET_PLACES = "UPDATE rides SET body = ?1 WHERE ride_id = ?2 AND sequence = ?3 RETURNING ride_id"
 COUNT_RIDES = "SELECT state, COUNT(*) FROM rides GROUP BY state"
