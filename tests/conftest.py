@@ -25,8 +25,28 @@ from tests.kafka import server as kafka
 from tests.patience import PATIENCE_S
 from tests.schedule import GroupScheduling, rank_of
 
-if "PYTEST_XDIST_WORKER" in os.environ and "NUMBA_CACHE_DIR" in os.environ:
-    kernel_compilation.one_process_at_a_time(Path(os.environ["NUMBA_CACHE_DIR"]))
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+KERNEL_CACHE = Path(os.environ["NUMBA_CACHE_DIR"]) if "NUMBA_CACHE_DIR" in os.environ else None
+WARM_UP = pytest.StashKey[subprocess.Popen[bytes]]()
+
+if IS_WORKER and KERNEL_CACHE:
+    kernel_compilation.one_process_at_a_time(KERNEL_CACHE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    is_whole_run = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    if KERNEL_CACHE and not IS_WORKER and is_whole_run and config.getoption("numprocesses", None):
+        config.stash[WARM_UP] = kernel_compilation.begin_warm_up(KERNEL_CACHE)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if WARM_UP in config.stash:
+        config.stash[WARM_UP].wait()
+
+
+def pytest_collection_finish() -> None:
+    if IS_WORKER and KERNEL_CACHE:
+        kernel_compilation.wait_for_warm_up(KERNEL_CACHE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

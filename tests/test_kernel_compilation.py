@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.kernel_compilation import LOCK_FILE, CompilationLock
+import pytest
+
+from tests import kernel_compilation
+from tests.kernel_compilation import LOCK_FILE, CompilationLock, begin_warm_up, wait_for_warm_up
 
 WORKER = """
 import sys
@@ -52,3 +55,21 @@ def test_two_workers_compile_each_kernel_once(tmp_path: Path) -> None:
             worker.stdin.flush()
     compiled = [int(worker.communicate()[0]) for worker in workers]
     assert sum(compiled) == 2, compiled
+
+
+def test_workers_wait_until_the_warm_up_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = tmp_path / "ended"
+    code = f"import sys, time; time.sleep(1.0); open({str(ended)!r}, 'w').close()"
+    monkeypatch.setattr(kernel_compilation, "WARM_UP", [sys.executable, "-c", code])
+    warming_up = begin_warm_up(tmp_path / "cache")
+    wait_for_warm_up(tmp_path / "cache")
+    assert ended.exists()
+    assert warming_up.wait() == 0
+
+
+def test_a_warm_up_that_is_killed_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_compilation, "WARM_UP", [sys.executable, "-c", "import time; time.sleep(3600)"])
+    warming_up = begin_warm_up(tmp_path)
+    warming_up.kill()
+    wait_for_warm_up(tmp_path)
+    assert warming_up.wait() != 0

@@ -17,6 +17,7 @@ import redis
 
 from hexhail.demo.demo import DemoParams, running_city
 from hexhail.runtime import embedded
+from hexhail.runtime.kernel_cache import cache_dir
 from tests.api.installation import SPEED, Installation, People, Valkey
 from tests.api.served import Served, serving
 from tests.api.two_regions import CITIES, ServedCities, Town, environment, until_ready, url_of, write_city
@@ -27,9 +28,7 @@ from tests.patience import PATIENCE_S
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     run_dir = tmp_path_factory.mktemp("installation")
-    # Compiled kernels are kept between test runs where the run says so.
-    cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", run_dir))
-    async with running_city(DemoParams(run_dir=run_dir, cache_dir=cache_dir, speed=SPEED, port=0), print) as demo:
+    async with running_city(DemoParams(run_dir=run_dir, cache_dir=cache_dir(), speed=SPEED, port=0), print) as demo:
         yield Installation(demo.url, demo.env, ports=demo.ports)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
 import time
@@ -24,6 +23,7 @@ from dispatch.rules.invariants import History, check_history
 from hexhail.demo.demo import DemoParams, running_city
 from hexhail.demo.population import PopulationSettings, run_population
 from hexhail.runtime.database import open_database
+from hexhail.runtime.kernel_cache import cache_dir
 from hexhail.runtime.settings import MANHATTAN
 from kernel.clock import CityClock
 from kernel.keyring import KeyRing
@@ -54,8 +54,7 @@ async def live(folder: Path) -> tuple[History, Counter[str]]:
     shutil.copytree(MANHATTAN, city_dir)
     with (city_dir / "city.toml").open("a") as file:
         file.write(DEADLINES)
-    cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", folder))
-    params = DemoParams(city_dir=city_dir, run_dir=folder / "run", cache_dir=cache_dir, speed=SPEED, port=0)
+    params = DemoParams(city_dir=city_dir, run_dir=folder / "run", cache_dir=cache_dir(), speed=SPEED, port=0)
     async with running_city(params, print) as demo:
         issue = cache(Tokens(TokenKeys.of_secrets(KeyRing(json.loads(demo.env["HEXHAIL_TOKEN_SECRETS"])))).issue)
         stop = asyncio.Event()

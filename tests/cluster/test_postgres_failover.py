@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import uuid
 from collections import Counter
@@ -27,6 +26,7 @@ from dispatch.rules.invariants import check_history
 from dispatch.service.rides import RideService
 from hexhail.demo.demo import Demo, DemoParams, running_city
 from hexhail.runtime.database import SQL_PACKAGES, ProcessName, open_database
+from hexhail.runtime.kernel_cache import cache_dir
 from hexhail.runtime.supervisor import Spec
 from tests.api.installation import SPEED, TRIP, Driver, Installation, People, Rider
 from tests.backing.sql.test_postgres_outages import heard
@@ -151,8 +151,7 @@ async def drive_again_and_again(driver: Driver, seen: Witness) -> None:
 
 @pytest.fixture
 async def city(pair: Pair, tmp_path: Path) -> AsyncIterator[Demo]:
-    cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", tmp_path))
-    params = DemoParams(run_dir=tmp_path, cache_dir=cache_dir, speed=SPEED, port=0, database_url=pair.url)
+    params = DemoParams(run_dir=tmp_path, cache_dir=cache_dir(), speed=SPEED, port=0, database_url=pair.url)
     async with running_city(params, print) as city:
         for role in ("relay", "matcher"):
             await city.supervisor.start(Spec(f"{role}2", [sys.executable, "-m", "hexhail", "serve", role], city.env))

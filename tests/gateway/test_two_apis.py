@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ import pytest_asyncio
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from hexhail.demo.demo import Demo, DemoParams, running_city
+from hexhail.runtime.kernel_cache import cache_dir
 from tests.api.installation import SPEED, TRIP, Installation, People, Rider
 from tests.gateway.running import haproxy, servers_up, until_up
 from tests.patience import PATIENCE_S, eventually
@@ -34,8 +34,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
     haproxy()
     run_dir = tmp_path_factory.mktemp("gateway")
-    cache_dir = Path(os.environ.get("NUMBA_CACHE_DIR", run_dir))
-    params = DemoParams(run_dir=run_dir, cache_dir=cache_dir, speed=SPEED, port=0, apis=2)
+    params = DemoParams(run_dir=run_dir, cache_dir=cache_dir(), speed=SPEED, port=0, apis=2)
     async with running_city(params, print) as demo:
         yield demo
 
