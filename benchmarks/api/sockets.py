@@ -29,6 +29,7 @@ from api.auth.tokens import Role, Tokens
 from api.streams.sockets import end
 from benchmarks.api.phones import handshake
 from benchmarks.common.measure import Report
+from benchmarks.common.processes import cpu_s_of
 from hexhail.runtime import embedded, limits
 from kernel.contracts import redis_keys
 from kernel.keyring import KeyRing
@@ -48,7 +49,6 @@ EVENT_EVERY_S = 2.0
 PUSH_PARTS = 20
 #: From the last reader's coming to the measurement: what lay in the inboxes is sent by then, as far as it will be.
 SETTLE_S = 2.0
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -62,9 +62,7 @@ class City:
 
     def cpu_s(self, name: str) -> float:
         """CPU seconds a process has spent so far."""
-        stat = Path(f"/proc/{self.running[name].pid}/stat").read_text(encoding="ascii")
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        return cpu_s_of(self.running[name].pid)
 
     def resident_mb(self, name: str) -> float:
         """Memory a process has at the moment."""

@@ -20,6 +20,7 @@ from api.auth.token_keys import TokenKeys
 from api.auth.tokens import Tokens
 from backing import faust_worker
 from benchmarks.common.measure import Report
+from benchmarks.common.processes import cpu_s_of
 from benchmarks.dispatch.people import FIRST_PING_S_MAX, Load, rider_leaves, things_go_wrong
 from dispatch import events as ev
 from dispatch.adapters.event_codec import decode
@@ -100,17 +101,12 @@ class LoadedCity:
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds of each process so far, those of the people beside them."""
-        spent = {name: _cpu_s(self.demo.supervisor.pid(name)) for name in (*ROLES_OF_DEMO, "valkey", "broker")}
+        spent = {name: cpu_s_of(self.demo.supervisor.pid(name)) for name in (*ROLES_OF_DEMO, "valkey", "broker")}
         return {**spent, "people": time.process_time()}
 
     async def history(self) -> list[ev.RideEvent]:
         """Every event so far."""
         return [decode(payload) for payload in await self.store.history()]
-
-
-def _cpu_s(pid: int | None) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _measure(size: Size, report: Report) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import select
 import uuid
 from typing import Any
 
+import gevent.monkey
+import gevent.socket
 from geventhttpclient.client import HTTPClientPool
+from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed
 from locust.contrib.fasthttp import FastHttpSession
 
@@ -19,11 +23,25 @@ REFUSALS = (409, 422)
 LOST = (HTTPConnectionClosed, ConnectionResetError, BrokenPipeError)
 ATTEMPTS = 3
 REPEATED = ", connection closed, sent again"
+#: The system's own: gevent's would go to its loop for an answer that is there at once.
+_POLL = gevent.monkey.get_original("select", "poll")
 
 
 def shared_connections() -> HTTPClientPool:
     """Return a bounded pool of connections for all people of a process."""
+    # It looks whether a kept connection is open by select(), which knows no file numbers above 1,023: with a thousand
+    # streams in the process every request would open a connection of its own.
+    ConnectionPool._is_socket_alive = _is_open  # noqa: SLF001 - there is no public way
     return HTTPClientPool(concurrency=CONNECTIONS_MAX, connection_timeout=ANSWER_S_MAX, network_timeout=ANSWER_S_MAX)
+
+
+def _is_open(_: ConnectionPool, kept: gevent.socket.socket | None) -> bool:
+    """Whether a kept connection can be used: there is nothing to read, neither an end nor a late answer."""
+    if kept is None or kept.fileno() < 0:
+        return False
+    waiting = _POLL()
+    waiting.register(kept.fileno(), select.POLLIN)
+    return not waiting.poll(0)
 
 
 class Rest:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.load.__main__ import read_env
 from benchmarks.load.city import demand_of
 from benchmarks.load.journal import Journal, Ledger
-from benchmarks.load.locust_processes import LoadParams, StepParams, headless_commands
+from benchmarks.load.locust_processes import LoadParams, StepParams, headless_commands, page_commands
 from benchmarks.load.steps import Step, bottleneck_of, percentiles_ms, why_to_stop
 from geo.city import load_city
 from hexhail.runtime.settings import MANHATTAN
@@ -131,6 +131,13 @@ def test_each_worker_is_told_where_its_leader_is_and_what_the_people_do(tmp_path
     for command in commands.values():
         assert command[command.index("--drivers") + 1] == "7"
         assert command[command.index("--cancel-share") + 1] == "0.25"
+
+
+def test_the_page_begins_with_all_drivers_and_some_new_riders() -> None:
+    (command,) = page_commands("http://city", LoadParams(drivers=300), 8089, riders_per_s=2).values()
+    assert command[command.index("--users") + 1] == "302"
+    assert command[command.index("--web-port") + 1] == "8089"
+    assert "--headless" not in command
 
 
 @pytest.mark.parametrize("wrong", [{"drivers": 0}, {"cancel_share": 1.5}, {"workers": -1}])
