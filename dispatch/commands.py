@@ -150,6 +150,17 @@ class Reassign:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignDriver:
+    """Give a ride to a driver whom an operator names, whoever has it or is asked for it. `token` is of a new lease."""
+
+    ride_id: str
+    driver_id: str
+    reason: str
+    token: int
+    pickup_eta_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawOffer:
     """The driver cannot take the ride any more, having gone off shift."""
 
@@ -217,6 +228,7 @@ RideCommand = (
     | EndRide
     | EndOverdue
     | Reassign
+    | AssignDriver
     | WithdrawOffer
     | CorrectRide
     | RateRide

@@ -60,6 +60,7 @@ class DispatchEngine:
             cmd.EndRide: self._end,
             cmd.EndOverdue: self._end_overdue,
             cmd.Reassign: self._reassign,
+            cmd.AssignDriver: self._assign,
             cmd.WithdrawOffer: self._withdraw_offer,
             cmd.CorrectRide: self._correct,
             cmd.RateRide: self._rate,
@@ -371,6 +372,20 @@ class DispatchEngine:
     def _reassign(self, command: cmd.Reassign, now_s: float) -> list[ev.RideEvent]:
         ride = self.ride(command.ride_id)
         return self._withdraw(ride, now_s) or self._release(ride, command.reason, now_s)
+
+    def _assign(self, command: cmd.AssignDriver, now_s: float) -> list[ev.RideEvent]:
+        ride, driver_id = self.ride(command.ride_id), command.driver_id
+        if self._book.is_asked(driver_id) or self._book.has_next(driver_id) or self._book.is_carrying(driver_id):
+            raise DriverBusy(driver_id)
+        if command.token <= ride.token:
+            raise StaleToken(command.token, ride.token)
+        happened: list[ev.RideEvent] = []
+        if ride.state is not RideState.REQUESTED:
+            happened = self._withdraw(ride, now_s) or self._release(ride, command.reason, now_s)
+        offered = self._send_offer(cmd.SendOffer(ride.ride_id, driver_id, command.token, command.pickup_eta_s), now_s)
+        offer = self.ride(ride.ride_id).offer
+        assert offer is not None  # sent just now
+        return happened + offered + self._accept(cmd.AcceptOffer(offer.offer_id, driver_id), now_s)
 
     def _release(self, ride: Ride, reason: str, now_s: float) -> list[ev.RideEvent]:
         wanted = "taking it from its driver"

@@ -10,6 +10,7 @@ DispatchError
 │   ├── TooEarly              the rider may still come
 │   ├── DriverBusy            the driver has an offer, a next ride or a rider aboard that does not leave room for it
 │   ├── OffShift              the driver does not work at the moment
+│   ├── CannotCome            the driver is free, but cannot take this ride
 │   ├── NotListed             the driver is not on the list of those who may drive in the region
 │   ├── StaleToken            a newer lease on the ride or the driver was used already
 │   ├── TooManyRides          the rider has as many rides that have not ended as one person may
@@ -148,6 +149,17 @@ class OffShift(CommandRefused):
         super().__init__(f"Driver {driver_id} is not on shift.")
 
 
+class CannotCome(CommandRefused):
+    """The driver is free, but cannot take this ride: nobody knows where the car is, it is too small, or has no way."""
+
+    code = "driver_cannot_come"
+    hint = "Name another driver, or reassign the ride without naming one."
+
+    def __init__(self, driver_id: str, why: str) -> None:
+        super().__init__(f"Driver {driver_id} cannot take the ride: {why}.")
+        self.why = why
+
+
 class NotListed(CommandRefused):
     """The driver is not on the list of those who may drive in the region."""
 
@@ -155,7 +167,7 @@ class NotListed(CommandRefused):
     hint = "Ask the operator of this region to put you on the list of its drivers."
 
     def __init__(self, driver_id: str) -> None:
-        super().__init__(f"Driver {driver_id} is not on the list of those who may drive here; no shift was started.")
+        super().__init__(f"Driver {driver_id} is not on the list of those who may drive here.")
 
 
 class StaleToken(CommandRefused):

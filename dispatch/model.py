@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import ClassVar
 
@@ -83,6 +84,15 @@ class Offer:
     state: OfferState = OfferState.SENT
 
 
+@dataclass(frozen=True, slots=True)
+class AgreedTrip:
+    """What was agreed with the quote: the price, where to, and how the price came about."""
+
+    fare_cents: int
+    dropoff: Place
+    receipt: Mapping[str, object] | None = None
+
+
 @dataclass(frozen=True)  # no slots: a dict is copied in one go, see `dispatch.rules.lifecycle`
 class Ride:
     """The whole of a ride, from the request to its terminal state."""
@@ -131,6 +141,8 @@ class Ride:
     set_aside_on: str | None = None
     #: H3 resolution of the cells whose centres `pickup` and `dropoff` are, once the exact places are no longer kept.
     coarse_resolution: int | None = None
+    #: What was agreed, once the ending or a correction changed it; None while it stands.
+    agreed: AgreedTrip | None = None
 
     @property
     def owed_cents(self) -> int | None:
@@ -230,14 +242,26 @@ class LimitParams:
     unanswered_quotes_max: int = 60
     #: Rides that a rider cancelled within an hour before further requests are refused.
     cancellations_per_hour_max: int = 10
-    #: Riders who ask for quotes within ten metres and five minutes before operators are told of a swarm.
+    #: Riders who asked for quotes within ten metres and five minutes, and had time to decide, before operators are told
+    #: of a swarm; they are told only if fewer than the share took their quote: a crowd leaves a stadium by one gate.
     swarm_riders: int = 20
+    swarm_requests_share_max: float = 0.2
+    #: How long a rider may think about a quote.
+    swarm_decision_s: float = 60.0
+    #: Idle drivers within ten metres who never took an offer before operators are told of a swarm, each of whom let at
+    #: least so many offers pass: at a taxi rank drivers were not asked yet, or took some.
+    swarm_drivers: int = 8
+    swarm_offers_min: int = 3
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a limit below 0."""
-        for name in ("open_rides_max", "unanswered_quotes_max", "cancellations_per_hour_max", "swarm_riders"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        """Raise ValueError for a limit below 0, or a share above 1."""
+        for field_ in fields(self):
+            if not 0 <= getattr(self, field_.name) < math.inf:
+                raise ValueError(f"{field_.name} must be 0 or more, not {getattr(self, field_.name)}")
+        if self.swarm_requests_share_max > 1:
+            raise ValueError(f"swarm_requests_share_max must be from 0 to 1, not {self.swarm_requests_share_max}")
+        if self.swarm_offers_min < 1:
+            raise ValueError(f"swarm_offers_min must be 1 or more, not {self.swarm_offers_min}")
 
 
 @dataclass(frozen=True, slots=True)

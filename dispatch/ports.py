@@ -155,6 +155,10 @@ class RideStore(Protocol):
         """Drivers on shift with a ride of the region aboard, without a live offer or a next ride; sorted by id."""
         ...
 
+    async def is_on_shift(self, driver_id: str) -> bool:
+        """Whether the driver works now."""
+        ...
+
     async def set_shift(self, shift: Shift) -> Shift:
         """Put a driver on or off shift; returns it with the stars that the store keeps.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -10,8 +12,10 @@ from typing import Protocol
 import structlog
 
 from dispatch.model import LimitParams
+from dispatch.ports import FreeDriver
 from kernel.points import Point
 from workflows.errors import TooManyCancellations, TooManyQuotes
+from workflows.ports import Now
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +23,8 @@ log = structlog.get_logger(__name__)
 QUOTES_WINDOW_S = 300.0
 CANCELLATIONS_WINDOW_S = 3600.0
 SWARM_WINDOW_S = 300.0
+#: Wall seconds between two looks for swarms of drivers.
+LOOK_EVERY_S = 15.0
 #: Decimals of degrees by which points are one: about ten metres.
 SWARM_DECIMALS = 4
 
@@ -29,6 +35,7 @@ class Counted(StrEnum):
     QUOTES = "quotes"
     CANCELLATIONS = "cancellations"
     RIDERS_AT_POINT = "riders_at_point"
+    RIDERS_WHO_REQUESTED = "riders_who_requested"
 
 
 class FlagKind(StrEnum):
@@ -37,6 +44,7 @@ class FlagKind(StrEnum):
     QUOTE_STORM = "quote_storm"
     CANCEL_LOOP = "cancel_loop"
     SWARM = "swarm"
+    DRIVER_SWARM = "driver_swarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +73,13 @@ class PersonCounts(Protocol):
     """Counts of things in moving windows, and flags; shared by all processes, each call as a whole."""
 
     async def add(self, what: Counted, subject: str, thing: str, now_s: float, window_s: float, at_most: int) -> Count:
-        """Count a thing once, unless ``at_most`` others are counted in the window; 0 is no limit."""
+        """Count a thing once, from its first time on, unless ``at_most`` others are in the window; 0 is no limit."""
         ...
 
-    async def read(self, what: Counted, subject: str, now_s: float, window_s: float, at_most: int) -> Count:
-        """Return what is counted; ``room_s`` is when fewer than ``at_most`` will be."""
+    async def read(
+        self, what: Counted, subject: str, now_s: float, window_s: float, at_most: int, until_s: float | None = None
+    ) -> Count:
+        """Return what was counted first by ``until_s``; ``room_s`` is when fewer than ``at_most`` will be."""
         ...
 
     async def forget(self, what: Counted, subject: str, thing: str) -> None:
@@ -101,16 +111,25 @@ class RiderLimits:
         await self._watch_point(rider_id, pickup, now_s)
 
     async def _watch_point(self, rider_id: str, pickup: Point, now_s: float) -> None:
-        if not self.params.swarm_riders:
+        """Flag riders who ask at one point, had time to decide, and hardly ever take what they asked for."""
+        params, point = self.params, point_name(pickup)
+        if not params.swarm_riders:
             return
-        point = f"{pickup.lat_deg:.{SWARM_DECIMALS}f},{pickup.lng_deg:.{SWARM_DECIMALS}f}"
         near = await self.counts.add(Counted.RIDERS_AT_POINT, point, rider_id, now_s, SWARM_WINDOW_S, 0)
-        if near.count >= self.params.swarm_riders:
-            await self.counts.flag(Flag(FlagKind.SWARM, point, now_s, near.count, SWARM_WINDOW_S))
+        if near.count < params.swarm_riders:
+            return
+        thought_s = now_s - params.swarm_decision_s
+        asked = await self.counts.read(Counted.RIDERS_AT_POINT, point, now_s, SWARM_WINDOW_S, 0, thought_s)
+        took = await self.counts.read(Counted.RIDERS_WHO_REQUESTED, point, now_s, SWARM_WINDOW_S, 0)
+        if asked.count >= params.swarm_riders and took.count < params.swarm_requests_share_max * asked.count:
+            await self.counts.flag(Flag(FlagKind.SWARM, point, now_s, asked.count, SWARM_WINDOW_S))
 
-    async def answer_quote(self, rider_id: str, quote_id: str) -> None:
+    async def answer_quote(self, rider_id: str, quote_id: str, pickup: Point, now_s: float) -> None:
         """A quote has become a ride, and counts no more."""
         await _if_it_can(self.counts.forget(Counted.QUOTES, rider_id, quote_id))
+        if self.params.swarm_riders:
+            what, point = Counted.RIDERS_WHO_REQUESTED, point_name(pickup)
+            await _if_it_can(self.counts.add(what, point, rider_id, now_s, SWARM_WINDOW_S, 0))
 
     async def require_few_cancellations(self, rider_id: str, now_s: float) -> None:
         """Raise TooManyCancellations if the rider cancelled too many rides within an hour."""
@@ -126,6 +145,43 @@ class RiderLimits:
         """Count a ride that its rider cancelled, once. To cancel is always allowed: a driver is on the way."""
         adding = self.counts.add(Counted.CANCELLATIONS, rider_id, ride_id, now_s, CANCELLATIONS_WINDOW_S, 0)
         await _if_it_can(adding)
+
+
+def point_name(point: Point) -> str:
+    """Return the point as `lat,lng`, the same for all within about ten metres."""
+    return f"{point.lat_deg:.{SWARM_DECIMALS}f},{point.lng_deg:.{SWARM_DECIMALS}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSwarms:
+    """Tells operators of many drivers at one point who never take an offer: made-up supply that moves prices."""
+
+    params: LimitParams
+    counts: PersonCounts
+    #: Where the idle drivers of the region are, with what they did with offers.
+    idle_drivers: Callable[[], Awaitable[Sequence[tuple[Point, FreeDriver]]]]
+    now: Now
+
+    async def look(self) -> None:
+        """Flag the swarms of this moment. Raises what the stores raise."""
+        if not self.params.swarm_drivers:
+            return
+        now_s, at_point = self.now(), Counter[str]()
+        for point, driver in await self.idle_drivers():
+            if not driver.offers_accepted and driver.offers_answered >= self.params.swarm_offers_min:
+                at_point[point_name(point)] += 1
+        for name, count in sorted(at_point.items()):
+            if count >= self.params.swarm_drivers:
+                await self.counts.flag(Flag(FlagKind.DRIVER_SWARM, name, now_s, count, 0.0))
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:  # a store is away: the next look says so, or is well
+                log.warning("driver_swarms_not_looked_for", error=repr(error))
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _if_it_can(counting: Awaitable[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +19,12 @@ def to_plain(receipt: Receipt) -> dict[str, Any]:
 
 def receipt_of(ride: Ride) -> Receipt | None:
     """Return the receipt of a ride; None for one that was requested without a quote of this service."""
+    return from_plain(ride.receipt)
+
+
+def from_plain(values: Mapping[str, object] | None) -> Receipt | None:
+    """Return the receipt that a ride keeps; None for what is none of this service."""
     try:
-        return msgspec.convert(ride.receipt, Receipt)
+        return msgspec.convert(values, Receipt)
     except msgspec.ValidationError:
         return None

@@ -59,7 +59,7 @@ class RequestRideWorkflow:
             return before
         outcome = await self.rides.handle(command, idempotency)
         if self.limits is not None:
-            await self.limits.answer_quote(rider_id, command.quote_id)
+            await self.limits.answer_quote(rider_id, command.quote_id, command.pickup, self.now())
         return outcome
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dispatch.errors import InvariantBroken
-from dispatch.model import Ride, RideState
+from dispatch.model import AgreedTrip, Ride, RideState
 from kernel.points import Point
 from pricing.model.quotes import Receipt
 from pricing.model.tariff import Tariff
+from pricing.rules.correction import CORRECTION
 from pricing.rules.dropoff import Driven, DropoffTerms, fare_at_dropoff
 from pricing.rules.no_show import no_show_fare
-from workflows.receipts import receipt_of, to_plain
+from workflows.receipts import from_plain, receipt_of, to_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,36 @@ def settle(ride: Ride, terms: FareTerms | None, now_s: float | None) -> tuple[in
     )
     fare_cents, receipt = fare_at_dropoff(terms.dropoff.tariff, ride.fare_cents, terms.agreed.receipt, driven)
     return fare_cents, to_plain(receipt)
+
+
+def agreed_before_end(ride: Ride) -> tuple[int, Agreed] | None:
+    """Return the quoted price and what was agreed of a ride that has ended; None without a quote of this service.
+
+    Rides that ended before agreements were kept count with what they cost.
+    """
+    kept = ride.agreed or AgreedTrip(ride.fare_cents, ride.dropoff, ride.receipt)
+    receipt = from_plain(kept.receipt)
+    return (kept.fare_cents, Agreed(ride.pickup, kept.dropoff, receipt)) if receipt is not None else None
+
+
+def settle_anew(ride: Ride, dropoff: DropoffTerms) -> tuple[int | None, dict[str, object] | None]:
+    """Return fare and receipt of a trip that has ended elsewhere than was thought; (None, None) where they stand.
+
+    By the rules of the dropoff, from the agreement on: earlier corrections of the fare count no more.
+    """
+    agreed = agreed_before_end(ride)
+    if agreed is None or ride.state is not RideState.COMPLETED or ride.picked_up_s is None:
+        return None, None
+    price_cents, trip = agreed
+    arrived_s = ride.arrived_s if ride.arrived_s is not None else ride.picked_up_s
+    left_s = ride.dropped_off_s
+    driven = Driven(
+        travel_time_s=trip.receipt.travel_time_s if left_s is None else max(left_s - ride.picked_up_s, 0.0),
+        waited_s=max(ride.picked_up_s - arrived_s, 0.0),
+        other_trip=dropoff.other_trip,
+    )
+    fare_cents, receipt = fare_at_dropoff(dropoff.tariff, price_cents, trip.receipt, driven)
+    return fare_cents, to_plain(replace(receipt, changes=(*receipt.changes, CORRECTION)))
 
 
 def settled(ride: Ride, tariff: Tariff | None) -> tuple[int | None, dict[str, object] | None]:

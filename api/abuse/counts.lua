@@ -23,15 +23,16 @@ local function add(keys, args)
   if at_most > 0 and held >= at_most and not is_held then
     return {0, held, room_ms(key, held, at_most, window_ms)}
   end
-  redis.call('ZADD', key, args[2], thing)
+  redis.call('ZADD', key, 'NX', args[2], thing)
   redis.call('PEXPIRE', key, args[3])
   return {1, is_held and held or held + 1, 0}
 end
 
--- Keys: the counts. Arguments: at_ms, window_ms, at_most. Returns how many are counted, and when fewer than at_most are.
+-- Keys: the counts. Arguments: at_ms, window_ms, at_most, until_ms. Returns how many were counted first by until_ms, and
+-- when fewer than at_most are.
 local function read(keys, args)
   local held = prune(keys[1], tonumber(args[1]), tonumber(args[2]))
-  return {held, room_ms(keys[1], held, tonumber(args[3]), tonumber(args[2]))}
+  return {redis.call('ZCOUNT', keys[1], '-inf', args[4]), room_ms(keys[1], held, tonumber(args[3]), tonumber(args[2]))}
 end
 
 redis.register_function('hexhail_counts_add', add)

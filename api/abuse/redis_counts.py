@@ -31,10 +31,13 @@ class RedisPersonCounts:
         is_added, count, room_ms = await self._functions.call("hexhail_counts_add", [key], arguments)
         return Count(int(count), int(room_ms) / 1e3, bool(is_added))
 
-    async def read(self, what: Counted, subject: str, now_s: float, window_s: float, at_most: int) -> Count:
+    async def read(
+        self, what: Counted, subject: str, now_s: float, window_s: float, at_most: int, until_s: float | None = None
+    ) -> Count:
         """See `PersonCounts.read`."""
         key = redis_keys.counted(self._region, what, subject)
-        arguments = (round(now_s * 1e3), round(window_s * 1e3), at_most)
+        until_ms = round((now_s if until_s is None else until_s) * 1e3)
+        arguments = (round(now_s * 1e3), round(window_s * 1e3), at_most, until_ms)
         count, room_ms = await self._functions.call("hexhail_counts_read", [key], arguments)
         return Count(int(count), int(room_ms) / 1e3)
 
@@ -69,4 +72,5 @@ async def read_flags(redis: Redis, region_id: str, limit: int) -> list[Flag]:
             int(held[b"window_ms"]) / 1e3,
         )
         for _, held in entries
+        if held[b"kind"].decode() in set(FlagKind)  # of a newer version, while it is rolled out
     ]

@@ -14,10 +14,12 @@ class FlagBody(BaseModel):
     """Something to look at."""
 
     kind: FlagKind
-    subject: Annotated[str, Field(description="the rider's id, or for a swarm the point as `lat,lng` in degrees")]
+    subject: Annotated[str, Field(description="the rider's id, or for swarms the point as `lat,lng` in degrees")]
     at_s: Seconds
-    count: Annotated[int, Field(description="quotes, cancellations or riders that were counted then")]
-    window_s: Annotated[float, Field(description="city seconds in which they were counted")]
+    count: Annotated[int, Field(description="quotes, cancellations, riders or drivers that were counted then")]
+    window_s: Annotated[
+        float, Field(description="city seconds in which they were counted; 0 for drivers, who are there at once")
+    ]
 
     @classmethod
     def of(cls, flag: Flag) -> FlagBody:

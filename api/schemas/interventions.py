@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.base import PointBody, Seconds, Strict
+from api.schemas.driver_list import DriverId
 from dispatch.model import Intervened
 
 Why = Annotated[
@@ -20,6 +21,13 @@ class ReasonRequest(Strict):
     """The reason of an intervention."""
 
     reason: Why
+
+
+class ReassignRequest(Strict):
+    """A reason, and the driver who gets the ride; without one it is matched anew."""
+
+    reason: Why
+    driver_id: DriverId | None = None
 
 
 class EndRequest(Strict):

@@ -7,7 +7,7 @@ from typing import Any
 
 from dispatch import events as ev
 from dispatch.errors import IllegalMove, InvariantBroken
-from dispatch.model import Offer, OfferState, Party, Ride, RideState
+from dispatch.model import AgreedTrip, Offer, OfferState, Party, Ride, RideState
 
 #: Legal moves; a pair that is not in the table is illegal.
 MOVES: dict[tuple[RideState, type[ev.RideEvent]], RideState] = {
@@ -110,7 +110,7 @@ def _changes(ride: Ride, event: ev.RideEvent) -> dict[str, Any]:
     if isinstance(event, ev.RideSetAside):
         return {"set_aside_on": event.map_id}
     if isinstance(event, _CHARGES):
-        return _charged(event)
+        return {**_charged(event), **_kept_agreement(ride, event)}
     match event:
         case ev.DriverArrived():
             return {"arrived_s": event.at_s}
@@ -133,6 +133,18 @@ def _ended(event: ev.RideEvent) -> dict[str, Any]:
         case ev.RideExpired():
             return {"ended_s": event.at_s, "cancelled_by": Party.SYSTEM}
     raise InvariantBroken(f"{type(event).__name__} is in the table, but nothing says what it does")
+
+
+def _kept_agreement(
+    ride: Ride, event: ev.RiderDroppedOff | ev.TripClosed | ev.RiderDidNotShow | ev.RideCorrected
+) -> dict[str, Any]:
+    """What was agreed, if this is the first event that changes it: a later correction is computed from it."""
+    is_moved = isinstance(event, ev.RideCorrected) and event.dropoff != ride.dropoff
+    if ride.agreed is not None or not (
+        is_moved or event.fare_cents != ride.fare_cents or event.receipt != ride.receipt
+    ):
+        return {}
+    return {"agreed": AgreedTrip(ride.fare_cents, ride.dropoff, ride.receipt)}
 
 
 def _charged(event: ev.RiderDroppedOff | ev.TripClosed | ev.RiderDidNotShow | ev.RideCorrected) -> dict[str, Any]:

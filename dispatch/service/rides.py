@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dispatch import commands as cmd
 from dispatch.engine import DispatchEngine
-from dispatch.errors import NotFound, NotListed
+from dispatch.errors import CommandRefused, DriverBusy, NotFound, NotListed, OffShift
 from dispatch.model import DispatchParams, Intervention, Party, Ride, RideState, Shift, ShiftStatus
 from dispatch.ports import Decision, Leases, MayDrive, Outcome, RideStore, Scope
 from dispatch.rules.lifecycle import OFFER_ENDS
@@ -70,6 +70,33 @@ class RideService:
             lambda engine, now_s: command_of(engine.ride(ride_id), now_s),
             intervention=intervention,
         )
+
+    async def assign(
+        self, ride_id: str, driver_id: str, pickup_eta_s: float, reason: str, intervention: Intervention
+    ) -> Outcome:
+        """Give a ride to a driver whom an operator names, under a lease of its own; return once it is durable.
+
+        Raises a CommandRefused; DriverBusy also for a driver whom a round holds at this moment.
+        """
+        ride, now_s = await self.read(ride_id), self._now()
+        if ride.state is RideState.OFFERED and ride.offer is not None:  # its driver is asked no longer
+            await self._leases.release(ride.offer.driver_id, ride_id, ride.offer.token)
+        (token,) = await self._leases.take([(driver_id, ride_id)], now_s, self._params.offer_ttl_s)
+        if token is None:
+            raise DriverBusy(driver_id)
+        command = cmd.AssignDriver(ride_id, driver_id, reason, token, pickup_eta_s)
+        try:
+            return await self._transact(scope_of(command), lambda engine, now_s: command, intervention=intervention)
+        except CommandRefused:
+            await self._leases.release(driver_id, ride_id, token)
+            raise
+
+    async def require_at_work(self, driver_id: str) -> None:
+        """Raise NotListed for a driver who may not drive here, OffShift for one who does not work now."""
+        if self._list and not await self._list.may_drive(driver_id):
+            raise NotListed(driver_id)
+        if not await self._store.is_on_shift(driver_id):
+            raise OffShift(driver_id)
 
     async def expire(self, ride_id: str) -> Outcome:
         """End the ride's offer, or the ride, if its time is over; nothing happens if somebody was quicker."""
@@ -161,7 +188,7 @@ def scope_of(command: cmd.RideCommand) -> Scope:
     match command:
         case cmd.AcceptOffer() | cmd.DeclineOffer() | cmd.WithdrawOffer():
             return Scope(offer_id=command.offer_id, driver_id=command.driver_id)
-        case cmd.SendOffer() | cmd.ReportArrival() | cmd.ReportPickup():
+        case cmd.SendOffer() | cmd.AssignDriver() | cmd.ReportArrival() | cmd.ReportPickup():
             return Scope(ride_id=command.ride_id, driver_id=command.driver_id)
         case cmd.RequestRide():
             return Scope(rider_id=command.rider_id)

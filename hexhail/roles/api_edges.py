@@ -43,6 +43,8 @@ from dispatch.adapters.redis_traces import read_traces
 from dispatch.adapters.sql.answers import SqlKeptAnswers
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.model import Intervened
+from dispatch.ports import FreeDriver
+from dispatch.service.named_driver import pickup_eta_of
 from geo.city import City
 from hexhail.roles.api_parts import Parts, Servers, connect_servers, parts_on, start_parts
 from hexhail.runtime.city_watch import CityWatch, MapMetrics
@@ -51,7 +53,7 @@ from hexhail.runtime.schema_watch import check_schema
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import PROBES_TOPIC
-from kernel.points import Point
+from kernel.points import Place, Point
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.adapters.sql.record import SqlPriceRecord
@@ -62,6 +64,7 @@ from workflows.earnings import EarningsWorkflow
 from workflows.end_ride import EndRideWorkflow
 from workflows.finish_ride import FinishRideWorkflow
 from workflows.intervene import InterveneWorkflow
+from workflows.limits import DriverSwarms
 from workflows.offering import SILENT_AFTER_S, Offering
 from workflows.quote import QuoteWorkflow
 from workflows.request_ride import RequestRideWorkflow
@@ -112,6 +115,9 @@ class MapFollower:
         self._parts = parts
         self._use: Callable[[Edges], None] = lambda edges: None
         self._watching = asyncio.create_task(parts.traffic.watch())
+        limits = parts.limits
+        swarms = DriverSwarms(limits.params, limits.counts, self._idle_drivers, servers.clock.now_s)
+        self._swarms = asyncio.create_task(swarms.run())
         folder, metrics = servers.settings.city_dir, MapMetrics(prometheus_client.REGISTRY)
         self.watch = CityWatch("api", folder, servers.city, servers.redis, self._take_over, metrics, servers.learned)
 
@@ -126,8 +132,14 @@ class MapFollower:
             await asyncio.sleep(REPORT_EVERY_S)
 
     async def close(self) -> None:
-        """Stop following the traffic."""
-        await end([self._watching])
+        """Stop what runs in the background."""
+        await end([self._watching, self._swarms])
+
+    async def _idle_drivers(self) -> list[tuple[Point, FreeDriver]]:
+        """Where the idle drivers are on the current map, and what they did with offers."""
+        recent = await self._parts.supply.drivers()
+        points = map(Point, *(axis.tolist() for axis in recent.idle_deg))
+        return [(point, recent.free[name]) for point, name in zip(points, recent.supply.driver_id, strict=True)]
 
     async def _take_over(self, city: City) -> None:
         servers = replace(self._servers, city=city)
@@ -243,9 +255,13 @@ def _ride_control_edges(servers: Servers, parts: Parts) -> RideControlEdges:
         source = await servers.history.choose()
         return Aged(await SqlRideStore(source.database).interventions(region_id, ride_id, limit), source.age_s)
 
+    async def approach_s(driver_id: str, pickup: Place, seats: int) -> float:
+        recent, roads = await parts.supply.drivers(age_s_max=0.0), parts.traffic.roads()
+        return pickup_eta_of(driver_id, pickup.node, seats, recent.free, recent.supply, roads)
+
     return RideControlEdges(
         rides=parts.rides,
-        intervening=InterveneWorkflow(parts.rides, parts.fares, lambda point: places.at([point])[0]),
+        intervening=InterveneWorkflow(parts.rides, parts.fares, lambda point: places.at([point])[0], approach_s),
         interventions=interventions,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.installation import People, assert_problem
+from tests.patience import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -61,6 +62,34 @@ async def test_an_operator_ends_cancels_and_corrects_rides_and_all_hear_of_it(pe
     ]
     newest = (await operator.get("/v1/ops/interventions")).json()["interventions"]
     assert {ride_id, other_id} <= {one["ride_id"] for one in newest}
+
+
+async def test_an_operator_gives_a_ride_to_a_driver_by_name_and_all_hear_of_it(people: People) -> None:
+    rider, first, named, operator = people.rider(), people.driver(), people.driver(), people.operator()
+    async with rider.stream() as told_rider, first.on_shift() as told_first:
+        ride_id = await rider.request_ride()
+        await first.take(told_first)
+        why = {"reason": "a flat tyre", "driver_id": named.id}
+        assert_problem(await operator.post(f"/v1/ops/rides/{ride_id}/reassign", why), 409, "off_shift")
+        async with named.on_shift() as told_named:
+
+            async def is_given() -> bool:  # once the position of the named driver has arrived
+                return (await operator.post(f"/v1/ops/rides/{ride_id}/reassign", why)).status_code == 200
+
+            await eventually(is_given)
+            await told_first.event("AssignmentCancelled", ride_id=ride_id, reason="a flat tyre")
+            for told in (told_rider, told_named):
+                await told.event("OfferAccepted", ride_id=ride_id, driver_id=named.id)
+            assert_problem(await operator.post(f"/v1/ops/rides/{ride_id}/reassign", why), 409, "driver_busy")
+            await named.step(ride_id, "arrived", "picked-up")
+            assert_problem(
+                await operator.post(f"/v1/ops/rides/{ride_id}/reassign", {**why, "driver_id": first.id}),
+                409,
+                "illegal_move",
+            )
+            await named.step(ride_id, "dropped-off")
+    record = (await operator.get(f"/v1/ops/rides/{ride_id}/interventions")).json()["interventions"]
+    assert [one["action"] for one in record] == ["reassign"]
 
 
 async def test_operators_give_reasons_and_something_to_correct(people: People) -> None:

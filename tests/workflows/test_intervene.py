@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from dispatch.errors import IllegalMove, NotFound, OffRoad
-from dispatch.model import Intervened, Intervention, Party, RideState
+from dispatch.errors import CannotCome, DriverBusy, IllegalMove, NotFound, NotListed, OffRoad, OffShift
+from dispatch.model import Intervened, Intervention, Party, RideState, SupplySnapshot
+from dispatch.ports import FreeDriver
+from dispatch.rules.audience import inboxes
+from dispatch.rules.invariants import check_history
+from dispatch.service.named_driver import pickup_eta_of
+from geo.roads.graph import RoadGraph
 from kernel.points import Point
-from tests.dispatch.people import history
-from tests.workflows.town import FARTHER, ArchiveAway, Town
+from pricing.rules.dropoff import Change
+from tests.dispatch.people import arrive, history, offer, on_shift
+from tests.workflows.town import DROPOFF, FARTHER, ArchiveAway, Town
 from workflows.receipts import receipt_of
+
+
+class NobodyListed:
+    """A list of drivers with nobody on it."""
+
+    async def may_drive(self, driver_id: str) -> bool:
+        return False
 
 
 async def audit(town: Town, ride_id: str | None = None) -> list[Intervened]:
@@ -69,6 +83,97 @@ async def test_a_reassigned_ride_waits_for_another_driver_and_the_first_is_free(
     waiting = await town.intervening.reassign(ride.ride_id, "olga", "a flat tyre")
     assert (waiting.state, waiting.driver_id) == (RideState.REQUESTED, None)
     assert "dora" in await town.store.free_drivers()
+
+
+async def test_an_operator_gives_a_ride_to_a_driver_by_name_and_all_three_are_told(town: Town) -> None:
+    ride = await town.arrived()
+    await on_shift(town.rides, "nora")
+    town.stand(nora=3)
+    given = await town.intervening.reassign(ride.ride_id, "olga", "a flat tyre", "nora")
+    assert (given.state, given.driver_id, given.arrived_s) == (RideState.ASSIGNED, "nora", None)
+    assert given.offer is not None
+    assert given.offer.pickup_eta_s == pytest.approx(10.0 * abs(ride.pickup.node - 3))
+    told = [(type(event).__name__, event.driver_id, inboxes(event)) for event in (await history(town.store))[-3:]]
+    assert told == [
+        ("AssignmentCancelled", "dora", ("rider:alice", "driver:dora")),
+        ("OfferSent", "nora", ("driver:nora",)),
+        ("OfferAccepted", "nora", ("rider:alice", "driver:nora")),
+    ]
+    assert [one.intervention for one in await audit(town)] == [Intervention("operator:olga", "reassign", "a flat tyre")]
+    assert "dora" in await town.store.free_drivers()
+    assert check_history(await history(town.store)).violations == []
+    await town.rides.handle(arrive(ride.ride_id, "nora"))
+
+
+async def test_a_ride_that_waits_or_is_offered_to_somebody_else_is_given_to_the_driver_by_name(town: Town) -> None:
+    await on_shift(town.rides, "dora", "nora", "nils")
+    waiting, offered = await town.requested(), await town.requested("bob", "another")
+    (token,) = await town.leases.take([("dora", offered.ride_id)], town.clock.now_s, 15.0)
+    await town.rides.handle(offer(offered.ride_id, "dora", token))
+    town.stand(nils=3, nora=4)
+    for ride, name in ((waiting, "nora"), (offered, "nils")):
+        given = await town.intervening.reassign(ride.ride_id, "olga", "she knows the way", name)
+        assert (given.state, given.driver_id) == (RideState.ASSIGNED, name)
+    assert {"dora"} == set(await town.store.free_drivers())
+    assert check_history(await history(town.store)).violations == []
+
+
+async def test_why_a_driver_cannot_have_the_ride_is_said_and_whoever_had_it_keeps_it(town: Town) -> None:
+    ride = await town.arrived()
+
+    async def refused(name: str, error: type[Exception], why: str = ".") -> None:
+        with pytest.raises(error, match=why):
+            await town.intervening.reassign(ride.ride_id, "olga", "why", name)
+
+    await refused("nobody", OffShift)
+    await on_shift(town.rides, "nora")
+    await refused("nora", CannotCome, "no position")
+    town.stand(nora=3)
+    town.clock.now_s += 10_000.0
+    await refused("nora", CannotCome, "no position")
+    await refused("dora", DriverBusy)
+    town.rides._list = NobodyListed()
+    await refused("nora", NotListed)
+    assert await town.store.find_ride(ride.ride_id) == ride
+    assert await audit(town) == []
+
+
+def test_a_driver_without_a_way_to_the_pickup_or_with_too_few_seats_cannot_have_the_ride() -> None:
+    one_way = RoadGraph.from_arrays([40.0, 40.001], [-74.0, -74.0], [0], [1], [100.0], [10.0])
+    supply = SupplySnapshot(0.0, ("nora",), np.array([1]), np.array([4]))
+    free = {"nora": FreeDriver(4, 0.0)}
+    assert pickup_eta_of("nora", 1, 1, free, supply, one_way) == 0.0
+    with pytest.raises(CannotCome, match="no way by road"):
+        pickup_eta_of("nora", 0, 1, free, supply, one_way)
+    with pytest.raises(CannotCome, match="4 seats, and the ride needs 5"):
+        pickup_eta_of("nora", 1, 5, free, supply, one_way)
+
+
+async def test_a_corrected_dropoff_costs_what_the_driver_would_have_reported(town: Town) -> None:
+    reported = await town.on_trip("bob")
+    town.clock.now_s += 400.0
+    told = await town.finishing.finish(reported.ride_id, "dora", FARTHER)
+    ride = await town.on_trip("alice", token=2)
+    town.clock.now_s += 400.0
+    untold = await town.finishing.finish(ride.ride_id, "dora", None)
+    assert untold.owed_cents == ride.fare_cents < (told.owed_cents or 0)
+    corrected = await town.intervening.correct(ride.ride_id, "olga", "she left farther on", None, FARTHER)
+    assert corrected.owed_cents == told.owed_cents == total(corrected)
+    receipt, told_receipt = receipt_of(corrected), receipt_of(told)
+    assert receipt is not None
+    assert told_receipt is not None
+    assert receipt.changes == (*told_receipt.changes, "correction")
+    assert Change.DROPOFF in receipt.changes
+    assert [one.intervention.action for one in await audit(town, ride.ride_id)] == ["correct"]
+    back = await town.intervening.correct(ride.ride_id, "olga", "no, as agreed", None, DROPOFF)
+    assert (back.owed_cents, total(back)) == (ride.fare_cents, ride.fare_cents)
+
+
+async def test_a_corrected_dropoff_with_a_fare_costs_that_fare_and_a_no_show_costs_its_fee(town: Town) -> None:
+    ride = await town.arrived()
+    ended = await town.intervening.end(ride.ride_id, "olga", "nobody there", None)
+    corrected = await town.intervening.correct(ride.ride_id, "olga", "another place", None, FARTHER)
+    assert corrected.owed_cents == ended.owed_cents == 500
 
 
 async def test_a_correction_changes_fare_place_or_both(town: Town) -> None:

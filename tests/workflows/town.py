@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from dispatch import commands as cmd
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.metrics import EndingMetrics
 from dispatch.model import Party, Ride
+from dispatch.ports import Positions
+from dispatch.service.named_driver import pickup_eta_of
 from dispatch.service.rides import RideService
+from dispatch.service.supply import free_supply
 from geo.city import Region
 from geo.places import Places, map_id_of
 from kernel.idempotency import IdempotencyKey
 from kernel.keyring import KeyRing
-from kernel.points import Point
+from kernel.points import Place, Point
 from pricing.adapters.signed_quotes import QuoteSigner
 from pricing.model.surge import SurgePrice
 from pricing.model.tariff import AtDropoff, NoShow, Tariff
@@ -111,7 +115,9 @@ class Town:
         self.clock = Clock()
         self.archive = Archive()
         self.etas_s: dict[Point, float] = {}
-        self.rides = ObservedRides(store, MemoryLeases(), PARAMS, self.clock)
+        self.leases = MemoryLeases()
+        self.rides = ObservedRides(store, self.leases, PARAMS, self.clock)
+        self.stand()
         signer = QuoteSigner(KeyRing({"1": "a secret of the tests that is long enough"}))
         fares = FareService(REGION, GRAPH, self.archive)
         quotes = QuoteService(REGION, lambda: GRAPH, lambda: TARIFF, NoSurge(), map_id=map_id_of(GRAPH))
@@ -121,10 +127,23 @@ class Town:
         self.earnings = EarningsWorkflow(self.rides, fares)
         self.ending = EndRideWorkflow(self.rides, fares)
         places = Places.of(GRAPH, REGION.off_road_m_max)
-        self.intervening = InterveneWorkflow(self.rides, fares, lambda point: places.at([point])[0])
+        self.intervening = InterveneWorkflow(self.rides, fares, lambda point: places.at([point])[0], self.approach_s)
         self.registry = CollectorRegistry()
         count = EndingMetrics(self.registry).counts_of("manhattan")
         self.overdue = OverdueRides(self.ending, PARAMS, lambda: self.store.live_rides("manhattan"), self.clock, count)
+
+    async def approach_s(self, driver_id: str, pickup: Place, seats: int) -> float:
+        """As the API does it: dispatch's rule on the newest positions."""
+        free = await self.store.free_drivers()
+        supply = free_supply(self.positions, free, GRAPH, PARAMS, self.clock.now_s)
+        return pickup_eta_of(driver_id, pickup.node, seats, free, supply, GRAPH)
+
+    def stand(self, **node_of: int) -> None:
+        """Cars that send their positions, at nodes of the street."""
+        row = list(node_of.values())
+        t_s = np.full(len(row), self.clock.now_s)
+        nowhere = np.full(len(row), np.nan)
+        self.positions = Positions(tuple(node_of), GRAPH.lat_deg[row], GRAPH.lng_deg[row], nowhere, t_s)
 
     async def pickup_eta_s(self, pickup: Point) -> float | None:
         return self.etas_s.get(pickup)
@@ -135,16 +154,17 @@ class Town:
         key = IdempotencyKey.of_body(f"rider:{rider_id}", name, signed.text)
         return (await self.requests.request(rider_id, signed.text, key)).ride
 
-    async def arrived(self) -> Ride:
+    async def arrived(self, rider_id: str = "alice", token: int = 1) -> Ride:
         """A ride whose driver, dora, stands at the pickup."""
-        ride = await self.requested()
+        ride = await self.requested(rider_id)
         await on_shift(self.rides, "dora")
-        await self.rides.handle(offer(ride.ride_id))
-        await self.rides.handle(accept(f"{ride.ride_id}-1"))
+        await self.leases.restore(token)
+        await self.rides.handle(offer(ride.ride_id, token=token))
+        await self.rides.handle(accept(f"{ride.ride_id}-{token}"))
         return (await self.rides.handle(arrive(ride.ride_id))).ride
 
-    async def on_trip(self, *, waited_s: float = 0.0) -> Ride:
-        """A ride whose rider, alice, is aboard."""
-        ride = await self.arrived()
+    async def on_trip(self, rider_id: str = "alice", token: int = 1, *, waited_s: float = 0.0) -> Ride:
+        """A ride whose rider is aboard."""
+        ride = await self.arrived(rider_id, token)
         self.clock.now_s += waited_s
         return (await self.rides.handle(cmd.ReportPickup(ride.ride_id, "dora"))).ride

@@ -13,6 +13,7 @@ from api.schemas.interventions import (
     InterventionBody,
     InterventionsBody,
     ReasonRequest,
+    ReassignRequest,
 )
 from api.schemas.rides import RideBody
 
@@ -44,17 +45,26 @@ async def cancel_any_ride(
 
 @router.post("/rides/{ride_id}/reassign", summary="Give a ride to another driver")
 async def reassign_ride(
-    ride_id: RideId, body: ReasonRequest, edges: RideControlEdgesDep, operator: OperatorDep
+    ride_id: RideId, body: ReassignRequest, edges: RideControlEdgesDep, operator: OperatorDep
 ) -> RideBody:
-    """Takes it from the driver who has it, or is asked for it; it is matched anew. Not with the rider aboard."""
-    return RideBody.of(await edges.intervening.reassign(ride_id, operator.id, body.reason))
+    """Takes it from the driver who has it, or is asked for it; it is matched anew. Not with the rider aboard.
+
+    With `driver_id` that driver has it at once, without being asked, and may give it back. Refused, with nothing
+    changed: `driver_not_listed`, `off_shift`, `driver_busy`, or `driver_cannot_come` (no recent position, too few
+    seats, no way by road).
+    """
+    return RideBody.of(await edges.intervening.reassign(ride_id, operator.id, body.reason, body.driver_id))
 
 
 @router.post("/rides/{ride_id}/correct", summary="Correct a ride that has ended")
 async def correct_ride(
     ride_id: RideId, body: CorrectRequest, edges: RideControlEdgesDep, operator: OperatorDep
 ) -> RideBody:
-    """Sets the fare of a trip, the fee of a no-show, or where the rider left. A new place alone changes no fare."""
+    """Sets the fare of a trip, the fee of a no-show, or where the rider left.
+
+    A new place without a fare changes the fare by the tariff's `at_dropoff`, from what was agreed with the quote; the
+    receipt lists `correction` among its changes. A fare that is given counts as it is.
+    """
     dropoff = body.dropoff.point if body.dropoff is not None else None
     ride = await edges.intervening.correct(ride_id, operator.id, body.reason, body.fare_cents, dropoff)
     return RideBody.of(ride)

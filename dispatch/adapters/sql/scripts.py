@@ -15,7 +15,16 @@ from backing.sql.scripts import Dialect, Duplicate, Script, Statement
 from dispatch.adapters.event_codec import encode
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import DriverBusy, IdempotencyConflict, InvariantBroken, OffShift, QuoteUsed, StaleToken
-from dispatch.events import OfferAccepted, OfferDeclined, OfferExpired, OfferSent, RideEvent, RideRated, RideRequested
+from dispatch.events import (
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferSent,
+    OfferWithdrawn,
+    RideEvent,
+    RideRated,
+    RideRequested,
+)
 from dispatch.model import Intervened, Intervention, Offer, OfferState, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, Decision, Outcome, Scope
 from dispatch.rules.audience import inboxes
@@ -171,7 +180,7 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
             if not moved:
                 raise InvariantBroken(f"ride {ride.ride_id} has moved on from {before.sequence} inside a transaction")
         for event in decision.events:
-            yield from _write_offer(event, ride)
+            yield from _write_offer(event, ride, before)
             yield from _write_driver(event)
     except Duplicate:
         if isinstance(decision.events[0], RideRequested):
@@ -179,14 +188,19 @@ def _write_ride(before: Ride | None, decision: Decision, scope: Scope) -> Script
         raise DriverBusy(scope.driver_id or ride.driver_id or "?") from None
 
 
-def _write_offer(event: RideEvent, ride: Ride) -> Script[None]:
+def _write_offer(event: RideEvent, ride: Ride, before: Ride | None) -> Script[None]:
     offer = ride.offer
     if offer is None:
         return
+    if isinstance(event, OfferWithdrawn) and event.offer_id != offer.offer_id:
+        # The driver named by an operator has the newer one: what ends here is the offer before it.
+        assert before is not None
+        assert before.offer is not None
+        offer = replace(before.offer, state=OfferState.WITHDRAWN)
     body = msgspec.json.encode(offer).decode()
     if isinstance(event, OfferSent):
         yield from _require_on_shift(offer.driver_id)
-        yield from _require_askable(offer, ride.region_id)
+        yield from _require_askable(offer, ride)
         row = (offer.offer_id, ride.ride_id, ride.region_id, offer.driver_id, offer.token, OfferState.SENT, body)
         yield Statement(sql.ADD_OFFER, row)
     elif type(event) in OFFER_ENDS:
@@ -214,12 +228,13 @@ def _require_on_shift(driver_id: str) -> Script[None]:
         raise OffShift(driver_id)
 
 
-def _require_askable(offer: Offer, region_id: str) -> Script[None]:
+def _require_askable(offer: Offer, ride: Ride) -> Script[None]:
     """Refuse an offer that was decided on an older state of the driver, whom the scope has locked."""
-    newest, has_next = (yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, region_id)))[0]
+    newest, has_next = (yield Statement(sql.NEWEST_FENCE_OF_DRIVER, (offer.driver_id, ride.region_id)))[0]
     if offer.token <= newest:
         raise StaleToken(offer.token, newest)
-    if has_next:
+    # A ride given to a driver by name is the next one already; an index refuses a second.
+    if has_next and ride.driver_id != offer.driver_id:
         raise DriverBusy(offer.driver_id)
 
 

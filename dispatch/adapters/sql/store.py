@@ -13,7 +13,7 @@ from dispatch.adapters.sql import scripts
 from dispatch.adapters.sql import statements as sql
 from dispatch.errors import QuoteUsed
 from dispatch.events import RideEvent
-from dispatch.model import Intervened, Ride, Shift
+from dispatch.model import Intervened, Ride, Shift, ShiftStatus
 from dispatch.ports import Carrying, Decide, FreeDriver, Outcome, Scope
 from kernel.contracts.topics import RIDE_EVENTS_STREAM
 from kernel.idempotency import IdempotencyKey
@@ -77,6 +77,11 @@ class SqlRideStore:
                 left_out[str(row[-1])] = str(error)
         self._left_out["ride aboard"].tell(region_id, left_out)
         return carrying
+
+    async def is_on_shift(self, driver_id: str) -> bool:
+        """See `RideStore.is_on_shift`."""
+        rows = await self._database.read(sql.SHIFT_OF_DRIVER, driver_id)
+        return bool(rows) and rows[0][0] == ShiftStatus.ONLINE
 
     async def set_shift(self, shift: Shift) -> Shift:
         """See `RideStore.set_shift`."""

@@ -64,11 +64,13 @@ async def test_a_loop_of_cancellations_ends_with_a_flag_and_every_ride_can_be_ca
     assert found == [("cancel_loop", 10)]
 
 
-async def test_many_riders_at_one_point_are_flagged(served: Served, served_people: People) -> None:
+async def test_many_riders_at_one_point_who_take_no_quote_are_flagged(served: Served, served_people: People) -> None:
     for _ in range(20):
         assert (await served_people.rider().post("/v1/quotes", TRIP)).status_code == 201
+    assert [flag for flag in await flags(served_people) if flag["kind"] == "swarm"] == []  # they may still decide
 
     async def is_flagged() -> bool:
-        return [(flag["kind"], flag["count"]) for flag in await flags(served_people)] == [("swarm", 20)]
+        assert (await served_people.rider().post("/v1/quotes", TRIP)).status_code == 201
+        return any(flag["kind"] == "swarm" and flag["count"] >= 20 for flag in await flags(served_people))
 
     await eventually(is_flagged)
