@@ -57,6 +57,9 @@ class RedisRevocations:
         arguments: list[Any] = [revocation.name, entry.revoked_ms, entry.until_ms, msgspec.json.encode(entry)]
         await self._functions.call("hexhail_revoke", _KEYS, [*arguments, round(self._now() * 1e3)])
 
+    async def refill(self) -> None:
+        """Nothing: what Redis has lost is kept elsewhere, see `LastingRevocations`."""
+
 
 def _entry_of(revocation: Revocation) -> _Entry:
     principal = revocation.principal

@@ -33,11 +33,16 @@ class RevocationStore(Protocol):
         """Add one; of two for one subject the later is kept."""
         ...
 
+    async def refill(self) -> None:
+        """Bring back what the store lost, from where revocations last."""
+        ...
+
 
 class RevocationWatch:
     """The revocations that this process obeys.
 
-    While the store is away, it goes on with what it knows. A store that lost its data is given back what it had.
+    While the store is away, it goes on with what it knows. A store that lost its data is given back what it had,
+    also at the start of a process.
     """
 
     def __init__(self, store: RevocationStore, now: Callable[[], float] = time.time) -> None:
@@ -64,6 +69,11 @@ class RevocationWatch:
         log.info("token_revoked", what=revocation.name, by=revocation.by, reason=revocation.reason)
         self.on_news()
 
+    async def start(self) -> None:
+        """Bring back what was lost while no process ran, and read all. Raises as the store does."""
+        await self._store.refill()
+        await self.look()
+
     async def look(self) -> None:
         """Read what is new. Raises as the store does."""
         version = await self._store.version()
@@ -87,6 +97,7 @@ class RevocationWatch:
 
     async def _give_back(self) -> None:
         """Add what a store that lost its data lacks; several processes may do so at once."""
+        await self._store.refill()
         held = {one.name for one in await self._store.read()}
         missing = [one for one in self.all() if one.name not in held and one.until_s > self._now()]
         log.warning("revocations_lost", known=len(self.all()), given_back=len(missing))

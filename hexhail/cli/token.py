@@ -90,10 +90,13 @@ def _revocation(settings: Settings, token: str, token_id: str, role: str, subjec
 
 async def _store(settings: Settings, revocation: Revocation) -> None:
     from api.auth.redis_revocations import RedisRevocations
+    from api.auth.sql.revocations import LastingRevocations, SqlRevocations
     from hexhail.runtime.connections import connect_redis
+    from hexhail.runtime.database import open_for_role
 
     redis = await connect_redis(settings)
     try:
-        await RedisRevocations(redis).add(revocation)
+        async with await open_for_role(settings, "token") as database:
+            await LastingRevocations(SqlRevocations(database), RedisRevocations(redis)).add(revocation)
     finally:
         await redis.aclose()

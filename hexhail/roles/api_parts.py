@@ -22,6 +22,7 @@ from api.abuse.request_limits import RequestLimits
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.auth.sign_in import SignIn
+from api.auth.sql.revocations import LastingRevocations, SqlRevocations
 from api.auth.tokens import Tokens
 from api.cursors import LogState
 from api.inboxes import InboxReads
@@ -169,7 +170,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
         quote_log=_quote_log(servers),
         tokens=Tokens(load_token_keys(servers.settings)),
         sign_in=await _sign_in(servers.settings, stack),
-        revocations=RevocationWatch(RedisRevocations(redis)),
+        revocations=RevocationWatch(LastingRevocations(SqlRevocations(servers.database), RedisRevocations(redis))),
         request_limits=RequestLimits(RedisRates(redis), servers.settings.request_limit_scale),
         redis_writes=Remembered(lambda: probe_redis(redis, redis_keys.write_probe(region_id))),
         outages=outages(),
@@ -178,7 +179,7 @@ async def start_parts(servers: Servers, stack: AsyncExitStack) -> Parts:
     stack.push_async_callback(parts.gateway.close)
     await parts.tariff.start()
     await parts.traffic.look()
-    await parts.revocations.look()
+    await parts.revocations.start()
     news, keys = listen_for_news(redis, parts.inboxes.ring), TokenKeysWatch(servers.settings, parts.tokens.use)
     lasting = (
         *(parts.inboxes.run(), news, parts.tariff.watch(), parts.revocations.run(), parts.positions.run()),

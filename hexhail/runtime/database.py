@@ -24,6 +24,7 @@ SQL_PACKAGES: Packages = {
     "outbox": "backing.outbox",
     "dispatch": "dispatch.adapters.sql",
     "pricing": "pricing.adapters.sql",
+    "auth": "api.auth.sql",
 }
 
 #: Connections of an API process to the replica: operators are few.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from api.auth.revocations import revoke_token
+from api.auth.sql.revocations import SqlRevocations
 from backing.inboxes.redis_inboxes import RedisInboxes
 from backing.inboxes.redis_reader import RedisInboxReader
 from backing.outbox.kafka_topics import KafkaTopics
@@ -204,6 +207,13 @@ async def test_answers_given_before_are_counted_and_everybody_may_drive_until_th
         sum(n for (name, _), n in answers.items() if name == "dan") + 1,
     )
     assert await SqlDriverList(database, "manhattan").may_drive("anybody")
+
+
+async def test_revocations_are_kept_from_now_on(database: Database) -> None:
+    kept = SqlRevocations(database)
+    assert await kept.read() == []
+    await kept.add(revoke_token("t1", time.time(), "olga", "a lost phone"))
+    assert [(one.token_id, one.by) for one in await kept.read()] == [("t1", "olga")]
 
 
 async def test_all_packages_are_at_their_newest_version_and_nothing_old_is_left(database: Database) -> None:

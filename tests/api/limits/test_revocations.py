@@ -9,14 +9,18 @@ from typing import Any
 import jwt
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from websockets.asyncio.client import ClientConnection, connect
 
 from api.auth import revocation_watch
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocation_watch import RevocationWatch
 from api.auth.revocations import Revocation, Revocations, revoke_subject, revoke_token
+from api.auth.sql.revocations import LastingRevocations, SqlRevocations
 from api.auth.token_keys import TokenKeys
 from api.auth.tokens import CLOCK_LEEWAY_S, TOKEN_LIFE_S_MAX, Grant, Principal, Role, TokenInvalid, Tokens
+from backing.sql.database import Database
+from hexhail.runtime.embedded import free_port
 from kernel.keyring import KeyRing
 from tests.api.installation import People, Person, Stream, Valkey, assert_problem
 from tests.api.served import SECRETS, Served
@@ -157,6 +161,50 @@ async def test_a_redis_that_lost_its_data_is_given_the_revocations_back(redis: R
     await new.look()
     assert new.refuses(grant("t1", issued_s=now_s + 100.0, principal=BOB))
     assert new.refuses(grant(issued_s=now_s - 1.0))
+
+
+@pytest.mark.servers
+async def test_revocations_outlive_a_redis_that_loses_its_data_while_no_process_runs(
+    redis: Redis, database: Database
+) -> None:
+    def started() -> RevocationWatch:
+        return RevocationWatch(LastingRevocations(SqlRevocations(database), RedisRevocations(redis)))
+
+    before, now_s = started(), time.time()
+    await before.start()
+    await before.revoke(revoke_token("t1", now_s, "op", "lost"))
+    await before.revoke(revoke_subject(ALICE, now_s - 50.0, "op", "left"))
+    await before.revoke(revoke_subject(ALICE, now_s, "op", "left again"))
+    await redis.flushall()
+    after, other = started(), RevocationWatch(RedisRevocations(redis))
+    await after.start()
+    await other.look()
+    for watch in (after, other):
+        assert watch.refuses(grant("t1", issued_s=now_s + 100.0, principal=BOB))
+        assert watch.refuses(grant(issued_s=now_s - 1.0))
+        assert {one.reason for one in watch.all()} == {"lost", "left again"}
+
+
+@pytest.mark.servers
+async def test_revocations_in_sql_go_with_the_tokens_that_they_refuse(database: Database) -> None:
+    now = [NOW_S]
+    store = SqlRevocations(database, lambda: now[0])
+    await store.add(revoke_token("short", NOW_S, "op", "lost", expires_s=NOW_S + 60.0))
+    now[0] += 120.0
+    assert await store.read() == []
+    await store.add(revoke_subject(BOB, now[0], "op", "left"))
+    await store.add(revoke_subject(BOB, now[0] - 10.0, "op", "earlier"))
+    assert [one.reason for one in await store.read()] == ["left"]
+    assert len(await database.read("SELECT name FROM revocations")) == 1
+
+
+@pytest.mark.servers
+async def test_a_revocation_that_redis_cannot_take_is_told_and_counts_once_it_is_back(database: Database) -> None:
+    async with Redis(port=free_port()) as away:
+        store = LastingRevocations(SqlRevocations(database), RedisRevocations(away))
+        with pytest.raises(RedisError):
+            await store.add(revoke_token("t1", time.time(), "op", "lost"))
+    assert [one.token_id for one in await SqlRevocations(database).read()] == ["t1"]
 
 
 @pytest.mark.servers

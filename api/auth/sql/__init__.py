@@ -1,0 +1,1 @@
+"""What authorization keeps in SQL, in tables of its own."""
