@@ -31,7 +31,8 @@ def coarse(place: Place, resolution: int) -> Place:
 def with_coarse_places(ride: Ride, resolution: int) -> Ride:
     """Return the ride with the cells of its pickup and dropoff instead of the places."""
     pickup, dropoff = coarse(ride.pickup, resolution), coarse(ride.dropoff, resolution)
-    return replace(ride, pickup=pickup, dropoff=dropoff, map_id="", coarse_resolution=resolution)
+    agreed = ride.agreed and replace(ride.agreed, dropoff=coarse(ride.agreed.dropoff, resolution))
+    return replace(ride, pickup=pickup, dropoff=dropoff, map_id="", coarse_resolution=resolution, agreed=agreed)
 
 
 def event_with_coarse_places(event: Mapping[str, Any], resolution: int) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from hexhail.runtime.retention import DAY_S, Pruner, kinds_of, places_days
 from hexhail.runtime.settings import MANHATTAN, Settings
 from kernel.points import Place
 from tests.dispatch.people import (
+    HERE,
     PARAMS,
     Clock,
     MemoryLeases,
@@ -37,11 +38,13 @@ from tests.dispatch.people import (
     arrive,
     do,
     drop_off,
+    engine_after,
     key,
     offer,
     on_shift,
     pick_up,
     rate,
+    request,
     rider_cancels,
 )
 
@@ -270,3 +273,14 @@ def test_places_stay_for_as_long_as_rounds_are_kept_that_can_be_decided_again(
 
 def test_cells_are_those_of_the_regions_prices_and_a_folder_that_is_not_there_stops_nobody(tmp_path: Path) -> None:
     assert surge_resolutions([MANHATTAN, tmp_path / "none"]) == {"manhattan": 8}
+
+
+def test_what_was_agreed_keeps_no_exact_place_either() -> None:
+    engine = engine_after(request(), offer(), accept(), arrive(), pick_up(), drop_off())
+    engine.handle(cmd.CorrectRide("ride", "she left there", 999, HERE), 5_000.0)
+    ride = engine.ride("ride")
+    assert ride.agreed is not None
+    kept = with_coarse_places(ride, 9)
+    assert kept.agreed is not None
+    assert kept.agreed.dropoff == coarse(ride.agreed.dropoff, 9) != ride.agreed.dropoff
+    assert kept.agreed.fare_cents == ride.agreed.fare_cents
