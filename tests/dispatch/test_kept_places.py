@@ -30,7 +30,6 @@ from hexhail.runtime.retention import DAY_S, Pruner, kinds_of, places_days
 from hexhail.runtime.settings import MANHATTAN, Settings
 from kernel.points import Place
 from tests.dispatch.people import (
-    HERE,
     PARAMS,
     Clock,
     MemoryLeases,
@@ -44,7 +43,6 @@ from tests.dispatch.people import (
     on_shift,
     pick_up,
     rate,
-    request,
     rider_cancels,
 )
 
@@ -276,8 +274,8 @@ def test_cells_are_those_of_the_regions_prices_and_a_folder_that_is_not_there_st
 
 
 def test_what_was_agreed_keeps_no_exact_place_either() -> None:
-    engine = engine_after(request(), offer(), accept(), arrive(), pick_up(), drop_off())
-    engine.handle(cmd.CorrectRide("ride", "she left there", 999, HERE), 5_000.0)
+    engine = engine_after(request("ride", "alice"), offer(), accept(), arrive(), pick_up(), drop_off())
+    engine.handle(cmd.CorrectRide("ride", "she left there", 999, HOME), 5_000.0)
     ride = engine.ride("ride")
     assert ride.agreed is not None
     kept = with_coarse_places(ride, 9)
