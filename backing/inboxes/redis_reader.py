@@ -8,7 +8,7 @@ from typing import Any
 import stamina
 from redis.asyncio import Redis
 
-from backing.inboxes.redis_inboxes import position_of
+from backing.inboxes.redis_inboxes import newest_of, position_of
 from kernel.contracts import redis_keys
 
 #: Wall seconds of one wait for news, and before a lost connection is made anew.
@@ -17,10 +17,15 @@ RECONNECT_S = 0.5
 
 
 class RedisInboxReader:
-    """Reads many inboxes in one round trip."""
+    """Reads many inboxes in one round trip.
+
+    A relay of version 0.2 knows no buckets. While it is ahead, before an upgrade reaches the relay or after it was
+    taken back, the inboxes are read where that one writes them; positions are the same in both.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._are_unbucketed = False
 
     async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """(position, JSON event) of what came after a position, in order."""
@@ -28,14 +33,17 @@ class RedisInboxReader:
 
     async def read_many(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, bytes]]]:
         """For each name the (position, JSON event) after its position, in one round trip; empty ones are absent."""
-        keys = {redis_keys.inbox(name).encode(): name for name in after}
-        wanted: dict[Any, Any] = {key: f"{after[name]}-0" for key, name in keys.items()}
-        found: Any = await self._redis.xread(wanted, count=limit) or []
-        # RESP2 answers with pairs; RESP3 with a mapping, and one more list around the entries.
-        pairs = [(key, lists[0]) for key, lists in found.items()] if isinstance(found, dict) else found
+        keys = {self._key(name).encode(): name for name in after}
+        of_bucket: dict[int, dict[Any, Any]] = {}
+        for key, name in keys.items():
+            of_bucket.setdefault(redis_keys.inbox_bucket(name), {})[key] = f"{after[name]}-0"
+        pipeline = self._redis.pipeline(transaction=False)
+        for wanted in of_bucket.values():
+            pipeline.xread(wanted, count=limit)
+        found = [pair for answer in await pipeline.execute() for pair in _pairs(answer)]
         return {
             keys[key]: [(position_of(entry_id), fields[b"payload"]) for entry_id, fields in entries]
-            for key, entries in pairs
+            for key, entries in found
         }
 
     async def look(self, positions: Collection[tuple[str, int]]) -> tuple[int | None, str | None, set[tuple[str, int]]]:
@@ -44,14 +52,36 @@ class RedisInboxReader:
         """
         asked = list(positions)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xrevrange(redis_keys.INBOXES_COMPLETE, count=1)
+        for bucket in range(redis_keys.INBOX_BUCKETS):
+            pipeline.xrevrange(redis_keys.inboxes_complete(bucket), count=1)
+        pipeline.xrevrange(redis_keys.UNBUCKETED_INBOXES_COMPLETE, count=1)
         pipeline.get(redis_keys.INBOXES_RESTORED)
         for name, position in asked:
-            pipeline.xrange(redis_keys.inbox(name), f"{position}-0", f"{position}-0", count=1)
-        complete, restored, *found = await pipeline.execute()
-        newest = position_of(complete[0][0]) if complete else None
+            pipeline.xrange(self._key(name), f"{position}-0", f"{position}-0", count=1)
+        answers = await pipeline.execute()
+        complete, (before, restored), found = (
+            answers[: redis_keys.INBOX_BUCKETS],
+            answers[redis_keys.INBOX_BUCKETS :][:2],
+            answers[redis_keys.INBOX_BUCKETS + 2 :],
+        )
+        newest, unbucketed = newest_of(complete), newest_of([before])
+        is_ahead = unbucketed is not None and (newest is None or unbucketed > newest)
+        if self._are_unbucketed != is_ahead:
+            self._are_unbucketed = is_ahead
+            return await self.look(positions)
+        newest = unbucketed if is_ahead else newest
         kept = {one for one, entries in zip(asked, found, strict=True) if entries}
         return newest, restored.decode() if restored else None, kept
+
+    def _key(self, name: str) -> str:
+        return redis_keys.unbucketed_inbox(name) if self._are_unbucketed else redis_keys.inbox(name)
+
+
+def _pairs(answer: Any) -> list[tuple[bytes, Any]]:
+    """(key, entries) of an answer to XREAD: RESP2 has pairs; RESP3 a mapping, and one more list around the entries."""
+    if isinstance(answer, dict):
+        return [(key, lists[0]) for key, lists in answer.items()]
+    return list(answer or ())
 
 
 async def listen_for_news(redis: Redis, ring: Callable[[list[str]], None]) -> None:

@@ -68,7 +68,11 @@ class LuaLibrary:
 
 
 class RedisFunctions:
-    """Calls the functions of one library; loads it on first use, and again into a server that has lost it."""
+    """Calls the functions of one library; loads it on first use, and again into a server that has lost it.
+
+    Of a cluster each primary is given it: again when one answers that it has no such function, as a node does that has
+    joined, or was promoted before it had heard of the library.
+    """
 
     def __init__(self, redis: Redis, library: LuaLibrary) -> None:
         self._redis: Any = redis
@@ -140,7 +144,10 @@ async def other_versions(redis: Redis, libraries: Sequence[LuaLibrary]) -> list[
     base_names = "|".join(re.escape(library.base_name) for library in libraries)
     versions = re.compile(rf"({base_names})(_[0-9a-f]{{{HASH_DIGITS}}})?")
     client: Any = redis
-    held = [_name_of(description) for description in await client.function_list(f"{PREFIX}*")]
+    answer = await client.function_list(f"{PREFIX}*")
+    # A cluster answers with a mapping of each primary to its list.
+    lists = answer.values() if isinstance(answer, dict) else [answer]
+    held = {_name_of(description) for descriptions in lists for description in descriptions}
     return sorted(name for name in held if name not in ours and versions.fullmatch(name))
 
 

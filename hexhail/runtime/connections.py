@@ -22,43 +22,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: How long a Redis call may take before it counts as failed; a round trip takes a millisecond.
-REDIS_TIMEOUT_S = 5.0
-#: Connections of one process: a server that answers in a millisecond is busy with far fewer.
-REDIS_CONNECTIONS_MAX = 64
-
 
 class DependencyMissing(Exception):
     """A server or database that a role needs cannot be used; the message says which one and what to do."""
 
 
 async def connect_redis(settings: Settings) -> Redis:
-    """A Redis client whose server has answered. Raises DependencyMissing."""
-    from redis.asyncio import BlockingConnectionPool, Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
+    """A Redis client whose server has answered; a cluster and sentinels by their URL. Raises DependencyMissing."""
+    from backing.redis.address import parse_address
+    from backing.redis.opening import RedisUnusable, open_redis
 
-    # redis-py's own ten retries would hide an outage for seconds: whoever calls knows better what to do.
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url,
-        # More than this at once wait for their turn instead of failing.
-        max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=REDIS_TIMEOUT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
-    )
-    redis = Redis.from_pool(pool)
     try:
-        await redis.ping()
-    except (RedisError, OSError) as error:
-        await redis.aclose()
-        raise DependencyMissing(
-            f"Redis does not answer at {settings.redis_url} ({type(error).__name__}). "
-            "Start it there, or set HEXHAIL_REDIS_URL."
-        ) from error
-    return redis
+        return await open_redis(parse_address(settings.redis_url))
+    except ValueError as error:
+        raise DependencyMissing(f"HEXHAIL_REDIS_URL is no address: {error}") from error
+    except RedisUnusable as error:
+        raise DependencyMissing(f"{error}. Start it there, or set HEXHAIL_REDIS_URL.") from error
 
 
 async def connect_producer(settings: Settings) -> AIOKafkaProducer:

@@ -18,6 +18,7 @@ from rich.table import Table
 from backing.kafka import TopicsRefused, read_topics
 from backing.outbox.outbox import SqlOutbox
 from backing.probes import WritesRefused, probe_broker, probe_redis, probe_sql
+from backing.redis.address import parse_address
 from backing.redis.functions import libraries_of, other_versions, remove_libraries
 from backing.sql import migrate
 from dispatch.adapters.round_files import FILE_BYTES_MAX
@@ -193,9 +194,8 @@ async def _redis(settings: Settings) -> Finding:
         await redis.aclose()
     skew_s = abs(time.time() - (int(seconds) + int(microseconds) / 1e6))
     version = info.get("valkey_version") or info.get("redis_version")
-    seen = (
-        f"{info.get('server_name', 'redis')} {version} at {settings.redis_url}, its clock within {skew_s:.2f} s of ours"
-    )
+    address = parse_address(settings.redis_url)  # without the password
+    seen = f"{info.get('server_name', 'redis')} {version} at {address}, its clock within {skew_s:.2f} s of ours"
     return Finding("Redis", skew_s <= CLOCK_SKEW_S_MAX, seen, "Let NTP set the clocks of both hosts.")
 
 

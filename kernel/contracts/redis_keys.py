@@ -1,9 +1,12 @@
-"""Every key in Redis, and what it holds. The id of the region in braces keeps a region in one slot of a cluster.
+"""Every key in Redis, and what it holds. What stands in braces decides the slot of a cluster: all keys of a region are
+in one, all of an inbox bucket in another, and a call names keys of one slot only.
 
 Losing them loses no ride: positions return with the next pings, the rest is rebuilt from SQL.
 """
 
 from __future__ import annotations
+
+import zlib
 
 # -- where drivers are: written by location_ingest ---------------------------------------------------------------------
 
@@ -196,21 +199,50 @@ def learned_aside(region_id: str) -> str:
 # -- inboxes of riders and drivers: written by the relay, over all regions ---------------------------------------------
 
 
+#: Inboxes are shared out among so many buckets, each of which is in one slot of a cluster: enough to spread over any
+#: number of servers that a city has, few enough to ask for all of them in one round trip.
+INBOX_BUCKETS = 64
+
+
+def inbox_bucket(name: str) -> int:
+    """The bucket of the inbox of the rider or driver `<role>:<id>`."""
+    return zlib.crc32(name.encode()) % INBOX_BUCKETS
+
+
 def inbox(name: str) -> str:
     """Stream: what the rider or driver `<role>:<id>` is told; entry ids are `<position>-0`."""
-    return f"inbox:{name}"
+    return f"inbox:{{{inbox_bucket(name):02d}}}:{name}"
 
 
+def inboxes_complete(bucket: int) -> str:
+    """Stream whose one entry is the position up to which the inboxes of the bucket are complete.
+
+    It never goes back, and only a rebuild makes it: it is absent as long as Redis lacks what was written before.
+    """
+    return f"inbox.complete:{{{bucket:02d}}}"
+
+
+def inboxes_rebuilding(bucket: int) -> str:
+    """String: the claim of the relay that rebuilds the inboxes of the bucket."""
+    return f"inbox.rebuilding:{{{bucket:02d}}}"
+
+
+#: What the keys of all inboxes match, and of those without a bucket too.
+INBOXES_MATCH = "inbox:*"
 #: Channel: names of inboxes that have grown, with a space between.
 INBOX_NEWS = "inbox.news"
-#: Stream whose one entry is the position up to which all inboxes are complete. It never goes back, and only a rebuild
-#: makes it: it is absent as long as Redis lacks what was written before.
-INBOXES_COMPLETE = "inbox.complete"
 #: String: changes each time the inboxes were cleared because SQL was restored to an older state. Streams that are open
 #: then are told.
 INBOXES_RESTORED = "inbox.restored"
-#: String: the claim of the relay that rebuilds the inboxes.
-INBOXES_REBUILDING = "inbox.rebuilding"
+
+
+def unbucketed_inbox(name: str) -> str:
+    """Stream: an inbox as version 0.2 wrote it; read while a relay of that version still runs."""
+    return f"inbox:{name}"
+
+
+#: Stream: what `inboxes_complete` is, of all unbucketed inboxes together.
+UNBUCKETED_INBOXES_COMPLETE = "inbox.complete"
 
 # -- tokens that no longer count: written by the API, over all regions -------------------------------------------------
 

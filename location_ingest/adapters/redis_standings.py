@@ -34,7 +34,8 @@ class RedisStandings:
             return {}
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hmget(redis_keys.driver_index(region_id), list(driver_ids))
-            pipeline.mget([redis_keys.unbelieved(region_id, driver_id) for driver_id in driver_ids])
+            # Not `mget`, which redis-py refuses on a cluster, though these keys are all in the region's slot.
+            pipeline.execute_command("MGET", *[redis_keys.unbelieved(region_id, name) for name in driver_ids])
             entries, marks = await pipeline.execute()
         return {
             driver_id: _last_pings(entry, mark)

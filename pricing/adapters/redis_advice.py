@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from backing.redis.functions import LuaLibrary, RedisFunctions
 from kernel.contracts import redis_keys
 from pricing.model.advice import DriverAdvice
 
@@ -19,6 +20,7 @@ class RedisAdvice:
 
     def __init__(self, redis: Redis, region_id: str) -> None:
         self._redis: Any = redis
+        self._functions = RedisFunctions(redis, LuaLibrary.read("pricing.adapters", "advice.lua"))
         self._key = redis_keys.advice(region_id)
         self._planned_key = redis_keys.advice_planned(region_id)
 
@@ -41,9 +43,7 @@ class RedisAdvice:
 
     async def replace(self, advice: Mapping[str, DriverAdvice], planned_s: float) -> None:
         """Put this advice in the place of all that stood; a reader sees one plan or the other."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(self._key)
-        if advice:
-            pipeline.hset(self._key, mapping={name: msgspec.json.encode(one) for name, one in advice.items()})
-        pipeline.set(self._planned_key, round(planned_s * 1e3))
-        await pipeline.execute()
+        arguments: list[str | int | bytes] = [round(planned_s * 1e3)]
+        for driver_id, one in advice.items():
+            arguments += (driver_id, msgspec.json.encode(one))
+        await self._functions.call("hexhail_advice_replace", (self._key, self._planned_key), arguments)

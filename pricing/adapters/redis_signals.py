@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,6 @@ class RedisSignals:
 
     def __init__(self, redis: Redis, region_id: str, surge_cells: npt.NDArray[np.uint64], half_life_s: float) -> None:
         """Demand halves in ``half_life_s``; ``surge_cells`` (c,) are the region's, in the order of cell indices."""
-        self._redis: Any = redis
         self._functions = RedisFunctions(redis, LuaLibrary.read("pricing.adapters", "signals.lua"))
         self._region_id = region_id
         self._cell_names = cells_to_strings(surge_cells)
@@ -47,10 +45,11 @@ class RedisSignals:
 
     async def read(self, now_s: float) -> Restore:
         """See `CountedSignals.read`; cells that are no longer priced are left out."""
-        pipeline = self._redis.pipeline(transaction=True)
-        for key in (redis_keys.requests, redis_keys.quotes):
-            pipeline.hgetall(key(self._region_id))
-        requests, quotes = await pipeline.execute()
+        keys = redis_keys.requests(self._region_id), redis_keys.quotes(self._region_id)
+        requests, quotes = (
+            dict(zip(flat[::2], flat[1::2], strict=True))
+            for flat in await self._functions.call("hexhail_signals_read", keys, ())
+        )
         return Restore(self._counts(requests, now_s), self._counts(quotes, now_s), now_s)
 
     async def _take(

@@ -69,4 +69,12 @@ local function take(keys, args)
   return new
 end
 
+-- keys: hashes of counts. Returns what each holds, names and values by turns, all of one moment.
+local function read(keys, args)
+  local held = {}
+  for place, key in ipairs(keys) do held[place] = redis.call('HGETALL', key) end
+  return held
+end
+
 redis.register_function('hexhail_signals_take', take)
+redis.register_function('hexhail_signals_read', read)

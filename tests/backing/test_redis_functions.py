@@ -27,6 +27,7 @@ from geo.roads.graph import RoadGraph
 from hexhail.runtime.doctor import FUNCTION_PACKAGES
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.columns import PositionColumns
+from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.redis_signals import RedisSignals
 from pricing.commands import CountRequest
 from pricing.ports import KeyedSignal
@@ -119,6 +120,16 @@ async def count_a_quote(redis: Redis) -> Callable[[int], Awaitable[object]]:
     return call
 
 
+async def plan_advice(redis: Redis) -> Callable[[int], Awaitable[object]]:
+    board = RedisAdvice(redis, "grid")
+
+    async def call(turn: int) -> object:
+        await board.replace({}, float(turn))
+        return await board.planned_ms()
+
+    return call
+
+
 @dataclass(frozen=True)
 class Shipped:
     """A library that ships, a call through its adapter, and the right answers of two turns."""
@@ -134,6 +145,7 @@ SHIPPED = [
     Shipped("backing.inboxes", "inboxes.lua", rebuild_an_inbox, (1, 2)),
     Shipped("location_ingest.adapters", "cells.lua", put_a_position, (1, 1)),
     Shipped("pricing.adapters", "signals.lua", count_a_request, ([0], [0])),
+    Shipped("pricing.adapters", "advice.lua", plan_advice, (0, 1000)),
     Shipped("traffic.adapters", "weights.lua", put_weights_in_force, (1, 2)),
     Shipped("api.auth", "revocations.lua", revoke_a_token, (1, 2)),
     Shipped("api.abuse", "counts.lua", count_a_quote, (1, 2)),

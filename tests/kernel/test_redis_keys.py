@@ -40,11 +40,15 @@ KEYS = {
     redis_keys.traffic: "{r}:traffic",
     redis_keys.maps: "{r}:maps",
     redis_keys.learned_aside: "{r}:learned_aside",
-    redis_keys.inbox: "inbox:rider:alice",
+    redis_keys.inbox_bucket: 0,
+    redis_keys.inbox: "inbox:{00}:rider:alice",
+    redis_keys.inboxes_complete: "inbox.complete:{07}",
+    redis_keys.inboxes_rebuilding: "inbox.rebuilding:{07}",
+    redis_keys.unbucketed_inbox: "inbox:rider:alice",
 }
 ARGUMENTS = {
     "region_id": "r", "cell_name": "882a100d65fffff", "reason": "jump", "driver_id": "d", "ride_id": "i",
-    "name": "rider:alice", "what": "quotes", "kind": "quote_storm", "subject": "alice",
+    "name": "rider:alice", "what": "quotes", "kind": "quote_storm", "subject": "alice", "bucket": 7,
 }  # fmt: skip
 
 
@@ -60,10 +64,11 @@ def test_names_that_are_no_functions_have_their_bytes() -> None:
         "PINGS_REJECTED_PREFIX": "pings_rejected:",
         "RIDE_EVENTS_CONSUMED": "ride_events_consumed",
         "QUOTES_CONSUMED": "quotes_consumed",
+        "INBOX_BUCKETS": 64,
+        "INBOXES_MATCH": "inbox:*",
         "INBOX_NEWS": "inbox.news",
-        "INBOXES_COMPLETE": "inbox.complete",
         "INBOXES_RESTORED": "inbox.restored",
-        "INBOXES_REBUILDING": "inbox.rebuilding",
+        "UNBUCKETED_INBOXES_COMPLETE": "inbox.complete",
         "REVOKED": "{tokens}:revoked",
         "REVOKED_UNTIL": "{tokens}:revoked:until",
         "REVOKED_VERSION": "{tokens}:revoked:version",
