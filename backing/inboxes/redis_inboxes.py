@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from redis.asyncio import Redis
 
 from backing.outbox.rows import OutboxRow
 from backing.outbox.set_aside import SetAside
+from backing.redis.cluster import ClusterClient
 from backing.redis.functions import Arguments, Keys, LuaLibrary, RedisFunctions
 from kernel.contracts import redis_keys
 
@@ -28,6 +28,9 @@ REBUILD_INBOXES = 500
 CLEAR_KEYS = 1000
 
 
+INBOXES_LIBRARY = LuaLibrary.read("backing.inboxes", "inboxes.lua")
+
+
 class InboxesBehind(Exception):
     """Redis has lost messages since somebody looked: they must be built anew before any more is pushed."""
 
@@ -38,7 +41,8 @@ class RedisInboxes:
     def __init__(self, redis: Redis, set_aside: SetAside | None = None) -> None:
         self._redis = redis
         self._set_aside = set_aside or SetAside()
-        self._functions = RedisFunctions(redis, LuaLibrary.read("backing.inboxes", "inboxes.lua"))
+        self._functions = RedisFunctions(redis, INBOXES_LIBRARY)
+        self._groups = bucket_groups(redis)
 
     async def push(self, rows: Sequence[OutboxRow]) -> None:
         """See `Inboxes.push`. Raises what redis-py raises, and InboxesBehind; then all may be pushed again.
@@ -48,26 +52,19 @@ class RedisInboxes:
         not follow. A key that holds something else than an inbox takes its own messages out of the way, and nobody
         else's. Every bucket is told how far the batch goes, also one without a message in it.
         """
-        names_of, messages_of = _by_bucket(rows)
-        calls = [
-            _push_call(bucket, names_of[bucket], messages_of[bucket], rows)
-            for bucket in range(redis_keys.INBOX_BUCKETS)
-        ]
-        answers = await self._functions.call_many("hexhail_inbox_push", calls)
-        behind = [bucket for bucket, no_inbox in enumerate(answers) if no_inbox is None]
-        for bucket, no_inbox in enumerate(answers):
-            for place, messages in sorted(Counter(no_inbox or ()).items()):
-                name = names_of[bucket][place - 2]
-                self._set_aside.inbox(name, messages, f"the key {redis_keys.inbox(name)} holds no stream: delete it")
-        if behind:
-            raise InboxesBehind(f"{len(behind)} inbox buckets lack what was before position {rows[0].position}")
+        messages = _by_bucket(rows)
+        calls = [_PushCall(buckets, messages) for buckets in self._groups]
+        answers = await self._functions.call_many("hexhail_inbox_push", [call.words(rows) for call in calls])
+        for call, no_inbox in zip(calls, answers, strict=True):
+            for place, count in sorted(Counter(no_inbox or ()).items()):
+                key = redis_keys.inbox(name := call.name_at(place))
+                self._set_aside.inbox(name, count, f"the key {key} holds no stream: delete it")
+        if None in answers:
+            raise InboxesBehind(f"inboxes lack what was before position {rows[0].position}: they are built anew")
 
     async def newest(self) -> int | None:
         """See `Inboxes.newest`: what the bucket that is least complete has."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for bucket in range(redis_keys.INBOX_BUCKETS):
-            pipeline.xrevrange(redis_keys.inboxes_complete(bucket), count=1)
-        return newest_of(await pipeline.execute())
+        return await newest_of(self._functions, self._groups)
 
     async def rebuild(self, read: Callable[[], Awaitable[Sequence[OutboxRow]]]) -> None:
         """See `Inboxes.rebuild`.
@@ -92,8 +89,7 @@ class RedisInboxes:
             await self._functions.call_many(
                 "hexhail_inbox_rebuild", [([redis_keys.inbox(name)], _entries(by_name[name])) for name in some]
             )
-        # Redis knows no entry 0-0, and before the first event there is no position.
-        arguments = [claim, f"{rows[-1].position}-0" if rows else "0-1"]
+        arguments: list[str | int | bytes] = [claim, rows[-1].position if rows else 0]
         keys = [(redis_keys.inboxes_complete(bucket), redis_keys.inboxes_rebuilding(bucket)) for bucket in buckets]
         await self._functions.call_many("hexhail_inbox_complete", [(pair, arguments) for pair in keys])
         await self._redis.unlink(redis_keys.UNBUCKETED_INBOXES_COMPLETE)
@@ -121,26 +117,52 @@ class RedisInboxes:
         await pipeline.execute()
 
 
-def _by_bucket(rows: Sequence[OutboxRow]) -> tuple[list[list[str]], list[list[tuple[str, OutboxRow]]]]:
-    """For each bucket the names of its inboxes that the rows grow, sorted, and (name, row) of its messages in order."""
-    messages_of: list[list[tuple[str, OutboxRow]]] = [[] for _ in range(redis_keys.INBOX_BUCKETS)]
+def bucket_groups(redis: Redis) -> list[range]:
+    """The buckets that one call may concern together: each alone on a cluster, all of them on a single server."""
+    if isinstance(redis, ClusterClient):
+        return [range(bucket, bucket + 1) for bucket in range(redis_keys.INBOX_BUCKETS)]
+    return [range(redis_keys.INBOX_BUCKETS)]
+
+
+async def newest_of(functions: RedisFunctions, groups: Sequence[range]) -> int | None:
+    """The least position up to which buckets are complete; None if that of one is not known."""
+    calls: list[tuple[Keys, Arguments]] = [
+        ([redis_keys.inboxes_complete(bucket) for bucket in group], ()) for group in groups
+    ]
+    positions = await functions.call_many("hexhail_inbox_newest", calls)
+    return None if None in positions else min(int(position) for position in positions)
+
+
+def _by_bucket(rows: Sequence[OutboxRow]) -> dict[int, list[tuple[str, OutboxRow]]]:
+    """(name of an inbox, row) of the messages to each bucket, in order."""
+    messages: dict[int, list[tuple[str, OutboxRow]]] = {}
     for row in rows:
         for name in row.inboxes:
-            messages_of[redis_keys.inbox_bucket(name)].append((name, row))
-    return [sorted({name for name, _ in messages}) for messages in messages_of], messages_of
+            messages.setdefault(redis_keys.inbox_bucket(name), []).append((name, row))
+    return messages
 
 
-def _push_call(
-    bucket: int, names: Sequence[str], messages: Sequence[tuple[str, OutboxRow]], rows: Sequence[OutboxRow]
-) -> tuple[Keys, Arguments]:
-    """Keys and arguments of `hexhail_inbox_push`."""
-    keys = [redis_keys.inboxes_complete(bucket), *map(redis_keys.inbox, names)]
-    place_of = {name: place for place, name in enumerate(names, 2)}
-    arguments: list[str | int | bytes] = [INBOX_ENTRIES_MAX, INBOX_KEPT_S, redis_keys.INBOX_NEWS, " ".join(names)]
-    arguments += (rows[0].position - 1, f"{rows[-1].position}-0")
-    for name, row in messages:
-        arguments += (place_of[name], f"{row.position}-0", row.payload)
-    return keys, arguments
+class _PushCall:
+    """A call of `hexhail_inbox_push` for some buckets."""
+
+    def __init__(self, buckets: range, messages: Mapping[int, Sequence[tuple[str, OutboxRow]]]) -> None:
+        self._buckets = buckets
+        self._messages = [message for bucket in buckets for message in messages.get(bucket, ())]
+        self._names = sorted({name for name, _ in self._messages})
+
+    def name_at(self, place: int) -> str:
+        """The inbox at a place among the keys, from 1."""
+        return self._names[place - 1 - len(self._buckets)]
+
+    def words(self, rows: Sequence[OutboxRow]) -> tuple[Keys, Arguments]:
+        """Keys and arguments."""
+        keys = [*map(redis_keys.inboxes_complete, self._buckets), *map(redis_keys.inbox, self._names)]
+        place_of = {name: place for place, name in enumerate(self._names, len(self._buckets) + 1)}
+        arguments: list[str | int | bytes] = [len(self._buckets), INBOX_ENTRIES_MAX, INBOX_KEPT_S]
+        arguments += (redis_keys.INBOX_NEWS, " ".join(self._names), rows[0].position - 1, rows[-1].position)
+        for name, row in self._messages:
+            arguments += (place_of[name], f"{row.position}-0", row.payload)
+        return keys, arguments
 
 
 def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:
@@ -149,13 +171,6 @@ def _entries(rows: Sequence[OutboxRow]) -> list[str | int | bytes]:
     for row in rows[-INBOX_ENTRIES_MAX:]:
         arguments += (f"{row.position}-0", row.payload)
     return arguments
-
-
-def newest_of(last_entries: Sequence[Any]) -> int | None:
-    """The least position among the last entries of `inboxes_complete` of all buckets; None if one has none."""
-    if not all(last_entries):
-        return None
-    return min(position_of(entries[0][0]) for entries in last_entries)
 
 
 def position_of(entry_id: bytes) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 import stamina
 from redis.asyncio import Redis
 
-from backing.inboxes.redis_inboxes import newest_of, position_of
+from backing.inboxes.redis_inboxes import INBOXES_LIBRARY, bucket_groups, newest_of, position_of
+from backing.redis.functions import RedisFunctions
 from kernel.contracts import redis_keys
 
 #: Wall seconds of one wait for news, and before a lost connection is made anew.
@@ -25,6 +26,9 @@ class RedisInboxReader:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._functions = RedisFunctions(redis, INBOXES_LIBRARY)
+        self._groups = bucket_groups(redis)
+        self._group_of = {bucket: number for number, group in enumerate(self._groups) for bucket in group}
         self._are_unbucketed = False
 
     async def read(self, name: str, after: int, limit: int) -> list[tuple[int, bytes]]:
@@ -34,11 +38,11 @@ class RedisInboxReader:
     async def read_many(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, bytes]]]:
         """For each name the (position, JSON event) after its position, in one round trip; empty ones are absent."""
         keys = {self._key(name).encode(): name for name in after}
-        of_bucket: dict[int, dict[Any, Any]] = {}
+        of_group: dict[int, dict[Any, Any]] = {}
         for key, name in keys.items():
-            of_bucket.setdefault(redis_keys.inbox_bucket(name), {})[key] = f"{after[name]}-0"
+            of_group.setdefault(self._group_of[redis_keys.inbox_bucket(name)], {})[key] = f"{after[name]}-0"
         pipeline = self._redis.pipeline(transaction=False)
-        for wanted in of_bucket.values():
+        for wanted in of_group.values():
             pipeline.xread(wanted, count=limit)
         found = [pair for answer in await pipeline.execute() for pair in _pairs(answer)]
         return {
@@ -48,23 +52,16 @@ class RedisInboxReader:
 
     async def look(self, positions: Collection[tuple[str, int]]) -> tuple[int | None, str | None, set[tuple[str, int]]]:
         """Position up to which the inboxes are complete (None if nobody knows), the mark of the last restoration of an
-        older log (None if there is none), and those of the (name, position) that are kept; in one round trip.
+        older log (None if there is none), and those of the (name, position) that are kept.
         """
-        asked = list(positions)
+        asked, newest = list(positions), await newest_of(self._functions, self._groups)
         pipeline = self._redis.pipeline(transaction=False)
-        for bucket in range(redis_keys.INBOX_BUCKETS):
-            pipeline.xrevrange(redis_keys.inboxes_complete(bucket), count=1)
         pipeline.xrevrange(redis_keys.UNBUCKETED_INBOXES_COMPLETE, count=1)
         pipeline.get(redis_keys.INBOXES_RESTORED)
         for name, position in asked:
             pipeline.xrange(self._key(name), f"{position}-0", f"{position}-0", count=1)
-        answers = await pipeline.execute()
-        complete, (before, restored), found = (
-            answers[: redis_keys.INBOX_BUCKETS],
-            answers[redis_keys.INBOX_BUCKETS :][:2],
-            answers[redis_keys.INBOX_BUCKETS + 2 :],
-        )
-        newest, unbucketed = newest_of(complete), newest_of([before])
+        before, restored, *found = await pipeline.execute()
+        unbucketed = position_of(before[0][0]) if before else None
         is_ahead = unbucketed is not None and (newest is None or unbucketed > newest)
         if self._are_unbucketed != is_ahead:
             self._are_unbucketed = is_ahead

@@ -59,6 +59,8 @@ class DemoParams:
     apis: int = 1
     #: None for SQLite in the run folder.
     database_url: str | None = None
+    #: None for a Valkey of the city's own.
+    redis_url: str | None = None
     #: Local time of the data's day at which the city wakes, HH:MM.
     time_of_day: str = DEFAULT_TIME_OF_DAY
 
@@ -117,10 +119,9 @@ async def running_city(params: DemoParams, say: Callable[[str], None]) -> AsyncI
     demo = Demo(params, say, ports, env, supervisor, _operator_token(env))
     try:
         say("starting Valkey and the broker, compiling kernels")
-        await supervisor.start(Spec("valkey", embedded.valkey_command(ports["redis"], params.run_dir / "valkey")))
         await supervisor.start(Spec("broker", embedded.broker_command(ports["broker"])))
         await asyncio.gather(
-            embedded.wait_for_port(ports["redis"], "Valkey"),
+            _own_valkey(params, supervisor, ports["redis"]),
             embedded.wait_for_port(ports["broker"], "the broker"),
             _warm_up(params, env),
         )
@@ -144,6 +145,13 @@ def _role_specs(params: DemoParams, ports: Mapping[str, int], env: Mapping[str, 
     return found
 
 
+async def _own_valkey(params: DemoParams, supervisor: Supervisor, port: int) -> None:
+    """Start Valkey, unless the city has another one. Raises TimeoutError."""
+    if params.redis_url is None:
+        await supervisor.start(Spec("valkey", embedded.valkey_command(port, params.run_dir / "valkey")))
+        await embedded.wait_for_port(port, "Valkey")
+
+
 def _choose_ports(params: DemoParams, say: Callable[[str], None]) -> dict[str, int]:
     port = params.port
     if port and not embedded.is_free(port):
@@ -159,7 +167,7 @@ def _environment(params: DemoParams, ports: Mapping[str, int]) -> dict[str, str]
     database = (params.run_dir / "hexhail.db").resolve()
     return {
         "HEXHAIL_CITY_DIR": str(params.city_dir.resolve()),
-        "HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
+        "HEXHAIL_REDIS_URL": params.redis_url or f"redis://127.0.0.1:{ports['redis']}/0",
         "HEXHAIL_BROKER_URL": f"127.0.0.1:{ports['broker']}",
         "HEXHAIL_DATABASE_URL": params.database_url or f"sqlite:///{database}",
         "HEXHAIL_API_PORT": str(ports["api"]),

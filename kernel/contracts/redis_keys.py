@@ -215,7 +215,7 @@ def inbox(name: str) -> str:
 
 
 def inboxes_complete(bucket: int) -> str:
-    """Stream whose one entry is the position up to which the inboxes of the bucket are complete.
+    """Integer: the position up to which the inboxes of the bucket are complete.
 
     It never goes back, and only a rebuild makes it: it is absent as long as Redis lacks what was written before.
     """
@@ -241,7 +241,7 @@ def unbucketed_inbox(name: str) -> str:
     return f"inbox:{name}"
 
 
-#: Stream: what `inboxes_complete` is, of all unbucketed inboxes together.
+#: Stream whose one entry is what `inboxes_complete` is, of all unbucketed inboxes together.
 UNBUCKETED_INBOXES_COMPLETE = "inbox.complete"
 
 # -- tokens that no longer count: written by the API, over all regions -------------------------------------------------

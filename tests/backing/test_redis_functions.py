@@ -15,9 +15,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from api.abuse.rates import Rate, RouteKind
 from api.abuse.redis_counts import RedisPersonCounts
+from api.abuse.redis_rates import RedisRates
 from api.auth.redis_revocations import RedisRevocations
 from api.auth.revocations import revoke_token
+from api.auth.tokens import Principal, Role
 from backing.inboxes.redis_inboxes import RedisInboxes
 from backing.outbox.rows import OutboxRow
 from backing.redis.functions import LuaLibrary, RedisFunctions, libraries_of, other_versions, remove_libraries
@@ -28,7 +31,9 @@ from hexhail.runtime.doctor import FUNCTION_PACKAGES
 from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.columns import PositionColumns
 from pricing.adapters.redis_advice import RedisAdvice
+from pricing.adapters.redis_prices import RedisPrices
 from pricing.adapters.redis_signals import RedisSignals
+from pricing.model.surge import SurgeParams
 from pricing.commands import CountRequest
 from pricing.ports import KeyedSignal
 from traffic.adapters.redis_weights import RedisWeights
@@ -120,6 +125,25 @@ async def count_a_quote(redis: Redis) -> Callable[[int], Awaitable[object]]:
     return call
 
 
+async def take_from_a_budget(redis: Redis) -> Callable[[int], Awaitable[object]]:
+    rates = RedisRates(redis)
+
+    async def call(turn: int) -> object:
+        return (await rates.take(Principal(Role.RIDER, "alice"), RouteKind.READS, Rate(3, 0.001), turn + 1)).left
+
+    return call
+
+
+async def write_a_price(redis: Redis) -> Callable[[int], Awaitable[object]]:
+    prices = RedisPrices(redis, "grid", SurgeParams())
+
+    async def call(turn: int) -> object:
+        await prices.write({CELL: 1.5 + turn}, 0.0, turn + 1)
+        return (await prices.read(CELL, 0.0)).multiplier
+
+    return call
+
+
 async def plan_advice(redis: Redis) -> Callable[[int], Awaitable[object]]:
     board = RedisAdvice(redis, "grid")
 
@@ -145,6 +169,8 @@ SHIPPED = [
     Shipped("backing.inboxes", "inboxes.lua", rebuild_an_inbox, (1, 2)),
     Shipped("location_ingest.adapters", "cells.lua", put_a_position, (1, 1)),
     Shipped("pricing.adapters", "signals.lua", count_a_request, ([0], [0])),
+    Shipped("api.abuse", "gcra.lua", take_from_a_budget, (2, 1)),
+    Shipped("pricing.adapters", "prices.lua", write_a_price, (1.5, 2.5)),
     Shipped("pricing.adapters", "advice.lua", plan_advice, (0, 1000)),
     Shipped("traffic.adapters", "weights.lua", put_weights_in_force, (1, 2)),
     Shipped("api.auth", "revocations.lua", revoke_a_token, (1, 2)),

@@ -8,9 +8,8 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import httpx
@@ -28,10 +27,11 @@ from hexhail.demo.demo import Demo, DemoParams, running_city
 from hexhail.runtime.database import SQL_PACKAGES, ProcessName, open_database
 from hexhail.runtime.kernel_cache import cache_dir
 from hexhail.runtime.supervisor import Spec
-from tests.api.installation import SPEED, TRIP, Driver, Installation, People, Rider
+from tests.api.installation import SPEED, Installation, People
 from tests.backing.sql.test_postgres_outages import heard
+from tests.cluster.lives import Witness, drive_again_and_again, lives_until, ride_again_and_again
 from tests.dispatch.people import PARAMS, Clock, MemoryLeases, history, key, request
-from tests.patience import PATIENCE_S, eventually, until
+from tests.patience import PATIENCE_S, eventually
 from tests.postgres.servers import PostgresServer, server_folder, url_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.servers]
@@ -88,67 +88,6 @@ async def _create(primary: PostgresServer) -> None:
     await server.close()
 
 
-@dataclass
-class Witness:
-    """What people were answered."""
-
-    codes: Counter[int] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    acknowledged: set[str] = field(default_factory=set)
-    keys: int = 0
-    completed: int = 0
-
-    async def saw(self, response: httpx.Response) -> None:
-        self.codes[response.status_code] += 1
-        await response.aread()
-        is_told = response.status_code == 503 and int(response.headers.get("retry-after", "0")) >= 1
-        if response.status_code >= 500 and not is_told:
-            self.faults.append(f"{response.request.url.path}: {response.status_code} {response.text}")
-
-
-async def insisting(person: Rider | Driver, path: str, body: Any = None) -> httpx.Response:
-    """Send a request with a key, and again with the same one while the answer is 503."""
-    name = uuid.uuid4().hex
-    async with asyncio.timeout(PATIENCE_S):
-        while (answer := await person.post(path, body, **{"Idempotency-Key": name})).status_code == 503:
-            await asyncio.sleep(0.2)
-    return answer
-
-
-async def ride_again_and_again(people: People, seen: Witness) -> None:
-    """A new rider for each ride, until cancelled."""
-    while True:
-        rider = people.rider()
-        answer = await insisting(
-            rider, "/v1/quotes", {"pickup": TRIP["pickup"], "dropoff": TRIP["dropoff"], "seats": 1}
-        )
-        assert answer.status_code == 201, answer.text
-        seen.keys += 1
-        answer = await insisting(rider, "/v1/rides", {"quote_id": answer.json()["quote_id"]})
-        assert answer.status_code == 201, answer.text
-        ride_id = answer.json()["ride_id"]
-        seen.acknowledged.add(ride_id)
-
-        async def is_over(rider: Rider = rider, ride_id: str = ride_id) -> bool:
-            read = await rider.get(f"/v1/rides/{ride_id}")
-            return read.status_code == 200 and read.json()["state"] in ("COMPLETED", "EXPIRED", "CANCELLED")
-
-        await eventually(is_over, 0.2)
-
-
-async def drive_again_and_again(driver: Driver, seen: Witness) -> None:
-    async with driver.on_shift() as stream:
-        while True:
-            offer = await stream.event("OfferSent")
-            answer = await insisting(driver, f"/v1/offers/{offer['offer_id']}/accept")
-            if answer.status_code != 200:  # too late
-                continue
-            for step in ("arrived", "picked-up", "dropped-off"):
-                answer = await insisting(driver, f"/v1/rides/{offer['ride_id']}/{step}")
-                assert answer.status_code == 200, answer.text
-            seen.completed += 1
-
-
 @pytest.fixture
 async def city(pair: Pair, tmp_path: Path) -> AsyncIterator[Demo]:
     params = DemoParams(run_dir=tmp_path, cache_dir=cache_dir(), speed=SPEED, port=0, database_url=pair.url)
@@ -198,15 +137,6 @@ async def test_no_acknowledged_ride_is_lost_nobody_is_answered_500_and_the_city_
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
         await say_what_is_left(city, pair, seen)
-
-
-async def lives_until(lives: list[asyncio.Task[None]], condition: Any) -> None:
-    """Wait for a condition; raises what ended one of the lives."""
-    waiting = asyncio.create_task(until(condition))
-    done, _ = await asyncio.wait([waiting, *lives], return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
-    await waiting
 
 
 async def say_what_is_left(city: Demo, pair: Pair, seen: Witness) -> None:

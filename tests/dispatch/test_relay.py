@@ -215,8 +215,7 @@ async def test_the_edges_hear_which_inboxes_have_grown(empty_redis: Redis) -> No
         while rung.empty():
             await inboxes.push([a_row(1, inboxes=("rider:alice", "driver:dora"))])
             await asyncio.sleep(0.05)
-        heard = await rung.get() + await rung.get()  # each bucket tells its own
-    assert sorted(heard) == ["driver:dora", "rider:alice"]
+    assert rung.get_nowait() == ["driver:dora", "rider:alice"]
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
 
@@ -511,10 +510,12 @@ async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(
     await empty_redis.flushall()
     rebuild_some = RedisFunctions.call_many
 
-    async def forgets_once(self: Any, *arguments: Any) -> None:
-        await rebuild_some(self, *arguments)
-        monkeypatch.undo()
-        await empty_redis.flushall()
+    async def forgets_once(self: Any, function: str, calls: Any) -> Any:
+        answers = await rebuild_some(self, function, calls)
+        if function == "hexhail_inbox_rebuild":
+            monkeypatch.undo()
+            await empty_redis.flushall()
+        return answers
 
     monkeypatch.setattr(RedisFunctions, "call_many", forgets_once)
     await relay.relay_once()

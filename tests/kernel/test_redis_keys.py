@@ -40,6 +40,7 @@ KEYS = {
     redis_keys.traffic: "{r}:traffic",
     redis_keys.maps: "{r}:maps",
     redis_keys.learned_aside: "{r}:learned_aside",
+    redis_keys.request_rate: "rate:quote_storm:rider:alice",
     redis_keys.inbox_bucket: 0,
     redis_keys.inbox: "inbox:{00}:rider:alice",
     redis_keys.inboxes_complete: "inbox.complete:{07}",
@@ -49,6 +50,7 @@ KEYS = {
 ARGUMENTS = {
     "region_id": "r", "cell_name": "882a100d65fffff", "reason": "jump", "driver_id": "d", "ride_id": "i",
     "name": "rider:alice", "what": "quotes", "kind": "quote_storm", "subject": "alice", "bucket": 7,
+    "inbox_name": "rider:alice",
 }  # fmt: skip
 
 

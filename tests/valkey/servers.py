@@ -68,6 +68,11 @@ class ValkeyNode:
         with Redis(port=self.port, socket_timeout=PATIENCE_S, decode_responses=True, protocol=2) as client:
             return client.execute_command(*command)
 
+    def leave_replicas_behind(self) -> None:
+        """Take writes that no replica hears of any more, as before a crash that comes too early for them."""
+        self.ask("ACL", "SETUSER", "default", "-psync", "-sync")
+        self.ask("CLIENT", "KILL", "TYPE", "replica")
+
     def kill(self) -> None:
         """As `kill -9`; one that is gone already is no error."""
         if self.process is not None:
@@ -175,6 +180,10 @@ class WatchedPair:
         wait_until(lambda: self.replica.ask("ROLE")[3] == "connected", "the replica has everything")
         self.sentinels = [self._sentinel(n) for n in range(3)]
         wait_until(self._know_each_other, "the sentinels know each other and the replica")
+
+    def is_promoted(self) -> bool:
+        """Whether the replica has become the primary."""
+        return bool(self.replica.ask("ROLE")[0] == "master")
 
     def _know_each_other(self) -> bool:
         states = [node.ask("SENTINEL", "MASTER", SERVICE) for node in self.sentinels]
