@@ -36,7 +36,13 @@ class Settings(BaseSettings):
     city_dirs: Annotated[
         str, Field(description="folders of all cities that share these stores, separated as in PATH; default: city_dir")
     ] = ""
-    redis_url: Annotated[str, Field(description="address of Redis or Valkey")] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[
+        str,
+        Field(
+            description="address of Redis or Valkey: redis://HOST, redis+cluster://HOST,HOST for a cluster, "
+            "redis+sentinel://HOST,HOST/SERVICE for a primary under sentinels; rediss for TLS"
+        ),
+    ] = "redis://127.0.0.1:6379/0"
     broker_url: Annotated[str, Field(description="Kafka bootstrap servers, host:port")] = "127.0.0.1:9092"
     database_url: Annotated[
         str,

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.crc import key_slot
-from redis.exceptions import RedisClusterException, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from backing.inboxes.redis_inboxes import InboxesBehind, RedisInboxes
 from backing.inboxes.redis_reader import RedisInboxReader, listen_for_news
@@ -41,9 +41,7 @@ from location_ingest.adapters.redis_cells import RedisCells
 from location_ingest.adapters.redis_samples import RedisSamples
 from location_ingest.adapters.redis_standings import RedisStandings
 from location_ingest.model import Reason, UnbelievedPing
-from pricing.adapters.redis_prices import RedisPrices
 from pricing.adapters.redis_signals import RedisSignals
-from pricing.model.surge import SurgeParams
 from tests.backing.test_redis_functions import CELL, SHIPPED, Shipped, put_a_position
 from tests.kernel.test_redis_keys import KEYS
 from tests.patience import eventually
@@ -265,6 +263,11 @@ async def test_inboxes_without_buckets_and_multi_fail_on_a_cluster(redis: Redis,
         await redis.xread(keys)
     with pytest.raises(RedisClusterException, match="publish is blocked"):
         plain.pipeline(transaction=False).publish(redis_keys.INBOX_NEWS, "")
+    multi = plain.pipeline(transaction=True)
+    for key in keys:
+        multi.xadd(key, {"payload": ""})
+    with pytest.raises((RedisError, RedisClusterException), match="slot"):
+        await multi.execute()
     await plain.aclose()
     with pytest.raises(ValueError, match="no MULTI on a cluster"):
         redis.pipeline(transaction=True)

@@ -33,8 +33,8 @@ from location_ingest.columns import PositionColumns
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.redis_prices import RedisPrices
 from pricing.adapters.redis_signals import RedisSignals
-from pricing.model.surge import SurgeParams
 from pricing.commands import CountRequest
+from pricing.model.surge import SurgeParams
 from pricing.ports import KeyedSignal
 from traffic.adapters.redis_weights import RedisWeights
 from traffic.model import Evidence

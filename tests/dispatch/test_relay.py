@@ -524,6 +524,43 @@ async def test_a_flushall_in_the_middle_of_a_rebuild_is_noticed_too(
     await assert_inboxes_are_complete(empty_redis, sqlite_outbox)
 
 
+async def test_inboxes_without_buckets_are_read_as_long_as_a_relay_of_the_version_before_writes_them(
+    sqlite_store: Any, sqlite_outbox: Any, empty_redis: Redis
+) -> None:
+    """A rolling upgrade, the readers first: nobody waits for the new relay, and nobody loses a position by it."""
+    rides = RideService(sqlite_store, MemoryLeases(), PARAMS, Clock())
+
+    async def relay_of_before() -> None:
+        rows = await sqlite_outbox.unpublished(100)
+        for row in rows:
+            for name in row.inboxes:
+                key = redis_keys.unbucketed_inbox(name)
+                await empty_redis.xadd(key, {"payload": row.payload}, id=f"{row.position}-0")
+        await empty_redis.xadd(redis_keys.UNBUCKETED_INBOXES_COMPLETE, {"": ""}, id=f"{rows[-1].position}-0", maxlen=1)
+        await sqlite_outbox.mark_published(rows[-1].position)
+
+    async def seen(after: int) -> list[int]:
+        newest, _, _ = await reader.look(())
+        assert newest == (await sqlite_outbox.progress())[1]
+        return [position for position, _ in await reader.read("driver:driver0", after, 100)]
+
+    reader = RedisInboxReader(empty_redis)
+    await lives(rides, 1)
+    await relay_of_before()
+    assert await seen(0) == [2, 3, 4, 5, 6]
+    await drain(Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis)))
+    assert await seen(4) == [5, 6]
+    _, _, kept = await reader.look({("driver:driver0", 4), ("driver:driver0", 7)})
+    assert kept == {("driver:driver0", 4)}, "a position of before is one of now; others are told that it is gone"
+    assert not await empty_redis.exists(redis_keys.UNBUCKETED_INBOXES_COMPLETE)
+    await do(rides, request("again", "rider0"), offer("again", "driver0", 99))
+    await drain(Relay(sqlite_outbox, Silent(), RedisInboxes(empty_redis)))
+    assert await seen(6) == [8]
+    await do(rides, accept("again-99", "driver0"))
+    await relay_of_before()  # the upgrade is taken back
+    assert await seen(8) == [9]
+
+
 # -- more than one relay -----------------------------------------------------------------------------------------------
 
 
