@@ -13,9 +13,10 @@ import pytest
 from api.schemas.rides import PLACES_NOT_KEPT, RideBody
 from backing.outbox.outbox import SqlOutbox
 from backing.sql.database import Database
-from backing.sql.scripts import Statement, one
+from backing.sql.scripts import Script, Statement, one
 from dispatch import commands as cmd
 from dispatch.adapters.event_codec import decode
+from dispatch.adapters.sql import statements as sql
 from dispatch.adapters.sql.places import SqlPlaces, _forget
 from dispatch.adapters.sql.store import SqlRideStore
 from dispatch.errors import PlacesNotKept
@@ -215,6 +216,16 @@ async def test_the_fare_of_such_a_ride_can_be_corrected_and_its_dropoff_cannot(t
     ride = await town.find("ride")
     assert (ride.fare_cents, ride.coarse_resolution) == (1300, 8)
     assert "9876543" not in (await town.database.read("SELECT body FROM rides"))[0][0]
+
+
+@pytest.mark.servers
+async def test_postgresql_finds_them_by_the_index_of_ended_rides_with_places(postgres_database: Database) -> None:
+    def plan() -> Script[str]:
+        yield Statement("SET LOCAL enable_seqscan = off")  # a table without rows is read as a whole otherwise
+        rows = yield Statement(f"EXPLAIN {sql.ENDED_RIDES_WITH_PLACES}", (0.0, float("-inf"), "", 100))
+        return "\n".join(row[0] for row in rows)
+
+    assert "Index Scan using ended_rides_with_places" in await postgres_database.run(plan)
 
 
 def test_who_reads_such_a_ride_is_told_that_its_places_are_not_kept() -> None:

@@ -49,6 +49,7 @@ MIGRATIONS = [
     *(("dispatch", version) for version in (8, 9, 10, 11, 12)),
     ("outbox", 2),
     ("pricing", 3),
+    ("pricing", 4),
 ]
 #: What a version of dispatch writes that has the file of this number.
 WRITTEN = {
@@ -133,6 +134,8 @@ async def test_its_rides_go_on_to_their_end_and_what_it_wrote_is_still_there(
         assert (history.violations, history.open_rides()) == ([], [])
         assert await store.count_rides() == {"COMPLETED": 5}
         assert len(await SqlPriceRecord(database).history("manhattan", 0x882A100D61FFFFF, 0.0, 10)) == 2
+        (newest,) = await database.read("SELECT at_s, multiplier FROM surge_newest")
+        assert tuple(newest) == (1400000015.5, 1.2)  # the next pricer goes on from it
         if package != "dispatch" or version > 8:
             assert [made.intervention for made in await store.interventions("manhattan", None, 10)] == [KEPT]
         if package != "dispatch" or version > 9:
