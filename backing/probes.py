@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
@@ -55,15 +56,27 @@ def _write_and_delete() -> Script[None]:
     yield Statement("DELETE FROM write_probes WHERE id = ?1", (probe_id,))
 
 
-async def probe_broker(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+async def probe_broker(
+    producer: AIOKafkaProducer, topic: str, partition: int, needed: Sequence[tuple[str, int]] = ()
+) -> None:
     """Write an empty message to a topic that nobody reads, as all in-sync replicas must have it.
 
-    Raises WritesRefused, and RuntimeError if no broker answers.
+    ``needed`` are topics and partitions that must have a leader besides. Raises WritesRefused, and RuntimeError if no
+    broker answers.
     """
     if not await producer.client.force_metadata_update():
         raise RuntimeError("no broker answers")
     from aiokafka.errors import KafkaError
+    from aiokafka.structs import TopicPartition
 
+    cluster = await producer.client.fetch_all_metadata()
+    leaderless = [
+        f"{name} {number}"
+        for name, number in needed
+        if cluster.leader_for_partition(TopicPartition(name, number)) in (None, -1)
+    ]
+    if leaderless:
+        raise WritesRefused(f"no broker leads {', '.join(leaderless)} (topic and partition)")
     try:
         async with asyncio.timeout(BROKER_PROBE_S):
             await producer.send_and_wait(topic, b"", partition=partition)

@@ -52,7 +52,7 @@ from hexhail.runtime.map_reports import REPORT_EVERY_S
 from hexhail.runtime.schema_watch import check_schema
 from hexhail.runtime.settings import Settings
 from kernel.contracts import redis_keys
-from kernel.contracts.topics import PROBES_TOPIC
+from kernel.contracts.topics import PINGS_TOPIC, PROBES_TOPIC, QUOTES_TOPIC
 from kernel.points import Place, Point
 from pricing.adapters.redis_advice import RedisAdvice
 from pricing.adapters.signed_quotes import QuoteSigner
@@ -286,7 +286,9 @@ async def _both(first: Callable[[], Awaitable[Any]], second: Callable[[], Awaita
 
 def _health_edges(servers: Servers, parts: Parts, watch: CityWatch) -> HealthEdges:
     partition = servers.partitions.home(servers.region_id)
-    broker_writes = Remembered(lambda: probe_broker(servers.producer, PROBES_TOPIC, partition))
+    pings = [(PINGS_TOPIC, number) for number in servers.partitions.pings(servers.region_id)]
+    needed = [*pings, (QUOTES_TOPIC, partition)]
+    broker_writes = Remembered(lambda: probe_broker(servers.producer, PROBES_TOPIC, partition, needed))
     sql_writes = Remembered(lambda: _both(lambda: probe_sql(servers.database), lambda: check_schema(servers.database)))
 
     async def matching() -> str:

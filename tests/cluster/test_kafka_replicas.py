@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from backing.kafka import Copies, create_topics, read_topics
 from backing.ownership import KafkaOwnership
@@ -94,7 +95,11 @@ async def test_with_one_replica_the_pings_of_its_regions_stop_until_the_broker_i
         settled_s = time.time()
         await asyncio.sleep(AWAY_S)
         while_away.update({region_id: taken_since(target, region_id, settled_s) for region_id in REGIONS})
-        assert await cluster.leader(target.topic, 0) == -1
+
+        async def nobody_leads() -> bool:
+            return await cluster.leader(target.topic, 0) == -1
+
+        await eventually(nobody_leads)
         cluster.start(leader)
         await cluster.ready()
 
@@ -161,18 +166,16 @@ async def test_a_cluster_below_its_minimum_of_replicas_is_told_by_the_probe_and_
     async def found() -> dict[str, Any]:
         return {finding.part: finding for finding in await examine()}
 
-    try:
-        await probe_broker(producer, PROBES_TOPIC, 0)
+    async def all_is_well() -> bool:
         well = await found()
-        assert (well["broker"].ok, well["topics"].ok, well["regions"].ok) == (True, True, True)
+        return all(part in well and well[part].ok for part in ("broker", "topics", "regions"))
+
+    try:
+        await eventually(all_is_well)  # a node that was back a moment ago catches up first
         cluster.kill(narrow)
 
         async def is_refused() -> str | None:
-            try:
-                await probe_broker(producer, PROBES_TOPIC, 0)
-            except WritesRefused as refusal:
-                return str(refusal)
-            return None
+            return await refusal_of(producer, PROBES_TOPIC)
 
         assert "too few replicas" in await eventually(is_refused)
 
@@ -187,6 +190,15 @@ async def test_a_cluster_below_its_minimum_of_replicas_is_told_by_the_probe_and_
         await producer.stop()
 
 
+async def refusal_of(producer: AIOKafkaProducer, topic: str, *needed: tuple[str, int]) -> str | None:
+    """What readiness says of the brokers; None if all is well."""
+    try:
+        await probe_broker(producer, topic, 0, needed)
+    except WritesRefused as refusal:
+        return str(refusal)
+    return None
+
+
 async def test_a_topic_that_exists_with_fewer_replicas_is_named_and_left_as_it_is(cluster: Cluster) -> None:
     await create_topics(cluster.url, ["lonely"], 2, Copies(replication=1))
     assert await create_topics(cluster.url, ["lonely"], 2) == [
@@ -194,6 +206,35 @@ async def test_a_topic_that_exists_with_fewer_replicas_is_named_and_left_as_it_i
     ]
     brokers, (state,) = await read_topics(cluster.url, ["lonely"])
     assert (brokers, state.replication, state.min_insync, state.refusing) == (3, 1, 1, ())
+
+
+async def test_a_partition_without_a_leader_is_told_by_readiness_also_where_other_topics_are_well(
+    cluster: Cluster,
+) -> None:
+    await create_topics(cluster.url, ["probed"], 1)
+    await create_topics(cluster.url, ["single"], 1, Copies(replication=1))
+    producer = new_producer(cluster.url.split(","))
+    await producer.start()
+    leader = await cluster.leader("single", 0)
+    try:
+        assert await refusal_of(producer, "probed", ("single", 0)) is None
+        cluster.kill(leader)
+
+        async def is_told() -> bool:
+            told = await refusal_of(producer, "probed", ("single", 0))
+            return told == "no broker leads single 0 (topic and partition)"
+
+        async def the_other_topic_is_well() -> bool:
+            return await refusal_of(producer, "probed") is None
+
+        await eventually(is_told, every_s=0.2)
+        await eventually(the_other_topic_is_well, every_s=0.2)
+        _, (state,) = await read_topics(cluster.url, ["single"])
+        assert state.refusing == (0,)
+    finally:
+        cluster.start(leader)
+        await cluster.ready()
+        await producer.stop()
 
 
 async def test_owners_with_another_table_wait_until_those_before_have_left(cluster: Cluster) -> None:

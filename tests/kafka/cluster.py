@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from tests.patience import PATIENCE_S, eventually
 
 HEAP = "256m"
 
-# A dead broker is noticed after 3 s instead of 9, one that lags after 4 instead of 30: a test does not wait for more.
+# A dead broker is noticed after 6 s instead of 9, one that lags after 6 instead of 30. Not sooner: on a busy machine
+# brokers that are alive would be taken for dead. The quorum waits three times as long as usual, for the same reason.
 _PROPERTIES = """process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
@@ -31,9 +33,11 @@ offsets.topic.replication.factor=3
 offsets.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
-replica.lag.time.max.ms=4000
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=6000
+replica.lag.time.max.ms=6000
+controller.quorum.election.timeout.ms=3000
+controller.quorum.fetch.timeout.ms=6000
 """
 
 
@@ -41,9 +45,10 @@ class Cluster:
     """Nodes by number, from 1."""
 
     def __init__(self, folder: Path, nodes: int = 3) -> None:
-        ports = embedded.free_ports(2 * nodes)
+        ports = lasting_ports(2 * nodes)
         self.ports = dict(enumerate(ports[:nodes], 1))
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._wanted: set[int] = set()
         self._properties: dict[int, Path] = {}
         voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(ports[nodes:], 1))
         for node, controller in enumerate(ports[nodes:], 1):
@@ -61,8 +66,11 @@ class Cluster:
         return ",".join(f"127.0.0.1:{port}" for port in self.ports.values())
 
     def start(self, *nodes: int) -> None:
-        """Start these nodes, or all; `ready` waits for them."""
+        """Start these nodes, or all, unless they run; `ready` waits for them."""
         for node in nodes or self.ports:
+            self._wanted.add(node)
+            if node in self._processes and self._processes[node].poll() is None:
+                continue
             properties = self._properties[node]
             if not (properties.parent / "data").exists():
                 format_storage(properties)
@@ -73,19 +81,22 @@ class Cluster:
 
     async def ready(self) -> None:
         """Wait until every node that was started takes part. The brokers write no log: they are asked."""
-        running = sum(process.poll() is None for process in self._processes.values())
 
         async def all_are_there() -> bool:
+            for node in self._wanted:
+                if self._processes[node].poll() is not None:  # its port was taken for a moment
+                    self.start(node)
             try:
                 described = await self._ask(lambda admin: admin.describe_cluster())
             except (KafkaError, OSError):
                 return False
-            return len(described["brokers"]) == running
+            return len(described["brokers"]) == len(self._wanted)
 
         await eventually(all_are_there, every_s=0.2)
 
     def kill(self, node: int) -> None:
         """End a node as a power cut does."""
+        self._wanted.discard(node)
         process = self._processes[node]
         process.send_signal(signal.SIGCONT)
         process.kill()
@@ -93,7 +104,7 @@ class Cluster:
 
     def close(self) -> None:
         """End all nodes."""
-        for node in self._processes:
+        for node in list(self._processes):
             self.kill(node)
 
     async def leader(self, topic: str, partition: int) -> int:
@@ -112,6 +123,17 @@ class Cluster:
             return await question(admin)
         finally:
             await admin.close()
+
+
+def lasting_ports(count: int) -> list[int]:
+    """Return free ports that no client connects from: a node that is killed finds its own free again."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 30_000), 2_000):
+        if embedded.is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} ports are free between 20000 and 30000")
 
 
 async def _run(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from hexhail.runtime import embedded
+from tests.kafka.cluster import lasting_ports
 from tests.kafka.server import format_storage, java_command
 from tests.patience import PATIENCE_S
 
@@ -44,7 +44,7 @@ class SecuredNode:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.tls_port, internal, controller = embedded.free_ports(4)
+        self.port, self.tls_port, internal, controller = lasting_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
         make_certificates(folder)
         self._properties = folder / "server.properties"
