@@ -32,7 +32,7 @@ from api.streams.budgets import PersonBudgets
 from api.streams.drain import LastAnswers
 from api.streams.live import LiveFeed
 from api.streams.sockets import OpenStreams, end
-from api.telemetry import RequestMetrics
+from api.telemetry import RequestIds, RequestMetrics
 from backing.readiness import Readiness
 
 _DESCRIPTION = """Riders ask for quotes and rides, drivers answer offers and say where they are.
@@ -112,7 +112,7 @@ _ROUTES = (
     operators,
 )
 # The last one added is the outermost.
-_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RateLimitHeaders, RequestMetrics)
+_MIDDLEWARE = (KeyedAnswers, RawPings, BodyLimits, Failures, RateLimitHeaders, RequestMetrics, RequestIds)
 
 OpenEdges = Callable[[], AbstractAsyncContextManager[Edges]]
 

@@ -1,10 +1,13 @@
-"""Prometheus metrics of HTTP requests: counts and durations by route."""
+"""Prometheus metrics of HTTP requests, by route; and the id by which a request is found in the logs."""
 
 from __future__ import annotations
 
+import re
 import time
 
+import structlog
 from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUESTS = Counter("hexhail_api_requests", "HTTP requests", ["method", "route", "status"])
@@ -37,3 +40,23 @@ class RequestMetrics:
             await send(message)
 
         await self._app(scope, receive, counted)
+
+
+#: What an id is made of that a gateway gives a request: anything else would be a way to write into our logs.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+class RequestIds:
+    """ASGI middleware: what is logged of a request or stream has the `request_id` that the gateway gave it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, in a context that has its id."""
+        found = Headers(scope=scope).get("x-request-id", "") if scope["type"] in ("http", "websocket") else ""
+        if not _REQUEST_ID.fullmatch(found):
+            await self._app(scope, receive, send)
+            return
+        with structlog.contextvars.bound_contextvars(request_id=found):
+            await self._app(scope, receive, send)

@@ -36,6 +36,18 @@ class PricingMetrics:
             ["region", "outcome"],
             registry=registry,
         )
+        self.owner = Gauge(
+            "hexhail_pricing_owner",
+            "1 where this process sets the prices of the region, 0 where it stands by.",
+            ["region"],
+            registry=registry,
+        )
+        self.last_tick = Gauge(
+            "hexhail_pricing_last_tick_timestamp_seconds",
+            "Wall clock, as Unix seconds, of the last tick that this process made.",
+            ["region"],
+            registry=registry,
+        )
         self.tick_seconds = Histogram(
             "hexhail_pricing_tick_seconds",
             "Wall time of a tick: reading supply, deciding, writing prices.",

@@ -156,6 +156,7 @@ class PricingService:
     def stand_by(self) -> None:
         """Forget to be the pricer of the region: the next tick becomes it anew, from what is on record then."""
         self._epoch = None
+        self._metrics.owner.labels(self.region_id).set(0)
 
     async def _epoch_from(self, now_s: float) -> int:
         """Return the epoch of this process; claim one if it has none, and go on from the prices on record."""
@@ -177,6 +178,7 @@ class PricingService:
         self._unwritten = {price.cell for price, multiplier in pairs if price.multiplier != multiplier}
         await self._record.add_version(*self._version)
         self._epoch = epoch
+        self._metrics.owner.labels(self.region_id).set(1)
         self._log.info("pricing_taken", epoch=epoch)
         return epoch
 
@@ -222,6 +224,7 @@ class PricingService:
         outcome = "priced" if supply.fresh_drivers else "no_positions"
         moved = sum(map(len, events))
         self._metrics.ticks.labels(self.region_id, outcome).inc()
+        self._metrics.last_tick.labels(self.region_id).set_to_current_time()
         self._metrics.surge_changes.labels(self.region_id).inc(moved)
         self._metrics.fresh_drivers.labels(self.region_id).set(supply.fresh_drivers)
         self._metrics.idle_drivers.labels(self.region_id).set(float(supply.idle_per_cell.sum()))

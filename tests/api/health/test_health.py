@@ -30,7 +30,10 @@ FIGURES = {
         'hexhail_matching_oldest_request_city_seconds{region="manhattan"}',
     ),
     "ingester": ("hexhail_ping_log_lag",),
-    "pricer": ("hexhail_pricing_ticks",),
+    "pricer": (
+        'hexhail_pricing_owner{region="manhattan"} 1.0',
+        'hexhail_pricing_last_tick_timestamp_seconds{region="manhattan"}',
+    ),
     "traffic": ('hexhail_traffic_owner{region="manhattan"} 1.0',),
 }
 
