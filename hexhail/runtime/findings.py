@@ -39,7 +39,7 @@ def topic_findings(states: Sequence[TopicState], brokers: int, copies: Copies) -
         "topics",
         not refusing,
         f"no messages are taken by {'; '.join(refusing)}" if refusing else f"{len(states)} take messages",
-        "Bring back the brokers that are away; `/readyz` and pings recover by themselves.",
+        "Bring back the brokers that are away; pings and `/v1/ops/health` recover by themselves.",
     )
     try:
         replication, min_insync = copies.for_brokers(brokers)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 import pytest
@@ -60,9 +61,9 @@ class Load:
 
     async def _ask(self, rider: Rider) -> None:
         while True:
-            for ask in (self._read, self._quote):
+            for ask in (partial(self._read, rider), self._quote):
                 try:
-                    answer = await ask(rider)
+                    answer = await ask()
                 except httpx.HTTPError as error:
                     self.failures.append(repr(error))
                 else:
@@ -74,8 +75,9 @@ class Load:
     async def _read(self, rider: Rider) -> httpx.Response:
         return await rider.get("/v1/drivers/nearby", params=TRIP["pickup"])
 
-    async def _quote(self, rider: Rider) -> httpx.Response:
-        return await rider.post("/v1/quotes", TRIP, **{"Idempotency-Key": uuid.uuid4().hex})
+    async def _quote(self) -> httpx.Response:
+        # Of somebody new each time: nobody may leave sixty quotes unanswered.
+        return await self.people.rider().post("/v1/quotes", TRIP, **{"Idempotency-Key": uuid.uuid4().hex})
 
     async def until_answered(self, more: int) -> None:
         """Wait until so many more requests have been answered."""
