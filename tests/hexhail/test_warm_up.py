@@ -41,13 +41,13 @@ def loaded():
 
 def edges():
     here, there = (Point(float(graph.lat_deg[n]), float(graph.lng_deg[n])) for n in (9, graph.node_count // 2))
-    trip = find_trip(city.region, graph, here, there)
+    find_trip(city.region, graph, here, there)
     lat_deg, lng_deg = graph.lat_deg[[9, 11]], graph.lng_deg[[9, 11]]
     assert (region_of_cells(city)(lat_deg, lng_deg) == 0).all()
     positions = Positions(("a", "b"), lat_deg, lng_deg, np.full(2, np.nan), np.full(2, 100.0))
     free = {name: FreeDriver(4, 0.0) for name in "ab"}
     drivers = RecentDrivers(positions, free, free_supply(positions, free, graph, DispatchParams(), 101.0), 0.0)
-    assert nearest_eta_s(drivers, graph, trip.pickup_node, 900.0) is not None
+    assert nearest_eta_s(drivers, graph, here, 900.0) is not None
     assert nearest_drivers(drivers, graph, snapped(city.region, graph, "pickup", here), 2, 5000.0, 900.0)
 
 
