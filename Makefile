@@ -33,17 +33,23 @@ help: ## List the targets
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@ .venv/runtime.stamp
 
-web: ## Build the live map (Node); without Node, say so and go on
-	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory web/dist/index.html; \
+# By content, not by time: a checkout may bring sources that are older than what was built of others.
+WEB_SOURCES = cd web && find src *.html *.json vite.config.* -type f | LC_ALL=C sort | xargs cksum | cksum
+
+web: ## Build the live map if its sources have changed (Node); without Node, say so and go on
+	@if [ "$$($(WEB_SOURCES))" = "$$(cat web/dist/sources.cksum 2>/dev/null)" ]; then :; \
+	elif command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory web-build; \
+	elif [ -f web/dist/index.html ]; then echo "No Node on this machine: the map in web/dist is of older sources. Install Node 20+ and run make again."; \
 	else echo "No Node on this machine: the city runs without its map. Install Node 20+ and run make again to see it."; fi
 
-web/dist/index.html: web/package-lock.json $(shell find web/src web/*.html web/vite.config.* -type f 2>/dev/null)
+.PHONY: web-build
+web-build:
 	cd web && npm ci --silent --no-audit --no-fund && npm run --silent build
-	@touch $@
+	@($(WEB_SOURCES)) > web/dist/sources.cksum
 
 wheel: .venv/dev.stamp ## Build dist/hexhail-*.whl with the web pages in it (Node)
 	@command -v npm >/dev/null 2>&1 || { echo "make wheel needs Node 20+ to build the web pages"; exit 1; }
-	@$(MAKE) --no-print-directory web/dist/index.html
+	@$(MAKE) --no-print-directory web
 	$(BIN)/uv build --quiet --wheel --out-dir dist .
 	@ls dist/*.whl
 

@@ -104,7 +104,7 @@ def decode_pings(raw: bytes, form: Form) -> ReadPings:
         try:
             return read_parts(_parts[form].decode(without_nan(raw, form)), form)
         except DECODE_ERRORS as error:
-            hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}; see /docs.'
+            hint = f'Send {{"pings": [{{"t_s": …, "lat_deg": …, "lng_deg": …}}]}} as {form}.'
             raise ApiProblem(422, "invalid_pings", f"{error}.", hint) from error
 
 

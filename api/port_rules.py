@@ -51,7 +51,9 @@ class PortFilter:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            problem = ApiProblem(404, "no_such_route", "Not Found.", "See the documentation for the routes.")
+            problem = ApiProblem(
+                404, "no_such_route", "Not Found.", "Check the path: routes for riders and drivers begin with /v1."
+            )
             await problem.response()(scope, receive, send)
 
 

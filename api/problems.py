@@ -191,7 +191,7 @@ def validation_problem(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
         422,
         "invalid",
         f"{first['field']}: {first['reason']}.",
-        "See /docs for what this operation takes.",
+        "Mend what errors names, field by field, and send the request again.",
         errors=fields,
     )
 
@@ -229,13 +229,13 @@ def install(app: FastAPI) -> None:
 def _http_problem(error: HTTPException) -> ApiProblem:
     codes = {404: "no_such_route", 405: "method_not_allowed", 400: "bad_request"}
     hints = {
-        404: "See /docs for the routes.",
-        405: "See /docs for the methods of this route.",
+        404: "Check the path: routes for riders and drivers begin with /v1.",
+        405: "Use a method that the Allow header names.",
     }
     return ApiProblem(
         error.status_code,
         codes.get(error.status_code, "http_error"),
         f"{error.detail}.",
-        hints.get(error.status_code, "See /docs."),
+        hints.get(error.status_code, "Mend what detail says, and send the request again."),
         headers=error.headers,
     )

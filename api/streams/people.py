@@ -153,5 +153,5 @@ def _read(sent: bytes, form: Form) -> ReadPings | None:
         try:
             return read_parts(_parts[form].decode(without_nan(sent, form)), form)
         except DECODE_ERRORS as error:
-            hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}; see /docs.'
+            hint = 'Send {"type": "pings", "pings": […]} or {"type": "ping"}.'
             raise ApiProblem(422, "invalid_frame", f"{error}.", hint) from error
