@@ -47,7 +47,7 @@ async def test_a_database_of_before_is_told_and_not_brought_up(tmp_path: Path, m
         connection.executescript((UPGRADE / "tables.sqlite.sql").read_text() + (UPGRADE / "rows.sql").read_text())
         finding = await finding_of(f"sqlite:///{tmp_path}/before.db", monkeypatch)
         assert finding.ok
-        assert finding.seen.startswith("schema dispatch 5, the next start makes it dispatch ")
+        assert finding.seen.startswith("schema dispatch 5, the next start makes it auth 1, dispatch ")
         assert connection.execute("SELECT MAX(version), COUNT(*) FROM schema_version").fetchone() == (5, 5)
         assert connection.execute("SELECT COUNT(*) FROM outbox").fetchone() == (20,)
     connection.close()
