@@ -54,7 +54,7 @@ class DriverPhone(FastHttpUser):
         driver_id = f"load-driver-{here.index}-{number:05d}"
         token = here.city.token(Role.DRIVER, driver_id)
         generator = np.random.default_rng([here.index, DRIVERS, number])
-        start = here.city.streets.nearest_node(here.city.trip(generator).pickup)
+        start = here.city.streets.stop_at(here.city.trip(generator).pickup)
         self._clock, self._journal = here.city.clock, here.journal
         self._rest = Rest(self.client, token)
         self._stream = Stream(here.city.stream_url(Role.DRIVER), token, self.environment)
