@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TEST_WORKERS ?= 3
 LOAD_ARGS ?=
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 # Half a second of each start of a process, of which the tests and a running city make many.
@@ -62,10 +63,10 @@ gateway: .venv/runtime.stamp ## Install HAProxy, the gateway, into .venv where t
 load: .venv/dev.stamp ## Load a city with riders and drivers by locust, from its web page (LOAD_ARGS="--drivers 2000 --workers 1")
 	$(BIN)/python -m benchmarks.load $(LOAD_ARGS)
 
-# Two at a time, for most of the time goes by waiting for servers. Each run compiles its kernels anew: a cached
-# kernel does not notice an edit in another file that it was compiled with.
+# Three at a time, also on two cores: half of the time goes by waiting for servers. Each run compiles its kernels anew:
+# a cached kernel does not notice an edit in another file that it was compiled with.
 test: .venv/dev.stamp web ## Run all tests (TEST_ARGS="-k name")
-	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n 2 -m "not cluster" $(TEST_ARGS)
+	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; NUMBA_CACHE_DIR=$$cache/numba $(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not cluster" $(TEST_ARGS)
 
 cluster: .venv/dev.stamp ## Run the tests with several servers of a kind of which some are taken away (minutes; TEST_ARGS="-k name")
 	-$(BIN)/python -m tests.kafka.server

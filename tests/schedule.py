@@ -5,12 +5,14 @@ from __future__ import annotations
 from xdist.scheduler import LoadScopeScheduling
 
 #: These share a running installation of several processes: they stay together, or each file would start its own.
-TOGETHER = ("tests/api/",)
+TOGETHER = ("tests/api/", "tests/regions/")
 #: What takes longest, the longest first: begun last, it would leave the other workers without work.
 LONGEST = (
     "tests/api/",
     "tests/city/",
+    "tests/regions/",
     "tests/test_kernel_modes.py",
+    "tests/gateway/test_two_apis.py",
     "tests/docs/",
     "tests/web/test_pages.py",
     "tests/simulator/test_benchmark.py",

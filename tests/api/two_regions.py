@@ -114,7 +114,11 @@ class ServedCities:
 
     folder: Path
     env: dict[str, str]
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "serve.log"
 
 
 def write_city(folder: Path, name: str) -> None:
@@ -154,9 +158,9 @@ def environment(folder: Path, ports: list[int]) -> dict[str, str]:
     }
 
 
-async def until_ready(url: str, process: subprocess.Popen[str]) -> None:
+async def until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     async def is_ready() -> bool:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, f"hexhail serve ended with {process.returncode}"
         with suppress(httpx.HTTPError):
             return (await http.get("/readyz")).status_code == 200
         return False

@@ -1,7 +1,6 @@
 """Two regions over the same stores, half a world apart: money, clocks, prices and cells stay what they are.
 
-And `kill -9` of their pricer: prices fade, quotes go on, nothing that was counted is lost or doubled. One file, for the
-last test ends the installation that all of them share.
+And `kill -9` of their pricer: prices fade, quotes go on, nothing that was counted is lost or doubled.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +23,7 @@ from geo.cells import cells_to_strings, latlng_to_cells
 from kernel.contracts import redis_keys
 from kernel.contracts.topics import RIDE_EVENTS_STREAM, RIDE_EVENTS_TOPIC
 from tests.api.two_regions import CITIES, ServedCities, Town
-from tests.patience import PATIENCE_S, eventually, until
+from tests.patience import eventually, until
 
 pytestmark = pytest.mark.servers
 
@@ -245,13 +243,3 @@ async def say_all_again(corner: Corner) -> int:
         for message in reversed(ours):
             await producer.send_and_wait(RIDE_EVENTS_TOPIC, message.value, key=key, partition=message.partition)
     return len(ours)
-
-
-async def test_all_processes_are_looked_after_and_end_together(served_cities: ServedCities) -> None:
-    pids = json.loads((served_cities.folder / "workers" / "logs" / "processes.json").read_text())
-    assert set(pids) == {"api-minato", "api-harlem", "ingester", "matcher", "pricer", "relay", "traffic"}
-    served_cities.process.send_signal(signal.SIGTERM)
-    said, _ = await asyncio.to_thread(served_cities.process.communicate, timeout=PATIENCE_S)
-    assert served_cities.process.returncode == 0, said
-    assert "serving api, ingester, matcher, pricer, relay" in said
-    assert not [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]

@@ -15,22 +15,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
 import redis.asyncio
 
 from dispatch.adapters.redis_rounds import read_rounds
-from dispatch.matching.value_learning import Transitions, learn_values
 from geo.city_build import CsvSource, build_city
-from geo.learning.traffic import EdgeSpeeds
 from geo.places import map_id_of
 from geo.roads.graph import GRAPH_FILE, RoadGraph
-from hexhail.runtime import embedded
+from hexhail.runtime.map_reports import MapReports
 from kernel.contracts import redis_keys
-from tests.api.installation import SPEED, Driver, Installation, People, Rider, Stream
-from tests.api.two_regions import CITIES, SIDE, STREET_M, Town, environment, until_ready, url_of, write_city
-from tests.patience import PATIENCE_S, eventually
+from tests.api.installation import SPEED, Driver, Rider, Stream
+from tests.api.two_regions import CITIES, SIDE, STREET_M, ServedCities, Town
+from tests.patience import eventually
+from tests.regions.learned import LEARNED, learn
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 
@@ -38,8 +35,6 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 ROUND_WITHIN_S = 10.0
 #: Crossings (row, column) that the new map has lost: from the last of them it is 280 m to the nearest road.
 LOST = ((4, 5), (5, 4), (5, 5))
-#: The region with learned files.
-LEARNED = "harlem"
 ROLES = {"api", "matcher", "pricer", "traffic"}
 
 
@@ -61,13 +56,6 @@ def rebuild(folder: Path, name: str) -> None:
     build_city(CsvSource(source / "nodes.csv", source / "edges.csv"), folder, lambda stage, done: None)
 
 
-def learn(folder: Path) -> None:
-    """Write position values and usual traffic of the roads that are in the folder now."""
-    graph, one = RoadGraph.load(folder), np.array([0])
-    EdgeSpeeds(graph).save(folder / "usual.npz")
-    learn_values(Transitions(one, one * 1.0, one, one + 200.0, one + 1000.0), graph).save(folder / "values.npz")
-
-
 @dataclass
 class Served:
     """The two regions, as a test sees them."""
@@ -83,8 +71,8 @@ class Served:
 
     async def maps(self, name: str) -> dict[str, str]:
         """The map that each role of a region reports."""
-        reports = await self.redis.hgetall(redis_keys.maps(name))
-        return {who.decode().split("@")[0]: said.decode().split("|")[0] for who, said in reports.items()}
+        reports = await MapReports(self.redis, name).read()
+        return {who.split("@")[0]: map_id for who, map_id in reports.items()}
 
     async def until_all_have(self, name: str, map_id: str) -> None:
         async def all_have() -> bool:
@@ -118,31 +106,10 @@ class Served:
 
 
 @pytest.fixture
-async def served(valkey_port: int, broker_port: int, tmp_path: Path) -> AsyncIterator[Served]:
-    client = redis.asyncio.Redis(port=valkey_port)
-    await client.flushall()
-    for name in CITIES:
-        write_city(tmp_path / name, name)
-    with (tmp_path / LEARNED / "city.toml").open("a") as file:
-        file.write('\n[dispatch]\nvalues = "values.npz"\n\n[learned_traffic]\nprofile = "usual.npz"\n')
-    learn(tmp_path / LEARNED)
-    api_port = next(port for port in iter(embedded.free_port, None) if embedded.is_free(port + 1))
-    env = environment(tmp_path, [valkey_port, broker_port, api_port])
-    with (tmp_path / "serve.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hexhail", "serve"], env=os.environ | env, stdout=log, stderr=log, text=True
-        )
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(client.aclose)
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        towns = {}
-        for number, (name, city) in enumerate(CITIES.items()):
-            url = url_of(env, number)
-            await until_ready(url, process)
-            http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, trust_env=False))
-            towns[name] = Town(People(Installation(url, env), http), tmp_path / name, *city[2:4])
-        yield Served(tmp_path, env, towns, client)
+async def served(served_cities: ServedCities, towns: dict[str, Town]) -> AsyncIterator[Served]:
+    port = int(served_cities.env["HEXHAIL_REDIS_URL"].rpartition(":")[2].split("/")[0])
+    async with redis.asyncio.Redis(port=port) as client:
+        yield Served(served_cities.folder, served_cities.env, towns, client)
 
 
 class Life:
