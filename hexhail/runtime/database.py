@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from backing.sql.database import Database
 from backing.sql.failures import DatabaseUnavailable
 from backing.sql.hosts import address_of
-from backing.sql.migrate import NewerDatabase, Packages
+from backing.sql.migrate import NewerDatabase, Packages, newest_versions
 from backing.sql.postgres import PostgresDatabase, PostgresOptions
 from backing.sql.replica import HistorySource
 from hexhail.runtime.connections import DependencyMissing
@@ -66,7 +66,8 @@ async def open_history(settings: Settings, primary: Database, stack: AsyncExitSt
         raise ValueError("HEXHAIL_DATABASE_REPLICA_URL and HEXHAIL_DATABASE_URL must both be of PostgreSQL")
     replica = await PostgresDatabase.prepare(url, replace(options_of(settings, "api"), connections_max=REPLICA_MAX))
     await stack.enter_async_context(replica)
-    return HistorySource(primary, replica, settings.database_replica_age_s_max)
+    files = sum(newest_versions("postgres", SQL_PACKAGES).values())
+    return HistorySource(primary, replica, settings.database_replica_age_s_max, files)
 
 
 def is_postgres(database_url: str) -> bool:

@@ -17,6 +17,7 @@ import pytest
 
 from backing.outbox.scripts import CHANNEL
 from backing.sql.failures import CommitUnknown, DatabaseUnavailable
+from backing.sql.migrate import newest_versions
 from backing.sql.postgres import PostgresDatabase, PostgresOptions
 from backing.sql.replica import HistorySource
 from dispatch.adapters.sql.answers import SqlKeptAnswers
@@ -164,13 +165,17 @@ async def test_a_replica_says_how_old_it_is_and_gives_way_to_the_primary_when_it
     async with primary, replica:
         rides = RideService(SqlRideStore(primary), MemoryLeases(), PARAMS, Clock())
         await rides.handle(request("first", quote_id="a"))
-        source = HistorySource(primary, replica, age_s_max=PATIENCE_S)
+        files = sum(newest_versions("postgres", SQL_PACKAGES).values())
+        assert (await HistorySource(primary, replica, PATIENCE_S, files + 1).choose()).database is primary
+        source = HistorySource(primary, replica, PATIENCE_S, files)
 
         async def has_it() -> bool:
-            return await SqlRideStore((await source.choose()).database).count_rides() == {"REQUESTED": 1}
+            database = (await source.choose()).database
+            return database is replica and await SqlRideStore(database).count_rides() == {"REQUESTED": 1}
 
         await eventually(has_it)
-        assert (await source.choose()).database is replica
+        lacking = HistorySource(primary, replica, PATIENCE_S, files + 1)
+        assert await lacking.choose() == (primary, 0.0)
         await replica.read("SELECT pg_wal_replay_pause()")
         await rides.handle(request("second", rider_id="bob", quote_id="b"))  # flushed there, not replayed
         await asyncio.sleep(1.0)
