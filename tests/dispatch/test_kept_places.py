@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -253,6 +254,7 @@ def test_a_coarse_place_is_the_centre_of_the_cell_and_stays_itself() -> None:
         place = coarse(Place(lat_deg, lng_deg, 3), 8)
         assert latlng_to_cells([lat_deg], [lng_deg], 8) == latlng_to_cells([place.lat_deg], [place.lng_deg], 8)
         assert coarse(place, 8) == place
+        assert msgspec.json.encode(place).endswith(b'"node":-1}')  # by this the index of exact places leaves it out
 
 
 def test_an_event_without_places_and_one_with_cells_stay_as_they_are() -> None:
