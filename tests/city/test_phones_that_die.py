@@ -27,14 +27,18 @@ from hexhail.runtime.kernel_cache import cache_dir
 from hexhail.runtime.settings import MANHATTAN
 from kernel.clock import CityClock
 from kernel.keyring import KeyRing
+from tests.patience import until
 
 pytestmark = [pytest.mark.city, pytest.mark.servers]
 
-SPEED, DRIVERS = 6.0, 200
-#: Wall seconds: the phones live for so long, and then the deadlines have so long.
-LIFE_S, REST_S_MAX = 45.0, 240.0
+SPEED, DRIVERS = 6.0, 120
+#: Wall seconds: the phones live for so long, or until some ride with a rider; then the deadlines have so long.
+LIFE_S, REST_S_MAX = 30.0, 240.0
+#: Rides on their trip when all phones die at once: these their deadlines have to end.
+ON_TRIP_MIN = 3
 #: City seconds: seldom, so that a slow machine keeps up.
 PING_EVERY_S = 12.0
+UNDER_WAY = f"state NOT IN ({', '.join(repr(str(state)) for state in TERMINAL)})"
 DEADLINES = """
 [dispatch]
 max_wait_s = 240.0
@@ -69,22 +73,23 @@ async def live(folder: Path) -> tuple[History, Counter[str]]:
             dead_within_s=LIFE_S * SPEED,
         )
         people = asyncio.create_task(run_population(settings, stop))
+        database = demo.env["HEXHAIL_DATABASE_URL"]
         await asyncio.sleep(LIFE_S)
+        await until(lambda: _count(database, "state = 'ON_TRIP'") >= ON_TRIP_MIN)
         stop.set()
         await people
-        database = demo.env["HEXHAIL_DATABASE_URL"]
         deadline_s = time.monotonic() + REST_S_MAX
-        while _under_way(database) and time.monotonic() < deadline_s:
+        while _count(database, UNDER_WAY) and time.monotonic() < deadline_s:
             await asyncio.sleep(1.0)
     async with await open_database(database) as opened:
         events = [decode(payload) for payload in await SqlRideStore(opened).history()]
     return check_history(events), Counter(type(event).__name__ for event in events)
 
 
-def _under_way(database: str) -> int:
+def _count(database: str, condition: str) -> int:
+    """How many rides are in a state."""
     with closing(sqlite3.connect(f"file:{database.removeprefix('sqlite:///')}?mode=ro", uri=True)) as connection:
-        ended = ", ".join(f"'{state}'" for state in TERMINAL)
-        count: int = connection.execute(f"SELECT COUNT(*) FROM rides WHERE state NOT IN ({ended})").fetchone()[0]
+        count: int = connection.execute(f"SELECT COUNT(*) FROM rides WHERE {condition}").fetchone()[0]
     return count
 
 
