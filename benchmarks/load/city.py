@@ -57,12 +57,15 @@ class CityUnderLoad:
         settings = Settings()
         city, clock = load_city(settings.city_dir), settings.clock()
         window_s = read_params(city.sections, DispatchParams).batch_window_s
+        requests, streets = demand_of(city, settings.city_dir, requests_path), Streets(city.graph)
+        # At once: one after the other, each would copy those before.
+        streets.stops.add(*np.concatenate([requests.pickup_deg, requests.dropoff_deg]).T)
         return cls(
             url=url.rstrip("/"),
             clock=clock,
             tokens=Tokens(load_token_keys(settings)),
-            streets=Streets(city.graph),
-            requests=demand_of(city, settings.city_dir, requests_path),
+            streets=streets,
+            requests=requests,
             window_ms=1e3 * clock.wall_duration_s(window_s),
         )
 
