@@ -105,8 +105,8 @@ class Day:
         self._streets = KnownStreets(city.graph, self._ways)
         self._traffic = self._make_traffic(city) if params.is_congestion_on else None
         self._agenda = Agenda()
-        self.begin_s = math.floor(float(requests.wishes.t_s[0]))
-        self._close_s = float(requests.wishes.t_s[-1]) + params.drain_s
+        self.begin_s = math.floor(float(requests.asked.t_s[0]))
+        self._close_s = float(requests.asked.t_s[-1]) + params.drain_s
         self._samples: list[Sample] = []
         self._on_progress: Callable[[float, int], None] = lambda now_s, gone: None
         self._surge = surge_of(city, requests) if params.is_surge_on else None

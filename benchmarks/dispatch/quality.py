@@ -193,11 +193,11 @@ def _figures(case: Case, inputs: Inputs, values: PositionValue) -> list[float]:
 
 def shifted(inputs: Inputs, seed: int) -> Inputs:
     """The same riders, each a little sooner or later."""
-    placed, wishes = inputs.requests, inputs.requests.wishes
-    t_s = wishes.t_s + np.random.default_rng(seed).uniform(-SHIFT_S, SHIFT_S, len(placed))
-    t_s = np.clip(t_s, wishes.t_s[0], wishes.t_s[-1])
+    placed, asked = inputs.requests, inputs.requests.asked
+    t_s = asked.t_s + np.random.default_rng(seed).uniform(-SHIFT_S, SHIFT_S, len(placed))
+    t_s = np.clip(t_s, asked.t_s[0], asked.t_s[-1])
     order = np.argsort(t_s, kind="stable")
-    moved = Requests(t_s[order], wishes.pickup_deg[order], wishes.dropoff_deg[order], wishes.party_size[order])
+    moved = Requests(t_s[order], asked.pickup_deg[order], asked.dropoff_deg[order], asked.party_size[order])
     return replace(inputs, requests=PlacedRequests(moved, placed.pickup_node[order], placed.dropoff_node[order]))
 
 
@@ -257,8 +257,8 @@ def _drawn() -> DemandSplit:
         pickup, dropoff = pickup[is_trip], dropoff[is_trip]
         places = [np.column_stack([graph.lat_deg[node], graph.lng_deg[node]]) for node in (pickup, dropoff)]
         t_s = np.sort(rng.uniform(0.0, HOUR_S / 4, pickup.size))
-        wishes = Requests(t_s, *places, np.ones(pickup.size, np.uint8))
-        demands.append(_inputs(city, PlacedRequests(wishes, pickup, dropoff), _starts(dropoff)))
+        asked = Requests(t_s, *places, np.ones(pickup.size, np.uint8))
+        demands.append(_inputs(city, PlacedRequests(asked, pickup, dropoff), _starts(dropoff)))
     return DemandSplit(*demands)
 
 
@@ -272,8 +272,8 @@ def _within_an_hour(day: Requests, rows: np.ndarray[Any, Any], graph: RoadGraph)
     is_trip = pickup != dropoff
     rows, pickup, dropoff = rows[is_trip], pickup[is_trip], dropoff[is_trip]
     t_s = np.sort(np.random.default_rng(len(rows)).uniform(0.0, HOUR_S, len(rows)))
-    wishes = Requests(t_s, day.pickup_deg[rows], day.dropoff_deg[rows], day.party_size[rows])
-    return PlacedRequests(wishes, pickup, dropoff)
+    asked = Requests(t_s, day.pickup_deg[rows], day.dropoff_deg[rows], day.party_size[rows])
+    return PlacedRequests(asked, pickup, dropoff)
 
 
 def _starts(dropoff_node: np.ndarray[Any, Any]) -> DriverStarts:

@@ -87,7 +87,7 @@ class CityUnderLoad:
 def demand_of(city: City, folder: Path, requests_path: Path | None) -> Requests:
     """Return the requests of a file as `hexhail simulate` takes it, else the city's own, else drawn ones."""
     if requests_path is not None:
-        return read_requests(requests_path, city.graph, city.region.off_road_m_max, BadRows()).wishes
+        return read_requests(requests_path, city.graph, city.region.off_road_m_max, BadRows()).asked
     try:
         return load_requests(folder)
     except FileNotFoundError:

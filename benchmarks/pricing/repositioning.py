@@ -162,9 +162,11 @@ def _simulate(evening: Evening, seed: int, people: People) -> list[float]:
         raise AssertionError(f"seed {seed}: {outcome.violations[:1]}")
     figures = figures_of(outcome)
     zone = evening.zones.surge_index[evening.zones.of_node[evening.requests.pickup_node]]
-    wishes = np.bincount(zone, minlength=len(evening.city.surge_cells))
+    riders_of_zone = np.bincount(zone, minlength=len(evening.city.surge_cells))
     # Every zone counts alike: busy ones are never empty.
-    empty = empty_zone_share(outcome.samples, (wishes > 0).astype(np.int64), float(evening.requests.wishes.t_s[-1]))
+    empty = empty_zone_share(
+        outcome.samples, (riders_of_zone > 0).astype(np.int64), float(evening.requests.asked.t_s[-1])
+    )
     wait = figures["pickup_wait_s"]
     return [
         100.0 * figures["service_rate"], wait["mean"], wait["p95"], 100.0 * empty, 100.0 * figures["deadhead_share"],
@@ -196,18 +198,18 @@ def _midnight_s(city: City, day: date) -> float:
 
 
 def _profile(zones: Zones, requests: PlacedRequests, midnight_s: float) -> FloatArray:
-    t_s = requests.wishes.t_s - midnight_s
+    t_s = requests.asked.t_s - midnight_s
     within = (t_s >= 0.0) & (t_s < 24 * HOUR_S)
     quarter = (t_s[within] // QUARTER_S).astype(np.int64)
     return profile_of(quarter, zones.of_node[requests.pickup_node[within]], len(zones), 1)
 
 
 def _part(requests: PlacedRequests, midnight_s: float) -> PlacedRequests:
-    wishes = requests.wishes
-    hour = (wishes.t_s - midnight_s) / HOUR_S
+    asked = requests.asked
+    hour = (asked.t_s - midnight_s) / HOUR_S
     at = np.flatnonzero((hour >= HOURS[0]) & (hour < HOURS[1]))
     at = np.sort(np.random.default_rng(1).choice(at, round(RIDERS_SHARE * at.size), replace=False))
-    kept = Requests(wishes.t_s[at], wishes.pickup_deg[at], wishes.dropoff_deg[at], wishes.party_size[at])
+    kept = Requests(asked.t_s[at], asked.pickup_deg[at], asked.dropoff_deg[at], asked.party_size[at])
     return PlacedRequests(kept, requests.pickup_node[at], requests.dropoff_node[at])
 
 

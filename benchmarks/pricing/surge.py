@@ -24,7 +24,7 @@ from simulator.streets.ways import Ways
 
 OPTIONS = ("seeds",)
 FIGURES = (
-    "wishes", "asked", "served", "served % of wishes", "served % of asked", "wait s", "p95 s", "empty zones %",
+    "riders", "asked", "served", "served % of riders", "served % of asked", "wait s", "p95 s", "empty zones %",
     "on the road h", "income / h", "base fares",
 )  # fmt: skip
 #: The price is left alone so long before what it does without a shock is looked at.
@@ -38,9 +38,9 @@ def run(small: bool, report: Report, seeds: int = 10) -> None:
     seeds = min(seeds, 2) if small else seeds
     town = make_town(16 if small else 40)
     stadium, quiet = (shrunk(scenario) if small else scenario for scenario in (STADIUM, QUIET))
-    report.note("wishes: riders who look at a price; asked: who take it; base fares: of trips served, without surge")
-    report.note("empty zones: share of the minutes in which no free driver is in the zone, zones weighted by wishes")
-    report.note("the same seed draws the same wishes, the same moods and the same drivers, with surge and without")
+    report.note("riders: all who look at a price; asked: those who take it; base fares: of trips served, without surge")
+    report.note("empty zones: share of the minutes in which no free driver is in the zone, zones weighted by riders")
+    report.note("the same seed draws the same riders, the same moods and the same drivers, with surge and without")
     _compare(town, stadium, seeds, report)
     _compare(town, quiet, seeds, report)
     _answer(town, stadium, seeds, report)
@@ -81,18 +81,18 @@ def _figures(town: Town, outcome: Outcome, requests: PlacedRequests) -> list[flo
     done = [int(ride.ride_id[1:]) for ride in rides.values() if ride.state is RideState.COMPLETED]
     waits_s = pickup_waits_s(rides.values())
     ways = Ways(town.city.graph)
-    points_deg = requests.wishes.pickup_deg[done], requests.wishes.dropoff_deg[done]
+    points_deg = requests.asked.pickup_deg[done], requests.asked.dropoff_deg[done]
     duration_s, length_m = ways.learn(*(ways.stops.add(*ends.T) for ends in points_deg))
     tariff = tariff_of(town.city.sections)
     base = sum(fare_cents(tariff, *trip) for trip in zip(length_m.tolist(), duration_s.tolist(), strict=True))
     zone = town.zones.surge_index[town.zones.of_node[requests.pickup_node]]
-    wishes = np.bincount(zone, minlength=len(town.city.surge_cells))
+    riders_of_zone = np.bincount(zone, minlength=len(town.city.surge_cells))
     road_h = outcome.fleet.odometer.online_s / HOUR_S
     income = float(incomes_cents(rides.values(), outcome.fleet.driver_id).sum())
     return [
         float(len(requests)), float(len(rides)), float(len(done)), 100.0 * len(done) / len(requests),
         100.0 * len(done) / len(rides), float(waits_s.mean()), float(np.percentile(waits_s, 95)),
-        100.0 * empty_zone_share(outcome.samples, wishes, float(requests.wishes.t_s[-1])), road_h,
+        100.0 * empty_zone_share(outcome.samples, riders_of_zone, float(requests.asked.t_s[-1])), road_h,
         income / 100.0 / road_h, base / 100.0,
     ]  # fmt: skip
 

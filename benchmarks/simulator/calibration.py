@@ -135,8 +135,8 @@ def _simulate(city: City, trips: Trips, cabs: DriverStarts, paces: tuple[float, 
     """Live the day with everybody saying yes; the fleet does not slow itself down: its cars are in the records."""
     traffic = {"hourly_pace": list(paces or ()), "vehicles_per_driver": 1e-9}
     sections = {**city.sections, "traffic": traffic} if paces else city.sections
-    wishes = Requests(trips.pickup_s, trips.pickup_deg, trips.dropoff_deg, np.ones(len(trips), np.uint8))
-    placed = PlacedRequests(wishes, trips.pickup_node, trips.dropoff_node)
+    asked = Requests(trips.pickup_s, trips.pickup_deg, trips.dropoff_deg, np.ones(len(trips), np.uint8))
+    placed = PlacedRequests(asked, trips.pickup_node, trips.dropoff_node)
     inputs = Inputs(replace(city, sections=sections), Path(), placed, cabs, BadRows())
     params = DayParams(acceptance=Acceptance.ALWAYS, is_surge_on=False, is_congestion_on=paces is not None)
     outcome, _ = live(inputs, params, make_policy("optimal", city.graph))

@@ -29,7 +29,7 @@ def run(small: bool, report: Report) -> None:
     city = load_city(MANHATTAN)
     hours = 0.3 if small else HOURS
     requests, starts = _inputs(city, hours)
-    report.note(f"{len(requests.wishes.t_s):,} riders in {hours:g} h, {DRIVERS} drivers of Manhattan; seed {SEED}")
+    report.note(f"{len(requests.asked.t_s):,} riders in {hours:g} h, {DRIVERS} drivers of Manhattan; seed {SEED}")
     days: tuple[tuple[str, float, dict[str, Any]], ...] = (
         ("all phones well", 0.0, {}),
         ("a tenth of the phones dead", DEAD_SHARE, {}),
@@ -80,6 +80,6 @@ def _inputs(city: City, hours: float) -> tuple[PlacedRequests, DriverStarts]:
     t_s = np.sort(rng.uniform(0.0, hours * 3600.0, count))
     pickup, dropoff = rng.integers(0, len(graph.lat_deg), (2, count))
     places = [np.column_stack([graph.lat_deg[node], graph.lng_deg[node]]) for node in (pickup, dropoff)]
-    wishes = Requests(t_s, *places, np.ones(count, np.uint8))
+    asked = Requests(t_s, *places, np.ones(count, np.uint8))
     starts = DriverStarts(rng.integers(0, len(graph.lat_deg), DRIVERS), np.full(DRIVERS, FOUR_SEATS))
-    return PlacedRequests(wishes, pickup, dropoff), starts
+    return PlacedRequests(asked, pickup, dropoff), starts

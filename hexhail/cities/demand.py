@@ -128,9 +128,9 @@ def _counted(graph: RoadGraph, files: ZoneFiles, day: date, on_progress: OnProgr
 def write_demand(demand: Demand, folder: Path) -> None:
     """Write `requests.csv.gz`, `drivers.csv` and `demand.json` into a folder, made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    wishes = demand.requests
-    columns = [wishes.t_s, *wishes.pickup_deg.T, *wishes.dropoff_deg.T]
-    rows = zip(*(column.round(6).tolist() for column in columns), wishes.party_size.tolist(), strict=True)
+    asked = demand.requests
+    columns = [asked.t_s, *asked.pickup_deg.T, *asked.dropoff_deg.T]
+    rows = zip(*(column.round(6).tolist() for column in columns), asked.party_size.tolist(), strict=True)
     # A fixed time of change, so that one seed gives one file.
     with (folder / REQUESTS_FILE).open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
         packed.write(_csv_text(REQUEST_COLUMNS, rows).encode())

@@ -48,7 +48,7 @@ def learn(city: City, requests: PlacedRequests) -> tuple[DemandProfile, int]:
     if not len(requests):
         raise ValueError("there are no requests to learn from")
     zones, zone_info = Zones.of(city), ZoneInfo(city.region.timezone)
-    moments = [datetime.fromtimestamp(at_s, zone_info) for at_s in requests.wishes.t_s.tolist()]
+    moments = [datetime.fromtimestamp(at_s, zone_info) for at_s in requests.asked.t_s.tolist()]
     quarter = np.array([(moment.hour * 3600 + moment.minute * 60) // int(QUARTER_S) for moment in moments])
     days = len({moment.date() for moment in moments})
     counts = profile_of(quarter, zones.of_node[requests.pickup_node], len(zones), days)

@@ -149,7 +149,7 @@ def _progress(inputs: Inputs) -> Iterator[Callable[[float, int], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn()
-    begin_s = float(inputs.requests.wishes.t_s[0])
+    begin_s = float(inputs.requests.asked.t_s[0])
     began_s = shown_s = time.monotonic()
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
         task = progress.add_task("preparing", total=len(inputs.requests), rate="")

@@ -171,7 +171,7 @@ def simulate_day(plan: Plan, inputs: Inputs, arm: int, seed: int) -> DayResult:
     if plan.switchback is None:
         outcome, _ = live(inputs, params, policy_of(inputs, params, chosen.policy))
         return replace(_result(arm, seed, outcome), figures=_flat(outcome, inputs.city.region.currency))
-    t_s = inputs.requests.wishes.t_s
+    t_s = inputs.requests.asked.t_s
     turns = SwitchbackSchedule.draw(plan.switchback, float(np.floor(t_s[0])), float(t_s[-1]), seed)
     policies: list[MatchingPolicy] = [policy_of(inputs, each.params, each.policy) for each in plan.arms]
     outcome, _ = live(inputs, params, SwitchingPolicy(policies, turns))

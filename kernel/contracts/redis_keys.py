@@ -149,7 +149,7 @@ def quotes_counted(region_id: str) -> str:
 
 
 def quotes_counted_at(region_id: str) -> str:
-    """Sorted set: the same wishes by the time of the quote in milliseconds."""
+    """Sorted set: the same quotes by their time in milliseconds."""
     return f"{{{region_id}}}:pricing:quotes_seen_at"
 
 

@@ -67,12 +67,12 @@ class BadRows:
 class PlacedRequests:
     """Requests with the road nodes that they were snapped to, (n,) each."""
 
-    wishes: Requests
+    asked: Requests
     pickup_node: IntArray
     dropoff_node: IntArray
 
     def __len__(self) -> int:
-        return len(self.wishes)
+        return len(self.asked)
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def read_requests(
     rows, nodes = rows[kept][order], nodes[kept][order]
     if not rows.shape[0]:
         raise BadInput(f"{path} holds no usable request")
-    wishes = Requests(rows[:, 0], rows[:, 1:3], rows[:, 3:5], rows[:, 5].astype(np.uint8))
-    return PlacedRequests(wishes, nodes[:, 0].copy(), nodes[:, 1].copy())
+    asked = Requests(rows[:, 0], rows[:, 1:3], rows[:, 3:5], rows[:, 5].astype(np.uint8))
+    return PlacedRequests(asked, nodes[:, 0].copy(), nodes[:, 1].copy())
 
 
 def read_drivers(

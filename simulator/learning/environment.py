@@ -124,7 +124,7 @@ class DispatchEnv(gymnasium.Env[Floats32, Floats32]):
         params = replace(self._day_params, seed=day_seed)
         self._day = Day(self._city, requests, self._starts, self._policy, params)
         self._day.begin()
-        self._last_request_s = float(requests.wishes.t_s[-1])
+        self._last_request_s = float(requests.asked.t_s[-1])
         self._now_s, self._heard, self.outcome = float(self._day.begin_s), 0, None
         self._tallies = Tallies()
         self._day.advance(self._now_s)

@@ -65,9 +65,9 @@ class Crowd:
         self._riders: dict[int, RiderLike] = {}
         self._row_of: dict[str, int] = {}
         self._planned_s: dict[int, float] = {}
-        self._t_s = requests.wishes.t_s.tolist()
+        self._t_s = requests.asked.t_s.tolist()
         self._places = _road_places(requests)
-        self._party_size = requests.wishes.party_size.tolist()
+        self._party_size = requests.asked.party_size.tolist()
         self._fare_cents: dict[int, int] = {}
         self._is_closed = False
         #: When the next rider appears; infinite after the last.
@@ -203,7 +203,7 @@ class Crowd:
 
 def _road_places(requests: PlacedRequests) -> list[tuple[Place, Place]]:
     """Pickup and dropoff of every row, in the type that commands take."""
-    wishes = requests.wishes
-    pickups = map(Place, *wishes.pickup_deg.T.tolist(), requests.pickup_node.tolist())
-    dropoffs = map(Place, *wishes.dropoff_deg.T.tolist(), requests.dropoff_node.tolist())
+    asked = requests.asked
+    pickups = map(Place, *asked.pickup_deg.T.tolist(), requests.pickup_node.tolist())
+    dropoffs = map(Place, *asked.dropoff_deg.T.tolist(), requests.dropoff_node.tolist())
     return list(zip(pickups, dropoffs, strict=True))

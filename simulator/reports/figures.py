@@ -50,10 +50,10 @@ def incomes_cents(rides: Iterable[Ride], driver_ids: Iterable[str]) -> npt.NDArr
     return np.array(list(earned.values()), np.float64)
 
 
-def empty_zone_share(samples: Sequence[Sample], wishes: npt.NDArray[np.int64], until_s: float) -> float:
-    """The share of moments in which a zone has no driver who waits for work, zones weighted by ``wishes`` (c,)."""
-    empty = [(sample.idle_per_cell == 0) @ wishes for sample in samples if sample.at_s <= until_s]
-    return float(np.mean(empty) / wishes.sum())
+def empty_zone_share(samples: Sequence[Sample], weight: npt.NDArray[np.int64], until_s: float) -> float:
+    """The share of moments in which a zone has no driver who waits for work, zones weighted by ``weight`` (c,)."""
+    empty = [(sample.idle_per_cell == 0) @ weight for sample in samples if sample.at_s <= until_s]
+    return float(np.mean(empty) / weight.sum())
 
 
 def spread(values_s: FloatArray) -> dict[str, float | None]:

@@ -100,12 +100,12 @@ class Market:
 
 def market_of(city: City, requests: PlacedRequests, ways: Ways, surge: Surge | None) -> Market:
     """The market for these requests; their trips are searched. Raises ValueError for one without a way."""
-    wishes = requests.wishes
-    ends = [ways.stops.add(*points_deg.T) for points_deg in (wishes.pickup_deg, wishes.dropoff_deg)]
+    asked = requests.asked
+    ends = [ways.stops.add(*points_deg.T) for points_deg in (asked.pickup_deg, asked.dropoff_deg)]
     duration_s, length_m = ways.learn(*ends)
     if not (duration_s < math.inf).all():
         row = int((~(duration_s < math.inf)).argmax())
-        raise ValueError(f"there is no way from {wishes.pickup_deg[row]} to {wishes.dropoff_deg[row]}")
+        raise ValueError(f"there is no way from {asked.pickup_deg[row]} to {asked.dropoff_deg[row]}")
     tariff = tariff_of(city.sections)
     return Market(tariff, duration_s, length_m, surge, TripSurcharges(tariff, city, requests).due)
 
@@ -133,20 +133,20 @@ class TripSurcharges:
         return self._touched[row]
 
     def _search(self, row: int) -> Touched:
-        tariff, graph, wishes = self._tariff, self._city.graph, self._requests.wishes
+        tariff, graph, asked = self._tariff, self._city.graph, self._requests.asked
         pickup, dropoff = (
-            zones_touched(tariff, *wishes.pickup_deg[row]),
-            zones_touched(tariff, *wishes.dropoff_deg[row]),
+            zones_touched(tariff, *asked.pickup_deg[row]),
+            zones_touched(tariff, *asked.dropoff_deg[row]),
         )
         if not any(entry.at == "way" for entry in tariff.surcharges):
             return Touched(pickup, dropoff)
-        way = road_way(graph, Point(*wishes.pickup_deg[row].tolist()), Point(*wishes.dropoff_deg[row].tolist()))
+        way = road_way(graph, Point(*asked.pickup_deg[row].tolist()), Point(*asked.dropoff_deg[row].tolist()))
         return Touched(pickup, dropoff, zones_touched(tariff, graph.lat_deg[way.node], graph.lng_deg[way.node]))
 
 
 def surge_of(city: City, requests: PlacedRequests) -> Surge:
     """The surge pricer of a city. Raises ValueError for an invalid surge section."""
-    return Surge(city, read_params(city.sections, SurgeParams), requests.wishes.pickup_deg)
+    return Surge(city, read_params(city.sections, SurgeParams), requests.asked.pickup_deg)
 
 
 def idle_per_cell(city: City, fleet: IdlePlaces, now_s: float) -> IntArray:

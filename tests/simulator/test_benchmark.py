@@ -32,8 +32,8 @@ def test_the_surge_benchmark_runs_small(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "out.json").read_text())
     shock, quiet, answer, picking = written["tables"]
     for table in (shock, quiet):
-        (wishes,) = [row for row in table["rows"] if row[0] == "wishes"]
-        assert wishes[1] == wishes[2], "the same seed draws the same wishes"
+        (riders,) = [row for row in table["rows"] if row[0] == "riders"]
+        assert riders[1] == riders[2], "the same seed draws the same riders"
     peaks = [float(row[1].split()[0]) for row in answer["rows"]]
     assert all(1.0 < peak <= 3.0 for peak in peaks)
     assert [row[:2] for row in picking["rows"]] == [

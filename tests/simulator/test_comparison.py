@@ -170,12 +170,12 @@ def test_invalid_switchbacks_are_refused(town: Any) -> None:
 def test_resampled_days_differ_by_seed_and_are_alike_in_all_that_matters(town: Any) -> None:
     recorded = crowded(town, count=2_000, last_s=3_600).requests
     days = [resampled(recorded, seed) for seed in (1, 1, 2)]
-    assert np.array_equal(days[0].wishes.t_s, days[1].wishes.t_s)
+    assert np.array_equal(days[0].asked.t_s, days[1].asked.t_s)
     assert not np.array_equal(days[0].pickup_node[:50], days[2].pickup_node[:50])
     for day in days:
         assert abs(len(day) - 2_000) < 4 * math.sqrt(2_000)
-        assert recorded.wishes.t_s[0] <= day.wishes.t_s[0] <= day.wishes.t_s[-1] <= recorded.wishes.t_s[-1]
-        assert np.array_equal(town.lat_deg[day.pickup_node], day.wishes.pickup_deg[:, 0])
+        assert recorded.asked.t_s[0] <= day.asked.t_s[0] <= day.asked.t_s[-1] <= recorded.asked.t_s[-1]
+        assert np.array_equal(town.lat_deg[day.pickup_node], day.asked.pickup_deg[:, 0])
         assert (day.pickup_node != day.dropoff_node).all()
     assert JITTER_S < 900.0
 

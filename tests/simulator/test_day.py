@@ -37,7 +37,7 @@ def city(town: Any) -> Any:
     return City(Region("town", "Town", "UTC", "USD", 9, 9, 200.0, ""), town, {"tariff": TARIFF})
 
 
-def wishes(town: Any, rows: Any, seats: Any = 1) -> Any:
+def asked(town: Any, rows: Any, seats: Any = 1) -> Any:
     """Requests as (t_s, pickup node, dropoff node)."""
     t_s, pickup, dropoff = (np.array(column) for column in zip(*rows, strict=True))
     places = [np.column_stack([town.lat_deg[node], town.lng_deg[node]]) for node in (pickup, dropoff)]
@@ -57,7 +57,7 @@ def crowded(town: Any, count: int = 150, seed: int = 5) -> Any:
     rng = np.random.default_rng(seed)
     pickup = rng.integers(0, 25, count)
     rows = zip(np.sort(rng.integers(0, 900, count)), pickup, (pickup + rng.integers(1, 25, count)) % 25, strict=True)
-    return wishes(town, list(rows))
+    return asked(town, list(rows))
 
 
 def names(outcome: Any) -> Any:
@@ -65,7 +65,7 @@ def names(outcome: Any) -> Any:
 
 
 def test_one_ride_by_hand_waits_for_its_round_and_its_driver(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 2, 4)]), starts(0), boarding_s=7.0)
+    outcome = live(city, asked(town, [(0, 2, 4)]), starts(0), boarding_s=7.0)
     assert names(outcome) == [
         "RideRequested", "OfferSent", "OfferAccepted", "DriverArrived", "RiderPickedUp", "RiderDroppedOff",
     ]  # fmt: skip
@@ -78,7 +78,7 @@ def test_one_ride_by_hand_waits_for_its_round_and_its_driver(city: Any, town: An
 
 
 def test_a_driver_serves_the_next_rider_from_where_the_last_one_left(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 0, 4), (1, 4, 3)]), starts(0))
+    outcome = live(city, asked(town, [(0, 0, 4), (1, 4, 3)]), starts(0))
     pickups = [event.at_s for event in outcome.events if isinstance(event, ev.RiderPickedUp)]
     assert pickups == [2.0, 42.0]
 
@@ -86,7 +86,7 @@ def test_a_driver_serves_the_next_rider_from_where_the_last_one_left(city: Any, 
 def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_before_an_idle_one_far_away(
     city: Any, town: Any
 ) -> None:
-    trips = wishes(town, [(0, 0, 4), (31, 4, 3)])
+    trips = asked(town, [(0, 0, 4), (31, 4, 3)])
     chained, patient = (live(city, trips, starts(0, 20), chain_within_s=within_s) for within_s in (60.0, 0.0))
     pickups = [
         [event.at_s for event in day.events if isinstance(event, ev.RiderPickedUp)] for day in (chained, patient)
@@ -103,25 +103,25 @@ def test_a_driver_who_drops_off_soon_is_sent_to_the_next_rider_before_an_idle_on
 
 
 def test_rides_are_not_chained_while_riders_queue(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 0, 4), (31, 4, 3)]), starts(0), chain_within_s=60.0)
+    outcome = live(city, asked(town, [(0, 0, 4), (31, 4, 3)]), starts(0), chain_within_s=60.0)
     accepted = [event.at_s for event in outcome.events if isinstance(event, ev.OfferAccepted)]
     assert accepted == [2.0, 42.0]
 
 
 def test_a_request_that_nobody_can_serve_expires(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 2, 4)], seats=5), starts(0), max_wait_s=60.0)
+    outcome = live(city, asked(town, [(0, 2, 4)], seats=5), starts(0), max_wait_s=60.0)
     assert names(outcome) == ["RideRequested", "RideExpired"]
     assert outcome.events[-1].at_s == 60.0
 
 
 def test_a_rider_whose_driver_is_still_on_the_way_gives_up_in_time(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 24, 4)]), starts(0), max_wait_s=30.0)
+    outcome = live(city, asked(town, [(0, 24, 4)]), starts(0), max_wait_s=30.0)
     (cancelled,) = (event for event in outcome.events if isinstance(event, ev.RideCancelled))
     assert (cancelled.by, cancelled.at_s, cancelled.driver_id) == ("rider", 30.0, "d000000")
 
 
 def test_a_driver_whose_ride_is_cancelled_continues_from_the_current_position(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 4, 24), (31, 1, 0)]), starts(0), max_wait_s=30.0)
+    outcome = live(city, asked(town, [(0, 4, 24), (31, 1, 0)]), starts(0), max_wait_s=30.0)
     # Under way along the row since 2; the rider at its end gives up at 30; at 32 the fourth corner turns the driver.
     last = outcome.virtual_dispatch.history.rides["r0000001"]
     assert last.picked_up_s == pytest.approx(52.0)
@@ -129,7 +129,7 @@ def test_a_driver_whose_ride_is_cancelled_continues_from_the_current_position(ci
 
 
 def test_at_closing_time_trips_are_finished_and_other_rides_are_cancelled(city: Any, town: Any) -> None:
-    outcome = live(city, wishes(town, [(0, 0, 24), (1, 24, 0)]), starts(0), drain_s=10.0)
+    outcome = live(city, asked(town, [(0, 0, 24), (1, 24, 0)]), starts(0), drain_s=10.0)
     states = {ride_id: ride.state for ride_id, ride in outcome.virtual_dispatch.history.rides.items()}
     assert states == {"r0000000": RideState.COMPLETED, "r0000001": RideState.CANCELLED}
     assert outcome.violations == []
@@ -209,7 +209,7 @@ def test_drivers_wait_for_work_since_they_came_on_shift_or_were_last_let_go(
 
 def test_idle_time_with_a_weight_shares_the_work_more_evenly(city: Any, town: Any) -> None:
     """Two drivers at one corner, and now and then a rider there: by the pickup alone one has most of them."""
-    rare = wishes(town, [(120 * n, 12, 12 + (1 if n % 2 else 5)) for n in range(1, 7)])
+    rare = asked(town, [(120 * n, 12, 12 + (1 if n % 2 else 5)) for n in range(1, 7)])
     rides = []
     for idle in (0.0, 0.1):
         outcome = live(city, rare, starts(12, 12), dispatch_changes={"score": {"idle": idle}})
@@ -219,7 +219,7 @@ def test_idle_time_with_a_weight_shares_the_work_more_evenly(city: Any, town: An
 
 
 def test_prices_rise_where_riders_wait_and_fares_follow(city: Any, town: Any) -> None:
-    rush = wishes(town, [(second // 4, 12, 24) for second in range(600)])
+    rush = asked(town, [(second // 4, 12, 24) for second in range(600)])
     outcome = live(city, rush, starts(0, 1), is_surge_on=True, max_wait_s=120.0)
     assert max(sample.multiplier.max() for sample in outcome.samples) > 1.5
     fares = [event.fare_cents for event in outcome.events if isinstance(event, ev.RideRequested)]
@@ -227,7 +227,7 @@ def test_prices_rise_where_riders_wait_and_fares_follow(city: Any, town: Any) ->
 
 
 def test_high_prices_reduce_requests_in_the_behaviour_model(city: Any, town: Any) -> None:
-    rush = wishes(town, [(second // 4, 12, 24) for second in range(600)])
+    rush = asked(town, [(second // 4, 12, 24) for second in range(600)])
     left = [
         live(city, rush, starts(0, 1), acceptance=Acceptance.MODEL, is_surge_on=is_on, max_wait_s=120.0).left_for_price
         for is_on in (False, True)

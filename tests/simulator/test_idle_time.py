@@ -23,9 +23,9 @@ DAY_S = 86_400.0
 def lived(town: Any, shift_s: float, **params: Any) -> tuple[Any, int]:
     """A town whose later half of riders comes so much later; returns the outcome and the number of rounds."""
     inputs = crowded(town, count=40, last_s=600, drivers=6)
-    wishes = inputs.requests.wishes
-    t_s = wishes.t_s + np.where(np.arange(40) >= 20, shift_s, 0.0)
-    requests = PlacedRequests(replace(wishes, t_s=t_s), inputs.requests.pickup_node, inputs.requests.dropoff_node)
+    asked = inputs.requests.asked
+    t_s = asked.t_s + np.where(np.arange(40) >= 20, shift_s, 0.0)
+    requests = PlacedRequests(replace(asked, t_s=t_s), inputs.requests.pickup_node, inputs.requests.dropoff_node)
     rounds = []
     day = Day(inputs.city, requests, inputs.starts, OptimalPolicy(town), DayParams(**params))
     return day.run(lambda now_s, gone: rounds.append(now_s)), len(rounds)

@@ -32,10 +32,10 @@ def read(path: Path, town: Any, *, skip: Any = False) -> Any:
 @pytest.mark.parametrize("name", ["requests.csv", "requests.csv.gz"])
 def test_rows_are_snapped_and_sorted_by_time(town: Any, write: Any, name: str) -> None:
     requests, _ = read(write(HEADER + "7,0,0,0,0.0009,1\n" + GOOD, name), town)
-    assert requests.wishes.t_s.tolist() == [5.0, 7.0]
+    assert requests.asked.t_s.tolist() == [5.0, 7.0]
     assert requests.pickup_node.tolist() == [0, 0]
     assert requests.dropoff_node.tolist() == [6, 1]
-    assert requests.wishes.party_size.tolist() == [2, 1]
+    assert requests.asked.party_size.tolist() == [2, 1]
 
 
 def test_parquet_and_csv_give_the_same_requests(town: Any, write: Any, tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_drivers_have_four_seats_unless_the_file_says_otherwise(town: Any, write
 )
 def test_marks_line_ends_blank_lines_and_trailing_commas_do_not_matter(town: Any, write: Any, text: str) -> None:
     requests, _ = read(write(text), town)
-    assert requests.wishes.t_s.tolist() == [5.0]
-    assert requests.wishes.party_size.tolist() == [2]
+    assert requests.asked.t_s.tolist() == [5.0]
+    assert requests.asked.party_size.tolist() == [2]
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_policy_faults_are_reported_and_the_day_is_written_as_usual(town: Any, t
     (tmp_path / "wrong.py").write_text(PREAMBLE.format(name=name, matches=WRONG[name]))
     inputs = crowded(town, count=60)
     if name == "too small":
-        wishes = replace(inputs.requests.wishes, party_size=np.full(60, 5, np.uint8))
-        inputs = replace(inputs, requests=replace(inputs.requests, wishes=wishes))
+        asked = replace(inputs.requests.asked, party_size=np.full(60, 5, np.uint8))
+        inputs = replace(inputs, requests=replace(inputs.requests, asked=asked))
     run = simulate(inputs, DayParams(chain_within_s=0.0), f"{tmp_path}/wrong.py:Policy")
     write_run(run, inputs, tmp_path / "out")
 

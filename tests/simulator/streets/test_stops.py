@@ -109,7 +109,7 @@ def test_places_moved_to_crossings_stand_at_the_nearest_ones(town: Any, tmp_path
     for to_crossings, there in ((False, place), (True, 0.0)):
         requests = read_requests(riders, town, 200.0, BadRows(), to_crossings=to_crossings)
         starts = read_drivers(drivers, town, 200.0, BadRows(), to_crossings=to_crossings)
-        assert requests.wishes.pickup_deg.tolist() == [[0.0, pytest.approx(there)]]
+        assert requests.asked.pickup_deg.tolist() == [[0.0, pytest.approx(there)]]
         assert starts.points_deg is not None
         assert starts.points_deg.tolist() == [[0.0, pytest.approx(there)]]
         assert (requests.pickup_node.tolist(), starts.node.tolist()) == ([0], [0])
