@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hexhail.runtime.settings import Settings
-from hexhail.runtime.supervisor import STOP_S, Spec, Supervisor
+from hexhail.runtime.supervisor import Spec, Supervisor
 
 
 def specs(roles: Sequence[str], settings: Settings) -> list[Spec]:
@@ -19,8 +19,8 @@ def specs(roles: Sequence[str], settings: Settings) -> list[Spec]:
         for suffix, env in _instances(role, settings):
             if settings.metrics_port:
                 env["HEXHAIL_METRICS_PORT"] = str(settings.metrics_port + len(found))
-            stop_s = STOP_S + (settings.drain_s + settings.drain_spread_s if role == "api" else 0.0)
-            found.append(Spec(role + suffix, command, env, stop_s))
+            drain_s = settings.drain_s + settings.drain_spread_s if role == "api" else 0.0
+            found.append(Spec(role + suffix, command, env, drain_s))
     return found
 
 

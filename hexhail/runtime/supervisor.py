@@ -39,8 +39,10 @@ class Spec:
     name: str
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
-    #: Wall seconds that it may take to end by itself.
-    stop_s: float = STOP_S
+    #: Wall seconds beside `STOP_S` that it may take to end by itself.
+    drain_s: float = 0.0
+    #: What tells it to end; an API that gets SIGINT does not drain.
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
 class GaveUp(Exception):
@@ -164,11 +166,11 @@ class Supervisor:
 
 
 async def _end(child: _Child) -> int | None:
-    """SIGTERM, some patience, then SIGKILL; also for what the process has started in its session."""
+    """The signal to stop, some patience, then SIGKILL; also for what the process has started in its session."""
     process = child.process
     if process is None:
         return None
-    for number, patience_s in ((signal.SIGTERM, child.spec.stop_s), (signal.SIGKILL, STOP_S)):
+    for number, patience_s in ((child.spec.stop_signal, STOP_S + child.spec.drain_s), (signal.SIGKILL, STOP_S)):
         if process.returncode is not None:
             break
         _signal_group(process.pid, number)

@@ -72,4 +72,4 @@ def test_each_role_of_an_installation_has_a_port_of_its_own() -> None:
 
 def test_an_api_may_drain_before_its_supervisor_kills_it() -> None:
     relay, api = specs(["relay", "api"], Settings(drain_s=20.0, drain_spread_s=10.0))
-    assert api.stop_s == relay.stop_s + 30.0
+    assert (relay.drain_s, api.drain_s) == (0.0, 30.0)
