@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def test_help_lists_what_is_there_and_nothing_else() -> None:
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2].isalpha()}
     assert listed == {
         "demo", "serve", "city", "simulate", "compare", "replay", "export", "pings", "bench", "doctor", "token",
-        "trace",
+        "trace", "keys", "gateway",
     }  # fmt: skip
 
 
@@ -227,8 +229,12 @@ def revoked_in(port: int) -> dict[str, Any]:
 
 
 @pytest.mark.servers
-def test_token_revoke_takes_a_token_its_id_or_a_subject(valkey_port: int) -> None:
-    settings = {"HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0", "HEXHAIL_TOKEN_SECRETS": SECRETS}
+def test_token_revoke_takes_a_token_its_id_or_a_subject(valkey_port: int, tmp_path: Path) -> None:
+    settings = {
+        "HEXHAIL_REDIS_URL": f"redis://127.0.0.1:{valkey_port}/0",
+        "HEXHAIL_DATABASE_URL": f"sqlite:///{tmp_path}/hexhail.db",
+        "HEXHAIL_TOKEN_SECRETS": SECRETS,
+    }
     with Redis(port=valkey_port) as redis:
         redis.flushall()
     token = hexhail("token", "--role", "driver", "--subject", "dora", **settings).stdout.strip()
@@ -242,6 +248,9 @@ def test_token_revoke_takes_a_token_its_id_or_a_subject(valkey_port: int) -> Non
     hexhail("token", "revoke", "--id", "t2", "--reason", "leaked", **settings)
     hexhail("token", "revoke", "--role", "rider", "--subject", "rita", "--reason", "left", **settings)
     assert set(revoked_in(valkey_port)) == {name, "token:t2", "subject:rider:rita"}
+    with closing(sqlite3.connect(tmp_path / "hexhail.db")) as lasting:
+        kept = {row[0] for row in lasting.execute("SELECT name FROM revocations")}
+    assert kept == set(revoked_in(valkey_port))
 
 
 @pytest.mark.parametrize(
