@@ -149,7 +149,8 @@ def _links(graph: RoadGraph, places: RoadPlaces, near: NodeArray, far: NodeArray
     is_at_near = from_near * edge_m <= AT_CROSSING_M
     part = np.where(is_at_near, 0.0, 1.0 - from_near)
     node = np.where(is_at_near, near[edge], far[edge]).astype(np.int64)
-    time_s = np.where(part > 0.0, part * graph.travel_time_s[edge], 0.0)  # not 0 of a closed edge's infinity
+    time_s = np.zeros(part.shape)
+    np.multiply(part, graph.travel_time_s[edge], out=time_s, where=part > 0.0)  # not 0 of a closed edge's infinity
     length_m = part * edge_m
     is_node = ~has_edge[:, 0]
     node[is_node, 0] = places.node[is_node]
