@@ -63,11 +63,12 @@ async def test_nothing_is_left_when_it_is_closed_even_what_does_not_want_to_stop
 
 
 async def test_a_process_is_told_to_end_by_the_signal_that_it_asks_for(supervisor: Any, tmp_path: Path) -> None:
-    code = "import time; print('up', flush=True); time.sleep(600)"
-    await supervisor.start(Spec("sleeper", [sys.executable, "-c", code], stop_signal=signal.SIGINT))
+    asked = "signal.signal(signal.SIGUSR1, lambda *_: sys.exit('ended as asked'))"
+    code = f"import signal, sys, time; {asked}; print('up', flush=True); time.sleep(600)"
+    await supervisor.start(Spec("sleeper", [sys.executable, "-c", code], stop_signal=signal.SIGUSR1))
     await until(lambda: "up" in (tmp_path / "sleeper.log").read_text())
     await supervisor.stop("sleeper")
-    assert "KeyboardInterrupt" in (tmp_path / "sleeper.log").read_text()
+    assert "ended as asked" in (tmp_path / "sleeper.log").read_text()
 
 
 async def test_a_process_that_always_dies_is_given_up_with_its_last_words(
