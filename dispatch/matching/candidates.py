@@ -79,11 +79,12 @@ def find_candidates(
         rows = np.array(members, np.int64)
         if too_small < len(supply):
             columns = np.flatnonzero(supply.seats >= ordered_seats[too_small])
+            cars = drivers[columns] if too_small else drivers
             # More by the number of refusals, so that k candidates are left without those drivers.
             k = params.candidates_per_request + n_refused
             reach = reach_s(waiting[members[0]], params) / supply.pace
             delay_s = supply.free_in_s[columns] / supply.pace
-            index, graph_s = nearest(graph, drivers[columns], pickups[rows], k, reach, delay_s)
+            index, graph_s = nearest(graph, cars, pickups[rows], k, reach, delay_s)
             eta_s = graph_s * supply.pace
             is_near = index >= 0
             saw_all[rows] = ~is_near.all(axis=1) | (columns.size <= k)

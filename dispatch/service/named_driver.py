@@ -9,12 +9,14 @@ from dispatch.errors import CannotCome, DriverBusy
 from dispatch.model import SupplySnapshot
 from dispatch.ports import FreeDriver
 from geo.roads.graph import RoadGraph
-from geo.roads.travel_times import between
+from geo.roads.road_places import places_on_roads
+from geo.roads.road_ways import times_between
+from kernel.points import Point
 
 
 def pickup_eta_of(
     driver_id: str,
-    pickup_node: int,
+    pickup: Point,
     seats: int,
     free: Mapping[str, FreeDriver],
     supply: SupplySnapshot,
@@ -32,7 +34,8 @@ def pickup_eta_of(
     row = supply.driver_id.index(driver_id)
     if supply.seats[row] < seats:
         raise CannotCome(driver_id, f"the car has {supply.seats[row]} seats, and the ride needs {seats}")
-    eta_s = float(between(graph, [int(supply.node[row])], [pickup_node])[0])
+    here = places_on_roads(graph, [pickup.lat_deg], [pickup.lng_deg])
+    eta_s = float(times_between(graph, supply.places[row : row + 1], here)[0])
     if eta_s == inf:
         raise CannotCome(driver_id, "no way by road leads from the car to the pickup")
     return eta_s

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo.arrays import BoolArray, FloatArray, IntArray, NodeArray, positions
+from geo.kernels.road_links import links_of_places
 from geo.roads.graph import RoadGraph
 from geo.roads.snap import edge_index
 
@@ -105,12 +106,12 @@ def along_edge(graph: RoadGraph, begins: RoadPlaces, ends: RoadPlaces) -> tuple[
     inf where both places are on different edges, the wrong way round, or the edge is closed.
     """
     same = (begins.edge[:, :, None] == ends.edge[:, None, :]) & (begins.edge[:, :, None] >= 0)
-    share = ends.share[:, None, :] - begins.share[:, :, None]
-    edge = np.broadcast_to(np.maximum(begins.edge, 0)[:, :, None], same.shape)
-    is_open = same & (share >= 0.0) & np.isfinite(graph.travel_time_s[edge]) if graph.edge_count else same
-    if not is_open.any():
+    if not same.any():
         nothing = np.full(len(begins), np.inf)
         return nothing, nothing.copy()
+    share = ends.share[:, None, :] - begins.share[:, :, None]
+    edge = np.broadcast_to(np.maximum(begins.edge, 0)[:, :, None], same.shape)
+    is_open = same & (share >= 0.0) & np.isfinite(graph.travel_time_s[edge])
     share = np.where(is_open, share, 0.0)
     time_s = np.where(is_open, share * np.where(is_open, graph.travel_time_s[edge], 0.0), np.inf).reshape(-1, 4)
     length_m = np.where(is_open, share * graph.length_m[edge], np.inf).reshape(-1, 4)
@@ -122,7 +123,8 @@ def places_of(name: str, given: RoadPlaces | npt.ArrayLike, graph: RoadGraph) ->
     """Return places as they are, and node numbers as places at these nodes. Raises ValueError naming ``name``."""
     if not isinstance(given, RoadPlaces):
         return RoadPlaces.at_nodes(positions(name, given, graph.node_count))
-    positions(name, given.node, graph.node_count)
+    if len(given) and not 0 <= given.node.min() <= given.node.max() < graph.node_count:
+        raise ValueError(f"{name} has a node outside 0 to {graph.node_count - 1}")
     if len(given) and not -1 <= given.edge.min() <= given.edge.max() < graph.edge_count:
         raise ValueError(f"{name} has an edge outside 0 to {graph.edge_count - 1}")
     return given
@@ -140,24 +142,5 @@ def at_crossings(graph: RoadGraph, places: RoadPlaces) -> BoolArray:
 
 def _links(graph: RoadGraph, places: RoadPlaces, near: NodeArray, far: NodeArray, from_near: FloatArray) -> Links:
     """Links over the rest of each edge to its end ``far``; to ``near``, over nothing, for a place that is there."""
-    has_edge = places.edge >= 0
-    if not has_edge.any():
-        nothing = np.column_stack([np.zeros(len(places)), np.full(len(places), np.inf)])
-        return Links(np.column_stack([places.node, places.node]), nothing, nothing)
-    edge = np.where(has_edge, places.edge, 0)
-    edge_m = graph.length_m[edge]
-    is_at_near = from_near * edge_m <= AT_CROSSING_M
-    part = np.where(is_at_near, 0.0, 1.0 - from_near)
-    node = np.where(is_at_near, near[edge], far[edge]).astype(np.int64)
-    time_s = np.zeros(part.shape)
-    np.multiply(part, graph.travel_time_s[edge], out=time_s, where=part > 0.0)  # not 0 of a closed edge's infinity
-    length_m = part * edge_m
-    is_node = ~has_edge[:, 0]
-    node[is_node, 0] = places.node[is_node]
-    has_edge[is_node, 0] = True
-    time_s[is_node, 0], length_m[is_node, 0] = 0.0, 0.0
-    # Both directions of a street may lead to the crossing that the place is at.
-    twice = has_edge.all(axis=1) & (node[:, 0] == node[:, 1])
-    later = np.argmax(time_s, axis=1)
-    has_edge[np.flatnonzero(twice), later[twice]] = False
-    return Links(node, np.where(has_edge, time_s, np.inf), np.where(has_edge, length_m, np.inf))
+    given, whole = (places.node, places.edge, from_near), (graph.travel_time_s, graph.length_m)
+    return Links(*links_of_places(given, (near, far), whole, AT_CROSSING_M))

@@ -257,7 +257,7 @@ def _ride_control_edges(servers: Servers, parts: Parts) -> RideControlEdges:
 
     async def approach_s(driver_id: str, pickup: Place, seats: int) -> float:
         recent, roads = await parts.supply.drivers(age_s_max=0.0), parts.traffic.roads()
-        return pickup_eta_of(driver_id, pickup.node, seats, recent.free, recent.supply, roads)
+        return pickup_eta_of(driver_id, pickup, seats, recent.free, recent.supply, roads)
 
     return RideControlEdges(
         rides=parts.rides,

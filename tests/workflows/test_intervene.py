@@ -14,6 +14,7 @@ from dispatch.rules.audience import inboxes
 from dispatch.rules.invariants import check_history
 from dispatch.service.named_driver import pickup_eta_of
 from geo.roads.graph import RoadGraph
+from geo.roads.road_places import places_on_roads
 from kernel.points import Point
 from pricing.rules.dropoff import Change
 from tests.dispatch.people import arrive, history, offer, on_shift
@@ -142,11 +143,19 @@ def test_a_driver_without_a_way_to_the_pickup_or_with_too_few_seats_cannot_have_
     one_way = RoadGraph.from_arrays([40.0, 40.001], [-74.0, -74.0], [0], [1], [100.0], [10.0])
     supply = SupplySnapshot(0.0, ("nora",), np.array([1]), np.array([4]))
     free = {"nora": FreeDriver(4, 0.0)}
-    assert pickup_eta_of("nora", 1, 1, free, supply, one_way) == 0.0
+    begin, end = Point(40.0, -74.0), Point(40.001, -74.0)
+    assert pickup_eta_of("nora", end, 1, free, supply, one_way) == 0.0
     with pytest.raises(CannotCome, match="no way by road"):
-        pickup_eta_of("nora", 0, 1, free, supply, one_way)
+        pickup_eta_of("nora", begin, 1, free, supply, one_way)
     with pytest.raises(CannotCome, match="4 seats, and the ride needs 5"):
-        pickup_eta_of("nora", 1, 5, free, supply, one_way)
+        pickup_eta_of("nora", end, 5, free, supply, one_way)
+
+
+def test_a_named_driver_needs_as_long_as_the_part_of_the_street_between() -> None:
+    street = RoadGraph.from_arrays([40.0, 40.01], [-74.0, -74.0], [0, 1], [1, 0], [1_112.0] * 2, [100.0] * 2)
+    car, free = places_on_roads(street, [40.002], [-74.0]), {"nora": FreeDriver(4, 0.0)}
+    supply = SupplySnapshot(0.0, ("nora",), car.node, np.array([4]), edge=car.edge, share=car.share)
+    assert pickup_eta_of("nora", Point(40.007, -74.0), 1, free, supply, street) == pytest.approx(50.0, abs=0.1)
 
 
 async def test_a_corrected_dropoff_costs_what_the_driver_would_have_reported(town: Town) -> None:

@@ -136,7 +136,7 @@ class Town:
         """As the API does it: dispatch's rule on the newest positions."""
         free = await self.store.free_drivers()
         supply = free_supply(self.positions, free, GRAPH, PARAMS, self.clock.now_s)
-        return pickup_eta_of(driver_id, pickup.node, seats, free, supply, GRAPH)
+        return pickup_eta_of(driver_id, pickup, seats, free, supply, GRAPH)
 
     def stand(self, **node_of: int) -> None:
         """Cars that send their positions, at nodes of the street."""
