@@ -25,7 +25,7 @@ SESSION_S = 3.0
 
 async def _match(database: str, redis_port: int, broker_port: int, topic: str) -> None:
     store, redis = SqlRideStore(await open_database(f"sqlite:///{database}")), Redis(port=redis_port)
-    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], GROUP, topic, lambda region_id: 0, SESSION_S)
+    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], f"{GROUP}-{topic}", topic, lambda region_id: 0, SESSION_S)
     rounds = OwnedRounds("manhattan", ownership, Matcher(store, redis, Clock()).service)
     await ownership.start()
     owned = False

@@ -111,7 +111,7 @@ async def test_a_matcher_whose_coordination_task_dies_ends_so_that_it_is_started
     """It raised the same KafkaError each round before, and retried it for ever, while nobody ran the rounds."""
     topic = f"owners-{uuid.uuid4().hex[:8]}"
     await create_topics(f"127.0.0.1:{broker_port}", [topic], 1)
-    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], GROUP, topic, lambda region_id: 0, 3.0)
+    ownership = KafkaOwnership([f"127.0.0.1:{broker_port}"], f"{GROUP}-{topic}", topic, lambda region_id: 0, 3.0)
     await ownership.start()
     coordinator = ownership._consumer._coordinator
     stop = StopEvent()
