@@ -99,13 +99,13 @@ def _fetching_transport() -> Any:
     """Return Faust's Kafka transport with a shorter fetch wait; Faust 0.15.3 has no setting for it."""
     from faust.transport.drivers import aiokafka as driver
 
-    class FetchingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    class FetchingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
         def _create_worker_consumer(self, transport: Any) -> Any:
             consumer = super()._create_worker_consumer(transport)
             consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - read by aiokafka when it starts
             return consumer
 
-    class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
+    class FetchingConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
         async def wait_first(self, *waitables: Any, timeout: Any = None) -> Any:
             """Faust gives each message four tasks, one of which takes it in: a third of a worker's time.
 
@@ -125,7 +125,7 @@ def _fetching_transport() -> Any:
         def _new_consumer_thread(self) -> Any:
             return FetchingThread(self, loop=self.loop, beacon=self.beacon)
 
-    class FetchingTransport(driver.Transport):  # type: ignore[misc]
+    class FetchingTransport(driver.Transport):  # type: ignore[misc]  # Faust has no types
         Consumer = FetchingConsumer
 
     return FetchingTransport

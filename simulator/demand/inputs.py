@@ -18,16 +18,15 @@ import numpy as np
 from geo.arrays import BoolArray, FloatArray, IntArray
 from geo.distances import great_circle_m
 from geo.roads.graph import RoadGraph
-from geo.roads.road_places import places_on_roads
+from geo.roads.road_places import RoadPlaces, places_on_roads
 from geo.roads.road_ways import node_on_road
 from geo.roads.snap import points_on_edges
 from kernel.csv_rows import csv_table
+from pricing.service.quotes import TRIP_M_MIN
 from simulator.demand.requests import Requests
 
 REQUEST_COLUMNS = ("t_s", "pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng", "party_size")
 DRIVER_COLUMNS = ("lat", "lng")
-#: A trip shorter than this is none, as for quotes of the live service.
-TRIP_M_MIN = 1.0
 #: Default number of seats. New York's taxi records hold few parties larger than four.
 SEATS_DEFAULT = 4
 SEATS_MAX = 8
@@ -242,17 +241,16 @@ def _placed(
 
     A request whose pickup and dropoff snap to one point of a road is refused, as the live API does.
     """
-    ends_deg = [rows[:, column : column + 2] for column in place_column.values()]
-    nodes = np.column_stack([node_on_road(graph, *points_deg.T)[0] for points_deg in ends_deg])
-    is_no_trip = _is_no_trip(graph, *ends_deg)
+    ends = [places_on_roads(graph, rows[:, column], rows[:, column + 1]) for column in place_column.values()]
+    nodes = np.column_stack([places.node for places in ends])
+    is_no_trip = _is_no_trip(graph, *ends)
     for row in np.flatnonzero(is_no_trip):
         bad.refuse(path, int(line[row]), "pickup and dropoff are at one place of the road: no trip")
     return nodes, ~is_no_trip
 
 
-def _is_no_trip(graph: RoadGraph, pickup_deg: FloatArray, dropoff_deg: FloatArray) -> BoolArray:
-    """Whether pickup and dropoff (n, 2) are at one point of a road, to a metre."""
-    pickups, dropoffs = (places_on_roads(graph, *points_deg.T) for points_deg in (pickup_deg, dropoff_deg))
+def _is_no_trip(graph: RoadGraph, pickups: RoadPlaces, dropoffs: RoadPlaces) -> BoolArray:
+    """Whether pickup and dropoff (n,) are at one point of a road, to a metre."""
     if graph.edge_count == 0:
         return np.equal(pickups.node, dropoffs.node)
     ends = [points_on_edges(graph, places.edge[:, 0], places.share[:, 0]) for places in (pickups, dropoffs)]

@@ -162,6 +162,7 @@ async def test_news_of_every_node_reach_a_listener(redis: Redis) -> None:
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+    assert heard == set(PEOPLE)
 
 
 @pytest.mark.servers

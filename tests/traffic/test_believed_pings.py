@@ -143,6 +143,7 @@ async def test_the_owner_of_a_region_hears_its_pings_in_all_of_their_partitions(
         async with asyncio.timeout(PATIENCE_S):
             while heard != {"ada", "bob"}:
                 heard |= {driver_id for group in await owner.read(NOW_S + 60.0, 0.2) for driver_id in group.driver_ids}
+        assert heard == {"ada", "bob"}
     finally:
         await first.stop()
         await second.stop()

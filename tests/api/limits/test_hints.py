@@ -27,7 +27,7 @@ def client() -> httpx.AsyncClient:
     async def add(body: Body) -> None: ...
 
     served = PortFilter(app, PortRules(internal_port=1, has_docs=False))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://city:2")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://127.0.0.1:2")
 
 
 async def test_hints_of_a_server_without_docs_name_nothing_that_it_does_not_serve(client: httpx.AsyncClient) -> None:
