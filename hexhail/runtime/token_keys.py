@@ -54,7 +54,8 @@ class TokenKeysWatch:
         """``use`` gets the keys of each new state of the file."""
         self._settings = settings
         self._use = use
-        self._seen = _state(settings.token_keys_file)
+        #: None at first: the file may have changed since the process read it to start with.
+        self._seen: tuple[int, int, int] | None = None
 
     async def run(self) -> None:
         """Look until cancelled; at once done where there is no key file."""
@@ -74,7 +75,7 @@ class TokenKeysWatch:
             log.error("token_keys_refused", error=str(error), in_use="the keys of before")  # noqa: TRY400 - no traceback
             return
         self._use(keys)
-        log.info("token_keys_changed", keys=repr(keys))
+        log.info("token_keys_read", keys=repr(keys))
 
 
 def _state(path: Path | None) -> tuple[int, int, int] | None:

@@ -89,6 +89,17 @@ def test_a_running_process_follows_the_file_and_keeps_its_keys_while_the_file_is
     assert tokens.verify(new)
 
 
+def test_a_rotation_between_the_start_of_a_process_and_its_watch_is_seen(file: Path) -> None:
+    tokens = Tokens(load_token_keys(settings(file)))
+    hexhail("keys", "rotate", str(file), "--after-s", "0")
+    watch = TokenKeysWatch(settings(file), tokens.use)
+    elsewhere = Tokens(load_token_keys(settings(file))).issue(Role.RIDER, "alice")
+    with pytest.raises(TokenInvalid):
+        tokens.verify(elsewhere)
+    watch.look()
+    assert tokens.verify(elsewhere)
+
+
 def test_a_process_without_the_key_file_refuses_to_start_and_says_which_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"HEXHAIL_TOKEN_KEYS_FILE .*missing\.json: .*No such file"):
         load_token_keys(settings(tmp_path / "missing.json"))
